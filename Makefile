@@ -1,0 +1,51 @@
+# `make test` and `make demo` work as the first command on a fresh clone: all they need is Python 3.11 or newer with
+# venv and pip. ARGS are handed on: make demo ARGS="--instruments 50", make test ARGS="tests/unit -k session".
+
+.DEFAULT_GOAL := help
+.PHONY: help test lint format demo compose-test lock audit clean chaos bench fuzz
+READY := .venv/.ready
+BENCH_READY := .venv-bench/.ready
+
+help: ## this list
+	@awk -F ': .*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+test: $(READY) ## everything CI runs: ruff, mypy and all tests
+	@.ci/check $(ARGS)
+
+lint: $(READY) ## ruff and mypy only
+	@.ci/check --lint
+
+format: $(READY) ## let ruff rewrite the code in the house's style
+	@.venv/bin/ruff format . && .venv/bin/ruff check --fix .
+
+chaos: $(READY) ## kills and every fault on a simulated session, half an hour; ARGS="--kills N --seed S --json FILE"
+	@.venv/bin/python -m tests.chaos.run $(ARGS)
+
+bench: $(BENCH_READY) ## how fast it is, beside its peers; ARGS="--quick --json FILE". Its packages take minutes to install
+	@.venv-bench/bin/python -m bench $(ARGS)
+
+demo: $(READY) ## a simulated session through the whole pipeline, to watch
+	@.venv/bin/python manage.py demo $(ARGS)
+
+fuzz: $(READY) ## hostile input, guided by coverage, a minute a target; ARGS="--seconds S --target T --seed N"
+	@.venv/bin/python -c "import atheris" 2>/dev/null || .venv/bin/python -m pip install --quiet --requirement requirements-fuzz.txt
+	@.venv/bin/python -m tests.fuzz $(ARGS)
+
+compose-test: $(READY) ## build the images and run docker-compose.yml for real; needs a Docker engine
+	@COMPOSE_TEST=1 .venv/bin/python -m pytest -v tests/contract/test_compose_run.py
+
+lock: $(READY) ## after a change of a requirements*.txt: the lock files anew; ARGS=--upgrade takes the newest
+	@.ci/setup-tools && .ci/lock $(ARGS)
+
+audit: $(READY) ## known vulnerabilities in any locked package; says so when no advisory service answers
+	@.ci/setup-tools && .venv/bin/python .ci/audit
+
+clean: ## remove the environment and all caches; logs, journal and .env stay
+	rm -rf .venv .venv-bench .mypy_cache .ruff_cache .pytest_cache .hypothesis run/kernels
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(READY): requirements-dev.lock .ci/setup
+	@.ci/setup
+
+$(BENCH_READY): $(READY) requirements-bench.txt bench/setup
+	@bench/setup

@@ -1,0 +1,30 @@
+#!/bin/sh
+# Starts Redis with one user a role. The passwords go through a file in memory: a command line is seen by every user of
+# the machine. Key patterns are those of utils/keys.py; %R~ reads, %W~ writes. Arguments go to redis-server.
+set -eu
+umask 077
+prefix=${REDIS_PREFIX:-}
+for password in "$REDIS_PASSWORD" "$REDIS_CONNECTOR_PASSWORD" "$REDIS_CANDLE_WORKER_PASSWORD" \
+    "$REDIS_SIGNAL_WORKER_PASSWORD" "$REDIS_READER_PASSWORD" "$REDIS_DEMO_PASSWORD"; do
+    case $password in
+        '' | *[!A-Za-z0-9_-]*) echo "A REDIS_*_PASSWORD in .env is empty or has other characters than letters, digits, - and _: correct it." >&2; exit 2 ;;
+    esac
+done
+
+# What every process of ours may do: say who it is, and what its health check reads and writes.
+ours="+@connection -@dangerous +multi +exec +discard +eval +evalsha +script|load +script|exists \
+%R~${prefix}health:* %RW~${prefix}health-processes +hgetall +smembers +sadd +del +hset +expire \
+%R~${prefix}ticks:* %R~${prefix}ticks-subscribed:* %R~${prefix}closed:* +xrange +xread +xinfo|stream +exists"
+worker="+get +set +pexpire +hget +hdel +xadd +xreadgroup +xack +xgroup|create +xinfo|groups +publish +zadd +zrem +zremrangebyscore +zrange +time \
+%RW~${prefix}said %W~${prefix}archive.rejected"
+
+cat > "${ACL_FILE:-/tmp/users.acl}" <<USERS
+user default on >$REDIS_PASSWORD ~* &* +@all
+user connector on >$REDIS_CONNECTOR_PASSWORD resetchannels $ours %RW~${prefix}ticks:* %RW~${prefix}ticks-subscribed:* %RW~${prefix}instruments %RW~${prefix}health:connector +xadd +xtrim +memory|usage
+user candle_worker on >$REDIS_CANDLE_WORKER_PASSWORD resetchannels $ours $worker %RW~${prefix}closed:* %RW~${prefix}candle:* %RW~${prefix}tick:* %RW~${prefix}state:* %RW~${prefix}state-counts %W~${prefix}ticks.rejected %RW~${prefix}lease:candle_worker:* %RW~${prefix}workers:candle_worker %RW~${prefix}health-part:candle_worker:* %RW~${prefix}health:candle_worker &${prefix}candles.closed.*
+user signal_worker on >$REDIS_SIGNAL_WORKER_PASSWORD resetchannels $ours $worker %RW~${prefix}signals %RW~${prefix}indicators:* %RW~${prefix}signal-state:* %R~${prefix}instruments %RW~${prefix}lease:signal_worker:* %RW~${prefix}workers:signal_worker %RW~${prefix}health-part:signal_worker:* %RW~${prefix}health:signal_worker +xrevrange &${prefix}signals.*
+user reader on >$REDIS_READER_PASSWORD &* +@read +@connection +subscribe +psubscribe +unsubscribe +punsubscribe +xinfo -@dangerous %R~${prefix}tick:* %R~${prefix}candle:* %R~${prefix}indicators:* %R~${prefix}closed:* %R~${prefix}signals %R~${prefix}ticks:* %R~${prefix}ticks.rejected %R~${prefix}archive.rejected %R~${prefix}instruments %R~${prefix}health:* %R~${prefix}health-processes
+user demo on >$REDIS_DEMO_PASSWORD ~demo:* ~replay:* &demo:* &replay:* +@all -@admin -@dangerous -function -script +script|load +script|exists +info +memory|usage
+USERS
+
+exec "${REDIS_SERVER:-redis-server}" --aclfile "${ACL_FILE:-/tmp/users.acl}" "$@"
