@@ -1,0 +1,313 @@
+"""The candle engine of one shard: entries in, closed candles and rejections out, and nothing else.
+
+It knows no clock but the entries' ids, so a backlog, a replay and a live day give the same, to the bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from typing import Any, Protocol
+
+import numpy as np
+
+from utils.candle import IST, Candle
+from utils.candles import kernel as kernels
+from utils.candles.layout import AWAITS_ANY, PACKET, Reason, Rules, Shard, new_output
+from utils.candles.shard_state import StateError, describe, freeze, grow, index_tokens, new_shard, set_session, thaw
+from utils.candles.written_form import CandleRow, candle_of
+from utils.feed import ZERO_ID, Entry, EntryId, Kind, Mark, mark_instruments, read_mark
+from utils.instruments import Instrument
+from utils.sessions import Session
+from utils.timeframes import Timeframe
+
+_DAY_MS = 86_400_000
+_IST_OFFSET_MS = 19_800_000
+_KEPT_PACKET_BYTES = 512
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedCandle:
+    """A candle that closed, or a revision of one: the `nth` thing said because of the entry `source`."""
+
+    source: EntryId
+    nth: int
+    candle: Candle
+
+
+@dataclass(frozen=True, slots=True)
+class RejectedPacket:
+    """What failed a check, with the reason; `symbol` is empty for a token that nobody asked for."""
+
+    source: EntryId
+    nth: int
+    reason: str
+    token: int
+    symbol: str
+    packet: bytes
+
+
+@dataclass(slots=True)
+class Said:
+    """What the engine had to say about some entries, in order."""
+
+    closed: list[ClosedCandle] = field(default_factory=list)
+    rejected: list[RejectedPacket] = field(default_factory=list)
+
+
+class Calendar(Protocol):
+    """What the engine asks of the session table (utils/sessions.py)."""
+
+    def for_instrument(self, instrument: Instrument, day: date) -> Session | None: ...
+
+    def is_known(self, day: date) -> bool: ...
+
+
+class CandleEngine:
+    """Candles of one shard. Not safe for threads; `position` is the id of the last entry taken."""
+
+    def __init__(self, timeframes: Sequence[Timeframe], rules: Rules, zscore_window: int, calendar: Calendar) -> None:
+        self.timeframes = tuple(timeframes)
+        self.position = ZERO_ID
+        self.unknown_days: set[date] = set()
+        self.instruments: list[Instrument] = []
+        self._rules = rules
+        self._window = zscore_window
+        self._calendar = calendar
+        self._lengths = [frame.length_ms for frame in timeframes]
+        self._rows: dict[str, int] = {}
+        self._shard: Shard = new_shard(self._lengths, zscore_window)
+        self._packet = np.zeros(1, PACKET)[0]
+        self._day = -1
+        self._numbering = _Numbering()
+        self._output = new_output(0, 0)
+
+    @property
+    def shard(self) -> Shard:
+        """The state arrays, to be read only."""
+        return self._shard
+
+    def take(self, entries: Iterable[Entry]) -> Said:
+        """Take entries in rising order of id; those at or below `position` were taken before and are skipped."""
+        said = Said()
+        run: list[Entry] = []
+        for entry in entries:
+            if entry.id <= self.position:
+                continue
+            self.position = entry.id
+            new_day = (entry.id.ms + _IST_OFFSET_MS) // _DAY_MS != self._day
+            if new_day or entry.kind is Kind.MARK:
+                self._take_run(run, said)
+                run = []
+                if new_day:
+                    self._begin_day(entry.id, said)
+                if entry.kind is Kind.MARK:
+                    self._take_mark(entry, said)
+            run.append(entry)
+        self._take_run(run, said)
+        return said
+
+    def _take_run(self, run: list[Entry], said: Said) -> None:
+        """Entries of one day; every mark among them has had its effect and now only moves the clock."""
+        if not run:
+            return
+        payloads = [entry.payload if entry.kind is Kind.FRAME else b"" for entry in run]
+        data = np.frombuffer(b"".join(payloads) or b"\0", np.uint8)
+        bounds = np.zeros(len(run) + 1, np.int64)
+        np.cumsum([len(payload) for payload in payloads], out=bounds[1:])
+        ids = np.array([entry.id for entry in run], np.int64)
+        kinds = np.array([_KIND_CODES[entry.kind] for entry in run], np.uint8)
+        taken = 0
+        while taken < len(run):
+            self._make_room(int(np.diff(bounds).max()))
+            taken = kernels.take_entries(
+                self._shard, self._rules, self._output, data, bounds, ids, kinds, taken, self._packet
+            )
+            self._drain(data, said)
+
+    def _make_room(self, longest_frame: int) -> None:
+        """Output buffers that hold whatever one entry can cause, and are reused."""
+        packets = longest_frame // 10 + 1
+        events = 2 * packets * len(self._lengths) + self._shard.due.size
+        if len(self._output.heads) < events or len(self._output.rejections) < packets:
+            self._output = new_output(2 * events + 1024, 2 * packets + 1024)
+
+    def _drain(self, data: np.ndarray[tuple[int], np.dtype[np.uint8]], said: Said) -> None:
+        events, rejections = self._output.filled.tolist()
+        self._output.filled[:] = 0
+        for head, values in zip(
+            self._output.heads[:events].tolist(), self._output.candles[:events].tolist(), strict=True
+        ):
+            ms, counter, row, column = head
+            source, nth = self._numbering.next_event(EntryId(ms, counter))
+            candle = candle_of(CandleRow._make(values), self.instruments[row], self.timeframes[column].name)
+            said.closed.append(ClosedCandle(source, nth, candle))
+        for ms, counter, reason, token, at, length in self._output.rejections[:rejections].tolist():
+            source, nth = self._numbering.next_rejection(EntryId(ms, counter))
+            packet = data[at : at + min(length, _KEPT_PACKET_BYTES)].tobytes()
+            symbol = self._symbol_of(token)
+            said.rejected.append(RejectedPacket(source, nth, Reason(reason).name.lower(), token, symbol, packet))
+
+    def _symbol_of(self, token: int) -> str:
+        slot = kernels.slot_of(self._shard.token_keys, token)
+        if self._shard.token_keys[slot] != token:
+            return ""
+        return self.instruments[int(self._shard.token_rows[slot])].symbol
+
+    def _begin_day(self, at: EntryId, said: Said) -> None:
+        self._make_room(0)
+        kernels.begin_day(self._shard, self._output, at.ms, at.counter)
+        self._drain(_NO_DATA, said)
+        self._day = (at.ms + _IST_OFFSET_MS) // _DAY_MS
+        today = _ist_date(at.ms)
+        if not self._calendar.is_known(today):
+            self.unknown_days.add(today)
+        for row in range(len(self.instruments)):
+            self._set_session(row, today)
+
+    def _set_session(self, row: int, today: date) -> None:
+        set_session(self._shard, row, self._calendar.for_instrument(self.instruments[row], today))
+
+    def _take_mark(self, entry: Entry, said: Said) -> None:
+        try:
+            mark, named = _mark_and_instruments(entry.payload)
+        except ValueError:
+            self._reject_mark(entry, said)
+            return
+        feed = self._shard.feed[0]
+        if mark != Mark.CLOCK and feed["up"]:
+            self._make_room(0)
+            kernels.begin_outage(self._shard, self._rules, self._output, entry.id.ms, entry.id.counter)
+            self._drain(_NO_DATA, said)
+        if mark == Mark.SUBSCRIBED:
+            self._name_instruments(named, _ist_date(entry.id.ms))
+            feed["up"], feed["up_since_ms"], feed["last_frame_ms"] = 1, entry.id.ms, entry.id.ms
+
+    def _reject_mark(self, entry: Entry, said: Said) -> None:
+        """It changes nothing; what it meant to say is looked for in `ticks.rejected`, not guessed."""
+        self._shard.rejected[Reason.MARK] += 1
+        source, nth = self._numbering.next_rejection(entry.id)
+        packet = entry.payload[:_KEPT_PACKET_BYTES]
+        said.rejected.append(RejectedPacket(source, nth, Reason.MARK.name.lower(), 0, "", packet))
+
+    def _name_instruments(self, named: Sequence[Instrument], today: date) -> None:
+        """Rows for the instruments of a connection, in their order; each awaits its baseline."""
+        new = list({one.symbol: one for one in named if one.symbol not in self._rows}.values())
+        self._rows.update({one.symbol: len(self.instruments) + n for n, one in enumerate(new)})
+        self.instruments.extend(new)
+        self._shard = grow(self._shard, len(new))
+        for one in named:
+            row = self._rows[one.symbol]
+            self.instruments[row] = one
+            describe(self._shard, row, one)
+            self._set_session(row, today)
+            self._shard.instruments[row]["awaiting"] = AWAITS_ANY
+            self._shard.instruments[row]["day_awaiting"] = 1
+        self._shard = index_tokens(self._shard)
+
+    def live_candles(self) -> list[tuple[Candle, bool]]:
+        """The candles that changed since the last call, open ones and just closed ones (True), for the live view."""
+        changed = self._changed(self._shard.last, closed=True) + self._changed(self._shard.open, closed=False)
+        self._shard.last["dirty"] = 0
+        self._shard.open["dirty"] = 0
+        return changed
+
+    def _changed(
+        self, candles: np.ndarray[tuple[int, int], np.dtype[np.void]], closed: bool
+    ) -> list[tuple[Candle, bool]]:
+        wanted = (candles["dirty"] != 0) & (candles["present"] != 0)
+        if closed:
+            wanted &= self._shard.open["present"] == 0
+        rows, columns = np.nonzero(wanted)
+        return [
+            (candle_of(CandleRow._make(values), self.instruments[row], self.timeframes[column].name), closed)
+            for row, column, values in zip(
+                rows.tolist(), columns.tolist(), candles[rows, columns].tolist(), strict=True
+            )
+        ]
+
+    def latest_packets(self) -> list[tuple[Instrument, dict[str, int]]]:
+        """The latest accepted packet of each instrument that had one since the last call, in wire integers."""
+        rows = np.nonzero(self._shard.instruments["touched"])[0]
+        self._shard.instruments["touched"] = 0
+        names = PACKET.names or ()
+        return [
+            (self.instruments[row], dict(zip(names, values, strict=True)))
+            for row, values in zip(rows.tolist(), self._shard.latest[rows].tolist(), strict=True)
+        ]
+
+    def freeze(self) -> bytes:
+        """The whole state as bytes, with the position it is true for."""
+        header: dict[str, object] = {
+            "position": str(self.position),
+            "day": self._day,
+            "instruments": [one.as_dict() for one in self.instruments],
+            "numbering": self._numbering.as_list(),
+        }
+        return freeze(self._shard, header)
+
+    def thaw(self, content: bytes) -> None:
+        """Go on from a frozen state. StateError when it was made for other timeframes or by another version."""
+        self._shard, header = thaw(content, self._lengths, self._window)
+        try:
+            self.instruments = [Instrument.from_dict(one) for one in _listed(header["instruments"])]
+            self.position = EntryId.parse(str(header["position"]))
+            self._day = int(str(header["day"]))
+            self._numbering = _Numbering.from_list(_listed(header["numbering"]))
+        except (KeyError, ValueError, IndexError) as error:
+            raise StateError(f"the snapshot's first line is damaged: {error}") from error
+        self._rows = {one.symbol: row for row, one in enumerate(self.instruments)}
+
+
+class _Numbering:
+    """Counts what is said because of one entry, so that each thing gets the same number whenever it is said."""
+
+    def __init__(self) -> None:
+        self._event, self._events = ZERO_ID, 0
+        self._rejection, self._rejections = ZERO_ID, 0
+
+    def next_event(self, source: EntryId) -> tuple[EntryId, int]:
+        self._events = self._events + 1 if source == self._event else 0
+        self._event = source
+        return source, self._events
+
+    def next_rejection(self, source: EntryId) -> tuple[EntryId, int]:
+        self._rejections = self._rejections + 1 if source == self._rejection else 0
+        self._rejection = source
+        return source, self._rejections
+
+    def as_list(self) -> list[object]:
+        return [str(self._event), self._events, str(self._rejection), self._rejections]
+
+    @classmethod
+    def from_list(cls, values: list[Any]) -> _Numbering:
+        numbering = cls()
+        numbering._event, numbering._events = EntryId.parse(values[0]), values[1]
+        numbering._rejection, numbering._rejections = EntryId.parse(values[2]), values[3]
+        return numbering
+
+
+def _listed(value: object) -> list[Any]:
+    if not isinstance(value, list):
+        raise ValueError(f"a list was expected, not {value!r:.40}")
+    return value
+
+
+_KIND_CODES = {
+    Kind.FRAME: kernels.SERVER_FRAME,
+    Kind.TEXT: kernels.SERVER_TEXT,
+    Kind.MARK: kernels.CONNECTOR_CLOCK,
+}
+_NO_DATA = np.zeros(0, np.uint8)
+
+
+def _mark_and_instruments(payload: bytes) -> tuple[str, list[Instrument]]:
+    """What the mark says, and whom it subscribes. ValueError when it can not be read as a whole."""
+    content = read_mark(payload)
+    mark = str(content["mark"])
+    return mark, mark_instruments(content) if mark == Mark.SUBSCRIBED else []
+
+
+def _ist_date(at_ms: int) -> date:
+    return datetime.fromtimestamp(at_ms / 1000, UTC).astimezone(IST).date()

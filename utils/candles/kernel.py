@@ -1,0 +1,138 @@
+"""The loop from wire bytes to candles: one call takes many frames, and stops before its output could overflow."""
+
+from __future__ import annotations
+
+from utils.candles.buckets import close_candle, close_due, say
+from utils.candles.layout import FAR, Array, Count, Output, Reason, Record, Rules, Shard
+from utils.candles.outliers import clear_window
+from utils.candles.packets import ACCEPTED, check_packet, known_length, read_packet, u16, u32
+from utils.candles.trades import take_packet
+from utils.kernel_cache import kernel
+from utils.kite_frames import LTP_LENGTH
+
+SERVER_FRAME, SERVER_TEXT, CONNECTOR_CLOCK = 0, 1, 2
+_HASH = 0x9E3779B1
+
+
+@kernel
+def slot_of(keys: Array, token: int) -> int:
+    """The place of a token in the open-addressed table, or the free place where it would go."""
+    mask = keys.shape[0] - 1
+    at = (token * _HASH >> 7) & mask
+    while keys[at] != token and keys[at] != -1:
+        at = (at + 1) & mask
+    return int(at)
+
+
+@kernel
+def take_entries(
+    shard: Shard,
+    rules: Rules,
+    out: Output,
+    data: Array,
+    bounds: Array,
+    ids: Array,
+    kinds: Array,
+    first: int,
+    p: Record,
+) -> int:
+    """Take entries `first` and on; returns the index of the first one not taken (the output has to be emptied).
+
+    data: uint8, all payloads end to end; bounds: int64 (m + 1,), where each begins; ids: int64 (m, 2), ms and
+    counter; kinds: uint8 (m,); p: a PACKET record to work in.
+    """
+    timeframes = shard.lengths.shape[0]
+    for i in range(first, kinds.shape[0]):
+        packets = (bounds[i + 1] - bounds[i]) // (LTP_LENGTH + 2) + 1
+        room = packets * timeframes * 2 + shard.due.size
+        if out.filled[0] + room > out.heads.shape[0] or out.filled[1] + packets > out.rejections.shape[0]:
+            return i
+        if kinds[i] != CONNECTOR_CLOCK:
+            shard.feed[0].last_frame_ms = ids[i, 0]
+        if kinds[i] == SERVER_FRAME:
+            take_frame(shard, rules, out, data, bounds[i], bounds[i + 1], ids[i, 0], ids[i, 1], p)
+        close_due(shard, out, ids[i, 0], ids[i, 1])
+    return int(kinds.shape[0])
+
+
+@kernel
+def take_frame(
+    shard: Shard, rules: Rules, out: Output, data: Array, begin: int, end: int, ms: int, counter: int, p: Record
+) -> None:
+    """The packets of one frame, as far as they are whole."""
+    if end - begin == 1:
+        return
+    count = u16(data, begin) if end - begin >= 2 else 1
+    at = begin + 2
+    for _ in range(count):
+        length = u16(data, at) if at + 2 <= end else -1
+        if length < 0 or at + 2 + length > end:
+            break
+        take_bytes(shard, rules, out, data, at + 2, length, ms, counter, p)
+        at += 2 + length
+        count -= 1
+    if count != 0 or at != end:
+        reject(shard, out, Reason.FRAME.value, 0, min(at, end), max(0, end - at), ms, counter)
+
+
+@kernel
+def take_bytes(
+    shard: Shard, rules: Rules, out: Output, data: Array, at: int, length: int, ms: int, counter: int, p: Record
+) -> None:
+    """One packet: read, check, act."""
+    shard.counts[Count.PACKETS.value] += 1
+    if not known_length(length):
+        reject(shard, out, Reason.LENGTH, u32(data, at) if length >= 4 else 0, at, length, ms, counter)
+        return
+    read_packet(data, at, length, ms, p)
+    slot = slot_of(shard.token_keys, p.token)
+    verdict = Reason.TOKEN.value
+    if shard.token_keys[slot] == p.token:
+        r = shard.token_rows[slot]
+        verdict = check_packet(p, shard.instruments[r], rules)
+        if verdict == ACCEPTED:
+            verdict = take_packet(shard, rules, out, r, p, counter)
+    if verdict != ACCEPTED:
+        reject(shard, out, verdict, p.token, at, length, ms, counter)
+
+
+@kernel
+def reject(shard: Shard, out: Output, reason: int, token: int, at: int, length: int, ms: int, counter: int) -> None:
+    shard.rejected[reason] += 1
+    n = out.filled[1]
+    out.filled[1] = n + 1
+    entry = out.rejections[n]
+    entry.ms, entry.counter, entry.reason = ms, counter, reason
+    entry.token, entry.at, entry.length = token, at, length
+
+
+@kernel
+def begin_outage(shard: Shard, rules: Rules, out: Output, ms: int, counter: int) -> None:
+    """The feed was lost as of its last frame: docs/CANDLES.md section 1."""
+    feed = shard.feed[0]
+    feed.up = 0
+    lost_ms = feed.last_frame_ms
+    for r in range(shard.due.shape[0]):
+        for c in range(shard.due.shape[1]):
+            shard.open[r, c].complete = 0
+            shard.open[r, c].dirty = 1
+            last = shard.last[r, c]
+            touched = last.closed_ms > lost_ms and last.end_ms + rules.grace_ms > lost_ms
+            if last.present and last.complete and touched:
+                last.complete = 0
+                last.rev += 1
+                last.dirty = 1
+                say(shard, out, r, c, ms, counter)
+
+
+@kernel
+def begin_day(shard: Shard, out: Output, ms: int, counter: int) -> None:
+    """A new date: what is open closes, and everything that counts within a day starts again."""
+    for r in range(shard.due.shape[0]):
+        for c in range(shard.due.shape[1]):
+            if shard.open[r, c].present:
+                close_candle(shard, out, r, c, ms, counter)
+        inst = shard.instruments[r]
+        inst.cum = inst.day_high = inst.day_low = inst.known = 0
+        clear_window(inst)
+    shard.feed[0].next_due_ms = FAR

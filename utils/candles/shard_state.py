@@ -1,0 +1,150 @@
+"""The state of a shard as a whole: making it, taking instruments in, giving it a day, freezing it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import orjson
+
+from utils.candles.kernel import slot_of
+from utils.candles.layout import (
+    CANDLE,
+    FAR,
+    FEED,
+    INSTRUMENT,
+    LAYOUT_VERSION,
+    PACKET,
+    Array,
+    Count,
+    Reason,
+    Shard,
+)
+from utils.instruments import Instrument, SessionClass
+from utils.kite_frames import price_divisor
+from utils.sessions import Session
+
+_WITH_OI = {
+    SessionClass.EQUITY_DERIVATIVE,
+    SessionClass.INDEX_DERIVATIVE,
+    SessionClass.CURRENCY,
+    SessionClass.COMMODITY,
+}
+_SAVED = ("instruments", "windows", "latest", "open", "last", "due", "feed", "counts", "rejected")
+
+
+class StateError(ValueError):
+    """A snapshot that does not fit: another layout, other timeframes, or cut off."""
+
+
+def new_shard(timeframe_lengths_ms: Sequence[int], window: int) -> Shard:
+    """A shard without instruments, whose feed is down."""
+    lengths = np.array(timeframe_lengths_ms, np.int64)
+    return _empty(0, lengths, window)
+
+
+def _empty(n: int, lengths: Array, window: int) -> Shard:
+    k = len(lengths)
+    feed = np.zeros(1, FEED)
+    feed["next_due_ms"] = FAR
+    keys, rows = _token_table(np.zeros(0, np.int64))
+    return Shard(
+        instruments=np.zeros(n, INSTRUMENT),
+        windows=np.zeros((n, window), np.int64),
+        latest=np.zeros(n, PACKET),
+        open=np.zeros((n, k), CANDLE),
+        last=np.zeros((n, k), CANDLE),
+        due=np.full((n, k), FAR, np.int64),
+        lengths=lengths,
+        token_keys=keys,
+        token_rows=rows,
+        feed=feed,
+        counts=np.zeros(len(Count), np.int64),
+        rejected=np.zeros(len(Reason), np.int64),
+    )
+
+
+def grow(shard: Shard, more: int) -> Shard:
+    """The same shard with room for `more` instruments at the end."""
+    wider = _empty(more, shard.lengths, shard.windows.shape[1])
+    joined = {name: np.concatenate([getattr(shard, name), getattr(wider, name)]) for name in _SAVED[:6]}
+    return shard._replace(**joined)
+
+
+def describe(shard: Shard, row: int, instrument: Instrument) -> None:
+    """Write who the instrument of a row is: its token may change from day to day, its symbol never."""
+    record = shard.instruments[row]
+    record["token"] = instrument.token
+    record["is_index"] = instrument.is_index
+    record["has_oi"] = instrument.session_class in _WITH_OI
+    record["tick_units"] = max(1, round(instrument.tick_size * price_divisor(instrument.token)))
+
+
+def set_session(shard: Shard, row: int, session: Session | None) -> None:
+    """The day's hours of one instrument; none means that nothing of it is a trade today."""
+    record = shard.instruments[row]
+    record["open_ms"] = session.open_ms if session else FAR
+    record["close_ms"] = session.close_ms if session else FAR
+    record["day_start_ms"] = session.day_start_ms if session else FAR
+    record["day_end_ms"] = session.day_end_ms if session else FAR
+
+
+def index_tokens(shard: Shard) -> Shard:
+    """The same shard with its token table made anew. Of two rows with one token, the later one has it."""
+    keys, rows = _token_table(shard.instruments["token"])
+    return shard._replace(token_keys=keys, token_rows=rows)
+
+
+def _token_table(tokens: Array) -> tuple[Array, Array]:
+    size = 1 << max(4, int(4 * len(tokens)).bit_length())
+    keys, rows = np.full(size, -1, np.int64), np.zeros(size, np.int64)
+    for row, token in enumerate(tokens.tolist()):
+        slot = slot_of(keys, token)
+        keys[slot], rows[slot] = token, row
+    return keys, rows
+
+
+def freeze(shard: Shard, header: dict[str, object]) -> bytes:
+    """Everything as bytes: one line of JSON, then the arrays end to end."""
+    arrays = [getattr(shard, name) for name in _SAVED]
+    about = {
+        "layout": LAYOUT_VERSION,
+        "sizes": [INSTRUMENT.itemsize, CANDLE.itemsize, PACKET.itemsize, len(Count), len(Reason)],
+        "rows": len(shard.instruments),
+        "window": shard.windows.shape[1],
+        "lengths": shard.lengths.tolist(),
+        **header,
+    }
+    return orjson.dumps(about) + b"\n" + b"".join(array.tobytes() for array in arrays)
+
+
+def _header(head: bytes) -> dict[str, object]:
+    try:
+        header = orjson.loads(head)
+    except orjson.JSONDecodeError:
+        header = None
+    if not isinstance(header, dict):
+        raise StateError("the snapshot is damaged: its first line is no JSON object")
+    return header
+
+
+def thaw(content: bytes, timeframe_lengths_ms: Sequence[int], window: int) -> tuple[Shard, dict[str, object]]:
+    """The shard and the header of `freeze`. StateError when it was made for something else."""
+    head, _, body = content.partition(b"\n")
+    header = _header(head)
+    sizes = [INSTRUMENT.itemsize, CANDLE.itemsize, PACKET.itemsize, len(Count), len(Reason)]
+    made_for = (header.get("layout"), header.get("sizes"), header.get("window"), header.get("lengths"))
+    if made_for != (LAYOUT_VERSION, sizes, window, list(timeframe_lengths_ms)):
+        raise StateError("the snapshot was made by another version, or for other timeframes")
+    rows = header.get("rows")
+    if not isinstance(rows, int) or not 0 <= rows <= len(body):
+        raise StateError("the snapshot is damaged: it does not say how many instruments it holds")
+    shard = _empty(rows, np.array(timeframe_lengths_ms, np.int64), window)
+    at = 0
+    for name in _SAVED:
+        array = getattr(shard, name)
+        if at + array.nbytes > len(body):
+            raise StateError("the snapshot is cut off")
+        array[...] = np.frombuffer(body, array.dtype, array.size, at).reshape(array.shape)
+        at += array.nbytes
+    return index_tokens(shard), header

@@ -1,0 +1,235 @@
+"""The connector put together: recorders, connections, the sender and the keeper, run by twisted's reactor."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet import reactor as _reactor
+from twisted.internet.task import LoopingCall
+
+from utils.access_token import AccessTokens
+from utils.candle import iso_ist
+from utils.clock_marks import look_seconds
+from utils.health import HealthReport
+from utils.instrument_watch import InstrumentWatch, spread
+from utils.instruments import Instrument
+from utils.journal import JournalError
+from utils.journal_keeper import JournalKeeper
+from utils.keys import Keys
+from utils.lifecycle import StopRequest
+from utils.log import BoundLogger, hide_secret
+from utils.settings import Settings, SettingsError
+from utils.shard_feed import FeedOptions, FeedState, ShardFeed
+from utils.stores.redis_connection import open_redis
+from utils.stores.tick_stream import TickStream
+from utils.tick_recorder import TickRecorder
+from utils.tick_sender import TickSender
+
+PROCESS = "connector"
+DRAIN_SECONDS = 5.0
+EVERY_SECOND = 1.0
+FAR_AHEAD_MS = 3_600_000
+
+reactor: Any = _reactor  # twisted puts the real one into the module at run time
+
+
+class Connector:
+    """`run` returns after the stop was asked for, with everything synced, and sent as far as Redis took it."""
+
+    def __init__(self, settings: Settings, stop: StopRequest, log: BoundLogger) -> None:
+        """SettingsError when the journal can not be written, or belongs to another time."""
+        self._settings = settings
+        self._stop = stop
+        self._log = log
+        self._now_ms = settings.market_clock.now_ms
+        self._started_ms = self._now_ms()
+        self._faults = 0
+        self._fatal = ""
+        self._second_due = 0.0
+        self._is_stopping = False
+        self._tokens = AccessTokens(settings.access_token.get_secret_value(), settings.access_token_file)
+        self._recorders = [self._recorder(shard) for shard in range(settings.shards)]
+        self._feeds = [self._feed(recorder) for recorder in self._recorders]
+        self._sender = self._make_sender()
+        self._keeper = JournalKeeper(
+            settings.journal_dir,
+            self._recorders,
+            settings.journal_fsync_seconds,
+            settings.journal_days,
+            self._now_ms,
+            log,
+        )
+        self._watch = InstrumentWatch(
+            settings.kite_api_url,
+            settings.journal_dir,
+            settings.symbols,
+            self._authorization,
+            self._now_ms,
+            lambda found: reactor.callFromThread(self._guarded, self._on_instruments, found),
+            lambda sentence: reactor.callFromThread(self._give_up, sentence),
+            log,
+        )
+
+    def run(self) -> None:
+        """In the main thread. SettingsError when none of the instruments exists."""
+        for feed in self._feeds:
+            feed.mark_down("connector started")
+        self._sender.start()
+        self._keeper.start()
+        self._watch.start()
+        LoopingCall(self._guarded, self._look).start(look_seconds(self._settings.market_clock.speed))
+        reactor.run(installSignalHandlers=False)
+        self._end()
+        if self._fatal:
+            raise SettingsError(self._fatal)
+
+    def _recorder(self, shard: int) -> TickRecorder:
+        directory = self._settings.journal_dir
+        try:
+            recorder = TickRecorder(
+                directory, shard, self._now_ms, self._wake, self._log, self._settings.journal_fsync_seconds == 0
+            )
+        except JournalError as error:
+            raise SettingsError(f"JOURNAL_DIR: {error}") from None
+        except OSError as error:
+            raise SettingsError(f"JOURNAL_DIR: {directory} can not be read and written ({error.strerror})") from None
+        ahead_ms = recorder.last_id.ms - self._now_ms()
+        if ahead_ms > FAR_AHEAD_MS:
+            raise SettingsError(
+                f"JOURNAL_DIR: {directory} goes on to {iso_ist(recorder.last_id.ms)}, and now it is only "
+                f"{iso_ist(self._now_ms())}; a simulated day needs a JOURNAL_DIR of its own"
+            )
+        if recorder.writer.cut_bytes:
+            self._log.warning("a torn record was cut off the journal", shard=shard, bytes=recorder.writer.cut_bytes)
+        return recorder
+
+    def _feed(self, recorder: TickRecorder) -> ShardFeed:
+        settings = self._settings
+        options = FeedOptions(
+            settings.kite_ws_url,
+            settings.api_key.get_secret_value(),
+            settings.subscribe_mode,
+            settings.watchdog_seconds,
+        )
+        return ShardFeed(options, self._tokens, recorder, time.monotonic, self._log)
+
+    def _make_sender(self) -> TickSender:
+        settings = self._settings
+        client, keys = open_redis(settings.redis_url.get_secret_value()), Keys(settings.redis_prefix)
+        return TickSender(
+            client,
+            TickStream(client, keys),
+            self._recorders,
+            HealthReport(client, keys, PROCESS, settings.health_ttl_seconds),
+            self._health_fields,
+            settings.stream_hours,
+            settings.stream_max_mb << 20,
+            self._log,
+        )
+
+    def _wake(self) -> None:
+        self._sender.wake()
+
+    def _authorization(self) -> str:
+        """The REST header; empty without a token (the instruments come without one, too)."""
+        token = self._tokens.current()
+        hide_secret(token)
+        return f"token {self._settings.api_key.get_secret_value()}:{token}" if token else ""
+
+    def _on_instruments(self, found: list[Instrument]) -> None:
+        parts = spread(found, self._settings.symbols, self._settings.shards)
+        for feed, part in zip(self._feeds, parts, strict=True):
+            feed.watch(part)
+        self._sender.show_instruments(found)
+
+    def _give_up(self, sentence: str) -> None:
+        self._fatal = sentence
+        self._stop.request()
+
+    def _guarded(self, step: Callable[..., None], *arguments: Any) -> None:
+        """An exception would end the looping call, and with it all watching."""
+        try:
+            step(*arguments)
+        except Exception as error:
+            self._faults += 1
+            self._log.error("an error in the connector's loop; it goes on", error=repr(error), exc_info=True)
+
+    def _look(self) -> None:
+        if self._stop.requested:
+            self._stop_feeds()
+            return
+        now = time.monotonic()
+        if now >= self._second_due:
+            self._second_due = now + EVERY_SECOND
+            self._tokens.look()
+            for recorder in self._recorders:
+                recorder.retry()
+        for feed in self._feeds:
+            self._guarded(feed.look)
+
+    def _stop_feeds(self) -> None:
+        if self._is_stopping:
+            return
+        self._is_stopping = True
+        for feed in self._feeds:
+            self._guarded(feed.stop, "connector stopped")
+        reactor.callLater(0, reactor.stop)  # after the sockets' own ends, which were asked for before
+
+    def _end(self) -> None:
+        """Sender first, so that it reads what the feeds said last; then the disk."""
+        self._watch.stop()
+        self._keeper.stop()
+        if not self._sender.finish(DRAIN_SECONDS):
+            self._log.warning("not everything was sent: it is in the journal, and will be at the next start")
+        for recorder in self._recorders:
+            try:
+                recorder.close()
+            except OSError as error:
+                self._log.error("the journal can not be forced to disk", shard=recorder.shard, error=str(error))
+
+    def _health_fields(self) -> dict[str, str | int | float]:
+        fields: dict[str, str | int | float] = {
+            "state": self._overall_state(),
+            "market_ms": self._now_ms(),
+            "started_market_ms": self._started_ms,
+            "sent": self._sender.sent,
+            "redis_fault": self._sender.redis_fault,
+            "forced_out": self._sender.forced_out,
+            "redis_faults": self._sender.faults,
+            "sync_faults": self._keeper.sync_faults,
+            "faults": self._faults + sum(feed.faults for feed in self._feeds),
+            "frames": sum(recorder.frames for recorder in self._recorders),
+            "bytes": sum(recorder.received_bytes for recorder in self._recorders),
+            "last_frame_ms": max(recorder.last_frame_ms for recorder in self._recorders),
+            "backlog_bytes": sum(recorder.backlog_bytes for recorder in self._recorders),
+            "instruments": sum(len(feed.instruments) for feed in self._feeds),
+            "shards": len(self._feeds),
+        }
+        for feed, recorder in zip(self._feeds, self._recorders, strict=True):
+            fields |= self._shard_fields(feed, recorder)
+        return fields
+
+    def _shard_fields(self, feed: ShardFeed, recorder: TickRecorder) -> dict[str, str | int | float]:
+        sent_to = self._sender.sent_to(recorder.shard)
+        one: dict[str, str | int | float] = {
+            "state": feed.state.value,
+            "connections": feed.connections,
+            "instruments": len(feed.instruments),
+            "frames": recorder.frames,
+            "bytes": recorder.received_bytes,
+            "last_frame_ms": recorder.last_frame_ms,
+            "journal_last_id": str(recorder.last_id),
+            "sent_to": str(sent_to),
+            "backlog_ms": max(0, recorder.last_id.ms - sent_to.ms) if recorder.last_id > sent_to else 0,
+            "unwritten": recorder.unwritten,
+            "lost": recorder.lost,
+            "disk_fault": recorder.disk_fault,
+        }
+        return {f"shard{recorder.shard}_{name}": value for name, value in one.items()}
+
+    def _overall_state(self) -> str:
+        """`up` when every connection is; else what the first one that is not waits for."""
+        states = [feed.state for feed in self._feeds if feed.instruments] or [FeedState.NO_INSTRUMENTS]
+        return next((state.value for state in states if state is not FeedState.UP), FeedState.UP.value)

@@ -1,0 +1,55 @@
+"""What each process last did, in Redis, with a time to live: a process that stops reporting disappears."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import redis
+
+from utils.keys import Keys
+
+
+class HealthReport:
+    """Writes one process's report."""
+
+    def __init__(self, client: redis.Redis, keys: Keys, process: str, ttl_seconds: int) -> None:
+        self._client = client
+        self._keys = keys
+        self._process = process
+        self._ttl_seconds = ttl_seconds
+
+    def write(self, fields: Mapping[str, str | int | float]) -> bool:
+        """Replaces the whole report and starts its time to live anew.
+
+        False when Redis did not take it: a report is never worth stopping a process for.
+        """
+        name = self._keys.health(self._process)
+        pipeline = self._client.pipeline(transaction=True)
+        pipeline.delete(name)
+        if fields:
+            pipeline.hset(name, items=[part for pair in fields.items() for part in pair])
+            pipeline.expire(name, self._ttl_seconds)
+        pipeline.sadd(self._keys.health_processes(), self._process)
+        try:
+            pipeline.execute()
+        except redis.RedisError:
+            return False
+        return True
+
+
+def read_health(client: redis.Redis, keys: Keys) -> dict[str, dict[str, str]]:
+    """The living reports by process name, sorted. RedisError when Redis is away."""
+    processes = sorted(_text(name) for name in client.smembers(keys.health_processes()))
+    pipeline = client.pipeline(transaction=False)
+    for process in processes:
+        pipeline.hgetall(keys.health(process))
+    reports = zip(processes, pipeline.execute(), strict=True)
+    return {
+        process: {_text(field): _text(value) for field, value in report.items()}
+        for process, report in reports
+        if report
+    }
+
+
+def _text(raw: bytes | str) -> str:
+    return raw.decode() if isinstance(raw, bytes) else raw

@@ -1,0 +1,146 @@
+"""The indicators of all instruments in one timeframe: the state arrays, and what goes in and out of the kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from utils.candle import Candle
+from utils.indicators import kernels
+from utils.indicators.parameters import DEFAULT_PARAMETERS, IndicatorParameters
+from utils.indicators.values import ABSENT, INDICATOR_NAMES, IndicatorValues
+from utils.sessions import ist_date
+
+FIRST_ROWS = 64
+ARRAYS = kernels.Tables._fields
+
+
+class Outcome(IntEnum):
+    """What a candle was to its row: older than the last (or said before), the next one, or a revision of the last."""
+
+    SKIPPED = kernels.SKIPPED
+    APPLIED = kernels.APPLIED
+    REVISED = kernels.REVISED
+
+
+@dataclass(frozen=True, slots=True)
+class Updated:
+    """Of each candle of one call: the outcome (n,), the values after it and after the one before it (n, names)."""
+
+    outcome: NDArray[np.int64]
+    now: NDArray[np.float64]
+    before: NDArray[np.float64]
+
+    def values(self, at: int) -> IndicatorValues:
+        return IndicatorValues(*self.now[at].tolist())
+
+    def values_before(self, at: int) -> IndicatorValues:
+        return IndicatorValues(*self.before[at].tolist())
+
+
+class IndicatorTable:
+    """One row an instrument, in the order in which they first came."""
+
+    def __init__(self, parameters: IndicatorParameters = DEFAULT_PARAMETERS, settle: bool = True) -> None:
+        """With `settle` a value is absent until it is settled, otherwise only until its definition gives one."""
+        self._parameters = parameters.for_kernel()
+        bars = parameters.settled_after() if settle else (1,) * len(INDICATOR_NAMES)
+        self._settled_after = np.array(bars, dtype=np.int64)
+        self._rows: dict[str, int] = {}
+        self._arrays = self._empty(FIRST_ROWS)
+
+    @property
+    def symbols(self) -> list[str]:
+        return list(self._rows)
+
+    def update(self, candles: Sequence[Candle]) -> Updated:
+        """Take candles of this timeframe, in order. Those that are not news are skipped, and say so."""
+        results = kernels.Results(
+            np.zeros(len(candles), dtype=np.int64),
+            np.empty((len(candles), len(INDICATOR_NAMES))),
+            np.empty((len(candles), len(INDICATOR_NAMES))),
+        )
+        batch = _batch([self._row(one.symbol) for one in candles], candles)
+        kernels.update(kernels.Tables(**self._arrays), batch, results, self._parameters, self._settled_after)
+        return Updated(*results)
+
+    def reset(self, symbol: str) -> None:
+        """Forget what came of an instrument."""
+        row = self._rows.get(symbol)
+        if row is not None:
+            for name, fresh in self._empty(1).items():
+                self._arrays[name][row] = fresh[0]
+
+    def values(self, symbol: str) -> IndicatorValues:
+        """The latest of an instrument; all absent for one that never came."""
+        row = self._rows.get(symbol)
+        return ABSENT if row is None else IndicatorValues(*self._arrays["values"][row].tolist())
+
+    def bars(self, symbol: str) -> int:
+        """How many candles of it were taken."""
+        row = self._rows.get(symbol)
+        return 0 if row is None else int(self._arrays["now"][row]["count"])
+
+    def newest(self) -> list[tuple[str, int, IndicatorValues]]:
+        """Of each instrument: its symbol, the start of its last candle (epoch ms) and the values after it."""
+        starts = self._arrays["now"]["start_ms"].tolist()
+        values = self._arrays["values"].tolist()
+        return [(symbol, starts[row], IndicatorValues(*values[row])) for symbol, row in self._rows.items()]
+
+    def warm_rows(self) -> int:
+        """Instruments with every indicator settled."""
+        counts = self._arrays["now"]["count"][: len(self._rows)]
+        return int(np.count_nonzero(counts >= int(self._settled_after.max())))
+
+    def state(self) -> list[NDArray[Any]]:
+        """The arrays in the order of ARRAYS, as far as rows are used."""
+        return [self._arrays[name][: len(self._rows)] for name in ARRAYS]
+
+    def restore(self, symbols: Sequence[str], arrays: Sequence[NDArray[Any]]) -> None:
+        """Take over what `symbols` and `state()` gave. ValueError when it does not fit this version."""
+        fresh = self._empty(max(FIRST_ROWS, len(symbols)))
+        for name, array in zip(ARRAYS, arrays, strict=True):
+            room = fresh[name]
+            if array.dtype != room.dtype or array.shape != (len(symbols), *room.shape[1:]):
+                raise ValueError(f"the snapshot's {name} has another shape: it is of another version")
+            room[: len(symbols)] = array
+        self._arrays = fresh
+        self._rows = {symbol: row for row, symbol in enumerate(symbols)}
+
+    def _row(self, symbol: str) -> int:
+        row = self._rows.get(symbol)
+        if row is not None:
+            return row
+        if len(self._rows) == len(self._arrays["now"]):
+            larger = self._empty(2 * len(self._rows))
+            for name, array in self._arrays.items():
+                larger[name][: len(array)] = array
+            self._arrays = larger
+        return self._rows.setdefault(symbol, len(self._rows))
+
+    def _empty(self, rows: int) -> dict[str, NDArray[Any]]:
+        return {
+            "now": np.zeros(rows, dtype=kernels.STATE_DTYPE),
+            "before": np.zeros(rows, dtype=kernels.STATE_DTYPE),
+            "rings": np.zeros((rows, self._parameters.sma_long)),
+            "values": np.full((rows, len(INDICATOR_NAMES)), np.nan),
+            "values_before": np.full((rows, len(INDICATOR_NAMES)), np.nan),
+        }
+
+
+def _batch(rows: list[int], candles: Sequence[Candle]) -> kernels.Batch:
+    return kernels.Batch(
+        rows=np.array(rows, dtype=np.int64),
+        start_ms=np.array([one.start_ms for one in candles], dtype=np.int64),
+        rev=np.array([one.rev for one in candles], dtype=np.int64),
+        high=np.array([one.high for one in candles], dtype=np.float64),
+        low=np.array([one.low for one in candles], dtype=np.float64),
+        close=np.array([one.close for one in candles], dtype=np.float64),
+        volume=np.array([np.nan if one.volume is None else one.volume for one in candles], dtype=np.float64),
+        session_day=np.array([ist_date(one.start_ms).toordinal() for one in candles], dtype=np.int64),
+    )

@@ -1,0 +1,41 @@
+"""The values of one instrument and timeframe after one candle, as strategies and other programs see them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+
+NAN = float("nan")
+
+
+@dataclass(frozen=True, slots=True)
+class IndicatorValues:
+    """NaN is an absent value (not warm yet, or no volume): every comparison with it is False.
+
+    Prices and ATR in the quote currency, RSI 0 to 100, `supertrend_direction` +1 up and -1 down.
+    """
+
+    sma_20: float = NAN
+    sma_200: float = NAN
+    ema_9: float = NAN
+    rsi_14: float = NAN
+    macd: float = NAN
+    macd_signal: float = NAN
+    macd_histogram: float = NAN
+    atr_14: float = NAN
+    supertrend: float = NAN
+    supertrend_direction: float = NAN
+    vwap: float = NAN
+
+    def has(self, *names: str) -> bool:
+        """Whether all of these are there."""
+        return not any(math.isnan(getattr(self, name)) for name in names)
+
+    def as_dict(self) -> dict[str, float]:
+        """Those that are there, by name."""
+        every = ((name, getattr(self, name)) for name in INDICATOR_NAMES)
+        return {name: value for name, value in every if math.isfinite(value)}
+
+
+INDICATOR_NAMES: tuple[str, ...] = tuple(one.name for one in fields(IndicatorValues))
+ABSENT = IndicatorValues()

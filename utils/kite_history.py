@@ -1,0 +1,277 @@
+"""The broker's historical candles (Kite Connect v3, `/instruments/historical`), and candles of ours made of them."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import requests
+
+from utils.candle import IST, Candle, Source, TimedBy
+from utils.instruments import Instrument, SessionClass
+from utils.lifecycle import StopRequest
+from utils.retry_delay import RetryDelay
+from utils.sessions import DAY_MS, MINUTE_MS, SessionCalendar, ist_date
+from utils.timeframes import Timeframe
+
+TIMEOUT_SECONDS = (3.0, 15.0)
+TRIES = 5
+FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS = 1.0, 8.0
+DAYS_A_REQUEST = {"minute": 60, "day": 2_000}  # the broker's limits
+TOO_MANY_REQUESTS = 429
+REJECTED_KEPT = 100
+LARGEST_NUMBER = 2**53  # up to here a whole number survives as a float
+DERIVATIVES = frozenset(
+    {
+        SessionClass.EQUITY_DERIVATIVE,
+        SessionClass.INDEX_DERIVATIVE,
+        SessionClass.CURRENCY,
+        SessionClass.COMMODITY,
+    }
+)
+
+Row = tuple[int, float, float, float, float, int, int]  # start in epoch ms, open, high, low, close, volume, oi
+
+
+class HistoryError(RuntimeError):
+    """This request brought nothing, after several tries; another one may."""
+
+
+class HistoryDenied(RuntimeError):
+    """The broker does not let us in: no request will bring anything until there is another token."""
+
+
+class HistoryStopped(RuntimeError):
+    """The process was asked to stop meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """[from_ms, to_ms) in epoch ms, cut into stretches that one request may ask for."""
+
+    from_ms: int
+    to_ms: int
+
+    def stretches(self, days: int) -> Iterator[Span]:
+        at_ms = self.from_ms
+        while at_ms < self.to_ms:
+            until_ms = min(at_ms + days * DAY_MS, self.to_ms)
+            yield Span(at_ms, until_ms)
+            at_ms = until_ms
+
+
+class KiteHistory:
+    """Asks politely: never more than so many requests a second, and slower when the broker says so."""
+
+    def __init__(
+        self, api_url: str, authorization: Callable[[], str], requests_a_second: float, stop: StopRequest
+    ) -> None:
+        """`authorization` gives the header's value (`token KEY:TOKEN`) for each request."""
+        self._url = f"{api_url.rstrip('/')}/instruments/historical"
+        self._authorization = authorization
+        self._gap_seconds = 1.0 / requests_a_second
+        self._stop = stop
+        self._session = requests.Session()
+        self._next_at = float("-inf")
+        self.requests = 0
+        self.rejected: Counter[str] = Counter()  # rows that were left out, by reason
+        self.rejected_rows: deque[str] = deque(maxlen=REJECTED_KEPT)
+
+    def rows(self, instrument: Instrument, interval: str, span: Span) -> list[Row]:
+        """Rows whose candle starts in the span, `interval` being `minute` or `day`, oldest first.
+
+        HistoryError, HistoryDenied, HistoryStopped.
+        """
+        rows: dict[int, Row] = {}
+        for stretch in span.stretches(DAYS_A_REQUEST[interval]):
+            rows |= {row[0]: row for row in self._ask(instrument, interval, stretch)}
+        return [rows[at_ms] for at_ms in sorted(rows) if span.from_ms <= at_ms < span.to_ms]
+
+    def _ask(self, instrument: Instrument, interval: str, span: Span) -> list[Row]:
+        address = f"{self._url}/{instrument.token}/{interval}"
+        wanted = {
+            "from": _broker_time(span.from_ms),
+            "to": _broker_time(span.to_ms - 1_000),
+            "oi": "1" if instrument.session_class in DERIVATIVES else "0",
+        }
+        delay, fault = RetryDelay(FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS), ""
+        for _ in range(TRIES):
+            self._wait_for_turn()
+            try:
+                answer = self._session.get(address, params=wanted, headers=self._headers(), timeout=TIMEOUT_SECONDS)
+                found = _fields_or_fault(answer)
+            except requests.RequestException as error:
+                found = type(error).__name__
+            if not isinstance(found, str):
+                return self._checked(found)
+            fault = found
+            self._pause(delay.next_seconds())
+        raise HistoryError(f"the broker's history of {instrument.symbol} ({interval}) did not come: {fault}")
+
+    def _checked(self, found: list[Any]) -> list[Row]:
+        """The rows that can be believed; the others are counted, and the last of them kept."""
+        rows: list[Row] = []
+        for fields in found:
+            try:
+                rows.append(_row(fields))
+            except _RowError as error:
+                self.rejected[str(error)] += 1
+                self.rejected_rows.append(repr(fields)[:200])
+        return rows
+
+    def _headers(self) -> dict[str, str]:
+        return {"X-Kite-Version": "3", "Authorization": self._authorization()}
+
+    def _wait_for_turn(self) -> None:
+        self._pause(self._next_at - time.monotonic())
+        self._next_at = time.monotonic() + self._gap_seconds
+        self.requests += 1
+
+    def _pause(self, seconds: float) -> None:
+        if self._stop.requested or (seconds > 0 and self._stop.wait(seconds)):
+            raise HistoryStopped
+
+
+def _fields_or_fault(answer: requests.Response) -> list[Any] | str:
+    """What the answer holds as rows, unchecked, or why another try makes sense. HistoryDenied, HistoryError."""
+    if answer.status_code == requests.codes.forbidden:
+        raise HistoryDenied("the broker refuses the access token for history (403): run `manage.py login`")
+    if answer.status_code == TOO_MANY_REQUESTS or answer.status_code >= requests.codes.server_error:
+        return f"HTTP {answer.status_code}"
+    if not answer.ok:
+        raise HistoryError(f"the broker answers HTTP {answer.status_code} to {answer.url.split('?')[0]}")
+    try:
+        candles = answer.json()["data"]["candles"]
+    except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
+        return f"an answer that is no history ({type(error).__name__})"
+    return candles if isinstance(candles, list) else "an answer that is no history (no list of candles)"
+
+
+class _RowError(ValueError):
+    """Why a row is left out."""
+
+
+def _row(fields: Any) -> Row:
+    """[time, open, high, low, close, volume] and perhaps the open interest."""
+    if not isinstance(fields, list) or not 6 <= len(fields) <= 7 or not isinstance(fields[0], str):
+        raise _RowError("shape")
+    numbers = [_number(one) for one in fields[1:]]
+    open_, high, low, close = numbers[:4]
+    if not 0 < low <= min(open_, close) <= max(open_, close) <= high:
+        raise _RowError("prices")
+    oi = int(numbers[5]) if len(numbers) > 5 else 0
+    return _time_ms(fields[0]), open_, high, low, close, int(numbers[4]), oi
+
+
+def _number(value: Any) -> float:
+    """As a float: NaN, infinities, and what is no number or negative are none of a candle's."""
+    if value is None:
+        return 0.0  # the broker's open interest of an instrument that has none
+    if type(value) not in (int, float) or not 0 <= value <= LARGEST_NUMBER:
+        raise _RowError("number")
+    return float(value)
+
+
+def _time_ms(text: str) -> int:
+    """Epoch ms of the broker's `2026-11-20T09:15:00+0530`; without an offset it would be this machine's time."""
+    try:
+        at = datetime.fromisoformat(text)
+        if at.tzinfo is None:
+            raise _RowError("time")
+        return round(at.timestamp() * 1000)
+    except (ValueError, OverflowError):
+        raise _RowError("time") from None
+
+
+def _broker_time(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1000, UTC).astimezone(IST).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def minute_candles(
+    rows: Sequence[Row], instrument: Instrument, timeframe: Timeframe, calendar: SessionCalendar, until_ms: int
+) -> list[Candle]:
+    """Minute rows as candles of a timeframe of whole minutes, in session-anchored buckets that ended by `until_ms`.
+
+    Rows outside continuous trading belong to no candle.
+    """
+    if not rows:
+        return []
+    frame = pd.DataFrame(list(rows), columns=["at", "open", "high", "low", "close", "volume", "oi"])
+    days = ((frame["at"] + 19_800_000) // DAY_MS).to_numpy()
+    opens, closes = _session_bounds(days, frame["at"].to_numpy(), instrument, calendar)
+    frame["start"] = opens + (frame["at"] - opens) // timeframe.length_ms * timeframe.length_ms
+    frame["end"] = np.minimum(frame["start"] + timeframe.length_ms, closes)
+    inside = (frame["at"] >= opens) & (frame["at"] < closes) & (frame["end"] <= until_ms)
+    whole = frame[inside].groupby("start", sort=True)
+    buckets = whole.agg(
+        {"end": "first", "open": "first", "high": "max", "low": "min", "close": "last", "volume": "sum", "oi": "last"}
+    )
+    return [_candle(instrument, timeframe, *row) for row in buckets.itertuples(index=True, name=None)]
+
+
+def day_candles(
+    rows: Sequence[Row], instrument: Instrument, timeframe: Timeframe, calendar: SessionCalendar, until_ms: int
+) -> list[Candle]:
+    """Day rows as `1d` candles, those of sessions that ended by `until_ms`."""
+    candles = []
+    for row in rows:
+        session = calendar.for_instrument(instrument, ist_date(row[0]))
+        if session is not None and session.day_end_ms <= until_ms:
+            candles.append(_candle(instrument, timeframe, session.open_ms, session.day_end_ms, *row[1:]))
+    return candles
+
+
+def _session_bounds(
+    days: np.ndarray, at_ms: np.ndarray, instrument: Instrument, calendar: SessionCalendar
+) -> tuple[np.ndarray, np.ndarray]:
+    """Open and close (epoch ms) of each row's session; a row on a closed day gets an empty one."""
+    unique, which = np.unique(days, return_inverse=True)
+    firsts = [int(at_ms[which == nth][0]) for nth in range(len(unique))]
+    sessions = [calendar.for_instrument(instrument, ist_date(first)) for first in firsts]
+    opens = np.array([one.open_ms if one else 0 for one in sessions], dtype=np.int64)
+    closes = np.array([one.close_ms if one else 0 for one in sessions], dtype=np.int64)
+    return opens[which], closes[which]
+
+
+def _candle(
+    instrument: Instrument,
+    timeframe: Timeframe,
+    start_ms: int,
+    end_ms: int,
+    open_: float,
+    high: float,
+    low: float,
+    close: float,
+    volume: int,
+    oi: int,
+) -> Candle:
+    return Candle(
+        symbol=instrument.symbol,
+        timeframe=timeframe.name,
+        token=instrument.token,
+        start_ms=int(start_ms),
+        end_ms=int(end_ms),
+        open=float(open_),
+        high=float(high),
+        low=float(low),
+        close=float(close),
+        volume=None if instrument.is_index else int(volume),
+        oi=int(oi) if instrument.session_class in DERIVATIVES else None,
+        vwap=None,
+        ticks=0,
+        complete=True,
+        source=Source.HISTORY,
+        rev=0,
+        timed_by=TimedBy.EXCHANGE,
+    )
+
+
+def is_from_minutes(timeframe: Timeframe) -> bool:
+    """Whether minute rows can make it: seconds can not be had from the broker."""
+    return not timeframe.is_day and timeframe.length_ms % MINUTE_MS == 0

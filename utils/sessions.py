@@ -1,0 +1,113 @@
+"""Trading sessions: which hours an instrument class keeps on which day. The hours themselves are `sessions.toml`.
+
+Windows are half-open, in epoch milliseconds; days are IST dates. India has no daylight-saving time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+
+from utils.instruments import Instrument, SessionClass
+from utils.sessions_file import Hours, Table, merged, read_table
+
+MINUTE_MS = 60_000
+DAY_MS = 86_400_000
+IST_OFFSET_MS = 19_800_000
+EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
+SATURDAY = 5
+MOST_CLOSED_DAYS = 60
+
+SESSIONS_FILE = Path(__file__).with_name("sessions.toml")
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One day's hours of a class: continuous trading is [open_ms, close_ms), `1d` counts [day_start_ms, day_end_ms).
+
+    The day's window holds pre-open and closing auction where the class has them; post-close is in neither.
+    """
+
+    date: date
+    open_ms: int
+    close_ms: int
+    day_start_ms: int
+    day_end_ms: int
+
+
+class SessionCalendar:
+    """Answers from the dated table. Cheap to ask again: every answer is kept."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+        self._answers: dict[tuple[SessionClass, date, bool], Session | None] = {}
+
+    @classmethod
+    def load(cls, path: Path | None = None) -> SessionCalendar:
+        """From `utils/sessions.toml`, or another file. SessionsError says in one sentence what is wrong with it."""
+        return cls(read_table(path or SESSIONS_FILE))
+
+    def session(self, session_class: SessionClass, day: date, expiry: str = "") -> Session | None:
+        """The day's hours, None when closed. `expiry` (ISO date): a contract may stop earlier on its last day."""
+        key = (session_class, day, bool(expiry) and expiry == day.isoformat())
+        try:
+            return self._answers[key]
+        except KeyError:
+            return self._answers.setdefault(key, self._work_out(*key))
+
+    def for_instrument(self, instrument: Instrument, day: date) -> Session | None:
+        """The day's hours of one instrument, its own expiry minded."""
+        return self.session(instrument.session_class, day, instrument.expiry)
+
+    def is_known(self, day: date) -> bool:
+        """False outside what the table covers and on days whose hours are a guess: warn, and use what is given."""
+        covered = self._table.known_from <= day <= self._table.known_to
+        return covered and day not in self._table.approximate
+
+    def next_trading_day(self, session_class: SessionClass, day: date) -> date:
+        """The first day after `day` on which the class trades."""
+        return self._walk(session_class, day, 1)
+
+    def previous_trading_day(self, session_class: SessionClass, day: date) -> date:
+        """The last day before `day` on which the class traded."""
+        return self._walk(session_class, day, -1)
+
+    def _walk(self, session_class: SessionClass, day: date, step: int) -> date:
+        for distance in range(1, MOST_CLOSED_DAYS):
+            candidate = day + timedelta(days=step * distance)
+            if self.session(session_class, candidate) is not None:
+                return candidate
+        raise ValueError(f"{session_class} does not trade within {MOST_CLOSED_DAYS} days of {day}")
+
+    def _work_out(self, session_class: SessionClass, day: date, expiring: bool) -> Session | None:
+        special = self._table.special.get((session_class, day))
+        if special is None and (day.weekday() >= SATURDAY or (session_class, day) in self._table.holidays):
+            return None
+        ordinary = self._table.hours(session_class, day)
+        return _session(day, merged(ordinary, special) if special else ordinary, expiring)
+
+
+def _session(day: date, hours: Hours, expiring: bool) -> Session:
+    midnight_ms = ist_midnight_ms(day)
+    close_minute, end_minute = hours.close, hours.day_end
+    if expiring and hours.expiring_close is not None:
+        close_minute = min(close_minute, hours.expiring_close)
+        end_minute = min(end_minute, hours.expiring_close)
+    return Session(
+        date=day,
+        open_ms=midnight_ms + hours.open * MINUTE_MS,
+        close_ms=midnight_ms + close_minute * MINUTE_MS,
+        day_start_ms=midnight_ms + hours.day_start * MINUTE_MS,
+        day_end_ms=midnight_ms + end_minute * MINUTE_MS,
+    )
+
+
+def ist_midnight_ms(day: date) -> int:
+    """00:00 IST of a day, epoch milliseconds."""
+    return (day.toordinal() - EPOCH_ORDINAL) * DAY_MS - IST_OFFSET_MS
+
+
+def ist_date(at_ms: int) -> date:
+    """The IST date of an instant, epoch milliseconds."""
+    return date.fromordinal((at_ms + IST_OFFSET_MS) // DAY_MS + EPOCH_ORDINAL)

@@ -1,0 +1,83 @@
+"""One health report for all workers of a role: each keeps its part, and writes what the parts of all come to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import redis
+
+from utils.health import HealthReport
+from utils.keys import Keys
+
+Fields = Mapping[str, str | int | float]
+LOWEST, HIGHEST = ("last_entry_ms",), ("market_ms", "lag_ms", "archive_last_write_ms")
+WORST_STATES = ("failing", "writing", "waiting", "starting", "stopped")
+
+
+class SharedHealth:
+    """Writes this worker's part, and the whole."""
+
+    def __init__(self, client: redis.Redis, keys: Keys, process: str, owner: str, ttl_seconds: int) -> None:
+        self._client = client
+        self._keys = keys
+        self._process = process
+        self._owner = owner
+        self._ttl_seconds = ttl_seconds
+        self._whole = HealthReport(client, keys, process, ttl_seconds)
+
+    def write(self, fields: Fields, owners: Sequence[str]) -> bool:
+        """`owners`: all workers that are there, this one among them. False when Redis did not take it."""
+        others = [one for one in owners if one != self._owner]
+        if not others:
+            return self._whole.write(fields)
+        try:
+            parts = self._exchange(fields, others)
+        except redis.RedisError:
+            return False
+        return self._whole.write(merged([fields, *parts]))
+
+    def _exchange(self, fields: Fields, others: Sequence[str]) -> list[dict[str, str]]:
+        """Leaves our part where the others find it, and takes theirs."""
+        name = self._keys.health_part(self._process, self._owner)
+        pipeline = self._client.pipeline(transaction=False)
+        pipeline.delete(name)
+        pipeline.hset(name, items=[part for pair in fields.items() for part in pair])
+        pipeline.expire(name, self._ttl_seconds)
+        for one in others:
+            pipeline.hgetall(self._keys.health_part(self._process, one))
+        answers: list[Any] = pipeline.execute()[3:]
+        return [{name.decode(): value.decode() for name, value in answer.items()} for answer in answers if answer]
+
+
+def merged(parts: Sequence[Fields]) -> dict[str, str | int | float]:
+    """Counts added, times and lag the worst, shards of all, texts from the one that is worst off."""
+    names = dict.fromkeys(name for part in parts for name in part)
+    return {name: _merged_one(name, [part[name] for part in parts if name in part]) for name in names}
+
+
+def _merged_one(name: str, values: Sequence[str | int | float]) -> str | int | float:
+    if name == "shards":
+        return ",".join(sorted({one for value in values for one in str(value).split(",") if one}))
+    if name == "archive_state":
+        return min(map(str, values), key=lambda one: WORST_STATES.index(one) if one in WORST_STATES else 9)
+    numbers = [_number(value) for value in values]
+    if name.startswith("position_") or any(number is None for number in numbers):
+        return max(map(str, values), key=lambda text: (len(text), text))
+    known = [number for number in numbers if number is not None]
+    if name in LOWEST:
+        return min((number for number in known if number), default=0)
+    if name == "archive_backlog" and min(known) < 0:
+        return -1
+    return max(known) if name in HIGHEST else sum(known)
+
+
+def _number(value: str | int | float) -> int | float | None:
+    try:
+        return int(value)
+    except ValueError:
+        pass
+    try:
+        return float(value)
+    except ValueError:
+        return None

@@ -1,0 +1,105 @@
+"""How far the signal worker is: the engine, the entries it is true for, and which rows were warmed. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from utils.candle import Candle
+from utils.feed import EntryId
+from utils.instruments import SessionClass
+from utils.sessions import SessionCalendar, ist_date
+from utils.signals import LatestValues, Pair, Signal, SignalEngine
+from utils.stores.signal_store import ClosedEntry
+from utils.warmup import Cut
+
+MakeEngine = Callable[[], SignalEngine]
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What came of some entries of the closed streams."""
+
+    fired: list[tuple[ClosedEntry, Signal]]
+    latest: list[LatestValues]
+    skipped: int
+    unreadable: int
+    faults: list[str]
+
+
+@dataclass(slots=True)
+class SignalProgress:
+    """`positions` are the last entries that are in the engine. `cut_ms` is the market time up to which the first
+    warm-up reaches: a restart in the middle of it begins the same one again."""
+
+    engine: SignalEngine
+    positions: dict[int, EntryId]
+    cut_ms: int
+    warmed: set[Pair]
+    was_warmed_up: bool = False
+
+    @classmethod
+    def fresh(cls, make_engine: MakeEngine, positions: Mapping[int, EntryId], cut_ms: int) -> SignalProgress:
+        """Before anything: what is closed up to here is warm-up, what comes after it is news."""
+        return cls(make_engine(), dict(positions), cut_ms, set())
+
+    @classmethod
+    def restore(cls, make_engine: MakeEngine, packed: bytes) -> SignalProgress:
+        """From `dump`. SnapshotError."""
+        engine = make_engine()
+        header = engine.load(packed)
+        positions = {int(shard): EntryId.parse(text) for shard, text in header["positions"].items()}
+        warmed = {(symbol, name) for name, symbols in header["warmed"].items() for symbol in symbols}
+        return cls(engine, positions, header["cut_ms"], warmed, header["was_warmed_up"])
+
+    def dump(self) -> bytes:
+        """Everything, for one SET."""
+        warmed: dict[str, list[str]] = {}
+        for symbol, timeframe in sorted(self.warmed):
+            warmed.setdefault(timeframe, []).append(symbol)
+        positions = {str(shard): str(entry_id) for shard, entry_id in self.positions.items()}
+        header = {
+            "positions": positions,
+            "cut_ms": self.cut_ms,
+            "was_warmed_up": self.was_warmed_up,
+            "warmed": warmed,
+        }
+        return self.engine.dump(header)
+
+    def next_cut(self, now_ms: int) -> Cut:
+        """Where the next warm-up ends and the stream goes on."""
+        return Cut(dict(self.positions), now_ms if self.was_warmed_up else self.cut_ms)
+
+    def note_warmed(self, done: Iterable[Pair]) -> None:
+        """A warm-up came to its end; these rows need no other."""
+        self.warmed.update(done)
+        self.was_warmed_up = True
+
+    def cold(self, wanted: Iterable[Pair]) -> list[Pair]:
+        """Those wanted that were not warmed yet."""
+        return [pair for pair in wanted if pair not in self.warmed]
+
+    def take(self, entries: Sequence[ClosedEntry]) -> Taken:
+        """Apply entries in the order of their streams, and move on to behind them."""
+        readable: list[tuple[ClosedEntry, Candle]] = [(one, one.candle) for one in entries if one.candle is not None]
+        applied = self.engine.apply([candle for _, candle in readable])
+        for entry in entries:
+            self.positions[entry.shard] = entry.id
+        return Taken(
+            fired=[(readable[one.at][0], one.signal) for one in applied.fired],
+            latest=list(applied.latest.values()),
+            skipped=applied.skipped,
+            unreadable=len(entries) - len(readable),
+            faults=applied.faults,
+        )
+
+    def seen_ms(self) -> int:
+        """Market time of the newest thing that is in here."""
+        return max([self.cut_ms, *(one.ms for one in self.positions.values())])
+
+
+def missed_a_session(seen_ms: int, next_ms: int, calendar: SessionCalendar) -> bool:
+    """Whether a whole trading day lies between two instants: then the rows have a hole that only a warm-up fills."""
+    seen: date = ist_date(seen_ms)
+    return ist_date(next_ms) > calendar.next_trading_day(SessionClass.EQUITY, seen)

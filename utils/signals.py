@@ -1,0 +1,236 @@
+"""From closed candles to signals: the pure core of the signal worker. Reads no clock, socket, file or logger."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from utils.candle import Candle, iso_ist
+from utils.indicators import DEFAULT_PARAMETERS, IndicatorParameters, IndicatorTable, IndicatorValues, Outcome
+from utils.indicators.kernels import STATE_DTYPE
+from utils.indicators.snapshot import SnapshotError, pack, unpack
+from utils.indicators.table import ARRAYS
+from utils.sessions import DAY_MS, IST_OFFSET_MS, MINUTE_MS
+from utils.strategies import Direction, Proposal, Strategy
+
+Pair = tuple[str, str]  # symbol, timeframe
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """One thing a strategy says of one closed candle. Prices in the quote currency; `at_ms` is the candle's end."""
+
+    strategy: str
+    symbol: str
+    timeframe: str
+    start_ms: int
+    at_ms: int
+    direction: Direction
+    entry: float
+    stop: float
+    target: float
+    conditions: tuple[str, ...]
+    values: IndicatorValues
+    candle_complete: bool
+    candle_rev: int
+
+    @property
+    def id(self) -> str:
+        """The same candle can not give another: `momentum|NSE:INFY|5m|001767225600000|LONG`."""
+        return f"{self.strategy}|{self.symbol}|{self.timeframe}|{self.start_ms:015d}|{self.direction}"
+
+    def as_document(self) -> dict[str, Any]:
+        """Flat and JSON-safe, the indicator values that are there by name; `t` is the signal's time in epoch ms."""
+        return {
+            "_id": self.id,
+            "k": self.id,
+            "id": self.id,
+            "t": self.at_ms,
+            "timestamp": iso_ist(self.at_ms),
+            "symbol": self.symbol,
+            "timeframe": self.timeframe,
+            "strategy": self.strategy,
+            "direction": str(self.direction),
+            "entry": self.entry,
+            "stop": self.stop,
+            "target": self.target,
+            "conditions": list(self.conditions),
+            "candle_start": iso_ist(self.start_ms),
+            "candle_t": self.start_ms,
+            "candle_complete": self.candle_complete,
+            "candle_rev": self.candle_rev,
+            **self.values.as_dict(),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Fired:
+    """A signal, and the position of the candle that caused it among those that were applied."""
+
+    at: int
+    signal: Signal
+
+
+@dataclass(frozen=True, slots=True)
+class LatestValues:
+    """An instrument's values after its newest candle in a timeframe."""
+
+    symbol: str
+    timeframe: str
+    start_ms: int
+    values: IndicatorValues
+
+
+@dataclass(slots=True)
+class Applied:
+    """What came of some candles: signals in the order of their candles, the newest values, how many candles were
+    skipped, and in `faults` what strategies raised (they never stop the others)."""
+
+    fired: list[Fired] = field(default_factory=list)
+    latest: dict[Pair, LatestValues] = field(default_factory=dict)
+    skipped: int = 0
+    faults: list[str] = field(default_factory=list)
+
+
+class SignalEngine:
+    """Indicators and strategies of any number of instruments and timeframes.
+
+    A candle that is older than its row's last, or the same again, is skipped and counted. A signal's id is said once,
+    even when a revision of the candle fires again. No entry is proposed for a candle that ends after
+    `no_new_entries_after_minute` (minutes after midnight, IST): one time of day for every exchange, so instruments
+    that trade in the evening stay silent then too, and `1d` candles, which end after it, never give one.
+    """
+
+    def __init__(
+        self,
+        strategies: Sequence[Strategy],
+        no_new_entries_after_minute: int,
+        parameters: IndicatorParameters = DEFAULT_PARAMETERS,
+    ) -> None:
+        self._strategies = tuple(strategies)
+        self._last_minute_ms = no_new_entries_after_minute * MINUTE_MS
+        self._parameters = parameters
+        self._tables: dict[str, IndicatorTable] = {}
+        self._said: dict[Pair, list[str]] = {}  # ids said of a row's last candle that had any
+
+    def warm(self, symbol: str, timeframe: str, candles: Sequence[Candle]) -> None:
+        """Begin a row anew with candles of its past, in order: indicators only, no strategy is asked."""
+        table = self._table(timeframe)
+        table.reset(symbol)
+        table.update(candles)
+
+    def apply(self, candles: Sequence[Candle]) -> Applied:
+        """Take closed candles in the order they were closed."""
+        applied = Applied()
+        for timeframe, positions in _by_timeframe(candles).items():
+            updated = self._table(timeframe).update([candles[at] for at in positions])
+            for nth, at in enumerate(positions):
+                if updated.outcome[nth] == Outcome.SKIPPED:
+                    applied.skipped += 1
+                else:
+                    self._take_one(applied, at, candles[at], updated.values(nth), updated.values_before(nth))
+        applied.fired.sort(key=lambda one: one.at)
+        return applied
+
+    def latest(self) -> list[LatestValues]:
+        """The newest values of every row."""
+        return [
+            LatestValues(symbol, timeframe, start_ms, values)
+            for timeframe, table in self._tables.items()
+            for symbol, start_ms, values in table.newest()
+        ]
+
+    def bars(self, symbol: str, timeframe: str) -> int:
+        """How many candles of a row were taken, 0 for one that is not known."""
+        table = self._tables.get(timeframe)
+        return table.bars(symbol) if table else 0
+
+    def warm_rows(self) -> int:
+        """Rows (an instrument in a timeframe) with every indicator warm."""
+        return sum(table.warm_rows() for table in self._tables.values())
+
+    def dump(self, header: dict[str, Any]) -> bytes:
+        """The whole state and the caller's JSON header in one block of bytes."""
+        tables = [{"timeframe": name, "symbols": table.symbols} for name, table in self._tables.items()]
+        said = [[symbol, timeframe, ids] for (symbol, timeframe), ids in self._said.items()]
+        state = {"caller": header, "parameters": list(self._parameters.for_kernel()), "tables": tables, "said": said}
+        return pack(state, [array for table in self._tables.values() for array in table.state()])
+
+    def load(self, packed: bytes) -> dict[str, Any]:
+        """Take over what `dump` gave; returns the caller's header. SnapshotError when it is of another version."""
+        state, arrays = unpack(packed, [STATE_DTYPE, np.dtype(np.float64)])
+        if tuple(state["parameters"]) != tuple(self._parameters.for_kernel()):
+            raise SnapshotError("the snapshot was made with other indicator parameters")
+        tables: dict[str, IndicatorTable] = {}
+        try:
+            for at, one in enumerate(state["tables"]):
+                tables[one["timeframe"]] = IndicatorTable(self._parameters)
+                tables[one["timeframe"]].restore(one["symbols"], arrays[at * len(ARRAYS) : (at + 1) * len(ARRAYS)])
+            self._said = {(symbol, timeframe): ids for symbol, timeframe, ids in state["said"]}
+            header: dict[str, Any] = state["caller"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise SnapshotError(f"not a snapshot of this version ({error})") from None
+        self._tables = tables
+        return header
+
+    def _table(self, timeframe: str) -> IndicatorTable:
+        if timeframe not in self._tables:
+            self._tables[timeframe] = IndicatorTable(self._parameters)
+        return self._tables[timeframe]
+
+    def _take_one(
+        self, applied: Applied, at: int, candle: Candle, now: IndicatorValues, before: IndicatorValues
+    ) -> None:
+        pair = candle.symbol, candle.timeframe
+        applied.latest[pair] = LatestValues(*pair, candle.start_ms, now)
+        if (candle.end_ms - 1 + IST_OFFSET_MS) % DAY_MS >= self._last_minute_ms:
+            return
+        for strategy in self._strategies:
+            if not (now.has(*strategy.required) and before.has(*strategy.required)):
+                continue
+            try:
+                proposal = strategy.evaluate(candle, now, before)
+            except Exception as error:
+                applied.faults.append(f"strategy {strategy.name} failed on {candle.id}: {error!r}")
+                continue
+            if proposal is not None:
+                signal = _signal(strategy.name, candle, now, proposal)
+                if self._is_new(signal):
+                    applied.fired.append(Fired(at, signal))
+
+    def _is_new(self, signal: Signal) -> bool:
+        pair, start = (signal.symbol, signal.timeframe), f"|{signal.start_ms:015d}|"
+        said = [one for one in self._said.get(pair, []) if start in one]
+        if signal.id in said:
+            return False
+        self._said[pair] = [*said, signal.id]
+        return True
+
+
+def _by_timeframe(candles: Sequence[Candle]) -> dict[str, list[int]]:
+    positions: defaultdict[str, list[int]] = defaultdict(list)
+    for at, candle in enumerate(candles):
+        positions[candle.timeframe].append(at)
+    return positions
+
+
+def _signal(strategy: str, candle: Candle, now: IndicatorValues, proposal: Proposal) -> Signal:
+    return Signal(
+        strategy=strategy,
+        symbol=candle.symbol,
+        timeframe=candle.timeframe,
+        start_ms=candle.start_ms,
+        at_ms=candle.end_ms,
+        direction=proposal.direction,
+        entry=proposal.entry,
+        stop=proposal.stop,
+        target=proposal.target,
+        conditions=proposal.conditions,
+        values=now,
+        candle_complete=candle.complete,
+        candle_rev=candle.rev,
+    )

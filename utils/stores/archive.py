@@ -1,0 +1,270 @@
+"""The loop that feeds MongoDB from a Redis stream: nothing is lost while MongoDB is away, and nothing waits for it.
+
+A consumer group remembers what was written: an entry is acknowledged after its document is. Everything may happen
+twice (the writes are upserts), nothing may happen never. pymongo blocks, so the loop has a thread of its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any
+
+import orjson
+import pybreaker
+import redis
+import structlog
+
+from utils.lifecycle import StopRequest
+from utils.stores.mongo import Document, Refusal, StoreError
+from utils.stores.redis_connection import BLOCK_MS
+
+CONSUMER = "archiver"  # one name for all: whoever comes next finds what the last one left pending
+SMALLEST_BULK = 50
+LARGEST_BULK = 1_000
+GATHER_SECONDS = 0.1
+LONGEST_REASON = 300
+
+WriteDocuments = Callable[[Sequence[Document]], list[Refusal]]
+StreamEntry = tuple[bytes, dict[bytes, bytes]]
+
+
+class ArchiverState(StrEnum):
+    """What the archiver is about: `waiting` for new entries, `writing` them, or `failing` and trying again."""
+
+    STARTING = "starting"
+    WAITING = "waiting"
+    WRITING = "writing"
+    FAILING = "failing"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiverHealth:
+    """`backlog` entries are not written yet (-1: unknown); `last_write_ms` is real epoch ms, 0 before the first."""
+
+    state: ArchiverState = ArchiverState.STARTING
+    backlog: int = -1
+    last_write_ms: int = 0
+    written: int = 0
+    rejected: int = 0
+    lost: int = 0
+    fault: str = ""
+
+    def as_fields(self) -> dict[str, str | int]:
+        """For a health report."""
+        return {
+            "archive_state": str(self.state),
+            "archive_backlog": self.backlog,
+            "archive_last_write_ms": self.last_write_ms,
+            "archive_written": self.written,
+            "archive_rejected": self.rejected,
+            "archive_lost": self.lost,
+            "archive_fault": self.fault,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiverTiming:
+    """Real seconds. The breaker opens after `faults` in a row, and lets one try through every `reset_seconds`."""
+
+    faults: int = 3
+    reset_seconds: float = 5.0
+    first_backoff_seconds: float = 0.25
+    longest_backoff_seconds: float = 5.0
+    drain_seconds: float = 5.0
+    backlog_seconds: float = 1.0
+
+
+@dataclass(slots=True)
+class _Progress:
+    """Where the loop is: entries left pending by an earlier run or a failed write come first."""
+
+    has_pending: bool = True
+    faults_in_row: int = 0
+    backlog_at: float = float("-inf")
+
+
+class StreamArchiver:
+    """Takes one stream's entries (one field, `json`) to one `write` function, in order."""
+
+    def __init__(
+        self,
+        client: redis.Redis,
+        stream: str,
+        group: str,
+        write: WriteDocuments,
+        rejected_stream: str,
+        rejected_max_entries: int,
+        timing: ArchiverTiming | None = None,
+    ) -> None:
+        """`write` is `MongoStore.upsert_candles` or its like; `client` may be shared between threads."""
+        self._client = client
+        self._stream = stream
+        self._group = group
+        self._write = write
+        self._rejected_stream = rejected_stream
+        self._rejected_max_entries = rejected_max_entries
+        self._timing = timing or ArchiverTiming()
+        self._breaker = pybreaker.CircuitBreaker(
+            fail_max=self._timing.faults, reset_timeout=self._timing.reset_seconds, throw_new_error_on_trip=False
+        )
+        self._log = structlog.get_logger("archive").bind(stream=stream)
+        self._progress = _Progress()
+        self.health = ArchiverHealth()
+
+    def run(self, stop: StopRequest) -> None:
+        """Until the stop is asked for; then what is still there is written, as long as that goes well and quickly."""
+        while not stop.requested:
+            self._guarded(stop, BLOCK_MS)
+        deadline = time.monotonic() + self._timing.drain_seconds
+        while not self._progress.faults_in_row and time.monotonic() < deadline and self._guarded(stop, 0):
+            pass
+        self._note_backlog()
+        self.health = replace(self.health, state=ArchiverState.STOPPED)
+
+    def _guarded(self, stop: StopRequest, block_ms: int) -> int:
+        """One round; whatever goes wrong is noted and waited out, so that the thread never dies."""
+        try:
+            taken = self._run_once(stop, block_ms)
+        except redis.ResponseError as error:
+            self._on_response_error(stop, error)
+        except (redis.RedisError, StoreError, pybreaker.CircuitBreakerError) as error:
+            self._on_fault(stop, error)
+        except Exception as error:
+            self._log.exception("archiving fails")
+            self._on_fault(stop, error)
+        else:
+            self._on_success()
+            return taken
+        return 0
+
+    def _run_once(self, stop: StopRequest, block_ms: int) -> int:
+        entries = self._read_pending()
+        if not entries:
+            entries = self._read_new(stop, block_ms)
+        if entries:
+            self.health = replace(self.health, state=ArchiverState.WRITING)
+            self._archive(entries)
+        if time.monotonic() - self._progress.backlog_at >= self._timing.backlog_seconds:
+            self._note_backlog()
+        return len(entries)
+
+    def _read_pending(self) -> list[StreamEntry]:
+        entries = self._read(b"0", 0) if self._progress.has_pending else []
+        self._progress.has_pending = bool(entries)
+        return entries
+
+    def _read_new(self, stop: StopRequest, block_ms: int) -> list[StreamEntry]:
+        entries = self._read(b">", block_ms)
+        if 0 < len(entries) < SMALLEST_BULK and block_ms:
+            stop.wait(GATHER_SECONDS)  # candles close in crowds: one write for the crowd
+            entries += self._read(b">", 0, LARGEST_BULK - len(entries))
+        return entries
+
+    def _read(self, after: bytes, block_ms: int, count: int = LARGEST_BULK) -> list[StreamEntry]:
+        answer: Any = self._client.xreadgroup(
+            self._group, CONSUMER, {self._stream: after}, count=count, block=block_ms or None
+        )
+        return list(answer[0][1]) if answer else []
+
+    def _archive(self, entries: list[StreamEntry]) -> None:
+        documents, unreadable, lost = _documents(entries)
+        refused = self._breaker.call(self._write, documents) if documents else []
+        aside = unreadable + [(orjson.dumps(one.document, default=str), one.reason) for one in refused]
+        self._put_aside(aside)
+        self._client.xack(self._stream, self._group, *(entry_id for entry_id, _ in entries))
+        self.health = replace(
+            self.health,
+            written=self.health.written + len(documents) - len(refused),
+            rejected=self.health.rejected + len(aside),
+            lost=self.health.lost + lost,
+            last_write_ms=time.time_ns() // 1_000_000,
+        )
+        if lost:
+            self._log.error("entries left the stream before they were written", count=lost)
+
+    def _put_aside(self, aside: list[tuple[bytes, str]]) -> None:
+        for body, reason in aside:
+            self._log.warning("MongoDB refuses a document", reason=reason)
+            fields: dict[Any, Any] = {"stream": self._stream, "json": body, "reason": reason[:LONGEST_REASON]}
+            self._client.xadd(self._rejected_stream, fields, maxlen=self._rejected_max_entries, approximate=True)
+
+    def _on_success(self) -> None:
+        if self._progress.faults_in_row:
+            self._log.info("archiving goes on")
+        self._progress.faults_in_row = 0
+        self.health = replace(self.health, state=ArchiverState.WAITING, fault="")
+
+    def _on_response_error(self, stop: StopRequest, error: redis.ResponseError) -> None:
+        if not str(error).startswith("NOGROUP"):
+            self._on_fault(stop, error)
+            return
+        # No group yet, or Redis lost everything: from the beginning, since what is written again does no harm.
+        try:
+            self._client.xgroup_create(self._stream, self._group, id="0", mkstream=True)
+        except redis.RedisError as second:
+            if not str(second).startswith("BUSYGROUP"):
+                self._on_fault(stop, second)
+        self._progress.has_pending = True
+
+    def _on_fault(self, stop: StopRequest, error: Exception) -> None:
+        progress = self._progress
+        progress.has_pending = True  # what was read is pending now
+        progress.faults_in_row += 1
+        if not isinstance(error, pybreaker.CircuitBreakerError):
+            self.health = replace(self.health, fault=str(error)[:LONGEST_REASON])
+            if progress.faults_in_row == 1:
+                self._log.warning("archiving fails, trying again", reason=str(error))
+        self.health = replace(self.health, state=ArchiverState.FAILING)
+        with contextlib.suppress(redis.RedisError):
+            self._note_backlog()
+        longest, doubled = self._timing.longest_backoff_seconds, min(progress.faults_in_row - 1, 16)
+        if not stop.requested:
+            stop.wait(min(longest, self._timing.first_backoff_seconds * 2**doubled))
+
+    def _note_backlog(self) -> None:
+        self._progress.backlog_at = time.monotonic()
+        pending, lag = self._unfinished()
+        # Nothing is in our hands at this moment: whoever took these may be dead.
+        self._progress.has_pending |= pending > 0
+        self.health = replace(self.health, backlog=pending + lag if lag >= 0 else -1)
+
+    def _unfinished(self) -> tuple[int, int]:
+        """Entries taken but not acknowledged, and those not taken yet (-1 when Redis can not say)."""
+        try:
+            groups: Any = self._client.xinfo_groups(self._stream)
+        except redis.RedisError:
+            return 0, -1
+        for one in groups:
+            if one["name"] in (self._group, self._group.encode()):
+                lag = one.get("lag")
+                return int(one["pending"]), int(lag) if lag is not None else -1
+        return 0, -1
+
+
+def _documents(entries: list[StreamEntry]) -> tuple[list[Document], list[tuple[bytes, str]], int]:
+    """The documents, the unreadable bodies with their reasons, and how many were trimmed away while pending."""
+    documents: list[Document] = []
+    unreadable: list[tuple[bytes, str]] = []
+    lost = 0
+    for _, fields in entries:
+        if not fields:
+            lost += 1
+            continue
+        body = fields.get(b"json", b"")
+        try:
+            documents.append(_document(body))
+        except ValueError as error:
+            unreadable.append((body, f"not a document: {error}"))
+    return documents, unreadable, lost
+
+
+def _document(body: bytes) -> Document:
+    content = orjson.loads(body)
+    if not isinstance(content, dict) or not isinstance(content.get("_id"), str):
+        raise ValueError("no JSON object with a text for _id")
+    return content

@@ -1,0 +1,33 @@
+"""An archiver in a thread of its own: pymongo blocks, and candles do not wait for MongoDB."""
+
+from __future__ import annotations
+
+import threading
+
+from utils.lifecycle import StopRequest
+from utils.stores.archive import ArchiverHealth, StreamArchiver
+
+_STOP_SECONDS = 8.0  # longer than the archiver's own draining
+
+
+class ArchiveThread:
+    """Runs one archiver until stopped. A daemon: a hung database can not keep the process from ending."""
+
+    def __init__(self, name: str, archiver: StreamArchiver) -> None:
+        self._archiver = archiver
+        self._stop = StopRequest()
+        self._thread = threading.Thread(target=archiver.run, args=(self._stop,), name=name, daemon=True)
+        self._thread.start()
+
+    @property
+    def health(self) -> ArchiverHealth:
+        return self._archiver.health
+
+    def request_stop(self) -> None:
+        """Ask it to end; it still writes what is there, for a few seconds."""
+        self._stop.request()
+
+    def join(self) -> bool:
+        """Wait for its end after `request_stop`; False when it did not come in time."""
+        self._thread.join(_STOP_SECONDS)
+        return not self._thread.is_alive()

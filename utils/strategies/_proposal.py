@@ -1,0 +1,24 @@
+"""What a strategy answers with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Direction(StrEnum):
+    """Buy first, or sell first."""
+
+    LONG = "LONG"
+    SHORT = "SHORT"
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """Prices in the quote currency; `conditions` are those that were met, as a person would say them."""
+
+    direction: Direction
+    entry: float
+    stop: float
+    target: float
+    conditions: tuple[str, ...]

@@ -1,0 +1,224 @@
+"""Warm-up: gives rows of indicators their past, from MongoDB, the closed stream, and the broker where these end.
+
+The cut decides what is past: entries of the closed streams up to `positions` and candles that ended by `at_ms`. A
+candle that ended by then but whose entry comes after the positions is left out: it will be applied when it is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import structlog
+
+from utils.candle import Candle
+from utils.feed import EntryId
+from utils.instruments import Instrument
+from utils.kite_history import (
+    HistoryDenied,
+    HistoryError,
+    KiteHistory,
+    Span,
+    day_candles,
+    is_from_minutes,
+    minute_candles,
+)
+from utils.sessions import SessionCalendar, ist_date, ist_midnight_ms
+from utils.signals import Pair, SignalEngine
+from utils.stores.mongo import MongoStore, StoreError
+from utils.stores.signal_store import SignalStore
+from utils.timeframes import Timeframe
+from utils.warmup_plan import BARS_ASKED, lacking_from, merged
+
+RECENT_ENTRIES = 50_000  # newest closed entries that are looked at beside MongoDB, which may lag behind them
+LATER_BARS = 50  # so many of a row's newest may turn out to come by the stream yet
+LATER_ENTRIES_AT_ONCE = 1_000
+FAULTS_IN_ROW = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Where past and news meet."""
+
+    positions: Mapping[int, EntryId]
+    at_ms: int
+
+
+@dataclass(slots=True)
+class WarmupResult:
+    """Rows that are done (warm, or as warm as their past allows) and those to be tried again later."""
+
+    done: list[Pair] = field(default_factory=list)
+    again: list[Pair] = field(default_factory=list)
+    fetched: int = 0
+
+
+OnProgress = Callable[[int, int, int], None]
+
+
+class _Stream:
+    """What the closed streams say about some rows: before the cut, and since it."""
+
+    def __init__(self, store: SignalStore, cut: Cut, pairs: Sequence[Pair]) -> None:
+        self._store = store
+        self._cut = cut
+        self._scanned = dict(cut.positions)
+        self._day = ist_date(cut.at_ms)
+        self._recent: dict[Pair, dict[str, Candle]] = {pair: {} for pair in pairs}
+        self.later: set[str] = set()
+        self.live_from_ms = cut.at_ms
+        for entry in store.closed_until(cut.positions, RECENT_ENTRIES):
+            candle = entry.candle
+            self._note_live(candle)
+            if candle is not None and (candle.symbol, candle.timeframe) in self._recent:
+                self._recent[candle.symbol, candle.timeframe][candle.id] = candle
+
+    def recent(self, pair: Pair) -> dict[str, Candle]:
+        return self._recent[pair]
+
+    def look_for_later(self) -> None:
+        """Learn which candles of the past come by the stream after the cut: whatever MongoDB has was there before."""
+        while entries := self._store.closed_after(self._scanned, LATER_ENTRIES_AT_ONCE):
+            for entry in entries:
+                self._scanned[entry.shard] = entry.id
+                self._note_live(entry.candle)
+                if entry.candle is not None and entry.candle.end_ms <= self._cut.at_ms:
+                    self.later.add(entry.candle.id)
+
+    def _note_live(self, candle: Candle | None) -> None:
+        """From when on the day's candles are our own: the broker need not be asked for these."""
+        if candle is not None and candle.complete and ist_date(candle.start_ms) == self._day:
+            self.live_from_ms = min(self.live_from_ms, candle.start_ms)
+
+
+class WarmUp:
+    """One warm-up of some rows. `on_progress(instruments done, of how many, requests made)` may raise to end it."""
+
+    def __init__(
+        self,
+        store: SignalStore,
+        mongo: MongoStore | None,
+        history: KiteHistory | None,
+        calendar: SessionCalendar,
+        on_progress: OnProgress,
+    ) -> None:
+        self._store = store
+        self._mongo = mongo
+        self._history = history
+        self._calendar = calendar
+        self._on_progress = on_progress
+        self._faults_in_row = 0
+        self._log = structlog.get_logger("warmup")
+
+    def run(
+        self,
+        engine: SignalEngine,
+        instruments: Sequence[Instrument],
+        timeframes: Mapping[str, Timeframe],
+        pairs: Sequence[Pair],
+        cut: Cut,
+    ) -> WarmupResult:
+        """Warms the rows that `pairs` names. RedisError, HistoryStopped; MongoDB and the broker may fail."""
+        result, stream = WarmupResult(), _Stream(self._store, cut, pairs)
+        wanted: dict[str, list[Timeframe]] = {}
+        for symbol, name in pairs:
+            wanted.setdefault(symbol, []).append(timeframes[name])
+        chosen = [one for one in instruments if one.symbol in wanted]
+        for nth, instrument in enumerate(chosen):
+            self._on_progress(nth, len(chosen), self._history.requests if self._history else 0)
+            self._warm_one(engine, instrument, wanted[instrument.symbol], cut, stream, result)
+        self._on_progress(len(chosen), len(chosen), self._history.requests if self._history else 0)
+        return result
+
+    def _warm_one(
+        self,
+        engine: SignalEngine,
+        instrument: Instrument,
+        timeframes: Sequence[Timeframe],
+        cut: Cut,
+        stream: _Stream,
+        result: WarmupResult,
+    ) -> None:
+        held = {one.name: self._held(instrument.symbol, one.name, cut, stream) for one in timeframes}
+        stream.look_for_later()
+        fetched, is_whole = self._fetch(instrument, timeframes, held, cut, stream.live_from_ms)
+        stream.look_for_later()
+        self._keep(fetched)
+        result.fetched += len(fetched)
+        for one in timeframes:
+            of_row = [candle for candle in fetched if candle.timeframe == one.name]
+            engine.warm(instrument.symbol, one.name, merged(held[one.name], of_row, stream.later))
+            (result.done if is_whole else result.again).append((instrument.symbol, one.name))
+
+    def _held(self, symbol: str, timeframe: str, cut: Cut, stream: _Stream) -> dict[str, Candle]:
+        found: list[Candle] = []
+        if self._mongo is not None:
+            try:
+                found = self._mongo.candles_before(symbol, timeframe, cut.at_ms, BARS_ASKED + LATER_BARS)
+            except StoreError as error:
+                self._log.warning("warm-up goes on without MongoDB", reason=str(error))
+                self._mongo = None
+        past = {one.id: one for one in found if one.end_ms <= cut.at_ms}
+        return past | {key: one for key, one in stream.recent((symbol, timeframe)).items() if one.end_ms <= cut.at_ms}
+
+    def _fetch(
+        self,
+        instrument: Instrument,
+        timeframes: Sequence[Timeframe],
+        held: Mapping[str, Mapping[str, Candle]],
+        cut: Cut,
+        live_from_ms: int,
+    ) -> tuple[list[Candle], bool]:
+        """What the broker adds, and whether it was asked for all that is lacking."""
+        lacking: dict[Timeframe, int] = {}
+        for one in timeframes:
+            in_order = sorted(held[one.name].values(), key=lambda candle: candle.start_ms)
+            from_ms = lacking_from(instrument, one, in_order, self._calendar, live_from_ms)
+            if from_ms is not None:
+                lacking[one] = from_ms
+        if not lacking:
+            return [], True
+        if self._history is None:
+            return [], False
+        try:
+            fetched = self._ask(self._history, instrument, lacking, cut.at_ms)
+        except (HistoryDenied, HistoryError) as error:
+            self._on_history_fault(error)
+            return [], False
+        self._faults_in_row = 0
+        known = {key for of_row in held.values() for key in of_row}
+        return [one for one in fetched if one.id not in known], True
+
+    def _ask(
+        self, history: KiteHistory, instrument: Instrument, lacking: Mapping[Timeframe, int], cut_ms: int
+    ) -> list[Candle]:
+        candles: list[Candle] = []
+        from_minutes = {one: from_ms for one, from_ms in lacking.items() if is_from_minutes(one)}
+        if from_minutes:
+            rows = history.rows(instrument, "minute", Span(min(from_minutes.values()), cut_ms))
+            for one, from_ms in from_minutes.items():
+                made = minute_candles(
+                    [row for row in rows if row[0] >= from_ms], instrument, one, self._calendar, cut_ms
+                )
+                candles += made[-BARS_ASKED:]
+        for one, from_ms in lacking.items():
+            if one.is_day:
+                span = Span(ist_midnight_ms(ist_date(from_ms)), cut_ms)
+                rows = history.rows(instrument, "day", span)
+                candles += day_candles(rows, instrument, one, self._calendar, cut_ms)[-BARS_ASKED:]
+        return candles
+
+    def _on_history_fault(self, error: Exception) -> None:
+        self._faults_in_row += 1
+        gives_up = isinstance(error, HistoryDenied) or self._faults_in_row >= FAULTS_IN_ROW
+        self._log.warning("history is missing", reason=str(error), goes_on_without=gives_up)
+        if gives_up:
+            self._history = None
+
+    def _keep(self, fetched: Sequence[Candle]) -> None:
+        if not fetched or self._mongo is None:
+            return
+        try:
+            self._mongo.add_missing_candles([one.as_document() for one in fetched])
+        except StoreError as error:
+            self._log.warning("fetched history is not stored", reason=str(error))
