@@ -1,0 +1,198 @@
+"""The candle worker: ticks in, candles out. Several may run; each shard is held by one of them at a time."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+
+import structlog
+
+from data_handler import CandleArchives, ShardCandles, open_candle_store
+from utils.compile_kernels import compile_candle_kernels
+from utils.keys import Keys
+from utils.lifecycle import EXIT_OK, StopRequest, run_script
+from utils.log import BoundLogger
+from utils.pacing import Pacing
+from utils.sessions import SessionCalendar
+from utils.settings import Settings
+from utils.shared_health import SharedHealth
+from utils.stores.lease import Lease, Workers, fair_share
+from utils.stores.redis_connection import RedisError, open_redis
+
+PROCESS = "candle_worker"
+ENTRIES_AT_ONCE = 256
+IDLE_SECONDS = 0.5
+HEALTH_SECONDS = 1.0
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 2.0
+
+
+class CandleWorker:
+    """One loop: hold shards, take their entries, refresh the live view, save now and then."""
+
+    def __init__(self, settings: Settings, stop: StopRequest, log: BoundLogger) -> None:
+        self._clock = settings.market_clock
+        self._stop = stop
+        self._log = log
+        client = open_redis(settings.redis_url.get_secret_value())
+        keys = Keys(settings.redis_prefix)
+        owner = f"{socket.gethostname()}:{os.getpid()}"
+        calendar, shards = SessionCalendar.load(), range(settings.shards)
+        self._store = open_candle_store(settings)
+        self._candles = {n: ShardCandles(n, settings, calendar, self._store) for n in shards}
+        self._leases = {n: Lease(client, keys, PROCESS, n, owner, settings.lease_seconds) for n in shards}
+        self._archives = CandleArchives(settings)
+        self._workers = Workers(client, keys, PROCESS, owner, settings.lease_seconds)
+        self._owners = [owner]
+        self._health = SharedHealth(client, keys, PROCESS, owner, settings.health_ttl_seconds)
+        self._held: dict[int, ShardCandles] = {}
+        self._lost = {"lost_entries": 0, "lost_ms": 0}
+        self._pause_seconds = FIRST_PAUSE_SECONDS
+        self._pacing = Pacing(
+            hold=settings.lease_seconds / 3,
+            refresh=settings.live_refresh_ms / 1000,
+            save=settings.snapshot_seconds,
+            health=HEALTH_SECONDS,
+        )
+
+    def run(self) -> int:
+        """Until asked to stop."""
+        try:
+            while not self._stop.requested:
+                self._run_guarded()
+        finally:
+            self._shutdown()
+        return EXIT_OK
+
+    def _run_guarded(self) -> None:
+        """A lost Redis is waited for; then everything is recovered, as after a restart."""
+        try:
+            self._run_once()
+            self._pause_seconds = FIRST_PAUSE_SECONDS
+        except RedisError as error:
+            self._log.warning("Redis does not answer: frames wait in the journal", error=str(error))
+            self._held.clear()
+            self._pacing.make_due("hold")
+            self._stop.wait(self._pause_seconds)
+            self._pause_seconds = min(2 * self._pause_seconds, LONGEST_PAUSE_SECONDS)
+
+    def _run_once(self) -> None:
+        if self._pacing.is_due("hold", time.monotonic()):
+            self._hold_shards()
+        if self._held:
+            self._take_entries()
+        else:
+            self._stop.wait(IDLE_SECONDS)
+        now_seconds = time.monotonic()
+        if self._pacing.is_due("refresh", now_seconds):
+            for candles in self._held.values():
+                candles.refresh_live()
+        if self._pacing.is_due("save", now_seconds):
+            self._save()
+        if self._pacing.is_due("health", now_seconds):
+            self._report()
+
+    def _hold_shards(self) -> None:
+        """Renews what is held, and takes what is free, up to a fair share of all."""
+        self._owners = self._workers.come()
+        share = fair_share(len(self._candles), len(self._owners))
+        # First what is ours already: a shard changes hands only when it must.
+        for shard in sorted(self._candles, key=lambda shard: shard not in self._held):
+            if len(self._held.keys() - {shard}) >= share:
+                self._give_up(shard)
+            elif not self._leases[shard].hold():
+                self._let_go(shard)
+            elif shard not in self._held or self._leases[shard].was_taken:
+                self._recover(shard)
+
+    def _recover(self, shard: int) -> None:
+        recovery = self._candles[shard].recover()
+        self._held[shard] = self._candles[shard]
+        self._archives.start(shard)
+        self._log.info("holds a shard", shard=shard, after=str(recovery.position))
+        if recovery.snapshot_refused:
+            self._log.warning("starts the shard anew", shard=shard, reason=recovery.snapshot_refused)
+
+    def _give_up(self, shard: int) -> None:
+        """There are others to share with."""
+        candles = self._held.pop(shard, None)
+        if candles is not None:
+            candles.save()
+            self._archives.stop(shard)
+            self._leases[shard].release()
+            self._log.info("leaves a shard to another worker", shard=shard)
+
+    def _let_go(self, shard: int) -> None:
+        if self._held.pop(shard, None) is not None:
+            self._log.warning("another worker took the shard over", shard=shard)
+        self._archives.stop(shard)
+
+    def _take_entries(self) -> None:
+        positions = {shard: candles.position for shard, candles in self._held.items()}
+        wait_ms = round(1000 * self._pacing.seconds_left("refresh", time.monotonic()))
+        for shard, entries in self._store.read_ticks(positions, wait_ms, ENTRIES_AT_ONCE):
+            candles = self._held[shard]
+            candles.take(entries)
+            for day in candles.new_unknown_days():
+                self._log.warning("the session table does not know this day: ordinary hours are assumed", day=day)
+        self._tell_gaps()
+
+    def _tell_gaps(self) -> None:
+        for gap in self._store.new_gaps():
+            self._lost["lost_entries"] += gap.entries
+            self._lost["lost_ms"] += gap.lost_ms
+            self._log.error(
+                "entries were dropped from the stream before they were read: their candles say complete=false; "
+                "the journal has them; raise STREAM_MAX_MB or STREAM_HOURS",
+                shard=gap.shard,
+                entries=gap.entries,
+                lost_ms=gap.lost_ms,
+                after=str(gap.after),
+            )
+
+    def _save(self) -> None:
+        for candles in self._held.values():
+            candles.save()
+
+    def _report(self) -> None:
+        counts: dict[str, int] = {}
+        for candles in self._held.values():
+            for name, count in candles.counts().items():
+                counts[name] = counts.get(name, 0) + count
+        now_ms = self._clock.now_ms()
+        last_ms = min((candles.position.ms for candles in self._held.values()), default=0)
+        self._health.write(
+            {
+                "market_ms": now_ms,
+                "last_entry_ms": last_ms,
+                "lag_ms": now_ms - last_ms if last_ms else 0,
+                "shards": ",".join(str(shard) for shard in sorted(self._held)),
+                "instruments": sum(candles.instrument_count for candles in self._held.values()),
+                **{f"position_{shard}": str(candles.position) for shard, candles in self._held.items()},
+                **counts,
+                **self._lost,
+                **self._archives.health_fields(),
+            },
+            self._owners,
+        )
+
+    def _shutdown(self) -> None:
+        """First what is known is saved, then the archives write what is still there, last the shards are let go."""
+        try:
+            self._save()
+        except RedisError as error:
+            self._log.warning("no snapshot at the end: the next start reads on from the last one", error=str(error))
+        if not self._archives.close():
+            self._log.warning("MongoDB does not answer: what is not written yet waits in the closed stream")
+        for shard in list(self._held):
+            self._leases[shard].release()
+        self._workers.leave()
+
+
+def main(settings: Settings, stop: StopRequest) -> int:
+    compile_candle_kernels()  # before a shard is held: compiling takes longer than a lease lasts
+    return CandleWorker(settings, stop, structlog.get_logger(PROCESS)).run()
+
+
+if __name__ == "__main__":
+    run_script(PROCESS, main)

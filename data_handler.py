@@ -1,0 +1,182 @@
+"""Between the scripts and the parts: candles of one shard made, kept and said, over Redis and MongoDB.
+
+`ShardCandles` ties the pure engine (utils/candles) to its store. It is crash-only: a restart, a lost connection
+and a take-over by another worker are one path, `recover`, which goes back to the last snapshot and reads on. What is
+then said again was said with the same ids before, and is not heard twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from utils.candles.engine import CandleEngine, Said
+from utils.candles.layout import Count, Reason, Rules
+from utils.candles.shard_state import StateError
+from utils.feed import Entry, EntryId
+from utils.keys import CANDLES_COLLECTION, Keys
+from utils.sessions import SessionCalendar
+from utils.settings import Settings
+from utils.stores.archive import ArchiverHealth, StreamArchiver
+from utils.stores.archive_thread import ArchiveThread
+from utils.stores.candle_store import CandleStore
+from utils.stores.mongo import MongoStore
+from utils.stores.redis_connection import open_redis
+
+
+def rules_of(settings: Settings) -> Rules:
+    """The settings that candles depend on."""
+    return Rules(
+        grace_ms=round(settings.close_grace_seconds * 1000),
+        skew_ms=settings.max_clock_skew_seconds * 1000,
+        min_ticks=settings.zscore_min_ticks,
+        warn=settings.zscore_warn,
+        reject=settings.zscore_reject,
+        floor_ticks=settings.zscore_floor_ticks,
+        floor_bps=settings.zscore_floor_bps,
+        accept_after=settings.zscore_accept_after,
+    )
+
+
+def open_candle_store(settings: Settings) -> CandleStore:
+    """The candle worker's store, over a connection of its own."""
+    return CandleStore(
+        open_redis(settings.redis_url.get_secret_value()),
+        Keys(settings.redis_prefix),
+        settings.closed_max_entries,
+        settings.rejected_max_entries,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """Where a shard goes on from, and why it could not use a snapshot that was there ('' when all is well)."""
+
+    position: EntryId
+    snapshot_refused: str = ""
+
+
+class ShardCandles:
+    """The candles of one shard, from entries to what other programs read."""
+
+    def __init__(self, shard: int, settings: Settings, calendar: SessionCalendar, store: CandleStore) -> None:
+        self.shard = shard
+        self._settings = settings
+        self._calendar = calendar
+        self._store = store
+        self._engine = self._new_engine()
+        self._saved_at = self._engine.position
+
+    def _new_engine(self) -> CandleEngine:
+        settings = self._settings
+        return CandleEngine(settings.timeframes, rules_of(settings), settings.zscore_window, self._calendar)
+
+    @property
+    def position(self) -> EntryId:
+        """The last entry taken."""
+        return self._engine.position
+
+    @property
+    def instrument_count(self) -> int:
+        return len(self._engine.instruments)
+
+    def recover(self) -> Recovery:
+        """Back to the last snapshot, or to the beginning. RedisError when Redis is away."""
+        content = self._store.load_state(self.shard)
+        self._engine = self._new_engine()
+        refused = ""
+        if content is not None:
+            try:
+                self._engine.thaw(content)
+            except StateError as error:
+                refused = str(error)
+        self._saved_at = self._engine.position
+        return Recovery(self.position, refused)
+
+    def take(self, entries: Sequence[Entry]) -> Said:
+        """Take entries and say what came of them. After a RedisError only `recover` may follow."""
+        said = self._engine.take(entries)
+        self._store.say_closed(self.shard, said.closed)
+        self._store.say_rejected(self.shard, said.rejected)
+        return said
+
+    def refresh_live(self) -> int:
+        """Write what changed since the last refresh to the live view; returns how many hashes."""
+        candles, ticks = self._engine.live_candles(), self._engine.latest_packets()
+        self._store.write_live(candles, ticks)
+        return len(candles) + len(ticks)
+
+    def save(self) -> None:
+        """Store the snapshot, when something was taken since the last one."""
+        if self._saved_at != self.position:
+            self._store.save_state(self.shard, self._engine.freeze())
+            self._saved_at = self.position
+
+    def counts(self) -> dict[str, int]:
+        """What was counted since the state began, by name; rejections as `rejected_<reason>`."""
+        shard = self._engine.shard
+        counted = {one.name.lower(): int(shard.counts[one]) for one in Count}
+        return counted | {f"rejected_{one.name.lower()}": int(shard.rejected[one]) for one in Reason}
+
+    def new_unknown_days(self) -> list[str]:
+        """Dates met since the last call for which the session table only guesses ordinary hours."""
+        days = sorted(str(day) for day in self._engine.unknown_days)
+        self._engine.unknown_days.clear()
+        return days
+
+
+class CandleArchives:
+    """Brings the closed candles of the shards that are held to MongoDB, each shard in a thread of its own."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._keys = Keys(settings.redis_prefix)
+        self._redis_url = settings.redis_url.get_secret_value()
+        self._rejected_max = settings.rejected_max_entries
+        self._mongo = MongoStore(settings.mongo_url.get_secret_value(), settings.mongo_db)
+        self._threads: dict[int, ArchiveThread] = {}
+
+    def start(self, shard: int) -> None:
+        """Start archiving a shard, unless it is on already."""
+        if shard in self._threads:
+            return
+        archiver = StreamArchiver(
+            open_redis(self._redis_url),
+            self._keys.closed(shard),
+            CANDLES_COLLECTION,
+            self._mongo.upsert_candles,
+            self._keys.archive_rejected(),
+            self._rejected_max,
+        )
+        self._threads[shard] = ArchiveThread(f"archive-{shard}", archiver)
+
+    def stop(self, shard: int) -> None:
+        """Another worker has the shard now."""
+        thread = self._threads.pop(shard, None)
+        if thread is not None:
+            thread.request_stop()
+
+    def close(self) -> bool:
+        """End all; False when one could not write what was still there in time."""
+        threads = list(self._threads.values())
+        self._threads.clear()
+        for thread in threads:
+            thread.request_stop()
+        ended = [thread.join() for thread in threads]
+        return all(ended)
+
+    def health_fields(self) -> dict[str, str | int]:
+        """The worst of all shards: the sums, and the state and fault of the one that is behind most."""
+        healths = [thread.health for thread in self._threads.values()]
+        if not healths:
+            return {}
+        worst = max(healths, key=lambda one: one.backlog)
+        total = ArchiverHealth(
+            state=worst.state,
+            backlog=worst.backlog,
+            last_write_ms=max(one.last_write_ms for one in healths),
+            written=sum(one.written for one in healths),
+            rejected=sum(one.rejected for one in healths),
+            lost=sum(one.lost for one in healths),
+            fault=worst.fault,
+        )
+        return total.as_fields()
