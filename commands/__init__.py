@@ -1,0 +1,1 @@
+"""The console's commands, one module each; manage.py only names them."""

@@ -1,0 +1,23 @@
+"""What the commands share in speaking to a person: settings with one clear sentence, and failures likewise."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from utils.settings import EXIT_BAD_SETTINGS, Settings, SettingsError
+
+
+class SettingsFault(click.ClickException):
+    """A setting at fault: one sentence, exit code 2."""
+
+    exit_code = EXIT_BAD_SETTINGS
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """The settings, or one sentence that names the variable at fault and exit code 2."""
+    try:
+        return Settings.load(**overrides)
+    except SettingsError as error:
+        raise SettingsFault(str(error)) from None

@@ -1,0 +1,67 @@
+"""`manage.py demo`: a simulated session through the whole pipeline, with real processes, to watch or for a script."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+from datetime import date, datetime
+from pathlib import Path
+
+import click
+
+from commands.console import load_settings
+from commands.demo_plan import PlanError, make_plan
+from commands.demo_run import DemoOptions, run_demo
+from commands.terminal import Terminal
+from utils.lifecycle import StopRequest
+
+
+@click.command()
+@click.option("--session", "session", type=click.DateTime(["%Y-%m-%d"]), default="2026-11-20", show_default=True)
+@click.option("--from", "start", default="09:00", show_default=True, help="Market time to begin at, HH:MM.")
+@click.option("--until", default="15:45", show_default=True, help="Market time to end at, HH:MM.")
+@click.option("--speed", type=float, default=60.0, show_default=True, help="Market seconds in a real second.")
+@click.option("--instruments", type=int, default=50, show_default=True, help="How many to trade.")
+@click.option("--faults", default="usual", show_default=True, help="What goes wrong on the wire: see the simulator.")
+@click.option("--seed", type=int, default=None, help="The same seed gives the same market.  [default: by chance]")
+@click.option("--no-view", is_flag=True, help="A progress line now and then instead of the live view.")
+@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Also write the closing figures here.")
+@click.option("--directory", type=click.Path(path_type=Path), help="Keep journal, logs and data here.")
+@click.option("--record", type=click.Path(path_type=Path), help="Have the simulator record what it sends here.")
+def command(
+    session: datetime,
+    start: str,
+    until: str,
+    speed: float,
+    instruments: int,
+    faults: str,
+    seed: int | None,
+    no_view: bool,
+    json_file: Path | None,
+    directory: Path | None,
+    record: Path | None,
+) -> None:
+    """Play a simulated session through the whole pipeline.
+
+    Starts an embedded Redis and MongoDB (or uses those that REDIS_URL and MONGO_URL name), the simulated exchange and
+    the three processes, shows what happens, and ends everything. Live data is never touched.
+    """
+    stop = StopRequest()
+    stop.listen()
+    seed = secrets.randbelow(1_000_000) if seed is None else seed
+    try:
+        plan = make_plan(_day(session), start, until, speed, instruments, faults, seed)
+    except PlanError as error:
+        raise click.UsageError(str(error)) from None
+    settings = load_settings(_env_file=None)
+    options = DemoOptions(_absolute(directory), _absolute(record), _absolute(json_file), settings)
+    sys.exit(run_demo(plan, options, Terminal(with_view=not no_view), stop))
+
+
+def _day(moment: datetime) -> date:
+    return moment.date()
+
+
+def _absolute(path: Path | None) -> Path | None:
+    """The processes run elsewhere: a relative path must not mean another place to them."""
+    return path.resolve() if path is not None else None

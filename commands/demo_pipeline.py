@@ -1,0 +1,117 @@
+"""The demo's processes from start to end: exchange, connector and the two workers, watched and ended in order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import redis
+
+from commands.child_process import ChildProcess, end_all
+from commands.demo_environment import RunPlace, add_instruments
+from commands.demo_plan import DemoPlan
+from commands.pipeline_processes import (
+    CANDLE_WORKER,
+    CONNECTOR,
+    SIGNAL_WORKER,
+    check_alive,
+    end_orderly,
+    start_script,
+)
+from commands.pipeline_readiness import Reports, candles_wait_for, signals_wait_for
+from commands.simulated_exchange import start_exchange, wait_for_exchange
+from commands.waiting import wait_for
+from commands.working_off import work_off
+from utils.health import read_health
+from utils.keys import Keys
+from utils.lifecycle import StopRequest
+
+READY_SECONDS = 90.0
+CONNECTOR_GRACE_SECONDS = 30.0
+WORKER_GRACE_SECONDS = 20.0
+
+
+class PipelineFault(RuntimeError):
+    """The pipeline did not do its part: one sentence (and a log's last lines)."""
+
+
+class DemoPipeline:
+    """Start with `start`, ask `check` again and again, end with `drain` and `end`."""
+
+    def __init__(
+        self, place: RunPlace, client: redis.Redis, keys: Keys, shards: list[int], stop: StopRequest
+    ) -> None:
+        self.children: list[ChildProcess] = []
+        self._place = place
+        self._client = client
+        self._keys = keys
+        self._shards = shards
+        self._stop = stop
+        self._finished: list[ChildProcess] = []
+
+    def start(
+        self, plan: DemoPlan, environment: Mapping[str, str], symbols: tuple[str, ...], record: Path | None
+    ) -> None:
+        """All four; when this returns, every tick becomes part of a candle.
+
+        StartError, ChildDied, PipelineFault, Interrupted.
+        """
+        simulator = start_exchange(plan, self._place, environment, record)
+        self.children.append(simulator)
+        workers = dict(environment)
+        add_instruments(workers, symbols, self._place)
+        # The workers need no exchange but for missing history: they come up while the simulator does.
+        self.children.append(start_script(CANDLE_WORKER, self._place.logs, workers, self._place.work))
+        exchange = wait_for_exchange(simulator)
+        workers |= {"KITE_API_URL": exchange.api_url, "KITE_WS_URL": exchange.ws_url}
+        self.children.append(start_script(SIGNAL_WORKER, self._place.logs, workers, self._place.work))
+        self.children.append(start_script(CONNECTOR, self._place.logs, workers, self._place.work))
+        self._wait_for(lambda reports: candles_wait_for(reports, len(symbols)))
+
+    def wait_for_signals(self) -> None:
+        """Until the signal worker is warm: what closes before that is past to it. PipelineFault, ChildDied."""
+        self._wait_for(signals_wait_for)
+
+    def _wait_for(self, waits_for: Callable[[Reports], list[str]]) -> None:
+        waits: list[str] = []
+
+        def is_ready() -> bool:
+            self.check()
+            waits[:] = waits_for(read_health(self._client, self._keys))
+            return not waits
+
+        if not wait_for(is_ready, READY_SECONDS, self._stop):
+            raise PipelineFault(
+                f"Not ready after {READY_SECONDS:g} s: {'; '.join(waits)}; the logs are in {self._place.logs}."
+            )
+
+    def check(self) -> None:
+        """ChildDied for the first process that ended and should not have."""
+        check_alive([child for child in self.children if child not in self._finished])
+
+    def drain(self, stop: StopRequest, meanwhile: Callable[[], None]) -> list[str]:
+        """No more ticks, then everything worked off, stage by stage. Returns what went wrong, in sentences."""
+        faults = self._end_one(CONNECTOR, CONNECTOR_GRACE_SECONDS)
+
+        def look() -> None:
+            self.check()
+            meanwhile()
+
+        return faults + work_off(self._client, self._keys, self._shards, stop, look)
+
+    def _end_one(self, name: str, grace_seconds: float) -> list[str]:
+        faults = []
+        for child in self.children:
+            if child.name == name and child.is_alive:
+                self._finished.append(child)
+                faults += end_orderly(child, grace_seconds)
+        return faults
+
+    def end(self) -> list[str]:
+        """Ends whatever still runs, the workers first. Returns what went wrong, in sentences."""
+        faults: list[str] = []
+        for name in (CONNECTOR, CANDLE_WORKER, SIGNAL_WORKER):
+            faults += self._end_one(name, WORKER_GRACE_SECONDS)
+        self._finished += self.children
+        end_all(self.children)
+        return faults

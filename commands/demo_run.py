@@ -1,0 +1,278 @@
+"""One demo from start to end: servers, history, processes, the live view, the closing figures."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import orjson
+import pymongo
+import redis
+
+from commands.child_process import StartError
+from commands.closed_tally import ClosedTally
+from commands.closing_words import candles_table, figure_lines
+from commands.demo_environment import RunPlace, own_environment
+from commands.demo_figures import Figures, gather_figures
+from commands.demo_history import MOST_WITH_HISTORY, store_history
+from commands.demo_pipeline import DemoPipeline, PipelineFault
+from commands.demo_plan import DemoPlan
+from commands.embedded_servers import ServerUrls, open_servers
+from commands.kernel_compiling import KernelCompiling
+from commands.pipeline_processes import CANDLE_WORKER, ChildDied, check_alive
+from commands.pipeline_reading import PipelineReader, choose_shown, shown_timeframe
+from commands.run_directory import DirectoryError, clear_database, clear_prefix, run_directory
+from commands.terminal import UPDATES_A_SECOND, Terminal
+from commands.waiting import Interrupted
+from simulator.tape import Tape
+from simulator.universe import build_universe
+from utils.health import read_health
+from utils.keys import Keys
+from utils.lifecycle import EXIT_FAILED, EXIT_OK, StopRequest
+from utils.market_clock import MarketClock
+from utils.sessions import SessionCalendar
+from utils.settings import INSTRUMENTS_PER_CONNECTION, Settings
+from utils.stores.mongo import MongoStore, StoreError
+from utils.stores.redis_connection import open_redis
+from utils.timeframes import Timeframe
+
+PREFIX = "demo:"
+DATABASE = "candlewick_demo"
+EXIT_INTERRUPTED = 130
+_LINGER_MARKET_MS, _LINGER_REAL_SECONDS = 10_000, 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class DemoOptions:
+    """Where a demo puts things. `settings` holds what the person chose of timeframes and the like."""
+
+    directory: Path | None
+    record: Path | None
+    json_file: Path | None
+    settings: Settings
+
+
+def run_demo(plan: DemoPlan, options: DemoOptions, terminal: Terminal, stop: StopRequest) -> int:
+    """Plays the plan; returns the exit code. Whatever happens, every process that it started has ended."""
+    try:
+        with run_directory(options.directory, "demo") as directory:
+            directory.keep()  # for a look at the logs, unless all goes well
+            with open_servers(directory.path, os.environ) as servers:
+                code = _Demo(plan, options, terminal, stop, servers, directory.path).run()
+            if code == EXIT_OK and options.directory is None:
+                directory.drop()
+                terminal.say(f"Removed {directory.path} (--directory DIR keeps journal, logs and data).")
+            return code
+    except Interrupted:
+        terminal.say("Stopped; everything that was started has ended.")
+        return EXIT_INTERRUPTED
+    except (DirectoryError, StartError, PipelineFault, ChildDied, StoreError, OSError, redis.RedisError) as error:
+        terminal.say(f"The demo failed: {error}")
+        if options.json_file is not None:
+            write_json(options.json_file, {"ok": False, "faults": [str(error)], "seed": plan.seed})
+        return EXIT_FAILED
+
+
+class _Demo:
+    """The stages of one demo, in the order of `run`."""
+
+    def __init__(
+        self,
+        plan: DemoPlan,
+        options: DemoOptions,
+        terminal: Terminal,
+        stop: StopRequest,
+        servers: ServerUrls,
+        directory: Path,
+    ) -> None:
+        self._began = time.monotonic()
+        self._plan = plan
+        self._options = options
+        self._terminal = terminal
+        self._stop = stop
+        self._servers = servers
+        self._place = RunPlace(directory, servers.redis_url, PREFIX, servers.mongo_url, DATABASE)
+        self._client = open_redis(servers.redis_url)
+        self._keys = Keys(PREFIX)
+        self._calendar = SessionCalendar.load()
+        universe = build_universe(plan.instruments, plan.seed, self._calendar, plan.session)
+        self._tape = Tape(universe, self._calendar, plan.session)
+        self._symbols = tuple(one.symbol for one in universe.instruments)
+        self._shards = list(range(-(-plan.instruments // INSTRUMENTS_PER_CONNECTION)))
+        self._tally = ClosedTally(self._shards)
+        self._pipeline = DemoPipeline(self._place, self._client, self._keys, self._shards, stop)
+
+    def run(self) -> int:
+        self._say_where()
+        environment = self._environment()
+        with KernelCompiling(self._place, environment) as compiling:
+            self._write_history(compiling.look)
+            lead_seconds = compiling.finish(self._terminal, self._stop)
+        try:
+            self._play(environment, lead_seconds + self._plan.instruments / 50)
+            faults, worker = self._drain()
+        finally:
+            ending_faults = self._pipeline.end()
+        store = MongoStore(self._servers.mongo_url, DATABASE)
+        figures = gather_figures(
+            self._client, self._keys, store, self._tally, worker, self._plan, self._timeframes, self._tape
+        )
+        return self._close(figures, [*faults, *ending_faults, *figures.faults()])
+
+    def _environment(self) -> dict[str, str]:
+        settings = {"API_KEY": "demo", "ACCESS_TOKEN": "demo-token", "HEALTH_TTL_SECONDS": "10"}
+        if self._plan.instruments > MOST_WITH_HISTORY:
+            settings["WARMUP"] = "false"  # else the rest would be fetched, three requests a second
+        return own_environment(self._place, os.environ, **settings)
+
+    @property
+    def _timeframes(self) -> tuple[Timeframe, ...]:
+        return self._options.settings.timeframes
+
+    def _say_where(self) -> None:
+        plan, place = self._plan, self._place
+        self._terminal.say(
+            f"Candlewick demo: {plan.session:%A %Y-%m-%d}, {plan.instruments} instruments, {plan.speed:g} times real "
+            f"time (about {plan.real_seconds:,.0f} s), seed {plan.seed}, faults: {plan.faults}"
+        )
+        self._terminal.say(f"  redis    {shown_url(place.redis_url)}  (every key begins with {PREFIX})")
+        self._terminal.say(f"  mongodb  {shown_url(place.mongo_url)}  (database {DATABASE})")
+        self._terminal.say(f"  logs     {place.logs}")
+        self._terminal.say(f"  journal  {place.journal}")
+
+    def _write_history(self, look: Callable[[], None]) -> None:
+        """An empty corner, and the market's past in it. `look` is called between instruments."""
+
+        def progress(done: int, instruments: int) -> None:
+            look()
+            if self._stop.requested:
+                raise Interrupted
+            if done % 25 == 0 and done < instruments:
+                self._terminal.say(f"  history  {done} of {instruments} instruments")
+
+        clear_prefix(self._client, PREFIX)
+        with pymongo.MongoClient[dict[str, object]](self._servers.mongo_url) as mongo:
+            clear_database(mongo, DATABASE)
+        store = MongoStore(self._servers.mongo_url, DATABASE)
+        store.prepare()
+        began = time.monotonic()
+        written = store_history(self._tape, self._calendar, self._timeframes, self._plan.from_ms, store, progress)
+        self._terminal.say(f"  history  {written:,} candles written in {time.monotonic() - began:.1f} s")
+        if self._plan.instruments > MOST_WITH_HISTORY:
+            self._terminal.say(
+                f"  history  only the first {MOST_WITH_HISTORY} instruments have one: the others begin cold"
+            )
+
+    def _play(self, environment: dict[str, str], lead_seconds: float) -> None:
+        starts_at_ms = time.time_ns() // 1_000_000 + round(1000 * lead_seconds)
+        clock = self._plan.clock_reaching_start_at(starts_at_ms)
+        environment["MARKET_CLOCK"] = str(clock)
+        self._pipeline.start(self._plan, environment, self._symbols, self._options.record)
+        self._say_if_late(
+            clock, "connector and the candle worker", "the candles until then are missing or incomplete"
+        )
+        self._pipeline.wait_for_signals()
+        self._say_if_late(clock, "signal worker", "what closed until then was not evaluated")
+        self._watch(clock)
+
+    def _say_if_late(self, clock: MarketClock, who: str, so_what: str) -> None:
+        late_seconds = (clock.now_ms() - self._plan.from_ms) / 1000 / self._plan.speed
+        if late_seconds > 0:
+            self._terminal.say(f"The {who} came up {late_seconds:.1f} s after the market's start: {so_what}.")
+
+    def _watch(self, clock: MarketClock) -> None:
+        linger_ms = max(_LINGER_MARKET_MS, round(_LINGER_REAL_SECONDS * 1000 * self._plan.speed))
+        end_ms = self._plan.until_ms + linger_ms
+        self._clock, self._reader = clock, self._new_reader()
+        with self._terminal.view():
+            while clock.now_ms() < end_ms and not self._stop.wait(1 / UPDATES_A_SECOND):
+                self._look()
+
+    def _look(self) -> None:
+        self._pipeline.check()
+        check_alive(self._servers.own)
+        self._terminal.show(lambda: self._reader.picture(self._clock.now_ms(), self._pipeline.children))
+
+    def _new_reader(self) -> PipelineReader:
+        plan = self._plan
+        title = f"Candlewick demo · {plan.session:%A %Y-%m-%d} · {plan.speed:g} times real time · seed {plan.seed}"
+        by_class: dict[str, list[str]] = defaultdict(list)
+        for one in self._tape.universe.instruments:
+            by_class[one.session_class].append(one.symbol)
+        return PipelineReader(
+            self._client,
+            self._keys,
+            self._tally,
+            title,
+            (plan.from_ms, plan.until_ms),
+            choose_shown(by_class, self._terminal.rows_for_candles),
+            shown_timeframe(self._timeframes, plan.speed).name,
+        )
+
+    def _drain(self) -> tuple[list[str], dict[str, str]]:
+        """A second Ctrl-C while this lasts ends the demo without closing figures."""
+        if self._stop.requested:
+            self._terminal.say("Stopping: what has arrived is worked off first (Ctrl-C again: at once).")
+        stop = StopRequest()
+        stop.listen()
+        faults = self._pipeline.drain(stop, self._look)
+        return faults, read_health(self._client, self._keys).get(CANDLE_WORKER, {})
+
+    def _close(self, figures: Figures, faults: list[str]) -> int:
+        seconds = time.monotonic() - self._began
+        self._terminal.draw(candles_table(figures))
+        for line in figure_lines(figures):
+            self._terminal.say(line)
+        self._terminal.say(f"took      {seconds:.1f} s in all, seed {self._plan.seed}")
+        for fault in faults:
+            self._terminal.say(f"FAULT: {fault}")
+        if not faults:
+            self._terminal.say("Everything that was said is stored, and every process ended as asked.")
+        if self._options.json_file is not None:
+            write_json(self._options.json_file, self._as_dict(figures, faults, seconds))
+        return EXIT_FAILED if faults else EXIT_OK
+
+    def _as_dict(self, figures: Figures, faults: list[str], seconds: float) -> dict[str, Any]:
+        plan, place = self._plan, self._place
+        return {
+            "ok": not faults,
+            "faults": faults,
+            "session": str(plan.session),
+            "from_ms": plan.from_ms,
+            "until_ms": plan.until_ms,
+            "speed": plan.speed,
+            "instruments": plan.instruments,
+            "fault_mode": plan.faults,
+            "seed": plan.seed,
+            "interrupted": self._stop.requested,
+            "redis_url": shown_url(place.redis_url),
+            "prefix": PREFIX,
+            "mongo_url": shown_url(place.mongo_url),
+            "mongo_db": DATABASE,
+            "directory": str(place.directory),
+            "journal": str(place.journal),
+            "logs": str(place.logs),
+            "seconds": round(seconds, 1),
+            **figures.as_dict(),
+        }
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """The closing figures for a script. OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+
+
+def shown_url(url: str) -> str:
+    """A URL without its password."""
+    parts = urlsplit(url)
+    if parts.password is None:
+        return url
+    host = parts.netloc.rsplit("@", 1)[1]
+    return urlunsplit(parts._replace(netloc=f"{parts.username or ''}:***@{host}"))

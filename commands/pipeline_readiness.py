@@ -1,0 +1,46 @@
+"""What the health reports say of readiness and progress."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from commands.pipeline_processes import CANDLE_WORKER, CONNECTOR, SIGNAL_WORKER
+from utils.feed import ZERO_ID, EntryId
+
+RUNNING = "running"
+
+Reports = Mapping[str, Mapping[str, str]]
+
+
+def candles_wait_for(reports: Reports, instruments: int) -> list[str]:
+    """What is missing before every tick becomes part of a candle, in words; empty when nothing is.
+
+    That the candle worker knows all instruments proves that the connector has subscribed to them.
+    """
+    waits = _unreported(reports, CONNECTOR, CANDLE_WORKER)
+    known = int(reports.get(CANDLE_WORKER, {}).get("instruments", 0))
+    if not waits and known < instruments:
+        waits.append(f"{known} of {instruments} instruments are subscribed")
+    return waits
+
+
+def signals_wait_for(reports: Reports) -> list[str]:
+    """What is missing before closed candles are evaluated, in words; empty when nothing is."""
+    state = reports.get(SIGNAL_WORKER, {}).get("state", RUNNING)
+    waits = _unreported(reports, SIGNAL_WORKER)
+    return waits if state == RUNNING else [*waits, f"the signal worker is {state}"]
+
+
+def workers_ready(reports: Reports) -> bool:
+    """Whether both workers would take what is sent to them."""
+    return not _unreported(reports, CANDLE_WORKER) and not signals_wait_for(reports)
+
+
+def _unreported(reports: Reports, *processes: str) -> list[str]:
+    return [f"the {name.replace('_', ' ')} has not reported yet" for name in processes if name not in reports]
+
+
+def position_of(reports: Reports, process: str, shard: int) -> EntryId:
+    """The last entry that a worker has taken of a shard; 0-0 before the first."""
+    text = reports.get(process, {}).get(f"position_{shard}", "")
+    return EntryId.parse(text) if text else ZERO_ID

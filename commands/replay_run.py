@@ -1,0 +1,253 @@
+"""A replay from start to end: the day's journal, workers of its own, the closing figures beside the live ones."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from datetime import date
+from itertools import islice
+from pathlib import Path
+
+import pymongo
+import redis
+
+from commands.child_process import ChildProcess, StartError, end_all
+from commands.closed_tally import ClosedTally
+from commands.demo_environment import LONGEST_VALUE
+from commands.journal_feed import ENTRIES_AT_ONCE, JournalFeed, JournalFile, journal_window_ms, merged_entries
+from commands.pipeline_processes import (
+    CANDLE_WORKER,
+    SIGNAL_WORKER,
+    ChildDied,
+    check_alive,
+    end_orderly,
+    start_script,
+)
+from commands.pipeline_readiness import position_of, workers_ready
+from commands.pipeline_reading import PipelineReader, shown_timeframe
+from commands.replay_figures import gather_replay_figures
+from commands.replay_past import copy_past, instruments_of
+from commands.run_directory import clear_database, clear_prefix
+from commands.terminal import Terminal
+from commands.waiting import Interrupted, wait_for, wait_while_moving
+from commands.working_off import STILL_SECONDS, work_off
+from utils.health import read_health
+from utils.journal import JournalError
+from utils.keys import Keys
+from utils.lifecycle import EXIT_FAILED, EXIT_OK, StopRequest
+from utils.market_clock import MarketClock
+from utils.settings import Settings
+from utils.stores.mongo import MongoStore, StoreError
+from utils.stores.redis_connection import open_redis
+from utils.stores.tick_stream import TickStream
+
+EXIT_INTERRUPTED = 130
+WORKER_GRACE_SECONDS = 20.0
+_POSITIONS_SECONDS = 0.25
+_START_SECONDS = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayPlan:
+    """A day's files, how fast (market seconds in a real one, 0: as fast as it goes), and where to."""
+
+    day: date
+    speed: float
+    prefix: str
+    files: list[JournalFile]
+
+    @property
+    def shards(self) -> list[int]:
+        return [one.shard for one in self.files]
+
+
+def run_replay(plan: ReplayPlan, settings: Settings, terminal: Terminal, stop: StopRequest) -> int:
+    """Returns the exit code; whatever happens, the processes that it started have ended."""
+    try:
+        return _Replay(plan, settings, terminal, stop).run()
+    except Interrupted:
+        terminal.say("Stopped; everything that was started has ended. What was replayed so far stays.")
+        return EXIT_INTERRUPTED
+    except (StartError, ChildDied, StoreError, JournalError, OSError, redis.RedisError) as error:
+        terminal.say(f"The replay failed: {error}")
+        return EXIT_FAILED
+
+
+class _Replay:
+    """The stages of one replay, in the order of `run`."""
+
+    def __init__(self, plan: ReplayPlan, settings: Settings, terminal: Terminal, stop: StopRequest) -> None:
+        self._began = time.monotonic()
+        self._plan = plan
+        self._settings = settings
+        self._terminal = terminal
+        self._stop = stop
+        self._redis_url = settings.redis_url.get_secret_value()
+        self._mongo_url = settings.mongo_url.get_secret_value()
+        self._client = open_redis(self._redis_url)
+        self._keys = Keys(plan.prefix)
+        self._database = f"{settings.mongo_db}_replay"
+        self._logs = settings.log_dir / "replay"
+        self._feed = JournalFeed(self._client, self._keys, plan.shards)
+        self._workers: list[ChildProcess] = []
+        self._positions_due = 0.0
+        self._instruments = instruments_of(plan.files)
+        self._symbols = [one.symbol for one in self._instruments]
+        self._tally = ClosedTally(plan.shards)
+        self._window_ms = journal_window_ms(plan.files)
+        self._reader = self._new_reader()
+
+    def run(self) -> int:
+        plan = self._plan
+        self._terminal.say(
+            f"Replay of {plan.day:%A %Y-%m-%d}, {len(plan.files)} shard(s): keys {plan.prefix}…, database "
+            f"{self._database}, logs {self._logs}"
+        )
+        self._prepare()
+        TickStream(self._client, self._keys).store_instruments(self._instruments)
+        faults: list[str] = []
+        try:
+            self._start_workers()
+            self._send_all()
+            faults += work_off(self._client, self._keys, plan.shards, self._stop, self._look)
+            self._forget_taken()
+        finally:
+            for child in self._workers:
+                child.ask_to_end()
+            for child in self._workers:
+                faults += end_orderly(child, WORKER_GRACE_SECONDS)
+            end_all(self._workers)
+        return self._close(faults)
+
+    def _prepare(self) -> None:
+        """An empty corner, with the candles from before the day that the live database has."""
+        clear_prefix(self._client, self._plan.prefix)
+        with pymongo.MongoClient[dict[str, object]](self._mongo_url) as mongo:
+            clear_database(mongo, self._database)
+        live, own = self._stores()
+        copied = copy_past(live, own, self._symbols, self._timeframes, self._window_ms[0], self._check_stop)
+        self._terminal.say(
+            f"{copied:,} earlier candles copied from the live database, so that indicators are warm."
+            if copied
+            else "The live database has no earlier candles: indicators begin cold."
+        )
+
+    @property
+    def _timeframes(self) -> list[str]:
+        return [one.name for one in self._settings.timeframes]
+
+    def _new_reader(self) -> PipelineReader:
+        plan, settings = self._plan, self._settings
+        title = f"Replay of {plan.day:%A %Y-%m-%d}"
+        shown = shown_timeframe(settings.timeframes, plan.speed or 1_000.0).name
+        return PipelineReader(
+            self._client,
+            self._keys,
+            self._tally,
+            title,
+            self._window_ms,
+            self._symbols[: self._terminal.rows_for_candles],
+            shown,
+        )
+
+    def _stores(self) -> tuple[MongoStore, MongoStore]:
+        return MongoStore(self._mongo_url, self._settings.mongo_db), MongoStore(self._mongo_url, self._database)
+
+    def _check_stop(self) -> None:
+        if self._stop.requested:
+            raise Interrupted
+
+    def _start_workers(self) -> None:
+        plan, instruments = self._plan, ",".join(self._symbols)
+        clock = MarketClock(self._window_ms[0], plan.speed or 1.0, time.time_ns() // 1_000_000)
+        environment = os.environ | {
+            "REDIS_URL": self._redis_url,
+            "REDIS_PREFIX": plan.prefix,
+            "MONGO_URL": self._mongo_url,
+            "MONGO_DB": self._database,
+            "LOG_DIR": str(self._logs),
+            "CONNECTIONS": str(max(plan.shards) + 1),
+            "MARKET_CLOCK": str(clock),
+            "WARMUP": "false",  # the broker is not asked for what is long past
+        }
+        if 0 < len(instruments) < LONGEST_VALUE:
+            environment["INSTRUMENTS"] = instruments
+        for name in (CANDLE_WORKER, SIGNAL_WORKER):
+            self._workers.append(start_script(name, self._logs, environment, Path.cwd()))
+        # The signal worker counts what is closed before it is ready as past, and says nothing of it.
+        if not wait_for(self._workers_are_ready, _START_SECONDS, self._stop):
+            raise StartError(
+                f"The workers were not ready within {_START_SECONDS:g} s; their logs are in {self._logs}."
+            )
+
+    def _workers_are_ready(self) -> bool:
+        check_alive(self._workers)
+        return workers_ready(read_health(self._client, self._keys))
+
+    def _send_all(self) -> None:
+        """Entry by entry in the order of ids, as fast as asked for and as the worker can take them."""
+        entries = merged_entries(self._plan.files)
+        first_ms, began = 0, time.monotonic()
+        with self._terminal.view():
+            while batch := list(islice(entries, ENTRIES_AT_ONCE)):
+                first_ms = first_ms or batch[0].entry.id.ms
+                self._wait_for_time(batch[0].entry.id.ms - first_ms, began)
+                self._feed.send(batch)
+                self._look()
+                self._wait_for_worker()
+
+    def _wait_for_time(self, market_ms: int, began: float) -> None:
+        if self._plan.speed:
+            ahead_seconds = market_ms / 1000 / self._plan.speed - (time.monotonic() - began)
+            while ahead_seconds > 0 and not self._stop.wait(min(ahead_seconds, _POSITIONS_SECONDS)):
+                self._look()
+                ahead_seconds = market_ms / 1000 / self._plan.speed - (time.monotonic() - began)
+        self._check_stop()
+
+    def _wait_for_worker(self) -> None:
+        if self._feed.is_too_far_ahead:
+            moving = wait_while_moving(
+                lambda: not self._feed.is_too_far_ahead,
+                lambda: self._feed.ahead_entries,
+                STILL_SECONDS,
+                self._stop,
+                self._look,
+            )
+            if not moving:
+                raise StartError(f"The candle worker does not take the entries; its log is in {self._logs}.")
+
+    def _look(self) -> None:
+        """The workers live; what they have taken is forgotten; the view is drawn."""
+        check_alive(self._workers)
+        now = time.monotonic()
+        if now >= self._positions_due:
+            self._positions_due = now + _POSITIONS_SECONDS
+            self._forget_taken()
+        last_ms = max(one.ms for one in self._feed.last_sent.values())
+        self._terminal.show(lambda: self._reader.picture(last_ms, self._workers))
+
+    def _forget_taken(self) -> None:
+        reports = read_health(self._client, self._keys)
+        for shard in self._plan.shards:
+            self._feed.forget_taken(shard, position_of(reports, CANDLE_WORKER, shard))
+
+    def _close(self, faults: list[str]) -> int:
+        live, own = self._stores()
+        figures = gather_replay_figures(
+            self._client, self._keys, live, own, self._tally, self._symbols, self._timeframes, self._plan.day
+        )
+        for line in figures.lines():
+            self._terminal.say(line)
+        self._terminal.say(
+            f"took      {time.monotonic() - self._began:.1f} s in all for {self._feed.sent:,} entries of the journal"
+        )
+        for file in self._plan.files:
+            for one in file.damage:
+                faults.append(
+                    f"{file.path.name}: {one.length:,} bytes at {one.offset:,} are no record, and were skipped."
+                )
+        faults += figures.faults()
+        for fault in faults:
+            self._terminal.say(f"FAULT: {fault}")
+        return EXIT_FAILED if faults else EXIT_OK

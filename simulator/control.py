@@ -1,0 +1,60 @@
+"""What no broker has: the state of the simulator, and faults on demand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from simulator.exchange import Exchange
+from simulator.replies import refusal, success
+from simulator.ticker import EXCHANGE
+from utils.candle import iso_ist
+
+
+def status_of(exchange: Exchange) -> dict[str, Any]:
+    """Market time, what was sent on the open connections and before, lag in real ms, faults counted by kind."""
+    now_ms, figures = exchange.clock.now_ms(), exchange.figures
+    return {
+        "market_time": iso_ist(now_ms),
+        "market_ms": now_ms,
+        "seed": exchange.options.seed,
+        "instruments": len(exchange.universe),
+        "connections": len(exchange.connections),
+        "frames": exchange.frames_sent,
+        "packets": figures.packets,
+        "lag_ms": round(figures.last_lag_ms, 1),
+        "worst_lag_ms": round(figures.worst_lag_ms, 1),
+        "faults": dict(exchange.packet_faults.counted + exchange.frame_faults.counted + exchange.switched),
+    }
+
+
+async def status(request: web.Request) -> web.Response:
+    return success(status_of(request.app[EXCHANGE]))
+
+
+async def fault(request: web.Request) -> web.Response:
+    """POST `{"name": "freeze", "seconds": S}`, `{"name": "drop" or "expire"}`, `{"name": "accept", "token": T}`."""
+    exchange = request.app[EXCHANGE]
+    try:
+        wanted = orjson.loads(await request.read())
+        name = str(wanted["name"])
+        _switch(exchange, name, wanted)
+    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+        return refusal(400, "InputException", f"This fault can not be switched: {error!r}")
+    exchange.switched[name] += 1
+    return success(status_of(exchange))
+
+
+def _switch(exchange: Exchange, name: str, wanted: dict[str, Any]) -> None:
+    if name == "freeze":
+        exchange.freeze(float(wanted["seconds"]))
+    elif name == "drop":
+        exchange.drop()
+    elif name == "expire":
+        exchange.expire()
+    elif name == "accept":
+        exchange.access.accept(str(wanted["token"]))
+    else:
+        raise ValueError(f"{name!r} is none of freeze, drop, expire, accept")

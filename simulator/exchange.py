@@ -1,0 +1,197 @@
+"""The exchange: holds the day, the connections and the switches, and plays the day to whoever is connected."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter, deque
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+
+import numpy as np
+import orjson
+
+from simulator.access import Access
+from simulator.connection import Asked, Connection
+from simulator.faults import Fault
+from simulator.frame_faults import FrameFaults
+from simulator.market_day import MarketDay, Sending
+from simulator.packet_faults import PacketFaults
+from simulator.packing import Mode, pack
+from simulator.recording import record_universe
+from simulator.universe import Universe
+from utils import kite_frames as wire
+from utils.market_clock import MarketClock
+from utils.sessions import SessionCalendar, ist_date, ist_midnight_ms
+
+HEARTBEATS_A_REAL_SECOND = 20
+MESSAGE_EVERY_SECONDS = 120
+LONGEST_SLEEP_SECONDS = 0.25
+SENDINGS_BETWEEN_BREATHS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a simulator is run."""
+
+    seed: int
+    faults: frozenset[Fault]
+    record: Path | None
+    history_per_second: float = 3.0
+    others_per_second: float = 10.0
+
+
+@dataclass(slots=True)
+class Figures:
+    """What has been done so far; the lag is real ms between when a sending was due and when it went out."""
+
+    sendings: int = 0
+    packets: int = 0
+    worst_lag_ms: float = 0.0
+    last_lag_ms: float = 0.0
+
+
+class Exchange:
+    """One market for all connections."""
+
+    def __init__(
+        self, universe: Universe, calendar: SessionCalendar, clock: MarketClock, access: Access, options: Options
+    ) -> None:
+        self.universe = universe
+        self.calendar = calendar
+        self.clock = clock
+        self.access = access
+        self.options = options
+        self.figures = Figures()
+        self.connections: list[Connection] = []
+        self.connections_seen = 0
+        self.frames_before = 0
+        self.row_of_token = universe.row_of_token()
+        self.row_of_symbol = universe.row_of_symbol()
+        self.packet_faults = PacketFaults(options.faults, universe)
+        self.frame_faults = FrameFaults(options.faults, options.seed)
+        self.switched: Counter[str] = Counter()
+        if options.record is not None:
+            record_universe(options.record, universe)
+        self.day = self._open_day(ist_date(clock.now_ms()))
+        self._due: deque[Sending] = deque()
+        self._beat_s = 0
+        self._beat_real = 0.0
+
+    def _open_day(self, day: date) -> MarketDay:
+        self.packet_faults.start_day()
+        market_day = MarketDay(self.universe, self.calendar, day, self.packet_faults)
+        market_day.skip_to(self.clock.now_ms())
+        return market_day
+
+    @property
+    def frames_sent(self) -> int:
+        """Binary frames handed to sockets, heartbeats included, on connections open and closed."""
+        return self.frames_before + sum(one.sent_frames for one in self.connections)
+
+    def close(self) -> None:
+        self.day.close()
+
+    # ------------------------------------------------------------------ playing
+
+    async def play(self) -> None:
+        """Run until cancelled: send what is due, sleep until the next is."""
+        from_ms = self.clock.now_ms()
+        while True:
+            await self._refill()
+            while self._due and self._due[0].due_ms < from_ms:
+                self.day.last_sent.take(self._due.popleft().packets)
+            now_ms = self.clock.now_ms()
+            sent = 0
+            while self._due and self._due[0].due_ms <= now_ms and sent < SENDINGS_BETWEEN_BREATHS:
+                self._send(self._due.popleft(), now_ms)
+                sent += 1
+            self._beat(now_ms)
+            await asyncio.sleep(self._pause_seconds())
+
+    def _pause_seconds(self) -> float:
+        """Until the next sending or heartbeat, whichever is first."""
+        now_ms = self.clock.now_ms()
+        beat = self.clock.real_seconds(((self._beat_s + 1) * 1000 - now_ms) / 1000)
+        pause = max(beat, self._beat_real + 1 / HEARTBEATS_A_REAL_SECOND - time.monotonic())
+        if self._due:
+            pause = min(pause, self.clock.real_seconds((self._due[0].due_ms - now_ms) / 1000))
+        return min(max(pause, 0.0), LONGEST_SLEEP_SECONDS)
+
+    async def _refill(self) -> None:
+        """Take the next minute in, once the clock has reached it."""
+        while not self._due:
+            coming = self.day.next_minute_when(self.clock.now_ms())
+            if coming is None:
+                break
+            self._due.extend(self.day.sendings(await asyncio.wrap_future(coming)))
+        if not self._due and ist_date(self.clock.now_ms()) > self.day.tape.day:
+            self.day.close()
+            self.day = self._open_day(self.day.tape.day + timedelta(days=1))
+
+    def _send(self, sending: Sending, now_ms: int) -> None:
+        self.day.last_sent.take(sending.packets)
+        for connection in self.connections:
+            frame = pack(sending.packets, connection.modes)
+            if not frame:
+                continue
+            self.figures.packets += int.from_bytes(frame[:2], "big")
+            for one in self.frame_faults.touched(frame, sending.due_ms):
+                connection.say(one)
+        self.figures.sendings += 1
+        self.figures.last_lag_ms = (now_ms - sending.due_ms) / self.clock.speed
+        self.figures.worst_lag_ms = max(self.figures.worst_lag_ms, self.figures.last_lag_ms)
+
+    def _beat(self, now_ms: int) -> None:
+        """A heartbeat each market second, though not more than twenty a real second."""
+        real = time.monotonic()
+        if now_ms // 1000 <= self._beat_s or real - self._beat_real < 1 / HEARTBEATS_A_REAL_SECOND:
+            return
+        speak = now_ms // 1000 // MESSAGE_EVERY_SECONDS > self._beat_s // MESSAGE_EVERY_SECONDS > 0
+        self._beat_s, self._beat_real = now_ms // 1000, real
+        for connection in self.connections:
+            connection.say(wire.HEARTBEAT)
+            connection.flush()
+            for text in _messages(self._beat_s) if speak else ():
+                connection.say(text)
+
+    # ------------------------------------------------------------------ connections
+
+    def answer(self, connection: Connection, asked: Asked) -> None:
+        """The cached packets of what was just subscribed, in the mode now wanted."""
+        if asked.error:
+            connection.say(orjson.dumps({"type": "error", "data": asked.error}).decode())
+        modes = np.zeros_like(connection.modes)
+        modes[asked.rows] = connection.modes[asked.rows]
+        frame = pack(self.day.last_sent.of_rows(np.flatnonzero(modes != Mode.NONE)), modes)
+        if frame:
+            connection.say(frame)
+
+    # ------------------------------------------------------------------ switches
+
+    def freeze(self, seconds: float) -> None:
+        """Present connections stay open, and nothing is sent on them for so many market seconds."""
+        for connection in self.connections:
+            connection.frozen_until_ms = self.clock.now_ms() + round(seconds * 1000)
+
+    def drop(self) -> None:
+        """Every TCP connection ends, without a closing handshake."""
+        for connection in list(self.connections):
+            connection.abort()
+
+    def expire(self) -> None:
+        """Tokens die, as in the morning."""
+        self.access.expire()
+        self.drop()
+
+
+def _messages(second: int) -> list[str]:
+    order = {"order_id": str(second), "status": "COMPLETE", "tradingsymbol": "INFY", "exchange": "NSE", "quantity": 1}
+    said = [{"type": "message", "data": f"Market notice {second}"}, {"type": "order", "data": order}]
+    return [orjson.dumps(one).decode() for one in said]
+
+
+def market_start_ms(day: date) -> int:
+    """14 minutes and 30 seconds past nine: where the clock starts when none is given."""
+    return ist_midnight_ms(day) + (9 * 3600 + 14 * 60 + 30) * 1000

@@ -1,0 +1,175 @@
+"""Faults of single packets: withheld, out of order, repeated, badly priced, crossed, reset, of nobody.
+
+Each is drawn for (kind, token, slot), so the same seed gives the same faults whoever is connected.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+import numpy as np
+
+from simulator.contracts import Shape
+from simulator.dice import Floats, Ints, Salt, draw_keys, uniform
+from simulator.faults import Fault
+from simulator.snapshots import PARTS, Flags, MinutePackets, Packets, joined_packets
+from simulator.universe import Universe
+
+SHARE = {
+    Fault.LATE: 1 / 1_000,
+    Fault.DISORDER: 1 / 1_000,
+    Fault.DUPLICATE: 1 / 500,
+    Fault.BADPRINT: 1 / 10_000,
+    Fault.CROSSED: 1 / 10_000,
+    Fault.UNKNOWNTOKEN: 1 / 10_000,
+}
+SHORTEST_DELAY_S, LONGEST_DELAY_S = 5, 40
+MIDDLE_SWAPPED_SHARE = 0.05
+RESET_SHARE = 0.04
+RESET_PART_OF_VOLUME = 0.3
+RESET_MINUTES = (600, 870)
+NOBODYS_BIT = 1 << 31
+DAY_S = 86_400
+IST_OFFSET_S = 19_800
+
+
+class PacketFaults:
+    """Touches the packets of minute after minute of a day; keeps back what is to be sent later."""
+
+    def __init__(self, names: Iterable[Fault], universe: Universe) -> None:
+        self._on = frozenset(names)
+        self._universe = universe
+        self._numbers = {fault: number for number, fault in enumerate(Fault)}
+        self._lowered: Ints = np.zeros(len(universe), dtype=np.int64)
+        self._held: dict[str, list[Packets]] = {"tradables": [], "indices": []}
+        self.counted: Counter[str] = Counter()
+
+    def start_day(self) -> None:
+        """Nothing of the day before stays."""
+        self._lowered[:] = 0
+        self._held = {"tradables": [], "indices": []}
+
+    def skip(self, first_second: int, volume: Ints) -> None:
+        """A minute that is not sent; a volume reset in it happens all the same."""
+        self._reset(first_second, volume)
+
+    def touch(self, packets: MinutePackets, first_second: int, volume: Ints) -> MinutePackets:
+        """The packets of the minute from `first_second` on as they are sent; `volume` is that at its end."""
+        if not self._on:
+            return packets
+        tradables, indices = packets.tradables, packets.indices
+        lowered = self._lowered[tradables.row]
+        if lowered.any():
+            tradables.records["volume"] -= np.minimum(lowered, tradables.records["volume"]).astype(np.uint32)
+        self._reset(first_second, volume)
+        if Fault.CROSSED in self._on:
+            self._cross(tradables)
+        until_slot = (first_second + 60) * PARTS
+        return MinutePackets(
+            self._reordered("tradables", self._misprinted(tradables), until_slot),
+            self._reordered("indices", self._misprinted(indices), until_slot),
+        )
+
+    def _dice(self, fault: Fault, packets: Packets) -> Floats:
+        tokens = self._universe.tokens[packets.row]
+        return uniform(draw_keys(self._universe.seed, Salt.FAULT, self._numbers[fault], tokens, packets.slot))
+
+    def _chosen(self, fault: Fault, packets: Packets, among: Flags | None = None) -> Ints:
+        """Where a fault strikes, counted; none when it is switched off."""
+        if fault not in self._on:
+            return np.zeros(0, dtype=np.int64)
+        struck = self._dice(fault, packets) < SHARE[fault]
+        found = np.flatnonzero(struck if among is None else struck & among)
+        self.counted[str(fault)] += len(found)
+        return found
+
+    # ------------------------------------------------------------------ what is in a packet
+
+    def _reset(self, first_second: int, volume: Ints) -> None:
+        """An exchange's correction: from the next minute on, some rows' volume is lower by a constant."""
+        if Fault.RESET not in self._on:
+            return
+        minute = (first_second + IST_OFFSET_S) % DAY_S // 60
+        keys = draw_keys(self._universe.seed, Salt.FAULT, self._numbers[Fault.RESET], self._universe.tokens)
+        at = RESET_MINUTES[0] + np.floor(uniform(draw_keys(keys, 1)) * np.ptp(RESET_MINUTES)).astype(np.int64)
+        struck = (uniform(keys) < RESET_SHARE) & (at == minute) & (self._universe.shapes != Shape.INDEX)
+        struck[0 if self._universe.shapes[0] != Shape.INDEX else 1] |= minute == RESET_MINUTES[0]
+        struck &= volume > 0
+        self._lowered[struck] = (volume[struck] * RESET_PART_OF_VOLUME).astype(np.int64)
+        self.counted[str(Fault.RESET)] += int(struck.sum())
+
+    def _cross(self, packets: Packets) -> None:
+        """The best bid goes above the best ask."""
+        there = packets.records["asks"]["price"][:, 0] > 0
+        at = self._chosen(Fault.CROSSED, packets, there)
+        ask = packets.records["asks"]["price"][at, 0].astype(np.int64)
+        packets.records["bids"]["price"][at, 0] = ask + self._universe.tick_wire[packets.row[at]]
+        packets.true[at] = False
+
+    def _misprinted(self, packets: Packets) -> Packets:
+        """A third of the bad prices is far outside the packet's day range, a third drags it along, a third is 0."""
+        at = self._chosen(Fault.BADPRINT, packets)
+        if not len(at):
+            return packets
+        records = packets.records
+        dice = self._dice(Fault.BADPRINT, packets)[at] / SHARE[Fault.BADPRINT]
+        kind, price = np.floor(dice * 3).astype(np.int64), records["last_price"][at].astype(np.int64)
+        up = np.floor(dice * 3000) % 2 == 0
+        wrong = np.where(up, price + price * (10 + at % 40) // 100, price - price * (10 + at % 40) // 100)
+        wrong = np.where(kind == 2, 0, wrong)
+        records["last_price"][at] = wrong
+        drag = at[kind == 1]
+        records["day_high"][drag] = np.maximum(records["day_high"][drag], records["last_price"][drag])
+        records["day_low"][drag] = np.minimum(records["day_low"][drag], records["last_price"][drag])
+        packets.true[at] = False
+        return packets
+
+    # ------------------------------------------------------------------ when it is sent
+
+    def _reordered(self, name: str, packets: Packets, until_slot: int) -> Packets:
+        """With repetitions, strangers and delays; what is due after the minute is held back."""
+        copies = [self._repeated(packets), self._of_nobody(packets)]
+        self._delay(packets)
+        self._swap(packets)
+        both = joined_packets([*self._held[name], packets, *copies])
+        now = both.slot < until_slot
+        self._held[name] = [both.taken(~now)]
+        return both.taken(now)
+
+    def _repeated(self, packets: Packets) -> Packets:
+        at = self._chosen(Fault.DUPLICATE, packets)
+        again = _touched(packets.taken(at))
+        again.slot[:] += (1 + at % 3) * PARTS
+        return again
+
+    def _of_nobody(self, packets: Packets) -> Packets:
+        """A copy under a token that no dump names."""
+        stranger = _touched(packets.taken(self._chosen(Fault.UNKNOWNTOKEN, packets)))
+        stranger.records["token"] |= np.uint32(NOBODYS_BIT)
+        return stranger
+
+    def _delay(self, packets: Packets) -> None:
+        at = self._chosen(Fault.LATE, packets)
+        tokens = self._universe.tokens[packets.row[at]]
+        dice = uniform(draw_keys(self._universe.seed, Salt.FAULT, tokens, packets.slot[at]))
+        seconds = SHORTEST_DELAY_S + np.floor(dice * (LONGEST_DELAY_S - SHORTEST_DELAY_S + 1)).astype(np.int64)
+        packets.slot[at] += seconds * PARTS
+        packets.true[at] = False
+
+    def _swap(self, packets: Packets) -> None:
+        """Behind a newer packet: one of mid-second to the second's last frame, any other to the next second's."""
+        if Fault.DISORDER not in self._on:
+            return
+        middle = packets.slot == packets.second * PARTS
+        share = np.where(middle, MIDDLE_SWAPPED_SHARE, SHARE[Fault.DISORDER])
+        at = np.flatnonzero((self._dice(Fault.DISORDER, packets) < share) & packets.true)
+        self.counted[str(Fault.DISORDER)] += len(at)
+        packets.slot[at] = (packets.second[at] + np.where(middle[at], 0, 1)) * PARTS + PARTS - 1
+        packets.true[at] = False
+
+
+def _touched(packets: Packets) -> Packets:
+    """Marked as none that a cache should hold (the columns are copies already)."""
+    packets.true[:] = False
+    return packets
