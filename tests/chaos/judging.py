@@ -1,0 +1,255 @@
+"""What came out of a round, field by field against what the journal says should have.
+
+Candles against two judges: the engine run once over the journal, undisturbed (the closed stream must have
+the same entries, in the same order), and the reference of tests/reference, which shares no code with it. Signals
+against an undisturbed signal engine over the closed stream. The journal against the frames the exchange recorded.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from data_handler import rules_of
+from tests.chaos.completeness import gaps_of, trades_lost, untold, worst_lag_ms, wrongly_said
+from tests.chaos.stage import Stage
+from tests.e2e.harness import Document
+from tests.e2e.simulated import journal_entries
+from tests.reference.candles import reference_candles
+from tests.reference.comparison import compare
+from tests.reference.inputs import Entry, ReferenceSettings
+from tests.reference.recording import _records
+from utils.candle import Candle
+from utils.candles.engine import CandleEngine
+from utils.feed import Entry as EngineEntry
+from utils.feed import EntryId, Kind
+from utils.sessions import SessionCalendar
+from utils.settings import Settings
+from utils.signals import SignalEngine
+from utils.stores.outbox import saying_id
+from utils.strategies import load_strategies
+from utils.timeframes import parse_timeframes
+
+MOST_SHOWN = 5
+
+
+@dataclass
+class Verdict:
+    """The figures of a round, and each difference as a sentence."""
+
+    entries: int = 0
+    frames_sent: int = 0
+    frames_received: int = 0
+    said: int = 0
+    revisions: int = 0
+    candles: int = 0
+    incomplete: int = 0
+    signals: int = 0
+    rejected: dict[str, int] = field(default_factory=dict)
+    differences: list[str] = field(default_factory=list)
+
+    def differ(self, what: str, lines: Iterable[str]) -> None:
+        found = list(lines)
+        if found:
+            self.differences.append(f"{what}: {len(found)} differences: {'; '.join(found[:MOST_SHOWN])}")
+
+
+def judge(stage: Stage, torn_ids: frozenset[str] = frozenset(), clock_was_wrong: bool = False) -> Verdict:
+    """`torn_ids`: entries that were torn off the journal after they had been sent. With a wrong clock the times of
+    receipt are not those of the market, and only the reference can say what is complete."""
+    verdict = Verdict()
+    closed: list[Document] = []
+    for shard in range(stage.plan.shards):
+        received = _received(stage, shard, torn_ids, verdict)
+        closed += _judge_candles(stage, shard, received, verdict)
+        _judge_reference(stage, received, shard, verdict)
+        final = {one["_id"]: one for one in stage.scripts.stream(f"closed:{shard}")}
+        _judge_frames(stage, shard, received, list(final.values()), verdict)
+        if not clock_was_wrong:
+            verdict.differ(
+                f"complete in shard {shard}", wrongly_said(final.values(), gaps_of(received), worst_lag_ms(received))
+            )
+    _judge_stored(stage, closed, verdict)
+    _judge_signals(stage, verdict)
+    return verdict
+
+
+# -- the journal and the stream of ticks ---------------------------------------------
+
+
+def _received(stage: Stage, shard: int, torn_ids: frozenset[str], verdict: Verdict) -> list[Entry]:
+    """The shard's entries: the journal's, and with them those that were torn off it after they were sent."""
+    journal = {_id(one): one for one in journal_entries(stage.journal, shard)}
+    raw: Any = stage.scripts.stores.client.xrange(f"ticks:{shard}")
+    stream = {one.decode(): (kind.decode(), payload) for one, fields in raw for kind, payload in fields.items()}
+    missing = [one for one in journal if one not in stream]
+    verdict.differ(f"ticks:{shard} lacks entries of the journal", missing)
+    lacking = [one for one in stream.keys() - torn_ids if one not in journal]
+    verdict.differ(f"the journal of {shard} lacks entries", lacking)
+    changed = [
+        key for key, one in journal.items() if stream.get(key, (one.kind, one.payload)) != (one.kind, one.payload)
+    ]
+    verdict.differ(f"ticks:{shard} has other payloads", changed)
+    for key in stream.keys() - journal.keys():
+        ms, _, counter = key.partition("-")
+        journal[key] = Entry(int(ms), int(counter), *stream[key])
+    verdict.entries += len(journal)
+    return sorted(journal.values(), key=lambda one: (one.ms, one.counter))
+
+
+def _id(entry: Entry) -> str:
+    return f"{entry.ms}-{entry.counter}"
+
+
+def _judge_frames(stage: Stage, shard: int, received: list[Entry], final: list[Document], verdict: Verdict) -> None:
+    """Each connection's frames in the journal are the first so many that the exchange recorded, byte for byte; and
+    the candles that the others belonged to do not say that they are complete."""
+    numbers = sorted(int(path.stem.removeprefix("sent-")) for path in stage.record.glob("sent-*.frames"))
+    recordings = [_recording(stage, number) for number in numbers if _asked(stage, number)]
+    verdict.frames_sent += 0 if shard else sum(map(len, recordings))
+    at = 0
+    for nth, segment in enumerate(_connections(received)):
+        verdict.frames_received += len(segment.frames)
+        if not segment.frames:
+            continue
+        while at < len(recordings) and recordings[at][: len(segment.frames)] != segment.frames:
+            at += 1
+        if at == len(recordings):
+            verdict.differ(f"connection {nth} of shard {shard}", ["its frames are not what the exchange sent"])
+            return
+        lost = trades_lost(recordings[at][len(segment.frames) :], segment.frames)
+        verdict.differ(f"after connection {nth} of shard {shard}", untold(final, lost, segment.last_ms))
+        at += 1
+
+
+def _asked(stage: Stage, number: int) -> bool:
+    return bool(json.loads((stage.record / f"sent-{number}.json").read_text())["subscribes"])
+
+
+def _recording(stage: Stage, number: int) -> list[bytes]:
+    return [frame for _, frame in _records((stage.record / f"sent-{number}.frames").read_bytes())]
+
+
+@dataclass
+class _Connection:
+    """What came between one `up` mark and the next, and when the last of it did."""
+
+    frames: list[bytes] = field(default_factory=list)
+    last_ms: int = 0
+
+
+def _connections(received: Iterable[Entry]) -> list[_Connection]:
+    segments: list[_Connection] = []
+    for one in received:
+        if one.kind == "m" and json.loads(one.payload)["mark"] == "up":
+            segments.append(_Connection())
+        elif one.kind == "f":
+            segments[-1].frames.append(one.payload)
+            segments[-1].last_ms = one.ms
+    return segments
+
+
+# -- candles -------------------------------------------------------------------------
+
+
+def _settings(stage: Stage) -> Settings:
+    return Settings(_env_file=None, timeframes=stage.plan.timeframes)  # type: ignore[arg-type, call-arg]
+
+
+def _judge_candles(stage: Stage, shard: int, received: list[Entry], verdict: Verdict) -> list[Document]:
+    """The closed stream, entry for entry, against one undisturbed run of the engine; returns what was to be said."""
+    settings = _settings(stage)
+    engine = CandleEngine(settings.timeframes, rules_of(settings), settings.zscore_window, SessionCalendar.load())
+    said = engine.take(EngineEntry(EntryId(one.ms, one.counter), Kind(one.kind), one.payload) for one in received)
+    expected = {
+        saying_id(one.source.ms, one.source.counter, one.nth): one.candle.as_document() for one in said.closed
+    }
+    raw: Any = stage.scripts.stores.client.xrange(f"closed:{shard}")
+    heard = {entry.decode(): orjson.loads(fields[b"json"]) for entry, fields in raw}
+    verdict.differ(f"closed:{shard}", _differences(expected, heard))
+    if not verdict.differences and list(heard) != list(expected):
+        verdict.differ(f"closed:{shard}", ["another order"])
+    twice = [
+        str(key) for key, times in Counter((one["_id"], one["rev"]) for one in heard.values()).items() if times > 1
+    ]
+    verdict.differ(f"closed:{shard} says the same revision twice", twice)
+    verdict.said += len(heard)
+    verdict.revisions += sum(one["rev"] > 0 for one in heard.values())
+    for one in said.rejected:
+        verdict.rejected[one.reason] = verdict.rejected.get(one.reason, 0) + 1
+    _judge_rejected(stage, {reason: verdict.rejected[reason] for reason in verdict.rejected}, shard, verdict)
+    return list(expected.values())
+
+
+def _judge_rejected(stage: Stage, expected: Mapping[str, int], shard: int, verdict: Verdict) -> None:
+    """No reject silent: each one stands once in `ticks.rejected`, up to the length of that stream."""
+    if shard != stage.plan.shards - 1 or sum(expected.values()) > 9_000:
+        return
+    heard = Counter(one["reason"] for one in stage.scripts.stream("ticks.rejected"))
+    verdict.differ("ticks.rejected", _differences(dict(expected), dict(heard)))
+
+
+def _judge_reference(stage: Stage, received: list[Entry], shard: int, verdict: Verdict) -> None:
+    frames = tuple((one.name, one.length_ms) for one in parse_timeframes(stage.plan.timeframes))
+    reference = reference_candles(received, stage.exchange.instruments, ReferenceSettings(frames)).candles
+    final = {one["_id"]: one for one in stage.scripts.stream(f"closed:{shard}")}
+    verdict.differ(f"the reference of shard {shard}", compare(reference, final.values()))
+    verdict.candles += len(final)
+    verdict.incomplete += sum(not one["complete"] for one in final.values())
+
+
+def _judge_stored(stage: Stage, closed: list[Document], verdict: Verdict) -> None:
+    stored = {one["_id"]: one for one in stage.scripts.collection("candles")}
+    verdict.differ("MongoDB's candles", _differences({one["_id"]: one for one in closed}, stored))
+
+
+# -- signals -------------------------------------------------------------------------
+
+
+def _judge_signals(stage: Stage, verdict: Verdict) -> None:
+    """Each signal once in the stream, in MongoDB and in the file, as an undisturbed engine gives them."""
+    settings = _settings(stage)
+    hours, minutes = settings.no_new_entries_after.split(":")
+    expected: dict[str, Document] = {}
+    for shard in range(stage.plan.shards):
+        engine = SignalEngine(load_strategies(settings.strategy_names), int(hours) * 60 + int(minutes))
+        candles = [Candle.from_document(one) for one in stage.scripts.stream(f"closed:{shard}")]
+        expected |= {one.signal.id: _plain(one.signal.as_document()) for one in engine.apply(candles).fired}
+    verdict.signals += len(expected)
+    lines = [line for path in sorted((stage.directory / "logs").glob("signals_*.jsonl")) for line in path.open("rb")]
+    places = {
+        "the signals stream": stage.scripts.stream("signals") if stage.scripts.last_id("signals") > (0, 0) else [],
+        "MongoDB's signals": stage.scripts.collection("signals"),
+        "the file of signals": [orjson.loads(line) for line in lines],
+    }
+    for place, documents in places.items():
+        twice = [key for key, times in Counter(one["_id"] for one in documents).items() if times > 1]
+        verdict.differ(f"{place}, said twice", twice)
+        verdict.differ(place, _differences(expected, {one["_id"]: one for one in documents}))
+
+
+def _plain(document: Document) -> Document:
+    loaded: Document = orjson.loads(orjson.dumps(document))
+    return loaded
+
+
+def _differences(expected: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
+    lines = [f"{key} is missing" for key in expected if key not in found]
+    lines += [f"{key} is too much" for key in found if key not in expected]
+    for key, want in expected.items():
+        have = found.get(key, want)
+        if have != want:
+            lines.append(f"{key}: {_fields_that_differ(want, have)}")
+    return lines
+
+
+def _fields_that_differ(want: Any, have: Any) -> str:
+    if not isinstance(want, dict) or not isinstance(have, dict):
+        return f"{want!r} expected, {have!r} found"
+    names = [name for name in want.keys() | have.keys() if want.get(name) != have.get(name)]
+    return ", ".join(f"{name} {want.get(name)!r} expected, {have.get(name)!r} found" for name in sorted(names))

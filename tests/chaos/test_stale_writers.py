@@ -1,0 +1,166 @@
+"""Workers that stood still while another took over, and go on as if nothing had happened; a Redis that forgot."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+import redis
+
+from tests.servers import EmbeddedServer, mongo_server, valkey_server
+from utils.indicators import INDICATOR_NAMES, IndicatorValues
+from utils.keys import Keys
+from utils.lifecycle import StopRequest
+from utils.signal_file import SignalFile, signal_path
+from utils.signals import Signal
+from utils.stores.archive import CONSUMER, ArchiverTiming, StreamArchiver
+from utils.stores.mongo import MongoStore, Refusal
+from utils.stores.outbox import Outbox, OutboxMovedError, Saying, saying_id
+from utils.stores.redis_connection import open_redis
+from utils.strategies import Direction
+
+KEYS = Keys()
+AT_MS = 1_795_146_300_000
+
+
+def until(condition: Callable[[], bool], what: str, seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def valkey(tmp_path: Path) -> Iterator[EmbeddedServer]:
+    with valkey_server(tmp_path) as server:
+        yield server
+
+
+@pytest.fixture
+def client(valkey: EmbeddedServer) -> Iterator[redis.Redis]:
+    opened = open_redis(valkey.url)
+    yield opened
+    opened.close()
+
+
+# -- MongoDB -------------------------------------------------------------------------
+
+
+def revision(rev: int, key: str = "NSE:INFY|1m|001") -> dict[str, Any]:
+    return {"_id": key, "k": key, "symbol": "NSE:INFY", "timeframe": "1m", "t": 1, "rev": rev, "close": 100 + rev}
+
+
+def test_a_stale_writer_does_not_undo_a_revision(tmp_path: Path) -> None:
+    with mongo_server(tmp_path) as server:
+        store = MongoStore(server.url, "stale")
+        assert store.upsert_candles([revision(0)]) == []
+        assert store.upsert_candles([revision(1), revision(0, "NSE:INFY|1m|002")]) == []
+        assert (
+            store.upsert_candles([revision(0), revision(0, "NSE:INFY|1m|002"), revision(0, "NSE:INFY|1m|003")]) == []
+        )
+        stored = {one["_id"]: one["rev"] for one in store._database["candles"].find()}
+        store.close()
+    assert stored == {"NSE:INFY|1m|001": 1, "NSE:INFY|1m|002": 0, "NSE:INFY|1m|003": 0}
+
+
+def test_what_another_archiver_left_behind_is_written(client: redis.Redis) -> None:
+    """It read entries, and died while this one was running: nobody but this one can still write them."""
+    written: list[str] = []
+
+    def write(documents: Sequence[dict[str, Any]]) -> list[Refusal]:
+        written.extend(one["_id"] for one in documents)
+        return []
+
+    timing = ArchiverTiming(backlog_seconds=0.2)
+    stop = StopRequest()
+    archiver = StreamArchiver(client, "closed:0", "candles", write, "archive.rejected", 100, timing)
+    thread = threading.Thread(target=archiver.run, args=(stop,))
+    thread.start()
+    try:
+        client.xadd("closed:0", {"json": orjson.dumps({"_id": "first"})})
+        until(lambda: written == ["first"], "the archiver runs")
+        while "second" not in written and not _takes_away(client, "second"):
+            pass
+        until(lambda: "second" in written, "the entry that the other one took is written")
+    finally:
+        stop.request()
+        thread.join(20)
+
+
+def _takes_away(client: redis.Redis, name: str) -> bool:
+    """Adds an entry and takes it as a second archiver would, in one go."""
+    pipeline = client.pipeline(transaction=True)
+    pipeline.xadd("closed:0", {"json": orjson.dumps({"_id": name})})
+    pipeline.xreadgroup("candles", CONSUMER, {"closed:0": ">"})
+    return bool(pipeline.execute()[1])
+
+
+# -- the outbox ----------------------------------------------------------------------
+
+
+def outbox(client: redis.Redis) -> Outbox:
+    return Outbox(client, KEYS, KEYS.closed(0), 0, 1_000, own_ids=True)
+
+
+def saying(nth: int) -> Saying:
+    return Saying(saying_id(AT_MS + nth, 0, 0), b"{}")
+
+
+def test_nothing_is_said_on_to_a_redis_that_forgot(client: redis.Redis) -> None:
+    said = outbox(client)
+    said.say([saying(1), saying(2)])
+    client.delete(KEYS.closed(0), KEYS.said())
+    with pytest.raises(OutboxMovedError):
+        said.say([saying(3)])
+    with pytest.raises(OutboxMovedError):
+        said.check()
+    assert client.exists(KEYS.closed(0)) == 0
+    assert outbox(client).say([saying(1), saying(2), saying(3)]) == 3
+
+
+def test_another_that_is_further_is_no_fault(client: redis.Redis) -> None:
+    first, second = outbox(client), outbox(client)
+    first.say([saying(1)])
+    second.say([saying(1), saying(2), saying(3)])
+    assert first.say([saying(2)]) == 0
+    first.check()
+    assert first.say([saying(3), saying(4)]) == 1
+
+
+# -- the file of signals -------------------------------------------------------------
+
+
+def signal(nth: int) -> Signal:
+    values = IndicatorValues(*(1.0 for _ in INDICATOR_NAMES))
+    return Signal(
+        "momentum", "NSE:INFY", "1m", AT_MS + nth, AT_MS + nth, Direction.LONG, 1.0, 0.5, 2.0, ("a",), values, True, 0
+    )
+
+
+def ids(path: Path) -> list[str]:
+    return [orjson.loads(line)["id"] for line in path.read_bytes().splitlines()]
+
+
+def test_two_writers_of_one_file_say_each_signal_once(tmp_path: Path) -> None:
+    sleeper, other = SignalFile(tmp_path), SignalFile(tmp_path)
+    path = signal_path(tmp_path, AT_MS)
+    assert sleeper.append([signal(1)]) == 1
+    assert other.append([signal(1), signal(2), signal(3)]) == 2
+    assert sleeper.append([signal(2), signal(3), signal(4)]) == 1
+    assert other.append([signal(4), signal(5)]) == 1
+    assert ids(path) == [signal(nth).id for nth in range(1, 6)]
+
+
+def test_a_line_that_another_writer_tore_is_written_anew(tmp_path: Path) -> None:
+    survivor, killed = SignalFile(tmp_path), SignalFile(tmp_path)
+    path = signal_path(tmp_path, AT_MS)
+    survivor.append([signal(1)])
+    killed.append([signal(2)])
+    path.write_bytes(path.read_bytes()[:-5])
+    assert survivor.append([signal(2), signal(3)]) == 2
+    assert ids(path) == [signal(nth).id for nth in (1, 2, 3)]

@@ -1,0 +1,70 @@
+"""Several workers of a role: the shards are shared out, and when one dies another goes on within five seconds."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from tests.chaos.judging import judge
+from tests.chaos.stage import Plan, Stage, stage
+from tests.e2e.harness import CANDLE_WORKER, SIGNAL_WORKER, as_id
+
+SEED = 77
+SHARDS = 3
+TAKEOVER_SECONDS = 5.0
+CANDLE_WORKERS = (CANDLE_WORKER, f"{CANDLE_WORKER}-2", f"{CANDLE_WORKER}-3")
+SIGNAL_WORKERS = (SIGNAL_WORKER, f"{SIGNAL_WORKER}-2")
+
+
+def holder(made: Stage, lease: str) -> str:
+    """The name of the process that holds it; empty when none of ours does."""
+    content: Any = made.scripts.stores.client.get(f"lease:{lease}")
+    pid = content.decode().rpartition(":")[2] if content else ""
+    return next((name for name, child in made.scripts.running.items() if str(child.pid) == pid), "")
+
+
+def holders(made: Stage) -> list[str]:
+    return [holder(made, f"{CANDLE_WORKER}:{shard}") for shard in range(SHARDS)]
+
+
+def seconds_until_taken_over(made: Stage, name: str, lease: str, stream: str) -> float:
+    """Kills the process; until another holds its lease and says more in the stream."""
+    made.kill(name)
+    killed = time.monotonic()
+    said = made.scripts.last_id(stream)
+    made.scripts.until(lambda: holder(made, lease) not in ("", name), f"{lease} is taken over", 30)
+    taken = time.monotonic() - killed
+    made.scripts.until(lambda: made.scripts.last_id(stream) > said, f"{stream} goes on", 30)
+    return taken
+
+
+def test_shards_are_shared_and_taken_over(tmp_path: Path) -> None:
+    plan = Plan(seconds=0, speed=60.0, instruments=12, shards=SHARDS, timeframes="5s,1m,1d")
+    with stage(tmp_path, plan, SEED) as made:
+        for name in (*CANDLE_WORKERS[1:], SIGNAL_WORKERS[1]):
+            made.start(name)
+        made.scripts.until(lambda: set(holders(made)) == set(CANDLE_WORKERS), "each worker holds a shard", 60)
+        made.scripts.until(lambda: all(made.scripts.last_id(f"closed:{n}") > (0, 0) for n in range(3)), "candles", 60)
+        made.scripts.until(lambda: "position_2" in made.scripts.health(SIGNAL_WORKER), "signals are worked on", 60)
+
+        victim = holders(made)[1]
+        seconds = {victim: seconds_until_taken_over(made, victim, f"{CANDLE_WORKER}:1", "closed:1")}
+        report = made.scripts.health(CANDLE_WORKER)
+        assert all(f"position_{n}" in report for n in range(SHARDS)), report
+        assert len(set(holders(made))) == 2, "the two that are left share the three shards"
+
+        victim = holder(made, f"{SIGNAL_WORKER}:0")
+        before = as_id(made.scripts.health(SIGNAL_WORKER)["position_0"])
+        made.kill(victim)
+        killed = time.monotonic()
+        made.scripts.until(lambda: holder(made, f"{SIGNAL_WORKER}:0") not in ("", victim), "signals taken over", 30)
+        seconds[victim] = time.monotonic() - killed
+        made.scripts.until(lambda: as_id(made.scripts.health(SIGNAL_WORKER).get("position_0", "")) > before, "on", 30)
+
+        made.make_well()
+        made.drain()
+        verdict = judge(made)
+    print(f"\n  seed {SEED}: taken over after {seconds}, {verdict}")
+    assert verdict.differences == [], f"seed {SEED}: {verdict.differences}"
+    assert max(seconds.values()) < TAKEOVER_SECONDS

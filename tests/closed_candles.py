@@ -1,0 +1,116 @@
+"""A seeded market day as the candle worker would close it: candles, their entries, and a past to warm up with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+import orjson
+import redis
+
+from utils.candle import Candle, Source, TimedBy
+from utils.keys import Keys
+
+SEED = 20261120
+OPEN_MS = 1_767_325_500_000  # 2026-01-02T09:15+05:30, a Friday
+PAST_OPEN_MS = (
+    OPEN_MS - 2 * 86_400_000
+)  # Wednesday; Thursday 2026-01-01 is left out, as a day on which nothing traded
+MINUTE_MS = 60_000
+MINUTES_A_DAY = 375
+GRACE_MS = 3_000
+SYMBOLS = ("NSE:NIFTY 50", "NSE:INFY", "NSE:SBIN", "NSE:M&M", "MCX:GOLD26FEBFUT")
+
+
+class ClosedCandle(NamedTuple):
+    """A candle with the shard and the id of its entry."""
+
+    shard: int
+    entry_id: str
+    candle: Candle
+
+
+def minute_candles(symbol: str, days_open_ms: Sequence[int], seed: int = SEED) -> list[Candle]:
+    """Waves with noise on them, so that every indicator turns now and then."""
+    rng = np.random.default_rng([seed, *symbol.encode()])
+    count = MINUTES_A_DAY * len(days_open_ms)
+    at = np.arange(count)
+    waves = 9 * np.sin(at / 190 + rng.random()) + 3 * np.sin(at / 23 + rng.random())
+    close = np.round(1_500 + waves + np.cumsum(rng.normal(0, 0.25, count)), 2)
+    open_ = np.concatenate([close[:1], close[:-1]])
+    high = np.maximum(open_, close) + np.round(rng.random(count), 2)
+    low = np.minimum(open_, close) - np.round(rng.random(count), 2)
+    volume = rng.integers(0, 4_000, count)
+    return [
+        Candle(
+            symbol=symbol,
+            timeframe="1m",
+            token=256_265,
+            start_ms=days_open_ms[one // MINUTES_A_DAY] + one % MINUTES_A_DAY * MINUTE_MS,
+            end_ms=days_open_ms[one // MINUTES_A_DAY] + (one % MINUTES_A_DAY + 1) * MINUTE_MS,
+            open=float(open_[one]),
+            high=float(high[one]),
+            low=float(low[one]),
+            close=float(close[one]),
+            volume=None if "NIFTY" in symbol else int(volume[one]),
+            oi=None,
+            vwap=None,
+            ticks=5,
+            complete=bool(rng.random() > 0.05),
+            source=Source.LIVE,
+            rev=0,
+            timed_by=TimedBy.EXCHANGE,
+        )
+        for one in range(count)
+    ]
+
+
+def grouped(minutes: Sequence[Candle], length: int) -> list[Candle]:
+    """Whole groups of minutes as one candle each."""
+    return [_joined(minutes[at : at + length], f"{length}m") for at in range(0, len(minutes), length)]
+
+
+def _joined(parts: Sequence[Candle], timeframe: str) -> Candle:
+    volumes = [one.volume for one in parts if one.volume is not None]
+    return replace(
+        parts[0],
+        timeframe=timeframe,
+        end_ms=parts[-1].end_ms,
+        high=max(one.high for one in parts),
+        low=min(one.low for one in parts),
+        close=parts[-1].close,
+        volume=sum(volumes) if volumes else None,
+        complete=all(one.complete for one in parts),
+    )
+
+
+def past_and_day(symbols: Sequence[str] = SYMBOLS) -> tuple[list[Candle], list[ClosedCandle]]:
+    """The past (for MongoDB), and the day's entries in order with revisions among them; symbols alternate shards."""
+    past: list[Candle] = []
+    closed: list[tuple[int, int, Candle]] = []
+    for number, symbol in enumerate(symbols):
+        minutes = minute_candles(symbol, [PAST_OPEN_MS, OPEN_MS])
+        for candle in [*minutes, *grouped(minutes, 5)]:
+            if candle.start_ms < OPEN_MS:
+                past.append(candle)
+            else:
+                closed.append((candle.end_ms + GRACE_MS, number % 2, candle))
+    rng, entries = np.random.default_rng(SEED), list[ClosedCandle]()
+    closed.sort(key=lambda one: one[0])
+    for nth, (at_ms, shard, candle) in enumerate(closed):
+        entries.append(ClosedCandle(shard, f"{at_ms}-{(1 << 20) + 2 * nth}", candle))
+        if rng.random() < 0.05:
+            revised = replace(candle, rev=1, close=candle.high, ticks=candle.ticks + 1)
+            entries.append(ClosedCandle(shard, f"{at_ms}-{(1 << 20) + 2 * nth + 1}", revised))
+    return past, entries
+
+
+def say_closed(client: redis.Redis, keys: Keys, entries: Sequence[ClosedCandle]) -> None:
+    """Append them to their streams."""
+    pipeline = client.pipeline(transaction=False)
+    for one in entries:
+        body = orjson.dumps(one.candle.as_document())
+        pipeline.xadd(keys.closed(one.shard), {"json": body}, id=one.entry_id)
+    pipeline.execute()

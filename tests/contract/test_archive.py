@@ -1,0 +1,187 @@
+"""The archiver between a real Valkey and a real MongoDB server, each of them killed under it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+import redis
+
+from tests.contract.test_mongo_store import START_MS, candle, documents
+from tests.servers import EmbeddedServer, mongo_server, valkey_server
+from utils.keys import CANDLES_COLLECTION
+from utils.lifecycle import StopRequest
+from utils.stores.archive import CONSUMER, ArchiverState, ArchiverTiming, StreamArchiver, WriteDocuments
+from utils.stores.mongo import MongoStore, Refusal, StoreError
+from utils.stores.redis_connection import open_redis
+
+STREAM, GROUP, REJECTED = "closed:0", "archive", "archive.rejected"
+TIMING = ArchiverTiming(faults=3, reset_seconds=0.2, first_backoff_seconds=0.05, longest_backoff_seconds=0.2)
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 30.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "the condition did not come true in time"
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def valkey(tmp_path: Path) -> Iterator[EmbeddedServer]:
+    with valkey_server(tmp_path) as server:
+        yield server
+
+
+@pytest.fixture
+def client(valkey: EmbeddedServer) -> redis.Redis:
+    return open_redis(valkey.url)
+
+
+def say(client: redis.Redis, *bodies: dict[str, Any] | bytes) -> None:
+    for body in bodies:
+        client.xadd(STREAM, {"json": body if isinstance(body, bytes) else orjson.dumps(body)})
+
+
+def archiver(client: redis.Redis, write: WriteDocuments) -> StreamArchiver:
+    return StreamArchiver(client, STREAM, GROUP, write, REJECTED, 100, TIMING)
+
+
+@contextmanager
+def running(one: StreamArchiver) -> Iterator[StopRequest]:
+    stop = StopRequest()
+    thread = threading.Thread(target=one.run, args=(stop,))
+    thread.start()
+    try:
+        yield stop
+    finally:
+        stop.request()
+        thread.join(30)
+        assert not thread.is_alive()
+
+
+class Memory:
+    """Where documents go when MongoDB itself is not the point."""
+
+    def __init__(self) -> None:
+        self.faults_left = 0
+        self.documents: dict[str, Any] = {}
+
+    def write(self, written: Sequence[dict[str, Any]]) -> list[Refusal]:
+        if self.faults_left > 0:
+            self.faults_left -= 1
+            raise StoreError("away")
+        self.documents.update({one["_id"]: one for one in written if "bad" not in one})
+        return [Refusal(one, "bad it is") for one in written if "bad" in one]
+
+
+def nothing_pending(client: redis.Redis) -> bool:
+    groups: Any = client.xinfo_groups(STREAM)
+    return bool(groups) and groups[0]["pending"] == 0 and groups[0]["lag"] == 0
+
+
+def test_mongo_killed_and_restarted_loses_nothing(client: redis.Redis, tmp_path: Path) -> None:
+    with mongo_server(tmp_path) as mongo:
+        store = MongoStore(mongo.url, "test", socket_timeout_ms=3_000)
+        store.prepare()
+        one = archiver(client, store.upsert_candles)
+        with running(one):
+            say(client, *documents(*(candle(minute) for minute in range(100))))
+            wait_for(lambda: one.health.written == 100)
+            mongo.kill()
+            say(client, *documents(*(candle(minute) for minute in range(100, 300)), candle(299, 7.0, rev=1)))
+            wait_for(lambda: one.health.state is ArchiverState.FAILING)
+            assert one.health.fault
+            mongo.start()
+            wait_for(lambda: nothing_pending(client))
+        assert one.health.state is ArchiverState.STOPPED
+        assert one.health.fault == ""
+        assert one.health.backlog == 0
+        held = store.candles_before("NSE:INFY", "1m", START_MS * 2, 1_000)
+        assert held == [*(candle(minute) for minute in range(299)), candle(299, 7.0, rev=1)]
+        assert store.count(CANDLES_COLLECTION) == 300
+
+
+def test_redis_losing_everything_is_survived(valkey: EmbeddedServer, client: redis.Redis) -> None:
+    memory = Memory()
+    with running(archiver(client, memory.write)):
+        say(client, {"_id": "a"})
+        wait_for(lambda: "a" in memory.documents)
+        client.flushall()
+        say(client, {"_id": "b"})
+        wait_for(lambda: "b" in memory.documents)
+        valkey.kill()
+        valkey.start()
+        say(client, {"_id": "c"})
+        wait_for(lambda: "c" in memory.documents)
+
+
+def test_what_an_earlier_run_left_pending_comes_first(client: redis.Redis) -> None:
+    memory, order = Memory(), list[str]()
+    say(client, {"_id": "a"}, {"_id": "b"})
+    client.xgroup_create(STREAM, GROUP, id="0")
+    client.xreadgroup(GROUP, CONSUMER, {STREAM: ">"}, count=1)
+
+    def write(written: Sequence[dict[str, Any]]) -> list[Refusal]:
+        order.extend(one["_id"] for one in written)
+        return memory.write(written)
+
+    with running(archiver(client, write)):
+        wait_for(lambda: nothing_pending(client))
+    assert order == ["a", "b"]
+
+
+def test_a_bad_document_is_put_aside_and_the_rest_goes_on(client: redis.Redis) -> None:
+    memory = Memory()
+    one = archiver(client, memory.write)
+    with running(one):
+        say(client, {"_id": "a"}, {"_id": "x", "bad": 1}, b"\xff no json", {"no id": 1}, b'{"_id": {}}', {"_id": "b"})
+        wait_for(lambda: "b" in memory.documents and nothing_pending(client))
+    assert set(memory.documents) == {"a", "b"}
+    assert one.health.rejected == 4
+    put_aside: Any = client.xrange(REJECTED)
+    assert sorted(fields[b"json"] for _, fields in put_aside) == sorted(
+        [b'{"_id":"x","bad":1}', b"\xff no json", b'{"no id":1}', b'{"_id": {}}']
+    )
+    assert all(fields[b"reason"] and fields[b"stream"] == STREAM.encode() for _, fields in put_aside)
+
+
+def test_the_breaker_spares_a_failing_server_and_closes_again(client: redis.Redis) -> None:
+    memory = Memory()
+    memory.faults_left = 6
+    one = archiver(client, memory.write)
+    say(client, {"_id": "a"})
+    with running(one):
+        wait_for(lambda: "a" in memory.documents)
+        wait_for(lambda: one.health.state is ArchiverState.WAITING)
+    assert memory.faults_left == 0
+    assert one.health.fault == ""
+
+
+def test_entries_trimmed_while_pending_are_counted_and_do_not_block(client: redis.Redis) -> None:
+    memory = Memory()
+    say(client, {"_id": "a"}, {"_id": "b"})
+    client.xgroup_create(STREAM, GROUP, id="0")
+    client.xreadgroup(GROUP, CONSUMER, {STREAM: ">"}, count=2)
+    client.xtrim(STREAM, maxlen=1, approximate=False)
+    one = archiver(client, memory.write)
+    with running(one):
+        wait_for(lambda: nothing_pending(client))
+    assert set(memory.documents) == {"b"}
+    assert one.health.lost == 1
+
+
+def test_a_stop_still_writes_what_is_there(client: redis.Redis) -> None:
+    memory, stop = Memory(), StopRequest()
+    say(client, *({"_id": str(number)} for number in range(2_500)))
+    client.xgroup_create(STREAM, GROUP, id="0")
+    stop.request()
+    one = archiver(client, memory.write)
+    one.run(stop)
+    assert len(memory.documents) == 2_500
+    assert nothing_pending(client)

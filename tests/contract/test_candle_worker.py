@@ -1,0 +1,181 @@
+"""The candle worker as a process on a real Redis and MongoDB: it stores what the engine says, whatever dies."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pymongo
+import pytest
+import redis
+
+from tests.reference.engine_runs import EngineRun, run_engine
+from tests.reference.inputs import Entry, ReferenceSettings
+from tests.reference.random_feed import WHO, random_feed
+from tests.servers import EmbeddedServer, mongo_server, valkey_server
+
+REPO = Path(__file__).parents[2]
+SETTINGS = ReferenceSettings(timeframes=(("5s", 5_000), ("1m", 60_000), ("2m", 120_000), ("1d", 0)), z_window=30)
+DEADLINE_SECONDS = 60.0
+Environment = dict[str, str]
+
+
+@pytest.fixture
+def servers(tmp_path: Path) -> Iterator[tuple[EmbeddedServer, EmbeddedServer]]:
+    with valkey_server(tmp_path) as valkey, mongo_server(tmp_path) as mongo:
+        yield valkey, mongo
+
+
+def environment(valkey: EmbeddedServer, mongo: EmbeddedServer, tmp_path: Path) -> Environment:
+    return {
+        **os.environ,
+        "REDIS_URL": valkey.url,
+        "MONGO_URL": mongo.url,
+        "TIMEFRAMES": ",".join(name for name, _ in SETTINGS.timeframes),
+        "ZSCORE_WINDOW": "30",
+        "SNAPSHOT_SECONDS": "0.2",
+        "LEASE_SECONDS": "1",
+        "LOG_DIR": str(tmp_path / "logs"),
+    }
+
+
+@contextmanager
+def worker(settings: Environment) -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen(
+        [sys.executable, "candle_worker.py"], cwd=REPO, env=settings, stderr=subprocess.DEVNULL
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def until(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {DEADLINE_SECONDS:.0f} s: {what}"
+        time.sleep(0.02)
+
+
+def send(client: redis.Redis, entries: Sequence[Entry]) -> None:
+    pipeline = client.pipeline(transaction=False)
+    for one in entries:
+        pipeline.xadd("ticks:0", {one.kind: one.payload}, id=f"{one.ms}-{one.counter}")
+    pipeline.execute()
+
+
+def health(client: redis.Redis) -> dict[str, str]:
+    try:
+        answer: Any = client.hgetall("health:candle_worker")
+    except redis.RedisError:
+        return {}
+    return {name.decode(): value.decode() for name, value in answer.items()}
+
+
+def until_worked_off(client: redis.Redis, entries: Sequence[Entry]) -> None:
+    last = f"{entries[-1].ms}-{entries[-1].counter}"
+    until(
+        lambda: health(client).get("position_0") == last and health(client).get("archive_backlog") == "0",
+        "the worker takes all entries and MongoDB has all candles",
+    )
+
+
+def check(client: redis.Redis, mongo: EmbeddedServer, expected: EngineRun) -> None:
+    said: Any = client.xrange("closed:0")
+    documents = [orjson.loads(fields[b"json"]) for _, fields in said]
+    assert documents == [one.candle.as_document() for one in expected.said]
+    with pymongo.MongoClient[dict[str, Any]](mongo.url) as database:
+        stored = {one["_id"]: one for one in database["candlewick"]["candles"].find()}
+    assert stored == {key: candle.as_document() for key, candle in expected.final.items()}
+
+
+def live_closes(client: redis.Redis, expected: EngineRun) -> list[object]:
+    return [client.hget(f"candle:{one.symbol}:{one.timeframe}", "close") for one in expected.still_open.values()]
+
+
+def live_closes_expected(expected: EngineRun) -> list[object]:
+    return [str(one.close).encode() for one in expected.still_open.values()]
+
+
+def test_stores_what_the_engine_says(servers: tuple[EmbeddedServer, EmbeddedServer], tmp_path: Path) -> None:
+    valkey, mongo = servers
+    entries = random_feed(1, "09:13:00", 900)
+    expected = run_engine(entries, [who.reference for who in WHO], SETTINGS)
+    client = redis.Redis.from_url(valkey.url)
+    heard: Any = client.pubsub()  # type: ignore[no-untyped-call]
+    heard.psubscribe("candles.closed.*")
+    with worker(environment(valkey, mongo, tmp_path)) as process:
+        send(client, entries)
+        until_worked_off(client, entries)
+        until(lambda: live_closes(client, expected) == live_closes_expected(expected), "the open candles are live")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(15) == 0
+    check(client, mongo, expected)
+    messages = [
+        message for message in iter(lambda: heard.get_message(timeout=0.2), None) if message["type"] == "pmessage"
+    ]
+    assert len(messages) == len(expected.said)
+    rejected: Any = client.xrange("ticks.rejected")
+    assert len(rejected) == sum(expected.rejected.values()) > 0
+
+
+def test_kill_9_changes_nothing(servers: tuple[EmbeddedServer, EmbeddedServer], tmp_path: Path) -> None:
+    valkey, mongo = servers
+    entries = random_feed(2, "09:13:00", 900)
+    expected = run_engine(entries, [who.reference for who in WHO], SETTINGS)
+    client = redis.Redis.from_url(valkey.url)
+    settings = environment(valkey, mongo, tmp_path)
+    for part in range(6):
+        fresh = entries[part * 150 : (part + 1) * 150] if part < 5 else entries[750:]
+        with worker(settings):
+            send(client, fresh)
+            until(lambda: int(health(client).get("packets", "0")) > 0, "the worker reports")
+            if part < 5:
+                until(lambda: client.exists("state:0") > 0, "a snapshot")
+            else:
+                until_worked_off(client, entries)
+    check(client, mongo, expected)
+
+
+def test_redis_killed_and_restarted(servers: tuple[EmbeddedServer, EmbeddedServer], tmp_path: Path) -> None:
+    valkey, mongo = servers
+    entries = random_feed(3, "09:13:00", 600)
+    expected = run_engine(entries, [who.reference for who in WHO], SETTINGS)
+    client = redis.Redis.from_url(valkey.url)
+    with worker(environment(valkey, mongo, tmp_path)) as process:
+        send(client, entries[:300])
+        until(lambda: client.exists("state:0") > 0, "a snapshot")
+        valkey.kill()
+        valkey.start()
+        arrived: Any = client.xrevrange("ticks:0", count=1)
+        last = arrived[0][0].decode() if arrived else "0-0"
+        send(client, [one for one in entries if (one.ms, one.counter) > tuple(map(int, last.split("-")))])
+        until_worked_off(client, entries)
+        assert process.poll() is None
+    check(client, mongo, expected)
+
+
+def test_a_second_worker_takes_over(servers: tuple[EmbeddedServer, EmbeddedServer], tmp_path: Path) -> None:
+    valkey, mongo = servers
+    entries = random_feed(4, "09:13:00", 600)
+    expected = run_engine(entries, [who.reference for who in WHO], SETTINGS)
+    client = redis.Redis.from_url(valkey.url)
+    settings = environment(valkey, mongo, tmp_path)
+    with worker(settings) as first:
+        until(lambda: client.exists("lease:candle_worker:0") > 0, "the first worker holds the shard")
+        with worker(settings):
+            send(client, entries[:300])
+            until(lambda: client.xlen("closed:0") > 0, "candles close")
+            first.kill()
+            send(client, entries[300:])
+            until_worked_off(client, entries)
+    check(client, mongo, expected)

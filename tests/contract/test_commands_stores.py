@@ -1,0 +1,147 @@
+"""What the commands do to a real Valkey: clear one prefix, feed a journal in bounded memory, see what is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+import redis
+
+from commands.closed_tally import ClosedTally
+from commands.journal_feed import JournalFeed, JournalFile, ShardEntry, journal_window_ms, merged_entries
+from commands.run_directory import clear_prefix
+from commands.stream_ends import all_archived, last_id, unarchived
+from tests.servers import valkey_server
+from utils.candle import Candle, Source, TimedBy
+from utils.feed import ZERO_ID, Entry, EntryId, Kind
+from utils.journal import JournalWriter, journal_path
+from utils.journal_files import day_of
+from utils.keys import Keys
+
+AT_MS = 1_795_149_000_000  # 2026-11-20 10:00 IST
+KEYS = Keys("some:")
+
+
+@pytest.fixture(scope="module")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with valkey_server(tmp_path_factory.mktemp("stores")) as server:
+        yield server.url
+
+
+@pytest.fixture
+def client(redis_url: str) -> redis.Redis:
+    client = redis.Redis.from_url(redis_url)
+    client.flushall()
+    return client
+
+
+def test_clearing_a_prefix_leaves_all_else(client: redis.Redis) -> None:
+    for number in range(5_000):
+        client.set(f"a*b:{number}", "x")
+    for name in ("aXb:1", "a*c", "candle:NSE:INFY:1m", "A*b:1"):
+        client.set(name, "kept")
+    assert clear_prefix(client, "a*b:") == 5_000
+    left: Any = client.keys("*")
+    assert sorted(left) == [b"A*b:1", b"a*c", b"aXb:1", b"candle:NSE:INFY:1m"]
+    assert clear_prefix(client, "a*b:") == 0
+
+
+def test_live_data_has_no_prefix_and_is_never_cleared(client: redis.Redis) -> None:
+    client.set("candle:NSE:INFY:1m", "kept")
+    with pytest.raises(ValueError, match="empty prefix"):
+        clear_prefix(client, "")
+    assert client.exists("candle:NSE:INFY:1m")
+
+
+def _entry(nth: int, size: int = 10) -> Entry:
+    return Entry(EntryId(AT_MS + nth, nth % 3), Kind.FRAME, bytes([nth % 256]) * size)
+
+
+def test_the_feed_sends_entries_under_their_own_ids(client: redis.Redis) -> None:
+    feed = JournalFeed(client, KEYS, [0, 1])
+    feed.send([ShardEntry(0, _entry(1)), ShardEntry(1, _entry(2)), ShardEntry(0, _entry(3))])
+    first: Any = client.xrange("some:ticks:0")
+    assert [(name, fields) for name, fields in first] == [
+        (f"{AT_MS + 1}-1".encode(), {b"f": b"\x01" * 10}),
+        (f"{AT_MS + 3}-0".encode(), {b"f": b"\x03" * 10}),
+    ]
+    assert client.xlen("some:ticks:1") == 1
+    assert feed.last_sent == {0: EntryId(AT_MS + 3, 0), 1: EntryId(AT_MS + 2, 2)}
+    assert feed.sent == 3
+
+
+def test_the_feed_waits_for_a_worker_that_is_behind_and_forgets_what_it_took(client: redis.Redis) -> None:
+    feed = JournalFeed(client, KEYS, [0])
+    feed.send([ShardEntry(0, _entry(nth, size=1 << 20)) for nth in range(60)])
+    assert not feed.is_too_far_ahead
+    feed.send([ShardEntry(0, _entry(nth, size=1 << 20)) for nth in range(60, 70)])
+    assert feed.is_too_far_ahead  # more than 64 MB
+    feed.forget_taken(0, EntryId(AT_MS + 39, 0))
+    assert not feed.is_too_far_ahead
+    left: Any = client.xrange("some:ticks:0", count=1)
+    assert left[0][0] == f"{AT_MS + 40}-1".encode()
+    assert feed.ahead_entries == client.xlen("some:ticks:0") == 30
+    feed.forget_taken(0, EntryId(AT_MS + 69, 0))
+    assert client.xlen("some:ticks:0") == 0
+    assert last_id(client, "some:ticks:0") == EntryId(AT_MS + 69, 0)  # so a worker that asks on is not led astray
+
+
+def test_the_feed_bounds_many_small_entries_too(client: redis.Redis) -> None:
+    feed = JournalFeed(client, KEYS, [0])
+    feed.send([ShardEntry(0, _entry(nth, size=1)) for nth in range(50_001)])
+    assert feed.is_too_far_ahead
+
+
+def test_shards_are_merged_by_id(tmp_path: Path) -> None:
+    files = []
+    for shard, numbers in ((0, (1, 4, 9)), (1, (2, 3, 12))):
+        writer = JournalWriter(tmp_path, shard)
+        for nth in numbers:
+            writer.append(_entry(nth))
+        writer.close()
+        path = journal_path(tmp_path, day_of(AT_MS), shard)
+        assert path is not None
+        files.append(JournalFile(shard, path))
+    merged = [(one.shard, one.entry.id.ms - AT_MS) for one in merged_entries(files)]
+    assert merged == [(0, 1), (1, 2), (1, 3), (0, 4), (0, 9), (1, 12)]
+    assert journal_window_ms(files) == (AT_MS + 1, AT_MS + 12)
+
+
+def test_what_is_not_stored_yet_is_seen(client: redis.Redis) -> None:
+    stream = KEYS.closed(0)
+    assert (last_id(client, stream), unarchived(client, stream)) == (ZERO_ID, 0)
+    assert all_archived(client, KEYS, [0])
+    client.xadd(stream, {"json": "{}"}, id="5-1")
+    assert unarchived(client, stream) is None  # nobody stores it: there is no telling
+    assert not all_archived(client, KEYS, [0])
+    client.xgroup_create(stream, "archive", id="0")
+    client.xadd(stream, {"json": "{}"}, id="7-0")
+    assert (last_id(client, stream), unarchived(client, stream)) == (EntryId(7, 0), 2)
+    client.xreadgroup("archive", "one", {stream: ">"}, count=1)
+    assert unarchived(client, stream) == 2  # given, but not acknowledged
+    client.xack(stream, "archive", "5-1")
+    assert unarchived(client, stream) == 1
+    client.xreadgroup("archive", "one", {stream: ">"})
+    client.xack(stream, "archive", "7-0")
+    assert all_archived(client, KEYS, [0])
+
+
+def test_the_tally_reads_on_where_it_was(client: redis.Redis) -> None:
+    candle = Candle(
+        "NSE:INFY", "1m", 408065, AT_MS, AT_MS + 60_000, 1.0, 2.0, 0.5, 1.5, 10, None, 1.2, 3, True,
+        Source.LIVE, 0, TimedBy.EXCHANGE,
+    )  # fmt: skip
+    tally = ClosedTally([0, 1])
+    assert tally.read_on(client, KEYS) == 0
+    document = candle.as_document()
+    client.xadd(KEYS.closed(0), {"json": orjson.dumps(document)})
+    client.xadd(KEYS.closed(1), {"json": orjson.dumps(document | {"symbol": "NSE:TCS"})})
+    assert tally.read_on(client, KEYS) == 2
+    client.xadd(KEYS.closed(0), {"json": orjson.dumps(document | {"rev": 1, "high": 3.0})})
+    assert tally.read_on(client, KEYS) == 1
+    assert tally.read_on(client, KEYS) == 0
+    assert (tally.candles, tally.revisions, tally.twice) == ({"1m": 2}, {"1m": 1}, 0)
+    assert list(tally.closes["NSE:INFY"]) == [1.5]

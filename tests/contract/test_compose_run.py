@@ -1,0 +1,308 @@
+"""The compose file really run: images built, every service healthy, hardened as stated, stopped in time.
+
+It takes minutes and an engine, so it runs only when asked for: `make compose-test`. The live services are played
+by a simulated exchange in a container of its own; nothing else differs from what a server runs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pymongo
+import pytest
+import redis
+
+from tests.compose_file import LIVE_PROCESSES, REPO, STORES
+from tests.network_namespace import HERE, network_namespace, why_not
+from tests.servers import free_port
+from utils.market_clock import MarketClock, parse_market_clock
+
+pytestmark = pytest.mark.timeout(900)
+
+PROJECT = "candlewick-test"
+PASSWORD = "ofthistest"
+MID_SESSION = parse_market_clock("2026-11-20T11:00:00+05:30@1@0").market_ms
+SYMBOLS = "NSE:NIFTY 50,NSE:INFY,NSE:RELIANCE"
+STAND_IN_MARK = "/etc/compose-engine"  # images that stand in for the official ones say there what they are
+DEADLINE_SECONDS = 90.0
+SHORT_DEMO = ["python", "manage.py", "demo", "--until", "09:25", "--speed", "120", "--instruments", "12", "--no-view"]
+
+
+def engine_command() -> list[str] | str:
+    """How to call docker here, or why it can not be."""
+    if os.environ.get("COMPOSE_TEST", "") != "1":
+        return "takes minutes: run it with make compose-test"
+    if (
+        shutil.which("docker")
+        and subprocess.run(["docker", "info"], capture_output=True, check=False).returncode == 0
+    ):
+        return ["docker"]
+    local = Path(os.environ.get("COMPOSE_ENGINE", REPO.parent / "shared/tools/compose-engine/engine"))
+    if not local.is_file():
+        return "there is no Docker engine here"
+    started = subprocess.run([local, "start"], capture_output=True, text=True, check=False)
+    return [str(local), "docker"] if started.returncode == 0 else f"the engine did not start: {started.stderr}"
+
+
+@dataclass
+class Composed:
+    """One compose project."""
+
+    docker: list[str]
+    files: list[Path]
+    environment: dict[str, str]
+
+    def run(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """A docker command; the test fails with all it said when it fails."""
+        done = subprocess.run(
+            [*self.docker, *arguments], env=self.environment, cwd=REPO, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0 or not check, f"{' '.join(arguments)}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    def compose(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        files = [part for path in self.files for part in ("--file", str(path))]
+        return self.run("compose", "--project-name", PROJECT, *files, *arguments, check=check)
+
+    def container(self, service: str) -> str:
+        return self.compose("ps", "--all", "--quiet", service).stdout.strip()
+
+    def inspect(self, service: str) -> dict[str, Any]:
+        content: list[dict[str, Any]] = json.loads(self.run("inspect", self.container(service)).stdout)
+        return content[0]
+
+    def exit_code(self, service: str, *command: str) -> int:
+        return self.compose("exec", "--no-TTY", service, *command, check=False).returncode
+
+
+def overlay(is_stand_in: bool, clock: MarketClock) -> dict[str, Any]:
+    """What the test adds: an exchange, and for a stand-in of MongoDB, which knows no users, a URL without one."""
+    settings = {
+        "API_KEY": "key",
+        "ACCESS_TOKEN": "demo-token",
+        "INSTRUMENTS": SYMBOLS,
+        "TIMEFRAMES": "5s,1m",
+        "KITE_API_URL": "http://exchange:8000",
+        "KITE_WS_URL": "ws://exchange:8000",
+        "MARKET_CLOCK": str(clock),
+    }
+    mongo = {"MONGO_URL": "mongodb://mongo:27017"} if is_stand_in else {}
+    command = ["python", "-m", "simulator", "--host", "0.0.0.0", "--port", "8000", "--seed", "7", "--faults", "none"]
+    exchange = {"image": "candlewick-demo", "command": command, "environment": {"MARKET_CLOCK": str(clock)}}
+    exchange["networks"] = ["internet"]
+    live = {name: {"environment": {**settings, **mongo}} for name in LIVE_PROCESSES}
+    return {"services": {**live, "demo": {"environment": mongo}, "exchange": {**exchange, "init": True}}}
+
+
+@pytest.fixture(scope="module")
+def composed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Composed]:
+    docker = engine_command()
+    if isinstance(docker, str):
+        pytest.skip(docker)
+    directory = tmp_path_factory.mktemp("compose")
+    # As the README has it, the example's settings are enough; the file itself must not be the developer's own.
+    shutil.copy(REPO / "docker-compose.yml", directory)
+    shutil.copytree(REPO / "deploy", directory / "deploy")
+    shutil.copy(REPO / ".env.example", directory / ".env")
+    environment = {
+        name: os.environ[name] for name in ("PATH", "HOME", "DOCKER_HOST", "DOCKER_CONFIG") if name in os.environ
+    }
+    environment |= {"REDIS_PASSWORD": PASSWORD, "MONGO_PASSWORD": PASSWORD}
+    environment |= {"REDIS_PORT": str(free_port()), "MONGO_PORT": str(free_port())}
+    one = Composed(docker, [directory / "docker-compose.yml", directory / "overlay.yml"], environment)
+    one.run("build", "--quiet", "--target", "live", "--tag", "candlewick", str(REPO))
+    one.run("build", "--quiet", "--target", "demo", "--tag", "candlewick-demo", str(REPO))
+    found = one.run("run", "--rm", "--entrypoint", "cat", "mongo:8", STAND_IN_MARK, check=False)
+    clock = MarketClock(MID_SESSION, 1.0, time.time_ns() // 1_000_000)
+    (directory / "overlay.yml").write_text(json.dumps(overlay(found.returncode == 0, clock)))
+    try:
+        yield one
+    finally:
+        one.compose("--profile", "demo", "down", "--volumes", "--timeout", "5", check=False)
+
+
+def live_keys(client: redis.Redis) -> set[str]:
+    """Those that stay: health reports, leases and the list of workers run out by themselves."""
+    names = [key for key in map(str, client.scan_iter()) if not key.startswith(("demo:", "health:", "workers:"))]
+    return {key for key in names if client.ttl(key) == -1}
+
+
+def redis_of(composed: Composed) -> redis.Redis:
+    return redis.Redis(port=int(composed.environment["REDIS_PORT"]), password=PASSWORD, decode_responses=True)
+
+
+def test_everything_comes_up_healthy(composed: Composed) -> None:
+    composed.compose("up", "--detach", "--no-build", "exchange")
+    composed.compose("up", "--detach", "--no-build", "--wait", "--wait-timeout", "180", *STORES, *LIVE_PROCESSES)
+    states = {name: composed.inspect(name)["State"] for name in (*STORES, *LIVE_PROCESSES)}
+    assert {name: one["Health"]["Status"] for name, one in states.items()} == dict.fromkeys(states, "healthy")
+
+
+def test_this_machine_reads_candles_from_both_databases(composed: Composed) -> None:
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    mongo: pymongo.MongoClient[dict[str, Any]] = pymongo.MongoClient(port=int(composed.environment["MONGO_PORT"]))
+    with redis_of(composed) as client, mongo:
+        while mongo["candlewick"]["candles"].find_one({"symbol": "NSE:INFY", "timeframe": "5s"}) is None:
+            assert time.monotonic() < deadline, composed.compose("logs", "--tail", "20").stdout
+            time.sleep(0.5)
+        live: Any = client.hgetall("candle:NSE:INFY:5s")
+    assert float(live["low"]) <= float(live["close"]) <= float(live["high"])
+
+
+def test_redis_wants_its_password(composed: Composed) -> None:
+    with (
+        redis.Redis(port=int(composed.environment["REDIS_PORT"])) as client,
+        pytest.raises(redis.AuthenticationError),
+    ):
+        client.ping()
+
+
+@pytest.mark.parametrize("service", [*STORES, *LIVE_PROCESSES])
+def test_every_container_is_hardened(composed: Composed, service: str) -> None:
+    about = composed.inspect(service)
+    assert about["HostConfig"]["ReadonlyRootfs"] is True
+    assert about["HostConfig"]["CapDrop"] == ["ALL"]
+    assert about["HostConfig"]["Memory"] > 0
+    assert about["Config"]["User"].partition(":")[0] not in {"", "0", "root"}
+    addresses = [one["HostIp"] for ports in about["NetworkSettings"]["Ports"].values() for one in ports or []]
+    assert set(addresses) <= {"127.0.0.1"}
+
+
+def addresses_of(composed: Composed, service: str) -> dict[str, str]:
+    """By network, as the compose file names it."""
+    networks = composed.inspect(service)["NetworkSettings"]["Networks"]
+    return {name.removeprefix(f"{PROJECT}_"): one["IPAddress"] for name, one in networks.items()}
+
+
+def reaches(composed: Composed, container: list[str], address: str, port: int) -> bool:
+    asked = composed.run(*container, "python", "-c", _REACH, address, str(port), check=False)
+    assert asked.returncode in (0, 3), asked.stderr
+    return asked.returncode == 0
+
+
+@pytest.mark.parametrize(("service", "port"), [("redis", 6379), ("mongo", 27017)])
+def test_the_databases_are_reached_over_their_network_and_loopback_only(
+    composed: Composed, service: str, port: int
+) -> None:
+    stranger = ["run", "--rm", "--network", "bridge", "--entrypoint", "", "candlewick"]
+    neighbour = ["exec", composed.container("connector")]
+    for network, address in addresses_of(composed, service).items():
+        assert not reaches(composed, stranger, address, port)
+        assert reaches(composed, neighbour, address, port) == (network == "stores")
+    published = int(composed.environment[f"{service.upper()}_PORT"])
+    socket.create_connection(("127.0.0.1", published), 5).close()
+    if why_not():
+        return
+    with network_namespace() as elsewhere, socket.create_server((HERE, 0)) as control:
+        assert elsewhere.reaches(control.getsockname()[1])
+        assert not elsewhere.reaches(published)
+
+
+def test_the_candle_worker_and_the_databases_reach_nothing_outside(composed: Composed) -> None:
+    exchange = addresses_of(composed, "exchange")["internet"]
+    assert reaches(composed, ["exec", composed.container("connector")], exchange, 8000)
+    assert not reaches(composed, ["exec", composed.container("candle-worker")], exchange, 8000)
+
+
+def test_nobody_wanted_more_than_its_user_may(composed: Composed) -> None:
+    with redis_of(composed) as client:
+        assert [(one["username"], one["object"]) for one in client.acl_log()] == []
+
+
+def test_no_kernel_is_compiled_after_the_image_is_made(composed: Composed) -> None:
+    for service in ("candle-worker", "signal-worker"):
+        count = "find /opt/kernels -type f | wc -l; find /tmp/kernels -type f | wc -l"
+        made, now = composed.compose("exec", "--no-TTY", service, "sh", "-c", count).stdout.split()
+        assert int(made) == int(now) > 0
+
+
+def test_a_process_that_dies_comes_back(composed: Composed) -> None:
+    before = composed.inspect("candle-worker")
+    # The first process is the container's init: the worker is its only child.
+    assert composed.exit_code("candle-worker", "python", "-c", _KILL_WORKER) == 0
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while True:
+        now = composed.inspect("candle-worker")
+        if now["RestartCount"] > before["RestartCount"] and now["State"]["Health"]["Status"] == "healthy":
+            break
+        assert time.monotonic() < deadline, now["State"]
+        time.sleep(0.5)
+
+
+def test_a_silent_exchange_makes_the_connector_unhealthy(composed: Composed) -> None:
+    composed.compose("pause", "exchange")
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    check = ("python", "manage.py", "doctor", "--process", "connector")
+    while composed.exit_code("connector", *check) != 1:
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+    composed.compose("unpause", "exchange")
+    while composed.exit_code("connector", *check) != 0:
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+
+
+def test_more_workers_share_the_work_and_take_over(composed: Composed) -> None:
+    """The two that come second wait; when the one that works dies, another does within 5 s."""
+    scale = ("--scale", "candle-worker=3", "--scale", "signal-worker=2")
+    composed.compose("up", "--detach", "--no-build", "--no-recreate", *scale, *STORES, *LIVE_PROCESSES)
+    with redis_of(composed) as client:
+        for role, workers in (("candle_worker", 3), ("signal_worker", 2)):
+            deadline = time.monotonic() + DEADLINE_SECONDS
+            while (
+                len({one["addr"].partition(":")[0] for one in client.client_list() if one["user"] == role}) < workers
+            ):
+                assert time.monotonic() < deadline, role
+                time.sleep(0.2)
+            holder = str(client.get(f"lease:{role}:0"))
+            composed.run("kill", "--signal", "KILL", holder.partition(":")[0])
+            died = time.monotonic()
+            while client.get(f"lease:{role}:0") in (holder, None):
+                assert time.monotonic() - died < 5.0, role
+                time.sleep(0.02)
+        said: Any = client.xrange("closed:0")
+        candles = [(one["_id"], one["rev"]) for one in (json.loads(fields["json"]) for _, fields in said)]
+    assert len(candles) == len(set(candles)) > 0
+    wait = ("--wait", "--wait-timeout", "180")
+    composed.compose("up", "--detach", "--no-build", *wait, *STORES, *LIVE_PROCESSES)
+
+
+def test_everything_stops_when_asked(composed: Composed) -> None:
+    composed.compose("stop", *LIVE_PROCESSES)
+    assert {name: composed.inspect(name)["State"]["ExitCode"] for name in LIVE_PROCESSES} == dict.fromkeys(
+        LIVE_PROCESSES, 0
+    )
+
+
+def test_the_demo_plays_beside_live_data_and_leaves_it_alone(composed: Composed) -> None:
+    with redis_of(composed) as client:
+        live = live_keys(client)
+        length = client.xlen("closed:0")
+        said = composed.compose("--profile", "demo", "run", "--no-TTY", "--rm", "demo", *SHORT_DEMO).stdout
+        assert "every process ended as asked" in said
+        assert (live_keys(client), client.xlen("closed:0")) == (live, length)
+
+
+_REACH = """
+import socket, sys
+try:
+    socket.create_connection((sys.argv[1], int(sys.argv[2])), 3).close()
+except OSError:
+    sys.exit(3)
+"""
+_KILL_WORKER = """
+import os, signal
+from pathlib import Path
+for one in Path("/proc").glob("[0-9]*/cmdline"):
+    if b"candle_worker.py" in one.read_bytes() and int(one.parent.name) not in (1, os.getpid()):
+        os.kill(int(one.parent.name), signal.SIGKILL)
+"""

@@ -1,0 +1,104 @@
+"""What connect.py does with the journal it finds, and with the disk."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.connector_process import running_connector, wait_until
+from tests.contract.test_connect import ROWS, wait_until_all_sent, wait_until_subscribed
+from tests.fake_broker import FakeBroker
+from tests.servers import EmbeddedServer, valkey_server
+from utils.feed import Entry, EntryId, Kind
+from utils.journal import JournalWriter, read_journal
+from utils.journal_files import day_of
+
+DAY_MS = 24 * 3600 * 1000
+
+
+@pytest.fixture
+def broker() -> Iterator[FakeBroker]:
+    with FakeBroker(ROWS) as one:
+        yield one
+
+
+@pytest.fixture
+def valkey(tmp_path: Path) -> Iterator[EmbeddedServer]:
+    with valkey_server(tmp_path) as server:
+        yield server
+
+
+def write_day(directory: Path, at_ms: int) -> tuple[Path, list[Entry]]:
+    """A journal of a hundred entries from that instant on, and where it is."""
+    entries = [Entry(EntryId(at_ms, counter), Kind.FRAME, bytes([counter])) for counter in range(100)]
+    writer = JournalWriter(directory, 0)
+    for entry in entries:
+        writer.append(entry)
+    writer.close()
+    return directory / day_of(at_ms).isoformat() / "ticks-0.journal", entries
+
+
+def test_finished_days_are_compressed_and_old_ones_dropped(
+    tmp_path: Path, broker: FakeBroker, valkey: EmbeddedServer
+) -> None:
+    now_ms = time.time_ns() // 1_000_000
+    journal = tmp_path / "connector" / "journal"
+    old, _ = write_day(journal, now_ms - 9 * DAY_MS)
+    recent, entries = write_day(journal, now_ms - DAY_MS)
+    with running_connector(tmp_path / "connector", broker, valkey.url, JOURNAL_DAYS="5") as connector:
+        wait_until(lambda: not recent.exists() and not old.parent.exists(), "yesterday packed, last week gone")
+        assert list(read_journal(recent.with_suffix(".journal.zst"))) == entries
+        wait_until_subscribed(broker, 1)
+        wait_until(lambda: connector.mark_names()[-1:] == ["subscribed"], "today's marks in the stream")
+        assert len([one for one in connector.entries() if one[0] == str(entries[-1].id)]) == 1, "sent, though packed"
+
+
+def test_a_journal_of_the_future_is_refused(tmp_path: Path, broker: FakeBroker, valkey: EmbeddedServer) -> None:
+    write_day(tmp_path / "connector" / "journal", time.time_ns() // 1_000_000 + DAY_MS)
+    with running_connector(tmp_path / "connector", broker, valkey.url) as connector:
+        assert connector.process is not None
+        assert connector.process.wait(20) == 2
+        assert "a simulated day needs a JOURNAL_DIR of its own" in connector.said.splitlines()[-1]
+
+
+def test_a_foreign_file_is_refused_by_name(tmp_path: Path, broker: FakeBroker, valkey: EmbeddedServer) -> None:
+    path, _ = write_day(tmp_path / "connector" / "journal", time.time_ns() // 1_000_000)
+    path.write_bytes(b"this is no journal at all")
+    with running_connector(tmp_path / "connector", broker, valkey.url) as connector:
+        assert connector.process is not None
+        assert connector.process.wait(20) == 2
+        assert "ticks-0.journal is no journal" in connector.said.splitlines()[-1]
+
+
+def test_each_frame_may_be_forced_to_disk(tmp_path: Path, broker: FakeBroker, valkey: EmbeddedServer) -> None:
+    with running_connector(tmp_path / "connector", broker, valkey.url, JOURNAL_FSYNC_SECONDS="0") as connector:
+        wait_until_subscribed(broker, 1)
+        broker.send(b"\x00\x01", b"\x00\x02")
+        wait_until(lambda: b"\x00\x02" in connector.frames(), "both frames")
+        assert connector.stop() == 0
+        assert connector.entries() == connector.journal()
+
+
+def test_with_redis_away_from_the_start_nothing_is_lost(
+    tmp_path: Path, broker: FakeBroker, valkey: EmbeddedServer
+) -> None:
+    valkey.kill()
+    with running_connector(tmp_path / "connector", broker, valkey.url) as connector:
+        wait_until_subscribed(broker, 1)
+        broker.send(*(bytes([number, 1]) for number in range(100)))
+        wait_until(lambda: "Redis is away" in connector.said, "the warning")
+        broker.is_frozen = True
+        assert connector.stop() == 0
+        assert "will be at the next start" in connector.said
+        valkey.start()
+        broker.is_frozen = False
+        connector.start()
+        wait_until_subscribed(broker, 2)
+        wait_until(lambda: connector.mark_names().count("subscribed") == 2, "both connections in the stream")
+        wait_until_all_sent(connector, broker)
+        assert connector.stop() == 0
+        assert connector.frames() == broker.sent
+        assert connector.entries() == connector.journal()

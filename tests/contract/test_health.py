@@ -1,0 +1,96 @@
+"""Health reports in a real Valkey: the newest one, whole, for as long as its process keeps reporting."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from tests.servers import free_port, valkey_server
+from utils.health import HealthReport, read_health
+from utils.keys import Keys
+from utils.stores.redis_connection import open_redis
+
+KEYS = Keys("demo:")
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with valkey_server(tmp_path_factory.mktemp("valkey")) as server:
+        yield server.url
+
+
+@pytest.fixture
+def client(url: str) -> Iterator[redis.Redis]:
+    opened = open_redis(url)
+    opened.flushall()
+    yield opened
+    opened.close()
+
+
+def test_what_is_written_can_be_read_by_name(client: redis.Redis) -> None:
+    assert HealthReport(client, KEYS, "connect", 15).write({"frames": 12, "lag_ms": 1.5, "state": "up"})
+    assert HealthReport(client, KEYS, "candle_worker:0", 15).write({"candles": 3})
+    assert read_health(client, KEYS) == {
+        "candle_worker:0": {"candles": "3"},
+        "connect": {"frames": "12", "lag_ms": "1.5", "state": "up"},
+    }
+
+
+def test_the_names_other_programs_rely_on(client: redis.Redis) -> None:
+    HealthReport(client, KEYS, "connect", 15).write({"state": "up"})
+    assert client.hgetall("demo:health:connect") == {b"state": b"up"}
+    assert 13 <= client.ttl("demo:health:connect") <= 15
+
+
+def test_each_report_replaces_the_whole_last_one(client: redis.Redis) -> None:
+    report = HealthReport(client, KEYS, "connect", 15)
+    report.write({"state": "down", "reason": "403"})
+    report.write({"state": "up"})
+    assert read_health(client, KEYS) == {"connect": {"state": "up"}}
+
+
+def test_each_report_starts_the_time_to_live_anew(client: redis.Redis) -> None:
+    report = HealthReport(client, KEYS, "connect", 15)
+    report.write({"state": "up"})
+    client.expire("demo:health:connect", 2)
+    report.write({"state": "up"})
+    assert client.ttl("demo:health:connect") > 2
+
+
+def test_a_process_that_stops_reporting_disappears(client: redis.Redis) -> None:
+    HealthReport(client, KEYS, "gone", 1).write({"state": "up"})
+    HealthReport(client, KEYS, "there", 60).write({"state": "up"})
+    assert set(read_health(client, KEYS)) == {"gone", "there"}
+    deadline = time.monotonic() + 10
+    while "gone" in read_health(client, KEYS) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert read_health(client, KEYS) == {"there": {"state": "up"}}
+
+
+def test_runs_under_other_prefixes_are_not_seen(client: redis.Redis) -> None:
+    HealthReport(client, Keys(), "connect", 15).write({"state": "live"})
+    assert read_health(client, KEYS) == {}
+    assert read_health(client, Keys()) == {"connect": {"state": "live"}}
+
+
+def test_redis_away_is_false_for_the_writer_and_an_error_for_the_reader() -> None:
+    nowhere = open_redis(f"redis://127.0.0.1:{free_port()}/0")
+    assert HealthReport(nowhere, KEYS, "connect", 15).write({"state": "up"}) is False
+    with pytest.raises(redis.RedisError):
+        read_health(nowhere, KEYS)
+
+
+def test_a_report_survives_a_servers_restart(tmp_path: Path) -> None:
+    with valkey_server(tmp_path) as server:
+        client = open_redis(server.url)
+        report = HealthReport(client, KEYS, "connect", 15)
+        assert report.write({"state": "up"})
+        server.kill()
+        assert not report.write({"state": "up"})
+        server.start()
+        assert report.write({"state": "back"})
+        assert read_health(client, KEYS)["connect"] == {"state": "back"}

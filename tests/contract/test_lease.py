@@ -1,0 +1,60 @@
+"""The shard lease against a real Valkey."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from tests.servers import valkey_server
+from utils.keys import Keys
+from utils.stores.lease import Lease
+from utils.stores.redis_connection import open_redis
+
+KEYS = Keys("test:")
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> Iterator[redis.Redis]:
+    with valkey_server(tmp_path) as server:
+        yield open_redis(server.url)
+
+
+def lease(client: redis.Redis, owner: str, seconds: float = 30.0, shard: int = 0) -> Lease:
+    return Lease(client, KEYS, "signal", shard, owner, seconds)
+
+
+def test_one_holds_and_the_other_stands_by_until_it_is_released(client: redis.Redis) -> None:
+    first, second = lease(client, "one"), lease(client, "two")
+    assert first.hold()
+    assert first.hold()
+    assert not second.hold()
+    assert lease(client, "two", shard=1).hold()
+    second.release()
+    assert lease(client, "one").hold()
+    first.release()
+    assert second.hold()
+    assert not first.hold()
+
+
+def test_a_dead_holder_is_followed(client: redis.Redis) -> None:
+    assert lease(client, "one", 0.3).hold()
+    second, deadline = lease(client, "two", 0.3), time.monotonic() + 10
+    while not second.hold():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_it_is_renewed_and_its_loss_is_seen(client: redis.Redis) -> None:
+    first = lease(client, "one", 0.6)
+    deadline = time.monotonic() + 1.5
+    while time.monotonic() < deadline:
+        assert first.hold()
+        time.sleep(0.05)
+    client.set(KEYS.lease("signal", 0), "two")
+    while first.hold():
+        assert time.monotonic() < deadline + 10
+        time.sleep(0.02)

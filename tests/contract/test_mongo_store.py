@@ -1,0 +1,129 @@
+"""The MongoDB store against a real server over a real socket."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.servers import free_port, mongo_server
+from utils.candle import Candle, Source, TimedBy
+from utils.keys import CANDLES_COLLECTION, INSTRUMENTS_COLLECTION
+from utils.stores.mongo import MongoStore, StoreError
+
+START_MS = 1_767_325_500_000
+MINUTE_MS = 60_000
+
+
+def candle(minute: int, close: float = 100.0, rev: int = 0, symbol: str = "NSE:INFY") -> Candle:
+    start_ms = START_MS + minute * MINUTE_MS
+    return Candle(
+        symbol=symbol,
+        timeframe="1m",
+        token=408065,
+        start_ms=start_ms,
+        end_ms=start_ms + MINUTE_MS,
+        open=close,
+        high=close + 1,
+        low=close - 1,
+        close=close,
+        volume=None,
+        oi=None,
+        vwap=None,
+        ticks=3,
+        complete=True,
+        source=Source.LIVE,
+        rev=rev,
+        timed_by=TimedBy.EXCHANGE,
+    )
+
+
+def documents(*candles: Candle) -> list[dict[str, Any]]:
+    return [one.as_document() for one in candles]
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with mongo_server(tmp_path_factory.mktemp("mongo")) as server:
+        yield server.url
+
+
+@pytest.fixture
+def store(url: str, request: pytest.FixtureRequest) -> Iterator[MongoStore]:
+    store = MongoStore(url, "test_" + request.node.name.replace("[", "_").replace("]", "")[:40])
+    store.prepare()
+    yield store
+    store.close()
+
+
+def test_candles_come_back_as_they_went_in(store: MongoStore) -> None:
+    written = [candle(minute, 100.05 + minute) for minute in range(10)]
+    others = [candle(3, symbol="NSE:INF"), candle(3, symbol="NSE:INFY2")]
+    assert store.upsert_candles(documents(*reversed(written), *others)) == []
+    before_ms = written[8].start_ms
+    assert store.candles_before("NSE:INFY", "1m", before_ms, 3) == written[5:8]
+    assert store.candles_before("NSE:INFY", "1m", before_ms, 100) == written[:8]
+    assert store.candles_between("NSE:INFY", "1m", written[2].start_ms, written[4].start_ms) == written[2:4]
+    assert store.candles_before("NSE:INFY", "5m", before_ms, 3) == []
+    assert store.count(CANDLES_COLLECTION) == 12
+    assert store.count(CANDLES_COLLECTION, "NSE:INFY", "1m") == 10
+
+
+def test_the_last_of_an_id_wins_within_a_batch_and_after_it(store: MongoStore) -> None:
+    store.prepare()
+    store.upsert_candles(documents(candle(0, 1.0), candle(1, 5.0), candle(0, 2.0, rev=1)))
+    assert [one.close for one in store.candles_before("NSE:INFY", "1m", START_MS * 2, 9)] == [2.0, 5.0]
+    store.upsert_candles(documents(candle(1, 6.0, rev=1)))
+    assert [one.close for one in store.candles_before("NSE:INFY", "1m", START_MS * 2, 9)] == [2.0, 6.0]
+
+
+def test_more_than_one_bulk_is_written_whole(store: MongoStore) -> None:
+    store.upsert_candles(documents(*(candle(minute) for minute in range(2_345))))
+    assert store.count(CANDLES_COLLECTION) == 2_345
+
+
+def test_history_never_replaces_what_is_there(store: MongoStore) -> None:
+    store.upsert_candles(documents(candle(0, 1.0)))
+    store.add_missing_candles(documents(candle(0, 9.0), candle(1, 9.0)))
+    assert [one.close for one in store.candles_before("NSE:INFY", "1m", START_MS * 2, 9)] == [1.0, 9.0]
+
+
+@pytest.mark.parametrize("fault", [{"volume": 2**70}, {"k": "taken"}, {"oi": {1: "no text for a key"}}])
+def test_a_document_refused_for_itself_does_not_stop_the_others(store: MongoStore, fault: dict[str, Any]) -> None:
+    store.upsert_candles([{"_id": "taken", "k": "taken"}])
+    good, bad = candle(0).as_document(), {**candle(1).as_document(), **fault}
+    refused = store.upsert_candles([bad, good])
+    assert [one.document for one in refused] == [bad]
+    assert refused[0].reason
+    assert store.candles_before("NSE:INFY", "1m", START_MS * 2, 9) == [candle(0)]
+
+
+def test_a_candle_of_another_form_is_left_out(store: MongoStore) -> None:
+    foreign = {"_id": candle(1).id, "k": candle(1).id, "close": 1.0}
+    store.upsert_candles([*documents(candle(0), candle(2)), foreign])
+    assert store.candles_before("NSE:INFY", "1m", START_MS * 2, 9) == [candle(0), candle(2)]
+
+
+def test_instruments_are_kept_by_day(store: MongoStore) -> None:
+    row = {"token": 408065, "exchange": "NSE", "tradingsymbol": "INFY", "expiry": ""}
+    store.upsert_instruments([row], "2026-11-19")
+    store.upsert_instruments([{**row, "token": 1}], "2026-11-20")
+    store.upsert_instruments([{**row, "token": 2}], "2026-11-20")
+    assert store.count(INSTRUMENTS_COLLECTION) == 2
+    assert store.count(INSTRUMENTS_COLLECTION, "NSE:INFY") == 2
+
+
+def test_an_absent_server_is_one_sentence_without_the_password() -> None:
+    store = MongoStore(f"mongodb://user:hunter2@127.0.0.1:{free_port()}", "test")
+    for call in (store.ping, store.prepare, lambda: store.upsert_candles(documents(candle(0)))):
+        with pytest.raises(StoreError, match="MONGO_URL") as caught:
+            call()
+        assert "hunter2" not in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_wrong_url_is_one_sentence_without_the_password() -> None:
+    with pytest.raises(StoreError, match="MONGO_URL") as caught:
+        MongoStore("http://user:hunter2@127.0.0.1", "test")
+    assert "hunter2" not in str(caught.value)

@@ -1,0 +1,211 @@
+"""The outbox in a real Valkey: said twice is heard once, in order, by stream readers and subscribers alike."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from tests.servers import valkey_server
+from utils.feed import EntryId
+from utils.keys import Keys
+from utils.stores.outbox import Outbox, Saying, saying_id
+from utils.stores.redis_connection import open_redis
+
+KEYS = Keys("t:")
+START_MS = 1_795_146_300_000
+CHANNEL = "t:candles.closed.1m.NSE:INFY"
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with valkey_server(tmp_path_factory.mktemp("valkey")) as server:
+        yield server.url
+
+
+@pytest.fixture
+def client(url: str) -> Iterator[redis.Redis]:
+    opened = open_redis(url)
+    opened.flushall()
+    yield opened
+    opened.close()
+
+
+def own(client: redis.Redis, shard: int = 0, max_entries: int = 100_000) -> Outbox:
+    return Outbox(client, KEYS, KEYS.closed(shard), shard, max_entries, own_ids=True)
+
+
+def shared(client: redis.Redis, shard: int) -> Outbox:
+    return Outbox(client, KEYS, KEYS.signals(), shard, 100_000, own_ids=False)
+
+
+def saying(ms: int, counter: int = 0, nth: int = 0, channel: str = "") -> Saying:
+    text = f'{{"from":"{ms}-{counter}-{nth}"}}'
+    return Saying(saying_id(START_MS + ms, counter, nth), text.encode(), channel)
+
+
+def heard(client: redis.Redis, stream: str) -> list[tuple[str, bytes]]:
+    entries: Any = client.xrange(stream)
+    assert all(list(fields) == [b"json"] for _, fields in entries)
+    return [(entry_id.decode(), fields[b"json"]) for entry_id, fields in entries]
+
+
+def test_each_saying_is_an_entry_under_its_own_id(client: redis.Redis) -> None:
+    sayings = [saying(0), saying(0, 0, 1), saying(0, 1, 0), saying(5)]
+    assert own(client).say(sayings) == 4
+    assert heard(client, "t:closed:0") == [
+        ("1795146300000-0", b'{"from":"0-0-0"}'),
+        ("1795146300000-1", b'{"from":"0-0-1"}'),
+        ("1795146300000-1048576", b'{"from":"0-1-0"}'),
+        ("1795146300005-0", b'{"from":"5-0-0"}'),
+    ]
+
+
+def test_said_twice_is_heard_once(client: redis.Redis) -> None:
+    sayings = [saying(number) for number in range(10)]
+    outbox = own(client)
+    assert outbox.say(sayings) == 10
+    assert outbox.say(sayings) == 0
+    assert own(client).say(sayings[5:]) == 0  # another worker on the shard
+    assert len(heard(client, "t:closed:0")) == 10
+
+
+def test_after_a_crash_the_unsaid_rest_is_said(client: redis.Redis) -> None:
+    sayings = [saying(number // 3, number % 3) for number in range(30)]
+    own(client).say(sayings[:17])
+    assert own(client).say(sayings) == 13
+    assert [text for _, text in heard(client, "t:closed:0")] == [one.json for one in sayings]
+
+
+def test_what_is_older_than_the_last_said_is_refused(client: redis.Redis) -> None:
+    outbox = own(client)
+    outbox.say([saying(10, 2, 7)])
+    assert outbox.say([saying(9, 9, 9), saying(10, 1, 9), saying(10, 2, 6), saying(10, 2, 7)]) == 0
+    assert outbox.say([saying(10, 2, 8)]) == 1
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_ids_rise_as_numbers_whatever_their_length(client: redis.Redis, seed: int) -> None:
+    """Lua has no 64-bit integers: the ids are compared as texts, and 9 comes before 10."""
+    print(f"seed {seed}")
+    chance = random.Random(seed)
+    sources = {
+        (
+            chance.choice((1, 9, 10, 99, START_MS, START_MS + 1)),
+            chance.randrange(5_000_000),
+            chance.randrange(1 << 20),
+        )
+        for _ in range(300)
+    }
+    ordered = sorted(sources)
+    outbox = own(client)
+    for source in ordered:
+        assert outbox.say([Saying(saying_id(*source), b"{}")]) == 1
+    for source in chance.sample(ordered[:-1], 100):
+        assert outbox.say([Saying(saying_id(*source), b"{}")]) == 0
+    ids = [EntryId.parse(entry_id) for entry_id, _ in heard(client, "t:closed:0")]
+    assert ids == sorted(set(ids))
+    assert len(ids) == len(sources)
+
+
+def test_more_than_fit_in_one_call(client: redis.Redis) -> None:
+    sayings = [saying(number) for number in range(1_234)]
+    assert own(client).say(sayings) == 1_234
+    assert own(client).say(sayings, at_once=100) == 0
+    assert [text for _, text in heard(client, "t:closed:0")] == [one.json for one in sayings]
+
+
+def test_nothing_to_say(client: redis.Redis) -> None:
+    assert own(client).say([]) == 0
+    assert client.keys("*") == []
+
+
+def test_subscribers_hear_what_is_new_and_only_that(client: redis.Redis, url: str) -> None:
+    subscriber: Any = open_redis(url)
+    listener = subscriber.pubsub()
+    listener.psubscribe("t:candles.closed.1m.*")
+    assert _next_message(listener)["type"] == "psubscribe"
+    outbox = own(client)
+    outbox.say([saying(1, channel=CHANNEL), saying(2, channel="t:other"), saying(3, channel=CHANNEL), saying(4)])
+    outbox.say([saying(1, channel=CHANNEL), saying(3, channel=CHANNEL), saying(5, channel=CHANNEL)])
+    client.publish("t:candles.closed.1m.end", b"end")
+    messages = [_next_message(listener) for _ in range(4)]
+    assert [(message["channel"].decode(), message["data"]) for message in messages] == [
+        (CHANNEL, b'{"from":"1-0-0"}'),
+        (CHANNEL, b'{"from":"3-0-0"}'),
+        (CHANNEL, b'{"from":"5-0-0"}'),
+        ("t:candles.closed.1m.end", b"end"),
+    ]
+    subscriber.close()
+
+
+def _next_message(listener: Any, seconds: float = 10.0) -> Any:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        message = listener.get_message(timeout=0.05)
+        if message is not None:
+            return message
+    raise AssertionError(f"nothing was heard within {seconds} s")
+
+
+def test_two_shards_share_a_stream_without_silencing_each_other(client: redis.Redis) -> None:
+    first, second = shared(client, 0), shared(client, 1)
+    assert first.say([saying(100), saying(200)]) == 2
+    assert second.say([saying(50), saying(150)]) == 2  # behind the other shard, yet new
+    assert first.say([saying(100), saying(200), saying(300)]) == 1
+    assert second.say([saying(50), saying(150)]) == 0
+    entries = heard(client, "t:signals")
+    assert [text for _, text in entries] == [
+        b'{"from":"100-0-0"}',
+        b'{"from":"200-0-0"}',
+        b'{"from":"50-0-0"}',
+        b'{"from":"150-0-0"}',
+        b'{"from":"300-0-0"}',
+    ]
+    ids = [EntryId.parse(entry_id) for entry_id, _ in entries]
+    assert ids == sorted(set(ids))
+
+
+def test_streams_of_one_shard_remember_apart(client: redis.Redis) -> None:
+    assert own(client).say([saying(100)]) == 1
+    assert shared(client, 0).say([saying(50)]) == 1
+    assert client.hgetall(KEYS.said()) == {
+        b"t:closed:0|0": b"1795146300100-0",
+        b"t:signals|0": b"1795146300050-0",
+    }
+
+
+def test_the_stream_is_bounded_and_what_fell_off_is_still_said(client: redis.Redis) -> None:
+    outbox = own(client, max_entries=1_000)
+    sayings = [saying(number) for number in range(5_000)]
+    assert outbox.say(sayings) == 5_000
+    length = client.xlen("t:closed:0")
+    assert 1_000 <= length <= 1_200  # ~ trims whole nodes of 100 entries
+    assert heard(client, "t:closed:0")[-1][1] == sayings[-1].json
+    assert outbox.say(sayings) == 0
+
+
+def test_any_bytes_of_json_come_through(client: redis.Redis) -> None:
+    text = '{"symbol":"NSE:M&M","name":"₹ \\" \\\\ \\u0000"}'.encode()
+    assert own(client).say([Saying(saying_id(START_MS, 0, 0), text)]) == 1
+    assert heard(client, "t:closed:0")[0][1] == text
+
+
+def test_an_error_leaves_the_rest_unsaid_and_saying_all_again_completes_it(tmp_path: Path) -> None:
+    sayings = [saying(number) for number in range(20)]
+    with valkey_server(tmp_path) as server:
+        client: Any = open_redis(server.url)
+        outbox = own(client)
+        assert outbox.say(sayings[:8]) == 8
+        assert client.execute_command("WAITAOF", 1, 0, 5_000)[0] == 1
+        server.kill()
+        with pytest.raises(redis.RedisError):
+            outbox.say(sayings)
+        server.start()
+        assert outbox.say(sayings) == 12
+        assert [text for _, text in heard(client, "t:closed:0")] == [one.json for one in sayings]

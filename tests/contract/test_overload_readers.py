@@ -1,0 +1,83 @@
+"""Readers that ask and never read: Redis lets them go, by the limits of docker-compose.yml, and the others go on."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import redis
+
+from tests.compose_file import services
+from tests.servers import valkey_server
+from utils.keys import Keys
+from utils.stores.outbox import Outbox, Saying, saying_id
+from utils.stores.redis_connection import open_redis
+
+DEADLINE_SECONDS = 60.0
+JSON = b'{"candle":"' + b"x" * 2_000 + b'"}'  # some three times a real one
+
+
+def stated_limits() -> str:
+    command = services()["redis"]["command"]
+    return str(command[command.index("--client-output-buffer-limit") + 1])
+
+
+@pytest.fixture
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[redis.Redis]:
+    with valkey_server(tmp_path_factory.mktemp("valkey")) as server:
+        one = open_redis(server.url)
+        one.config_set("client-output-buffer-limit", stated_limits())
+        yield one
+        one.close()
+
+
+def deaf_reader(client: redis.Redis, words: bytes) -> socket.socket:
+    """A connection that says something and reads nothing of the answer."""
+    port = int(client.connection_pool.connection_kwargs["port"])
+    deaf = socket.socket()
+    deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    deaf.connect(("127.0.0.1", port))
+    deaf.sendall(b"CLIENT SETNAME deaf\r\n" + words)
+    return deaf
+
+
+def is_connected(client: redis.Redis) -> bool:
+    listed: Any = client.client_list()
+    return any(one["name"] == "deaf" for one in listed)
+
+
+def until(condition: Callable[[], bool], act: Callable[[], None]) -> None:
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {DEADLINE_SECONDS:.0f} s"
+        act()
+
+
+def test_a_subscriber_that_never_reads_is_let_go_and_nothing_is_unsaid(client: redis.Redis) -> None:
+    outbox = Outbox(client, Keys(), "closed:0", 0, 100_000, own_ids=True)
+    said = 0
+
+    def say_some() -> None:
+        nonlocal said
+        part = [Saying(saying_id(1_000 + said + n, 0, 0), JSON, "candles.closed.1m.X") for n in range(500)]
+        said += outbox.say(part)
+
+    with deaf_reader(client, b"PSUBSCRIBE candles.*\r\n"):
+        until(lambda: int(client.pubsub_numpat()) == 1, lambda: time.sleep(0.01))
+        until(lambda: int(client.pubsub_numpat()) == 0, say_some)
+        assert not is_connected(client)
+    say_some()
+    assert client.xlen("closed:0") == said > 100
+
+
+def test_a_client_that_asks_for_everything_and_never_reads_is_let_go(client: redis.Redis) -> None:
+    for n in range(500):
+        client.xadd("closed:0", {"json": JSON * 10}, id=f"{1_000 + n}-0")
+    asked = b"XRANGE closed:0 - +\r\n" * 40  # 400 MB of answers
+    with deaf_reader(client, asked):
+        until(lambda: not is_connected(client) and client.xlen("closed:0") == 500, lambda: time.sleep(0.01))
+    assert int(client.info("memory")["used_memory"]) < 100_000_000
+    assert client.xadd("closed:0", {"json": JSON}, id="9000-0") == b"9000-0"

@@ -1,0 +1,247 @@
+"""The simulator's WebSocket, spoken to byte by byte: heartbeats, answers, switches, recording, pace."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from simulator.recording import read_recording
+from tests.contract.simulator_process import SimulatorProcess, simulator
+from utils.kite_frames import segment_of, split_frame
+
+INDEX, STOCK = 256265, 408065
+SECONDS_TO_WAIT = 15.0
+
+Socket = aiohttp.ClientWebSocketResponse
+
+
+@pytest.fixture(scope="module")
+def exchange() -> Iterator[SimulatorProcess]:
+    with simulator("--instruments", "60", at="11:00:00", speed=20) as one:
+        yield one
+
+
+def _talk(exchange: SimulatorProcess, talk: Callable[[Socket], Awaitable[Any]], token: str = "") -> Any:
+    async def connected() -> Any:
+        url = f"{exchange.ws}/?api_key=key&access_token={token or exchange.token}"
+        async with aiohttp.ClientSession() as session, session.ws_connect(url, max_msg_size=1 << 26) as socket:
+            return await asyncio.wait_for(talk(socket), 4 * SECONDS_TO_WAIT)
+
+    return asyncio.run(connected())
+
+
+async def _subscribe(socket: Socket, mode: str, tokens: list[int]) -> None:
+    await socket.send_json({"a": "mode", "v": [mode, tokens]})
+
+
+async def _binary(socket: Socket) -> bytes:
+    """The next binary frame."""
+    while True:
+        message = await socket.receive(SECONDS_TO_WAIT)
+        assert message.type in (aiohttp.WSMsgType.BINARY, aiohttp.WSMsgType.TEXT), message
+        if message.type is aiohttp.WSMsgType.BINARY:
+            return bytes(message.data)
+
+
+async def _frame(socket: Socket) -> list[bytes]:
+    """The packets of the next frame that is no heartbeat."""
+    frame = b"\0"
+    while len(frame) == 1:
+        frame = await _binary(socket)
+    return list(split_frame(frame))
+
+
+async def _for_a_while(socket: Socket, seconds: float) -> list[tuple[float, bytes]]:
+    """What comes in a stretch of real time: (arrival, binary frame)."""
+    end, found = time.monotonic() + seconds, []
+    while time.monotonic() < end:
+        try:
+            message = await socket.receive(max(end - time.monotonic(), 0.01))
+        except TimeoutError:
+            break
+        if message.type is aiohttp.WSMsgType.BINARY:
+            found.append((time.monotonic(), bytes(message.data)))
+    return found
+
+
+def test_heartbeats_are_one_byte_and_not_too_many(exchange: SimulatorProcess) -> None:
+    frames = _talk(exchange, lambda socket: _for_a_while(socket, 2.0))
+    assert {frame for _, frame in frames} == {b"\0"}
+    assert 10 <= len(frames) <= 42
+
+
+def test_subscribing_alone_is_answered_in_quote_mode(exchange: SimulatorProcess) -> None:
+    async def talk(socket: Socket) -> list[bytes]:
+        await socket.send_json({"a": "subscribe", "v": [STOCK, INDEX]})
+        return await _frame(socket)
+
+    assert sorted(len(packet) for packet in _talk(exchange, talk)) == [28, 44]
+
+
+@pytest.mark.parametrize(("mode", "lengths"), [("ltp", [8, 8]), ("quote", [28, 44]), ("full", [32, 184])])
+def test_a_mode_is_answered_in_that_mode_each_time(exchange: SimulatorProcess, mode: str, lengths: list[int]) -> None:
+    async def talk(socket: Socket) -> list[list[bytes]]:
+        found = []
+        for _ in range(2):
+            await _subscribe(socket, mode, [STOCK, INDEX])
+            packets = await _frame(socket)
+            while len(packets) < 2:
+                packets = await _frame(socket)
+            found.append(packets)
+        return found
+
+    for packets in _talk(exchange, talk):
+        assert sorted(len(packet) for packet in packets) == lengths
+
+
+def test_the_answer_before_the_open_is_yesterday_s(tmp_path: Path) -> None:
+    async def talk(socket: Socket) -> list[bytes]:
+        await _subscribe(socket, "full", [STOCK])
+        return await _frame(socket)
+
+    with simulator("--instruments", "60", at="08:45:00", speed=1) as early:
+        (packet,) = _talk(early, talk)
+    midnight_s = 1795113000  # 2026-11-20T00:00:00+05:30
+    assert midnight_s - 86_400 < int.from_bytes(packet[44:48], "big") < midnight_s
+    assert int.from_bytes(packet[16:20], "big") > 0
+
+
+def test_strings_for_tokens_bring_heartbeats_only(exchange: SimulatorProcess) -> None:
+    async def talk(socket: Socket) -> list[tuple[float, bytes]]:
+        await socket.send_json({"a": "mode", "v": ["full", [str(STOCK)]]})
+        await socket.send_str("not even JSON")
+        return await _for_a_while(socket, 1.0)
+
+    frames = _talk(exchange, talk)
+    assert frames
+    assert {frame for _, frame in frames} == {b"\0"}
+
+
+def test_after_unsubscribing_nothing_comes(exchange: SimulatorProcess) -> None:
+    async def talk(socket: Socket) -> list[tuple[float, bytes]]:
+        await _subscribe(socket, "full", [INDEX])
+        for _ in range(3):
+            await _frame(socket)
+        await socket.send_json({"a": "unsubscribe", "v": [INDEX]})
+        await _for_a_while(socket, 0.5)
+        return await _for_a_while(socket, 1.0)
+
+    assert {frame for _, frame in _talk(exchange, talk)} == {b"\0"}
+
+
+def test_more_than_3000_are_refused_with_a_message() -> None:
+    async def talk(socket: Socket) -> tuple[str, int]:
+        await _subscribe(socket, "ltp", tokens)
+        message = await socket.receive(SECONDS_TO_WAIT)
+        while message.type is not aiohttp.WSMsgType.TEXT:
+            message = await socket.receive(SECONDS_TO_WAIT)
+        return str(message.data), len(await _frame(socket))
+
+    with simulator("--instruments", "3100", at="08:30:00", speed=1) as large:
+        lines = large.get("/instruments").text.splitlines()[1:]
+        tokens = [int(line.split(",")[0]) for line in lines]
+        text, answered = _talk(large, talk)
+    error = json.loads(text)
+    assert error["type"] == "error"
+    assert "3000" in error["data"]
+    assert answered == 3000
+
+
+def test_a_freeze_silences_open_connections_and_no_others(exchange: SimulatorProcess) -> None:
+    frozen_real_seconds = 2.0
+
+    async def talk(socket: Socket) -> tuple[int, list[tuple[float, bytes]], list[bytes]]:
+        await _subscribe(socket, "full", [INDEX])
+        await _frame(socket)
+        seconds = frozen_real_seconds * exchange.clock.speed
+        await asyncio.to_thread(exchange.fault, name="freeze", seconds=seconds)
+        await _for_a_while(socket, 0.3)
+        silent = await _for_a_while(socket, frozen_real_seconds - 1.0)
+        fresh = await asyncio.to_thread(_talk, exchange, lambda other: _for_a_while(other, 0.3))
+        return len(fresh), silent, await _frame(socket)
+
+    fresh, silent, after = _talk(exchange, talk)
+    assert silent == []
+    assert fresh > 0
+    assert [len(packet) for packet in after] == [32]
+
+
+def test_a_drop_ends_the_connection_without_a_word(exchange: SimulatorProcess) -> None:
+    async def talk(socket: Socket) -> int | None:
+        await _binary(socket)
+        await asyncio.to_thread(exchange.fault, name="drop")
+        async for _ in socket:
+            pass
+        return socket.close_code
+
+    assert _talk(exchange, talk) == 1006
+
+
+def test_an_expired_token_is_refused_until_a_new_one_is_good() -> None:
+    with simulator("--instruments", "5") as one:
+        assert one.get("/user/profile").status_code == 200
+        one.fault(name="expire")
+        assert one.get("/user/profile").status_code == 403
+        with pytest.raises(aiohttp.WSServerHandshakeError, match="403"):
+            _talk(one, _binary)
+        one.fault(name="accept", token="fresh")
+        assert _talk(one, _binary, token="fresh")
+        assert one.status()["faults"] == {"expire": 1, "accept": 1}
+
+
+def test_a_wrong_switch_is_explained(exchange: SimulatorProcess) -> None:
+    answer = exchange.fault(name="explode")
+    assert answer.status_code == 400
+    assert "none of freeze, drop, expire, accept" in answer.json()["message"]
+
+
+def test_the_recording_is_what_was_received(tmp_path: Path) -> None:
+    async def talk(socket: Socket) -> list[bytes]:
+        await _subscribe(socket, "full", [INDEX, STOCK])
+        return [frame for _, frame in await _for_a_while(socket, 2.0)]
+
+    options = ("--instruments", "60", "--record", str(tmp_path), "--faults", "all")
+    with simulator(*options, at="11:00:00", speed=100) as one:
+        received = _talk(one, talk)
+        started_ms = one.clock.market_ms
+    recorded = read_recording(tmp_path / "sent-1.frames")
+    assert [frame for _, frame in recorded][: len(received)] == received
+    assert len(received) > 200
+    times = [market_ms for market_ms, _ in recorded]
+    assert times == sorted(times)
+    assert times[0] >= started_ms
+    facts = json.loads((tmp_path / "sent-1.json").read_text())
+    assert [(one["mode"], sorted(one["tokens"])) for one in facts["subscribes"]] == [("full", [INDEX, STOCK])]
+    listed = json.loads((tmp_path / "universe.json").read_text())
+    assert {one["token"] for one in listed} >= {INDEX, STOCK}
+    assert len(listed) == 60
+
+
+def test_two_hundred_instruments_at_two_hundred_times_real_speed() -> None:
+    """Each second's packets come, in order; how far behind is said and not hidden."""
+
+    async def talk(socket: Socket) -> list[bytes]:
+        await _subscribe(socket, "full", tokens)
+        await _frame(socket)
+        return [packet for _ in range(600) for packet in await _frame(socket)]
+
+    with simulator("--instruments", "200", at="10:00:00", speed=200) as fast:
+        lines = fast.get("/instruments").text.splitlines()[1:]
+        tokens = [int(line.split(",")[0]) for line in lines]
+        packets = _talk(fast, talk)
+        status = fast.status()
+    of_index = [p for p in packets if int.from_bytes(p[:4], "big") == INDEX]
+    seconds = [int.from_bytes(packet[28:32], "big") for packet in of_index]
+    assert seconds == list(range(seconds[0], seconds[0] + len(seconds)))
+    assert len(seconds) > 200
+    assert len({int.from_bytes(p[:4], "big") for p in packets}) > 150
+    assert len({segment_of(int.from_bytes(p[:4], "big")) for p in packets}) >= 5
+    assert status["lag_ms"] < 1_000
+    assert status["worst_lag_ms"] >= status["lag_ms"]

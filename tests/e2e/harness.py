@@ -1,0 +1,252 @@
+"""The three scripts as real processes for an end-to-end test: started, watched, killed, drained, and always ended.
+
+    with pipeline(directory, servers, environment) as scripts:
+        scripts.start(CANDLE_WORKER); ...; scripts.drain(); scripts.final_candles()
+
+Nothing here knows what a candle should be: the tests ask tests/reference for that.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pymongo
+import redis
+
+from commands.child_process import ChildProcess, end_all
+from tests.servers import mongo_server, valkey_server
+
+REPO = Path(__file__).parents[2]
+CONNECTOR, CANDLE_WORKER, SIGNAL_WORKER = "connect", "candle_worker", "signal_worker"
+WORKERS = (CANDLE_WORKER, SIGNAL_WORKER)
+POLL_SECONDS = 0.05
+DEADLINE_SECONDS = 60.0
+STILL_SECONDS = 30.0
+Document = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Stores:
+    """A Redis and a MongoDB of the test's own."""
+
+    redis_url: str
+    mongo_url: str
+    client: redis.Redis
+    pids: dict[str, int]
+
+
+@contextmanager
+def stores(directory: Path) -> Iterator[Stores]:
+    """Both servers, empty, with their data under `directory`."""
+    with ExitStack() as stack:
+        valkey = stack.enter_context(valkey_server(directory))
+        mongo = stack.enter_context(mongo_server(directory))
+        client = redis.Redis.from_url(valkey.url, socket_timeout=10)
+        stack.callback(client.close)
+        pids = {one.name: one.process.pid for one in (valkey, mongo) if one.process is not None}
+        yield Stores(valkey.url, mongo.url, client, pids)
+
+
+@dataclass
+class Scripts:
+    """Processes by name; the names of the three scripts are those of their files."""
+
+    directory: Path
+    stores: Stores
+    environment: dict[str, str]
+    shards: int = 1
+    running: dict[str, ChildProcess] = field(default_factory=dict)
+
+    def start(self, name: str, command: list[str] | None = None, **settings: str) -> ChildProcess:
+        """`python <name>.py` in the project's folder, as a person would start it, unless another command is given."""
+        assert name not in self.running, f"{name} runs already"
+        child = ChildProcess(
+            name,
+            [sys.executable, *(command or [f"{name}.py"])],
+            log_path=self.directory / f"{name}.err",
+            environment={**self.environment, **settings},
+            directory=REPO,
+        )
+        self.running[name] = child
+        return child
+
+    def kill(self, name: str) -> None:
+        """kill -9."""
+        self.running.pop(name).kill()
+
+    def stop(self, name: str) -> None:
+        """SIGTERM; it has to leave with exit code 0."""
+        child = self.running.pop(name)
+        by_itself = child.end(20)
+        assert by_itself and child.exit_code == 0, f"{name} ended with {child.exit_code}:\n{child.last_lines()}"
+
+    def end(self) -> None:
+        end_all(list(self.running.values()))
+        self.running.clear()
+
+    def until(self, condition: Callable[[], bool], what: str, seconds: float = DEADLINE_SECONDS) -> None:
+        """Polls; AssertionError with every process's last lines when time runs out or a process dies meanwhile."""
+        deadline = time.monotonic() + seconds
+        while not condition():
+            dead = [name for name, child in self.running.items() if not child.is_alive]
+            assert not dead, f"{', '.join(dead)} died while waiting until {what}\n{self.tails()}"
+            assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}\n{self.tails()}"
+            time.sleep(POLL_SECONDS)
+
+    def tails(self) -> str:
+        """The last lines of every process, and what the health reports say."""
+        logs = sorted(self.directory.glob("*.err"))
+        tails = [f"--- {path.name}\n{''.join(path.read_text().splitlines(True)[-25:])}" for path in logs]
+        reports = [f"--- {name}: {self.health(name)}" for name in ("connector", *WORKERS)]
+        return "\n".join(tails + reports)
+
+    def cpu_seconds(self) -> dict[str, float]:
+        """What each running process has used so far, the two servers among them."""
+        pids = {name: child.pid for name, child in self.running.items()} | self.stores.pids
+        return {name: _cpu_seconds(pid) for name, pid in pids.items()}
+
+    # -- what the processes say of themselves -----------------------------------------------------------------
+
+    def health(self, process: str) -> dict[str, str]:
+        """The process's report; empty when it is gone."""
+        report: Any = self.stores.client.hgetall(f"health:{process}")
+        return {name.decode(): value.decode() for name, value in report.items()}
+
+    def until_ready(self, *workers: str) -> None:
+        """Each of these workers holds all shards (kernels compiled, state loaded)."""
+        for name in workers:
+            self.until(
+                lambda name=name: all(f"position_{n}" in self.health(name) for n in range(self.shards)),  # type: ignore[misc]
+                f"{name} holds its shards",
+                120,
+            )
+
+    def drain(self) -> None:
+        """Ends the connector, then waits until everything it sent has gone through to MongoDB, however long that
+        takes as long as it goes on."""
+        if CONNECTOR in self.running:
+            self.stop(CONNECTOR)
+        self._until_still(lambda: self._behind(CANDLE_WORKER, "ticks"), "all frames are aggregated")
+        if SIGNAL_WORKER in self.running:
+            self._until_still(lambda: self._behind(SIGNAL_WORKER, "closed"), "all candles are evaluated")
+        self._until_still(self._unarchived_streams, "MongoDB has everything")
+
+    def _until_still(self, left: Callable[[], list[object]], what: str) -> None:
+        """Until nothing is left; what is left has to change before each deadline."""
+        while before := left():
+            self.until(lambda before=before: left() != before, what, STILL_SECONDS)  # type: ignore[misc]
+
+    def _behind(self, process: str, stream: str) -> list[object]:
+        """The positions of the shards that have not been read to their end."""
+        report = self.health(process)
+        positions = [as_id(report.get(f"position_{n}", "0-0")) for n in range(self.shards)]
+        return [at for n, at in enumerate(positions) if at < self.last_id(f"{stream}:{n}")]
+
+    def last_id(self, stream: str) -> tuple[int, int]:
+        try:
+            about: Any = self.stores.client.xinfo_stream(stream)
+        except redis.ResponseError:
+            return 0, 0
+        return as_id(about["last-generated-id"])
+
+    def _unarchived_streams(self) -> list[object]:
+        streams = [f"closed:{n}" for n in range(self.shards)]
+        streams += ["signals"] if SIGNAL_WORKER in self.running else []
+        return [count for count in map(self._unarchived, streams) if count]
+
+    def _unarchived(self, stream: str) -> int:
+        if self.last_id(stream) == (0, 0):
+            return 0
+        groups: Any = self.stores.client.xinfo_groups(stream)
+        if not groups or any(one["lag"] is None for one in groups):
+            return -1
+        return sum(int(one["lag"]) + int(one["pending"]) for one in groups)
+
+    # -- what came out ----------------------------------------------------------------------------------------
+
+    def closed_stream(self) -> list[Document]:
+        """Everything said in `closed:*`, shard after shard, in order."""
+        return [one for n in range(self.shards) for one in self.stream(f"closed:{n}")]
+
+    def stream(self, name: str) -> list[Document]:
+        return [document for _, document in self.entries(name)]
+
+    def entries(self, name: str) -> list[tuple[str, Document]]:
+        """A stream's entry ids and documents."""
+        entries: Any = self.stores.client.xrange(name)
+        return [(entry_id.decode(), orjson.loads(fields[b"json"])) for entry_id, fields in entries]
+
+    def collection(self, name: str) -> list[Document]:
+        """All documents of a MongoDB collection."""
+        with pymongo.MongoClient[Document](self.stores.mongo_url) as database:
+            return list(database["candlewick"][name].find(batch_size=1_000))
+
+    def candles_said_once(self, source: str = "live") -> list[Document]:
+        """The final state of each candle in `closed:*`, which must be what MongoDB has of this source.
+
+        AssertionError when a revision was said twice or out of order, or when a stored candle differs.
+        """
+        said = self.closed_stream()
+        twice = [key for key, times in Counter((one["_id"], one["rev"]) for one in said).items() if times > 1]
+        assert not twice, f"said twice in closed:*: {twice[:5]}"
+        final: dict[str, Document] = {}
+        for one in said:
+            before = final.get(one["_id"])
+            assert one["rev"] == (before["rev"] + 1 if before else 0), f"a revision is missing before {one}"
+            final[one["_id"]] = one
+        stored = {one["_id"]: one for one in self.collection("candles") if one["source"] == source}
+        different = [key for key in stored.keys() | final.keys() if stored.get(key) != final.get(key)]
+        assert not different, f"MongoDB and closed:* differ: {sorted(different)[:5]}"
+        return list(final.values())
+
+
+def _cpu_seconds(pid: int) -> float:
+    """User and system time, from Linux's /proc; 0 where there is none."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    except OSError:
+        return 0.0
+    return round((int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"), 1)
+
+
+def as_id(text: str | bytes) -> tuple[int, int]:
+    raw = text.decode() if isinstance(text, bytes) else text
+    ms, _, counter = raw.partition("-")
+    return int(ms), int(counter or 0)
+
+
+def plain_environment(directory: Path, where: Stores, **settings: str) -> dict[str, str]:
+    """The environment of a person who set these and nothing else: all paths are within `directory`."""
+    kept = ("PATH", "HOME", "LANG", "TMPDIR", "NUMBA_CACHE_DIR", "VIRTUAL_ENV")
+    return {
+        **{name: os.environ[name] for name in kept if name in os.environ},
+        "PYTHONUNBUFFERED": "1",
+        "API_KEY": "plain_key",
+        "ACCESS_TOKEN": "plain_token",
+        "ACCESS_TOKEN_FILE": str(directory / "access_token"),
+        "REDIS_URL": where.redis_url,
+        "MONGO_URL": where.mongo_url,
+        "JOURNAL_DIR": str(directory / "journal"),
+        "LOG_DIR": str(directory / "logs"),
+        **settings,
+    }
+
+
+@contextmanager
+def pipeline(directory: Path, where: Stores, settings: Mapping[str, str], shards: int = 1) -> Iterator[Scripts]:
+    """Nothing runs yet; whatever was started is ended on leaving."""
+    directory.mkdir(parents=True, exist_ok=True)
+    scripts = Scripts(directory, where, plain_environment(directory, where, **settings), shards)
+    try:
+        yield scripts
+    finally:
+        scripts.end()

@@ -1,0 +1,163 @@
+"""The simulator as the exchange of a test, and what the reference needs to know of it: who trades, when, and what
+was received. The hours stand here once more, from the exchanges' own notices, and the classes are read from the dump
+itself, so that the project's session table and its reading of the dump are judged, not used.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import time
+from collections import Counter
+from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pandas as pd
+import requests
+
+from tests.e2e.harness import CONNECTOR, Scripts
+from tests.reference.candles import reference_candles
+from tests.reference.inputs import IST_OFFSET, Entry, ReferenceInstrument, ReferenceSettings
+from utils.journal import journal_days, journal_path, read_journal
+
+SIMULATOR = "simulator"
+DAY = "2026-11-20"
+READY_SECONDS = 60.0
+
+# Open, close, day start, day end on DAY: under phase 1 of the closing auction, and MCX in winter.
+HOURS = {
+    "index": ("09:15", "15:30", "09:15", "15:30"),
+    "stock with futures": ("09:15", "15:15", "09:00", "15:35"),
+    "other stock": ("09:15", "15:30", "09:00", "15:30"),
+    "derivative": ("09:15", "15:40", "09:15", "15:40"),
+    "currency": ("09:00", "17:00", "09:00", "17:00"),
+    "commodity": ("09:00", "23:55", "09:00", "23:55"),
+}
+KIND_BY_EXCHANGE = {"NFO": "derivative", "BFO": "derivative", "CDS": "currency", "BCD": "currency"}
+DIVISORS = {3: 10_000_000, 6: 10_000, 12: 10_000}
+
+
+def ist_ms(clock: str) -> int:
+    """Epoch ms of an IST time of DAY."""
+    local = datetime.fromisoformat(f"{DAY}T{clock}").replace(tzinfo=UTC)
+    return round((local - IST_OFFSET).timestamp() * 1000)
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Market time `start` at the real second `real_zero`, and from then on `speed` times as fast."""
+
+    start: str
+    speed: float
+    real_zero: float
+
+    @property
+    def setting(self) -> str:
+        return f"{DAY}T{self.start}+05:30@{self.speed:g}@{self.real_zero:.3f}"
+
+    def now_ms(self) -> int:
+        return ist_ms(self.start) + round((time.time() - self.real_zero) * 1000 * self.speed)
+
+    def real_seconds_until(self, clock: str) -> float:
+        return (ist_ms(clock) - self.now_ms()) / 1000 / self.speed
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """A running simulator: its address, and its instruments as the reference knows them, in the dump's order."""
+
+    port: int
+    instruments: list[ReferenceInstrument]
+
+    @property
+    def settings(self) -> dict[str, str]:
+        return {
+            "KITE_API_URL": f"http://127.0.0.1:{self.port}",
+            "KITE_WS_URL": f"ws://127.0.0.1:{self.port}",
+            "INSTRUMENTS": ",".join(one.symbol for one in self.instruments),
+        }
+
+
+def start_exchange(
+    scripts: Scripts, clock: Clock, instruments: int, seed: int, faults: str, record: Path
+) -> Exchange:
+    """Starts it, and gives the scripts that are started later what they need to find it."""
+    scripts.environment |= {"MARKET_CLOCK": clock.setting}
+    options = ["--session", DAY, "--instruments", str(instruments), "--seed", str(seed), "--faults", faults]
+    options += ["--record", str(record), "--access-token", "plain_token"]
+    child = scripts.start(SIMULATOR, ["-m", "simulator", *options])
+    scripts.until(lambda: _said_port(child.log_path) > 0, "the simulator says its port", READY_SECONDS)
+    port = _said_port(child.log_path)
+    dump = requests.get(f"http://127.0.0.1:{port}/instruments", timeout=30)
+    # The dump also lists contracts that make a stock one with futures, and that do not trade here.
+    trading = {
+        f"{one['exchange']}:{one['tradingsymbol']}" for one in json.loads((record / "universe.json").read_text())
+    }
+    exchange = Exchange(port, [one for one in reference_instruments(dump.text) if one.symbol in trading])
+    assert child.is_alive and len(exchange.instruments) == instruments
+    scripts.environment |= exchange.settings
+    return exchange
+
+
+def _said_port(log: Path) -> int:
+    """From the line `{"port": ...}` of its stdout, which goes to the same file as its stderr; 0 until it is there."""
+    lines = [line for line in log.read_text().splitlines(keepends=True) if line.startswith('{"port"')]
+    return int(json.loads(lines[0])["port"]) if lines and lines[0].endswith("\n") else 0
+
+
+def reference_instruments(dump: str) -> list[ReferenceInstrument]:
+    rows = list(csv.DictReader(dump.splitlines()))
+    with_futures = {
+        row["name"] for row in rows if row["exchange"] in ("NFO", "BFO") and row["instrument_type"] == "FUT"
+    }
+    return [_reference_instrument(row, with_futures) for row in rows]
+
+
+def _reference_instrument(row: dict[str, str], with_futures: set[str]) -> ReferenceInstrument:
+    token, exchange, symbol = int(row["instrument_token"]), row["exchange"], row["tradingsymbol"]
+    if row["segment"] == "INDICES":
+        kind = "index"
+    elif exchange in ("NSE", "BSE"):
+        kind = "stock with futures" if symbol in with_futures else "other stock"
+    else:
+        kind = KIND_BY_EXCHANGE.get(exchange, "commodity")
+    divisor = DIVISORS.get(token & 0xFF, 100)
+    opens, closes, day_start, day_end = (ist_ms(clock) for clock in HOURS[kind])
+    is_derivative = kind in ("derivative", "currency", "commodity")
+    tick_units = round(float(row["tick_size"]) * divisor)
+    return ReferenceInstrument(
+        f"{exchange}:{symbol}", token, kind == "index", is_derivative, divisor, tick_units,
+        opens, closes, day_start, day_end,
+    )  # fmt: skip
+
+
+def journal_entries(directory: Path, shard: int) -> list[Entry]:
+    """What a connector received on one shard, all days it wrote, in order."""
+    paths = [journal_path(directory, day, shard) for day in journal_days(directory)]
+    return [
+        Entry(one.id.ms, one.id.counter, str(one.kind), one.payload)
+        for path in paths
+        if path is not None
+        for one in read_journal(path)
+    ]
+
+
+def reference_of_shards(
+    shards: Iterable[list[Entry]], instruments: list[ReferenceInstrument], settings: ReferenceSettings
+) -> tuple[pd.DataFrame, Counter[str]]:
+    """The reference's candles of several shards, each worked out in a process of its own, and what it rejected."""
+    with ProcessPoolExecutor(max_workers=2) as pool:
+        parts = [pool.submit(reference_candles, entries, instruments, settings) for entries in shards]
+        results = [part.result() for part in parts]
+    candles = pd.concat([one.candles for one in results], ignore_index=True)
+    return candles, sum((one.rejected for one in results), Counter[str]())
+
+
+def play_until(scripts: Scripts, clock: Clock, until: str) -> None:
+    """Lets the market run on to a time of day; fails when a process dies or the connector falls silent."""
+    seconds = max(0.0, clock.real_seconds_until(until))
+    scripts.until(lambda: clock.now_ms() >= ist_ms(until), f"it is {until} at the exchange", seconds + 10)
+    assert CONNECTOR in scripts.running

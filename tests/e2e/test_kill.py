@@ -1,0 +1,236 @@
+"""kill -9 in the middle of a session, and a restart: nothing changes but what the outage itself took away.
+
+The workers: a run in which both are killed again and again ends with the same candles and signals as an undisturbed
+run over the same journal, entry ids included. The connector: what it received is one thing, what was sent another,
+so a second connector, never killed, keeps the whole feed; candles that the gap touched must say so, and every other
+must be the whole feed's.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from tests.e2e.harness import CANDLE_WORKER, CONNECTOR, SIGNAL_WORKER, WORKERS, Document, Scripts, pipeline, stores
+from tests.e2e.simulated import SIMULATOR, Clock, Exchange, ist_ms, journal_entries, play_until, start_exchange
+from tests.reference.candles import reference_candles
+from tests.reference.comparison import FIELDS, compare
+from tests.reference.inputs import Entry, ReferenceSettings, mark_of
+
+# Short ones among them: a strategy needs 200 candles before it says anything.
+TIMEFRAMES = {"5s": 5, "15s": 15, "1m": 60, "5m": 300, "1d": 0}
+SETTINGS = ReferenceSettings(tuple((name, seconds * 1_000) for name, seconds in TIMEFRAMES.items()))
+INSTRUMENTS = 40
+SPEED = 120.0
+START, OVER = "10:05:00", "10:42:00"
+READY_SECONDS = 7.0
+KILLS = 6
+GRACE_MS = 3_000
+pytestmark = pytest.mark.slow
+SEED = int(os.environ.get("CANDLEWICK_SEED", "7"))
+ALL_BUT_REV = tuple(field for field in FIELDS if field != "rev")
+OBSERVER = "observer"
+
+
+@contextmanager
+def started(directory: Path, faults: str) -> Iterator[tuple[Scripts, Exchange, Clock]]:
+    """An exchange about to open the stretch that is played; no script runs yet."""
+    with stores(directory) as where:
+        settings = {"TIMEFRAMES": ",".join(TIMEFRAMES), "WARMUP": "false", "SNAPSHOT_SECONDS": "0.7"}
+        with pipeline(directory, where, settings | {"LEASE_SECONDS": "1"}) as scripts:
+            clock = Clock(START, SPEED, time.time() + READY_SECONDS)
+            yield scripts, start_exchange(scripts, clock, INSTRUMENTS, SEED, faults, directory / "sent"), clock
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """All that a run leaves behind for others to read."""
+
+    closed: list[tuple[str, Document]]
+    candles: list[Document]
+    signals: list[Document]
+    signals_stored: list[Document]
+    signals_in_file: list[Document]
+
+
+def outcome(scripts: Scripts) -> Outcome:
+    lines = [
+        line for path in sorted((scripts.directory / "logs").glob("signals_*.jsonl")) for line in path.open("rb")
+    ]
+    return Outcome(
+        scripts.entries("closed:0"),
+        sorted(scripts.candles_said_once(), key=lambda one: str(one["_id"])),
+        scripts.stream("signals"),
+        sorted(scripts.collection("signals"), key=lambda one: str(one["_id"])),
+        [orjson.loads(line) for line in lines],
+    )
+
+
+# ---- the workers
+
+
+def test_killed_workers_change_nothing(tmp_path: Path) -> None:
+    dice = random.Random(SEED)
+    with started(tmp_path / "killed", "late,duplicate,malformed,badprint,crossed") as (scripts, _, clock):
+        for name in (*WORKERS, CONNECTOR):
+            scripts.start(name)
+        scripts.until_ready(*WORKERS)
+        _kill_again_and_again(scripts, clock, dice)
+        play_until(scripts, clock, OVER)
+        scripts.drain()
+        killed = outcome(scripts)
+        entries = journal_entries(scripts.directory / "journal", 0)
+    undisturbed = _undisturbed(tmp_path / "undisturbed", entries, scripts.environment["INSTRUMENTS"])
+    print(f"\n  seed {SEED}: {len(killed.candles)} candles, {len(killed.closed)} said, {len(killed.signals)} signals")
+    assert len(killed.candles) > 5_000 and len(killed.signals) > 10
+    assert _first_difference(killed.closed, undisturbed.closed) is None
+    assert _first_difference(killed.candles, undisturbed.candles) is None
+    for said in (killed.signals, killed.signals_stored, killed.signals_in_file):
+        ids = [str(one["_id"]) for one in said]
+        assert len(set(ids)) == len(ids), "a signal went out twice"
+    assert _first_difference(killed.signals, undisturbed.signals) is None
+    assert _first_difference(killed.signals_stored, undisturbed.signals_stored) is None
+    assert _first_difference(killed.signals_in_file, undisturbed.signals_in_file) is None
+
+
+def _kill_again_and_again(scripts: Scripts, clock: Clock, dice: random.Random) -> None:
+    """Each kill at a seeded moment of the market, now one, now the other, now both; each restart a moment later."""
+    moments = sorted(dice.uniform(ist_ms("10:08:00"), ist_ms("10:40:00")) for _ in range(KILLS))
+    for at_ms in moments:
+        victims = dice.choice(((CANDLE_WORKER,), (SIGNAL_WORKER,), WORKERS))
+        scripts.until(lambda at_ms=at_ms: clock.now_ms() >= at_ms, "the next kill")  # type: ignore[misc]
+        for name in victims:
+            scripts.kill(name)
+        pause_until = time.monotonic() + dice.choice((0.0, 0.3, 1.0))
+        scripts.until(lambda until=pause_until: time.monotonic() >= until, "the restart")  # type: ignore[misc]
+        for name in victims:
+            scripts.start(name)
+
+
+def _undisturbed(directory: Path, entries: Sequence[Entry], instruments: str) -> Outcome:
+    """The same entries, with their ids, to workers that nobody disturbs."""
+    with stores(directory) as where:
+        settings = {"TIMEFRAMES": ",".join(TIMEFRAMES), "WARMUP": "false", "INSTRUMENTS": instruments}
+        settings["MARKET_CLOCK"] = Clock(START, SPEED, time.time()).setting
+        with pipeline(directory, where, settings) as scripts:
+            _show_instruments(scripts, entries)
+            for name in WORKERS:
+                scripts.start(name)
+            scripts.until_ready(*WORKERS)
+            pipe = where.client.pipeline(transaction=False)
+            for n, one in enumerate(entries):
+                pipe.xadd("ticks:0", {one.kind: one.payload}, id=f"{one.ms}-{one.counter}")
+                if n % 1_000 == 999:
+                    pipe.execute()
+            pipe.execute()
+            scripts.drain()
+            return outcome(scripts)
+
+
+def _show_instruments(scripts: Scripts, entries: Iterable[Entry]) -> None:
+    """The `instruments` hash as the connector writes it, from its own mark in the journal."""
+    named = next(orjson.loads(one.payload)["instruments"] for one in entries if _is(one, "subscribed"))
+    shown: dict[Any, Any] = {f"{one['exchange']}:{one['tradingsymbol']}": orjson.dumps(one) for one in named}
+    scripts.stores.client.hset("instruments", mapping=shown)
+
+
+def _first_difference(ours: Sequence[object], theirs: Sequence[object]) -> str | None:
+    """Short: a diff of thousands of documents helps nobody."""
+    for n, (one, other) in enumerate(zip(ours, theirs, strict=False)):
+        if one != other:
+            return f"no. {n} of {len(ours)} is {one}, undisturbed {other}"
+    return None if len(ours) == len(theirs) else f"{len(ours)} here, {len(theirs)} undisturbed"
+
+
+def _is(entry: Entry, mark: str) -> bool:
+    return entry.kind == "m" and mark_of(entry.payload)[0] == mark
+
+
+# ---- the connector
+
+
+def test_killed_connector_blemishes_what_the_gap_touched_and_nothing_else(tmp_path: Path) -> None:
+    dice = random.Random(SEED)
+    with started(tmp_path, "none") as (scripts, exchange, clock):
+        whole = str(tmp_path / "whole")
+        scripts.start(OBSERVER, ["connect.py"], REDIS_PREFIX="whole:", JOURNAL_DIR=whole, LOG_DIR=whole)
+        client = scripts.stores.client
+        scripts.until(lambda: client.hget("whole:health:connector", "state") == b"up", "the observer is connected")
+        for name in (*WORKERS, CONNECTOR):
+            scripts.start(name)
+        scripts.until_ready(*WORKERS)
+        kill_ms = dice.uniform(ist_ms("10:20:00"), ist_ms("10:28:00"))
+        scripts.until(lambda: clock.now_ms() >= kill_ms, "the kill")
+        scripts.kill(CONNECTOR)
+        restart_ms = clock.now_ms() + 40_000
+        scripts.until(lambda: clock.now_ms() >= restart_ms, "the restart")
+        scripts.start(CONNECTOR)
+        scripts.until(lambda: _is_up_since(scripts, restart_ms), "the connector is up again")
+        end_ms = max(ist_ms(OVER), clock.now_ms() + 300_000)  # a slow machine takes long to start it
+        scripts.until(lambda: clock.now_ms() >= end_ms, "enough was played after the gap")
+        scripts.drain()
+        scripts.stop(OBSERVER)
+        candles = scripts.candles_said_once()
+        scripts.stop(SIMULATOR)
+    received, sent = journal_entries(tmp_path / "journal", 0), journal_entries(tmp_path / "whole", 0)
+    assert compare(reference_candles(received, exchange.instruments, SETTINGS).candles, candles) == []
+    gap, *others = _gaps(received)
+    assert not others, f"one outage was made, the journal has {gap} and {others}"
+    touched, untouched = _parted(candles, gap, received)
+    print(f"\n  seed {SEED}: a gap of {(gap[1] - gap[0]) / 1000:.0f} s; {len(touched)} candles touched")
+    assert len(touched) > INSTRUMENTS and len(untouched) > 3_000
+    assert [one["_id"] for one in touched if one["complete"]] == []
+    assert [one["_id"] for one in untouched if not one["complete"]] == []
+    table = reference_candles(sent, exchange.instruments, SETTINGS).candles
+    of_the_whole_feed = [
+        {"id": n, "t": start, "end_t": end}
+        for n, start, end in zip(table.index, table.start_ms, table.end_ms, strict=True)
+    ]
+    _, left_whole = _parted(of_the_whole_feed, gap, received)
+    # Both ways: none of them differs, and none that the whole feed has is missing.
+    assert compare(table.loc[[one["id"] for one in left_whole]], untouched, ALL_BUT_REV) == []
+
+
+def _is_up_since(scripts: Scripts, market_ms: int) -> bool:
+    """By the report of a connector that was started then or later, not of the one that was killed."""
+    report = scripts.health("connector")
+    return report.get("state") == "up" and int(report["started_market_ms"]) >= market_ms
+
+
+def _gaps(entries: Iterable[Entry]) -> list[tuple[int, int]]:
+    """Each from the last frame before an outage in the session to the subscription that ended it."""
+    gaps: list[tuple[int, int]] = []
+    last_frame_ms = 0
+    for one in entries:
+        if one.kind in ("f", "t"):
+            last_frame_ms = one.ms
+        elif _is(one, "subscribed") and last_frame_ms:
+            gaps.append((last_frame_ms, one.ms))
+    return gaps
+
+
+def _parted(
+    candles: Iterable[Document], gap: tuple[int, int], received: Sequence[Entry]
+) -> tuple[list[Document], list[Document]]:
+    """Those whose bucket the gap took a part of (or the time before the first subscription, or after the last
+    frame), and those that were left whole. A candle that had ended but was within its grace is in neither.
+    """
+    begin_ms = next(one.ms for one in received if _is(one, "subscribed"))
+    end_ms = max(one.ms for one in received if one.kind == "f")
+    touched, untouched = [], []
+    for one in candles:
+        starts, ends = one["t"], one["end_t"]
+        if starts < begin_ms or ends > end_ms or (starts < gap[1] and ends > gap[0]):
+            touched.append(one)
+        elif ends + GRACE_MS <= end_ms and (starts >= gap[1] or ends + GRACE_MS <= gap[0]):
+            untouched.append(one)
+    return touched, untouched

@@ -1,0 +1,200 @@
+"""The three scripts started by hand against a broker that is not the simulator: nothing depends on its being there.
+
+Two judges. The reference (tests/reference), over the frames that the broker really sent, knows the project's rules.
+The tape knows only what was traded: the broker shows every trade, so the candles have to be the tape's.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.harness import CANDLE_WORKER, CONNECTOR, SIGNAL_WORKER, WORKERS, Document, Scripts, pipeline, stores
+from tests.e2e.plain_broker import Manners, PlainBroker, plain_broker
+from tests.e2e.plain_market import MARKET, play, seconds_of, true_candles
+from tests.reference.candles import reference_candles
+from tests.reference.comparison import FIELDS, compare
+from tests.reference.inputs import ReferenceSettings
+
+MINUTES = {"1m": 1, "2m": 2, "5m": 5, "10m": 10, "1d": 0}
+SETTINGS = ReferenceSettings(tuple((name, length * 60_000) for name, length in MINUTES.items()))
+START_SECONDS = 4.0  # real: until the scripts have come up, before the market's own start
+ALL_BUT_REV = tuple(field for field in FIELDS if field != "rev")
+
+# All of them end where every timeframe's bucket ends, so that nothing is left half done.
+RUNS = (
+    Manners("from before the open"),
+    Manners(
+        "quote packets first, pre-open volume, bid equal to ask, times ahead of the clock",
+        cached_quote_on_subscribe=True,
+        preopen_volume=4_321,
+        depth="equal",
+        exchange_time_ahead_seconds=2,
+        seed=2,
+    ),
+    Manners(
+        "no cached packets, no depth, heartbeats once a real second",
+        first_packet_after_seconds=30,
+        depth="none",
+        heartbeat_each_real_second=True,
+        seed=3,
+    ),
+    Manners(
+        "from mid-session, quote packets first, heartbeats once a real second",
+        start="10:52:30",
+        until="11:15",
+        preopen_volume=777,
+        cached_quote_on_subscribe=True,
+        heartbeat_each_real_second=True,
+        seed=4,
+    ),
+)
+
+
+@dataclass
+class Played:
+    """A run that is over, everything drained."""
+
+    scripts: Scripts
+    broker: PlainBroker
+    heard: list[str]
+
+
+@contextmanager
+def played(manners: Manners, directory: Path) -> Iterator[Played]:
+    """Starts everything shortly before the market's start, ends when the tape has."""
+    real_zero = time.time() + START_SECONDS
+    with stores(directory) as where, plain_broker(manners, play(manners), real_zero) as broker:
+        settings = {
+            "INSTRUMENTS": ",".join(one.symbol for one in MARKET),
+            "KITE_API_URL": f"http://127.0.0.1:{broker.port}",
+            "KITE_WS_URL": f"ws://127.0.0.1:{broker.port}",
+            "MARKET_CLOCK": broker.clock,
+            "TIMEFRAMES": ",".join(MINUTES),
+        }
+        listener = where.client.pubsub()  # type: ignore[no-untyped-call]
+        listener.psubscribe("candles.closed.*")
+        with pipeline(directory, where, settings) as scripts:
+            for name in (CANDLE_WORKER, SIGNAL_WORKER, CONNECTOR):
+                scripts.start(name)
+            # One more frame has to come after the last candle's end, or the connector's own end would blemish it.
+            beat_seconds = manners.speed * 1.5 if manners.heartbeat_each_real_second else 1.5
+            over_ms = round((seconds_of(manners.until) + 5 + beat_seconds) * 1000)
+            real_seconds = START_SECONDS + (over_ms / 1000 - seconds_of(manners.start)) / manners.speed
+            scripts.until(lambda: broker.now_ms() > over_ms, "the tape is over", real_seconds + 30)
+            scripts.until_ready(*WORKERS)
+            _until_live_view_is_right(scripts, broker)
+            scripts.drain()
+            heard = [
+                one["channel"].decode()
+                for one in iter(lambda: listener.get_message(timeout=0.2), None)
+                if one["type"] == "pmessage"
+            ]
+            yield Played(scripts, broker, heard)
+
+
+@pytest.mark.parametrize("manners", RUNS, ids=[one.name for one in RUNS])
+def test_another_broker(manners: Manners, tmp_path: Path) -> None:
+    with played(manners, tmp_path) as run:
+        candles = run.scripts.candles_said_once()
+        assert len(run.broker.sent) == 1, f"the connector connected {len(run.broker.sent)} times"
+        _equal_the_reference(run.broker, candles)
+        # Without a cached packet the first live one has to serve as the baseline, and its trade is in no candle.
+        if not manners.first_packet_after_seconds:
+            _equal_the_tape(run.broker, manners, candles)
+        assert sorted(run.heard) == sorted(
+            f"candles.closed.{one['timeframe']}.{one['symbol']}" for one in run.scripts.closed_stream()
+        )
+        _instruments_and_indicators(run)
+
+
+def _equal_the_reference(broker: PlainBroker, candles: list[Document]) -> None:
+    reference = reference_candles(broker.sent[0], [one.reference for one in MARKET], SETTINGS)
+    assert compare(reference.candles, candles, ALL_BUT_REV) == []
+    assert len(candles) > 60
+
+
+def _equal_the_tape(broker: PlainBroker, manners: Manners, candles: list[Document]) -> None:
+    """What the broker traded, bucket by bucket; what was before the first live second stood in cached packets."""
+    found = {(one["symbol"], one["timeframe"], one["t"] // 1000): one for one in candles}
+    ahead = manners.exchange_time_ahead_seconds
+    for timeframe, minutes in MINUTES.items():
+        if minutes == 0:
+            continue
+        expected = {
+            (symbol, timeframe, start): candle
+            for (symbol, start), candle in true_candles(broker.day, minutes, broker.live_from_s, ahead).items()
+            if start < seconds_of(manners.until)
+        }
+        assert {key for key in found if key[1] == timeframe} == expected.keys()
+        for key, true in expected.items():
+            candle, is_index = found[key], key[0] == "NSE:NIFTY 50"
+            prices = tuple(round(candle[name] * 100) for name in ("open", "high", "low", "close"))
+            assert prices == (true.open, true.high, true.low, true.close), (key, candle)
+            assert candle["ticks"] == true.ticks, (key, candle)
+            assert candle["volume"] == (None if is_index else true.volume), (key, candle)
+            assert candle["oi"] == (true.oi if key[0].startswith("NFO") else None), (key, candle)
+            is_whole = key[2] > broker.live_from_s
+            assert candle["complete"] is is_whole and candle["timed_by"] == "exchange", (key, candle)
+
+
+def _until_live_view_is_right(scripts: Scripts, broker: PlainBroker) -> None:
+    """The hashes while the feed is still up: refreshed a moment after the last tick."""
+    last: list[str] = ["never looked"]
+
+    def is_right() -> bool:
+        last[:] = _live_view_faults(scripts, broker)
+        return not last
+
+    try:
+        scripts.until(is_right, "the live view shows the last tick", 15)
+    except AssertionError:
+        assert last == []
+        raise
+
+
+def _live_view_faults(scripts: Scripts, broker: PlainBroker) -> list[str]:
+    """The last tick, the last minute, and the day's candle, which holds the whole tape, whenever the run began."""
+    day, faults = true_candles(broker.day, 0, 0), []
+    for one in MARKET:
+        true = day[one.symbol, seconds_of("09:15")]
+        volume = "" if one.is_index else str(true.volume)
+        tick = _hash(scripts, f"tick:{one.symbol}")
+        wanted = (one.symbol, str(one.token), true.close, volume)
+        shown = (tick.get("symbol"), tick.get("token"), _wire(tick, "last_price"), tick.get("volume", ""))
+        if shown != wanted:
+            faults.append(f"tick:{one.symbol} should be {wanted}, is {tick}")
+        candle = _hash(scripts, f"candle:{one.symbol}:1d")
+        wanted_prices = (true.open, true.high, true.low, true.close)
+        prices = tuple(_wire(candle, name) for name in ("open", "high", "low", "close"))
+        said = (candle.get("volume", ""), candle.get("timed_by"), candle.get("closed"))
+        if prices != wanted_prices or said != (volume, "exchange", "false"):
+            faults.append(f"candle:{one.symbol}:1d should be {wanted_prices} {volume}, is {candle}")
+        minute = _hash(scripts, f"candle:{one.symbol}:1m")
+        if _wire(minute, "close") != true.close or not minute.get("start", "").startswith("2026-11-20T"):
+            faults.append(f"candle:{one.symbol}:1m should close at {true.close}, is {minute}")
+    return faults
+
+
+def _hash(scripts: Scripts, name: str) -> dict[str, str]:
+    fields: Any = scripts.stores.client.hgetall(name)
+    return {key.decode(): value.decode() for key, value in fields.items()}
+
+
+def _wire(fields: dict[str, str], name: str) -> int:
+    return round(float(fields.get(name, "0")) * 100)
+
+
+def _instruments_and_indicators(run: Played) -> None:
+    client = run.scripts.stores.client
+    symbols: Any = client.hkeys("instruments")
+    assert {one.symbol for one in MARKET} <= {name.decode() for name in symbols}
+    for one in MARKET:
+        indicators: Any = client.hgetall(f"indicators:{one.symbol}:1m")
+        assert b"sma20" in {name.replace(b"_", b"").lower() for name in indicators}, indicators

@@ -1,0 +1,138 @@
+"""Target: the candle engine over any session, with the frame decoder in it.
+
+Two engines take the same entries, one in parts with a freeze and thaw between, one entry by entry: they say the same.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from dataclasses import dataclass, field
+
+from tests.fuzz.candle_checks import check_candle
+from tests.fuzz.frame_program import WHO, Program, as_bytes, busy_program, read_program
+from tests.reference.engine_runs import CalendarOfCases
+from tests.reference.packets import split_frame as reference_split
+from utils.candle import Candle
+from utils.candles.engine import CandleEngine, ClosedCandle, RejectedPacket, Said
+from utils.candles.layout import Count, Reason, Rules
+from utils.feed import Entry, Kind
+from utils.kite_frames import FrameError, split_frame
+from utils.timeframes import Timeframe
+
+RULES = Rules(3_000, 60_000, 5, 2.5, 4.0, 10, 10.0, 3)
+TIMEFRAMES = (Timeframe("5s", 5_000), Timeframe("1m", 60_000), Timeframe("1d", 0))
+WINDOW = 10
+ACCEPTED = (Count.TRADES, Count.BASELINES, Count.UNCHANGED)
+OF_PACKETS = [reason for reason in Reason if reason not in (Reason.FRAME, Reason.MARK)]
+
+
+def new_engine() -> CandleEngine:
+    return CandleEngine(TIMEFRAMES, RULES, WINDOW, CalendarOfCases({who.token: who.reference for who in WHO}))
+
+
+@dataclass
+class Outcome:
+    """All that an engine said, and how it ended."""
+
+    engine: CandleEngine
+    closed: list[ClosedCandle] = field(default_factory=list)
+    rejected: list[RejectedPacket] = field(default_factory=list)
+
+    def add(self, said: Said) -> None:
+        self.closed += said.closed
+        self.rejected += said.rejected
+
+
+def run_in_parts(program: Program) -> Outcome:
+    outcome = Outcome(new_engine())
+    for n, part in enumerate(program.parts):
+        if n:
+            frozen = outcome.engine.freeze()
+            outcome.engine = new_engine()
+            outcome.engine.thaw(frozen)
+        outcome.add(outcome.engine.take(part))
+    return outcome
+
+
+def run_one_by_one(program: Program) -> Outcome:
+    outcome = Outcome(new_engine())
+    for entry in program.entries:
+        outcome.add(outcome.engine.take([entry]))
+        outcome.add(outcome.engine.take([entry]))  # what was taken before is skipped
+    return outcome
+
+
+def check(data: bytes) -> None:
+    program = read_program(data)
+    in_parts, one_by_one = run_in_parts(program), run_one_by_one(program)
+    assert in_parts.closed == one_by_one.closed
+    assert in_parts.rejected == one_by_one.rejected
+    check_same_state(in_parts.engine, one_by_one.engine)
+    check_counts(program.entries, in_parts)
+    check_revisions(in_parts.closed)
+    for candle, _ in in_parts.engine.live_candles():
+        check_candle(candle)
+    in_parts.engine.latest_packets()
+
+
+def check_same_state(one: CandleEngine, other: CandleEngine) -> None:
+    """Field by field: the gaps between the fields of a record may hold anything."""
+    for name, mine, its in zip(one.shard._fields, one.shard, other.shard, strict=True):
+        for key in mine.dtype.names or ("",):
+            assert (mine[key] == its[key]).all() if key else (mine == its).all(), (name, key)
+    assert (one.position, one.instruments) == (other.position, other.instruments)
+
+
+def check_counts(entries: list[Entry], outcome: Outcome) -> None:
+    """Every packet is accepted or rejected with a reason, once; the packets are counted by other code."""
+    frames = [entry.payload for entry in entries if entry.kind is Kind.FRAME]
+    splits = [reference_split(frame) for frame in frames]
+    shard = outcome.engine.shard
+    packets = sum(len(found) for found, _ in splits)
+    assert shard.counts[Count.PACKETS] == packets
+    assert sum(int(shard.counts[one]) for one in ACCEPTED) + shard.rejected[OF_PACKETS].sum() == packets
+    assert shard.rejected[Reason.FRAME] == sum(not whole for _, whole in splits)
+    said = Counter(one.reason for one in outcome.rejected)
+    assert {one.name.lower(): int(shard.rejected[one]) for one in Reason if shard.rejected[one]} == said
+    sources = [(one.source, one.nth) for one in outcome.rejected]
+    assert sources == sorted(set(sources))
+    for frame, (found, whole) in zip(frames, splits, strict=True):
+        assert plain_split(frame) == (found, whole)
+
+
+def plain_split(frame: bytes) -> tuple[list[bytes], bool]:
+    """The whole packets and whether all is well, by utils/kite_frames.py."""
+    packets: list[bytes] = []
+    try:
+        for packet in split_frame(frame):
+            packets.append(packet)  # those before the fault count
+    except FrameError:
+        return packets, False
+    return packets, True
+
+
+def check_revisions(closed: list[ClosedCandle]) -> None:
+    """Each candle is said with rising revisions, and what is said has rising ids."""
+    latest: dict[str, Candle] = {}
+    for one in closed:
+        check_candle(one.candle)
+        before = latest.get(one.candle.id)
+        assert one.candle.rev == (before.rev + 1 if before else 0), (before, one.candle)
+        latest[one.candle.id] = one.candle
+    ids = [(one.source, one.nth) for one in closed]
+    assert ids == sorted(set(ids))
+
+
+def digest(data: bytes) -> str:
+    """What the engine makes of it, as text: the same compiled or not."""
+    outcome = run_in_parts(read_program(data))
+    said = [(one.source, one.nth, sorted(one.candle.as_document().items())) for one in outcome.closed]
+    rejected = [(one.source, one.nth, one.reason, one.token) for one in outcome.rejected]
+    return repr((said, rejected, outcome.engine.shard.counts.tolist()))
+
+
+def seeds() -> list[bytes]:
+    busy = [busy_program(itertools.cycle(who), 60) for who in ([0], [1], [2], [3], [4], [0, 1, 2, 3, 4])]
+    torn = as_bytes(0, 31, 6, 0, 20, b"\0\2\0\x08" + bytes(36), 6, 2, 5, b'{"mark":"x"}', 5, 1, 0, 1, bytes(60), 3)
+    return [*busy, torn, *(one[:60] + as_bytes(8, 3, 31, 9, 11, 7, 2, 4, 8) + one[60:] for one in busy)]

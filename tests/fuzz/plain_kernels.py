@@ -1,0 +1,34 @@
+"""The kernels as plain Python, so that a fuzzer sees which of their branches an input takes.
+
+Import this before anything of utils.candles, with NUMBA_DISABLE_JIT=1 in the environment. Inside a kernel numba gives
+a record's fields as attributes; numpy does so only for records of this type.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+
+from utils.candles import layout
+
+
+class _Record(np.record):  # type: ignore[misc]
+    """As numpy's own, but a field goes before an attribute that numpy has under its name (`base`)."""
+
+    def __getattribute__(self, name: str) -> Any:
+        names = np.void.__getattribute__(self, "dtype").names
+        return self[name] if names and name in names else super().__getattribute__(name)
+
+
+def _with_attributes(plain: np.dtype[np.void]) -> np.dtype[np.void]:
+    return np.dtype((_Record, plain))
+
+
+if not numba.config.DISABLE_JIT:
+    raise ImportError("set NUMBA_DISABLE_JIT=1 before the first import")
+
+np.seterr(all="ignore")  # compiled code wraps and divides without a word, too
+for _name in ("INSTRUMENT", "CANDLE", "PACKET", "FEED", "EVENT_HEAD", "REJECTION"):
+    setattr(layout, _name, _with_attributes(getattr(layout, _name)))

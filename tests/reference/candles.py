@@ -1,0 +1,214 @@
+"""The candles of one shard for one date, as a pure function of its journal (docs/CANDLES.md, in plain Python)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+
+import pandas as pd
+
+from tests.reference.checks import rejection
+from tests.reference.inputs import Entry, ReferenceInstrument, ReferenceSettings, ist_date, mark_of
+from tests.reference.instrument import InstrumentDay
+from tests.reference.packets import LENGTHS, decode, split_frame
+from tests.reference.series import CandleSeries, Event, OpenCandle
+
+COLUMNS = (
+    "symbol",
+    "timeframe",
+    "start_ms",
+    "end_ms",
+    "open",
+    "high",
+    "low",
+    "close",
+    "volume",
+    "oi",
+    "vwap",
+    "ticks",
+    "complete",
+    "rev",
+    "timed_by",
+    "closed",
+)
+_FAR = 1 << 62
+
+
+@dataclass(frozen=True)
+class ReferenceCandles:
+    """What the reference says of a run.
+
+    candles: one row per final candle, in COLUMNS, sorted by symbol, timeframe, start. Prices in the quote currency;
+        volume and oi are nullable Int64, vwap is NaN where there is none; `closed` False: still open at the end.
+    events: (symbol, timeframe, start_ms, rev) of everything said, in order.
+    rejected: packets (and torn frames) by reason. counts: late, rebased, warned, accepted, amended, inserted, ...
+    """
+
+    candles: pd.DataFrame
+    events: list[Event]
+    rejected: Counter[str]
+    counts: Counter[str]
+
+
+def reference_candles(
+    entries: Iterable[Entry], instruments: Iterable[ReferenceInstrument], settings: ReferenceSettings
+) -> ReferenceCandles:
+    """The final candles of the entries, all of one IST date (AssertionError otherwise)."""
+    run = ReferenceRun(instruments, settings)
+    for entry in entries:
+        run.take(Entry(*entry))
+    return run.result()
+
+
+class ReferenceRun:
+    """The feed and every instrument of one shard on one date; `take` entries in order, then ask for the `result`."""
+
+    def __init__(self, instruments: Iterable[ReferenceInstrument], settings: ReferenceSettings) -> None:
+        self._by_token = {one.token: one for one in instruments}
+        self._settings = settings
+        self._days: dict[int, InstrumentDay] = {}
+        self._date: date | None = None
+        self._up_since_ms: int | None = None
+        self._last_frame_ms = 0
+        self._next_close_ms = _FAR
+        self.said: list[Event] = []
+        self.rejected: Counter[str] = Counter()
+        self.counts: Counter[str] = Counter()
+
+    def take(self, entry: Entry) -> None:
+        day = ist_date(entry.ms)
+        assert self._date in (None, day), f"the entries run over two dates: {self._date} and {day}"
+        self._date = day
+        if entry.kind == "m":
+            self._take_mark(entry)
+        elif entry.kind in ("f", "t"):
+            self._last_frame_ms = entry.ms
+            if entry.kind == "f":
+                self._take_frame(entry)
+        self._close_by_clock(entry.ms)
+
+    def result(self) -> ReferenceCandles:
+        self.counts["warned"] = sum(one.window.warned for one in self._days.values())
+        self.counts["accepted"] = sum(one.window.accepted for one in self._days.values())
+        return ReferenceCandles(self._table(), self.said, self.rejected, self.counts)
+
+    # -- the feed ---------------------------------------------------------------------------------------------
+
+    def _take_mark(self, entry: Entry) -> None:
+        name, tokens = mark_of(entry.payload)
+        if name == "clock":
+            return
+        if self._up_since_ms is not None:
+            self._begin_outage()
+        if name == "subscribed":
+            self._up_since_ms = self._last_frame_ms = entry.ms
+            for token in tokens:
+                self._await_baseline(token)
+
+    def _begin_outage(self) -> None:
+        self._up_since_ms = None
+        self.counts["outages"] += 1
+        for series in self._all_series():
+            if series.open_candle is not None:
+                series.open_candle.complete = False
+            last = series.last_closed
+            if last is not None and last.complete and self._was_closed_blindly(last):
+                last.complete = False
+                series.revise(last)
+
+    def _was_closed_blindly(self, last: OpenCandle) -> bool:
+        assert last.closed_ms is not None
+        needs_feed_until_ms = last.end_ms + self._settings.grace_ms
+        return last.closed_ms > self._last_frame_ms and needs_feed_until_ms > self._last_frame_ms
+
+    def _await_baseline(self, token: int) -> None:
+        if token not in self._days:
+            instrument = self._by_token[token]
+            self._days[token] = InstrumentDay(instrument, self._settings, self.said, self.counts)
+        self._days[token].awaits_baseline = True
+        self._days[token].day_unheard = True
+
+    # -- frames -----------------------------------------------------------------------------------------------
+
+    def _take_frame(self, entry: Entry) -> None:
+        packets, is_whole = split_frame(entry.payload)
+        for packet in packets:
+            reason = self._take_packet(packet, entry.ms)
+            if reason is not None:
+                self.rejected[reason] += 1
+        if not is_whole:
+            self.rejected["frame"] += 1
+
+    def _take_packet(self, raw: bytes, received_ms: int) -> str | None:
+        packet = decode(raw)
+        if packet is None or packet.length not in LENGTHS:
+            return "length"
+        day = self._days.get(packet.token)
+        if day is None:
+            return "token"
+        reason = rejection(packet, day.instrument, received_ms, self._settings.skew_ms)
+        if reason is not None:
+            return reason
+        reason = day.take(packet, received_ms, self._up_since_ms)
+        self._note_next_close(day)
+        return reason
+
+    # -- the clock --------------------------------------------------------------------------------------------
+
+    def _note_next_close(self, day: InstrumentDay) -> None:
+        for series in day.series:
+            if series.open_candle is not None:
+                self._next_close_ms = min(self._next_close_ms, series.open_candle.end_ms + self._settings.grace_ms)
+
+    def _close_by_clock(self, now_ms: int) -> None:
+        if now_ms < self._next_close_ms:
+            return
+        grace_ms = self._settings.grace_ms
+        for series in self._all_series():
+            if series.open_candle is not None and now_ms >= series.open_candle.end_ms + grace_ms:
+                series.close(now_ms)
+        self._next_close_ms = _FAR
+        for day in self._days.values():
+            self._note_next_close(day)
+
+    def _all_series(self) -> list[CandleSeries]:
+        """Instruments in the order first named, timeframes in the order listed."""
+        return [series for day in self._days.values() for series in day.series]
+
+    # -- the table --------------------------------------------------------------------------------------------
+
+    def _table(self) -> pd.DataFrame:
+        rows = [_row(series, candle, True) for series in self._all_series() for candle in series.closed]
+        rows += [
+            _row(series, series.open_candle, False) for series in self._all_series() if series.open_candle is not None
+        ]
+        table = pd.DataFrame(rows, columns=pd.Index(COLUMNS))
+        table = table.astype({"volume": "Int64", "oi": "Int64", "vwap": "float64"})
+        key = ["symbol", "timeframe", "start_ms"]
+        assert not table.duplicated(key).any(), "the reference made a candle twice"
+        return table.sort_values(key, ignore_index=True)
+
+
+def _row(series: CandleSeries, candle: OpenCandle, closed: bool) -> tuple[object, ...]:
+    divisor = series.instrument.divisor
+    volume = candle.cum_end - candle.base if candle.has_volume else None
+    return (
+        series.instrument.symbol,
+        series.timeframe,
+        candle.start_ms,
+        candle.end_ms,
+        candle.open / divisor,
+        candle.high / divisor,
+        candle.low / divisor,
+        candle.close / divisor,
+        volume,
+        candle.oi,
+        candle.turnover / volume / divisor if volume else None,
+        candle.ticks,
+        candle.complete,
+        candle.rev,
+        "receive" if candle.by_receive else "exchange",
+        closed,
+    )

@@ -1,0 +1,90 @@
+"""Runs the fast engine on the reference's inputs, and writes its candles in the reference's form."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+
+from tests.reference.inputs import Entry as PlainEntry
+from tests.reference.inputs import ReferenceInstrument, ReferenceSettings
+from utils.candle import Candle
+from utils.candles.engine import CandleEngine, ClosedCandle, Said
+from utils.candles.layout import Count, Rules
+from utils.feed import Entry, EntryId, Kind
+from utils.instruments import Instrument
+from utils.sessions import Session
+from utils.timeframes import Timeframe
+
+
+@dataclass(frozen=True)
+class CalendarOfCases:
+    """Each instrument's hours as the case gives them."""
+
+    by_token: dict[int, ReferenceInstrument]
+
+    def for_instrument(self, instrument: Instrument, day: date) -> Session | None:
+        hours = self.by_token[instrument.token]
+        if hours.open_ms is None or hours.close_ms is None or hours.day_start_ms is None or hours.day_end_ms is None:
+            return None
+        return Session(day, hours.open_ms, hours.close_ms, hours.day_start_ms, hours.day_end_ms)
+
+    def is_known(self, day: date) -> bool:
+        return True
+
+
+@dataclass
+class EngineRun:
+    """What came out: the final state of every closed candle, what was said in order, and the rejections by reason."""
+
+    said: list[ClosedCandle] = field(default_factory=list)
+    final: dict[str, Candle] = field(default_factory=dict)
+    rejected: Counter[str] = field(default_factory=Counter)
+    counts: Counter[str] = field(default_factory=Counter)
+    still_open: dict[str, Candle] = field(default_factory=dict)
+
+    def add(self, said: Said) -> None:
+        self.said += said.closed
+        self.final |= {one.candle.id: one.candle for one in said.closed}
+        self.rejected.update(one.reason for one in said.rejected)
+
+
+def new_engine(instruments: Iterable[ReferenceInstrument], settings: ReferenceSettings) -> CandleEngine:
+    rules = Rules(
+        settings.grace_ms,
+        settings.skew_ms,
+        settings.z_min_ticks,
+        settings.z_warn,
+        settings.z_reject,
+        settings.z_floor_ticks,
+        settings.z_floor_bps,
+        settings.z_accept_after,
+    )
+    timeframes = [Timeframe(name, length_ms) for name, length_ms in settings.timeframes]
+    return CandleEngine(
+        timeframes, rules, settings.z_window, CalendarOfCases({one.token: one for one in instruments})
+    )
+
+
+def run_engine(
+    entries: Sequence[PlainEntry],
+    instruments: Sequence[ReferenceInstrument],
+    settings: ReferenceSettings,
+    batch: int = 64,
+    restart_every: int = 0,
+) -> EngineRun:
+    """Feeds the engine in batches; with `restart_every` n, after each n batches it is frozen and a new one thawed."""
+    engine, run = new_engine(instruments, settings), EngineRun()
+    for n, start in enumerate(range(0, len(entries), batch)):
+        part = [
+            Entry(EntryId(one.ms, one.counter), Kind(one.kind), one.payload) for one in entries[start : start + batch]
+        ]
+        run.add(engine.take(part))
+        if restart_every and n % restart_every == restart_every - 1:
+            frozen = engine.freeze()
+            engine = new_engine(instruments, settings)
+            engine.thaw(frozen)
+    run.counts = Counter({one.name.lower(): int(engine.shard.counts[one]) for one in Count})
+    run.still_open = {one.id: one for one, closed in engine.live_candles() if not closed}
+    return run

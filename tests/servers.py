@@ -1,0 +1,45 @@
+"""Real servers for tests: on free ports, with their data in a directory of the test's, and always ended.
+
+    with valkey_server(tmp_path) as server: ...      # server.url, server.port, server.kill(), server.start()
+    with mongo_server(tmp_path) as server: ...
+    with both_servers(tmp_path) as servers: ...      # servers.redis_url, servers.mongo_url
+
+`server.kill()` is a kill -9; `server.start()` brings it back on the same port with the same data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+from commands.embedded_servers import (
+    EmbeddedServer,
+    MongoServer,
+    ServerUrls,
+    ValkeyServer,
+    free_port,
+    open_servers,
+    running,
+)
+
+__all__ = ["EmbeddedServer", "ServerUrls", "both_servers", "free_port", "mongo_server", "valkey_server"]
+
+
+@contextmanager
+def valkey_server(directory: Path) -> Iterator[EmbeddedServer]:
+    """A real Valkey with an append-only file under `directory`/redis."""
+    with running(ValkeyServer(directory / "redis")) as server:
+        yield server
+
+
+@contextmanager
+def mongo_server(directory: Path) -> Iterator[EmbeddedServer]:
+    """A mongod if PATH has one, else the stand-in, with its data under `directory`/mongo."""
+    with running(MongoServer(directory / "mongo")) as server:
+        yield server
+
+
+def both_servers(directory: Path) -> AbstractContextManager[ServerUrls]:
+    """Both of them, whatever REDIS_URL and MONGO_URL say."""
+    return open_servers(directory, {})

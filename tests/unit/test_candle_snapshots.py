@@ -1,0 +1,46 @@
+"""A snapshot that is damaged or made for something else is refused with a StateError: the worker then starts anew."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.reference.engine_runs import new_engine
+from tests.reference.inputs import ReferenceSettings
+from tests.reference.random_feed import WHO, random_feed
+from utils.candles.shard_state import StateError
+from utils.feed import Entry, EntryId, Kind
+
+SETTINGS = ReferenceSettings(timeframes=(("1m", 60_000), ("1d", 0)))
+INSTRUMENTS = [who.reference for who in WHO]
+
+
+def frozen() -> bytes:
+    engine = new_engine(INSTRUMENTS, SETTINGS)
+    feed = random_feed(5, "09:13:00", 120)
+    engine.take([Entry(EntryId(one.ms, one.counter), Kind(one.kind), one.payload) for one in feed])
+    return engine.freeze()
+
+
+@pytest.mark.parametrize("content", [b"", b"x", b"{}", b"[1]\n", b"null\nabc", b"\xff\xfe\n"])
+def test_no_snapshot_at_all(content: bytes) -> None:
+    with pytest.raises(StateError):
+        new_engine(INSTRUMENTS, SETTINGS).thaw(content)
+
+
+@pytest.mark.parametrize("part", ["position", "day", "numbering", "instruments", "rows"])
+def test_a_part_of_the_first_line_is_gone_or_nonsense(part: str) -> None:
+    whole = frozen()
+    name = f'"{part}":'.encode()
+    assert name in whole
+    for damage in (b'"gone":', name + b'"nonsense","was":'):
+        with pytest.raises(StateError):
+            new_engine(INSTRUMENTS, SETTINGS).thaw(whole.replace(name, damage, 1))
+
+
+def test_cut_off_and_made_for_other_timeframes() -> None:
+    whole = frozen()
+    with pytest.raises(StateError, match="cut off"):
+        new_engine(INSTRUMENTS, SETTINGS).thaw(whole[:-1])
+    with pytest.raises(StateError, match="other timeframes"):
+        new_engine(INSTRUMENTS, ReferenceSettings(timeframes=(("5m", 300_000),))).thaw(whole)
+    new_engine(INSTRUMENTS, SETTINGS).thaw(whole)

@@ -1,0 +1,161 @@
+"""The doctor's findings, from reports written by hand."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import pytest
+
+from commands.diagnosis import PROCESSES, Limits, Moment, diagnose, moment_of
+from utils.candle import IST
+from utils.sessions import SessionCalendar
+
+NOW_MS = 1_795_150_000_000
+LIVE = Moment(NOW_MS, in_session=True, soon=True)
+NIGHT = Moment(NOW_MS, in_session=False, soon=False)
+
+
+def _reports() -> dict[str, dict[str, str]]:
+    """Everything is well: the last frame came half a second ago, the workers are that far behind."""
+    sent_to = f"{NOW_MS - 500}-3"
+    return {
+        "connector": {
+            "shards": "1",
+            "instruments": "50",
+            "shard0_instruments": "50",
+            "shard0_state": "up",
+            "shard0_last_frame_ms": str(NOW_MS - 500),
+            "shard0_sent_to": sent_to,
+            "shard0_backlog_ms": "0",
+            "shard0_lost": "0",
+            "shard0_disk_fault": "",
+        },
+        "candle_worker": {
+            "lag_ms": "700",
+            "position_0": sent_to,
+            "archive_state": "waiting",
+            "archive_backlog": "0",
+            "archive_lost": "0",
+        },
+        "signal_worker": {"lag_ms": "900", "position_0": "1-0", "archive_state": "waiting", "archive_backlog": "3"},
+    }
+
+
+def _findings(
+    reports: dict[str, dict[str, str]], moment: Moment = LIVE, unread_since_ms: dict[str, int] | None = None
+) -> list[tuple[str, bool]]:
+    found = diagnose(reports, unread_since_ms or {}, PROCESSES, moment, Limits())
+    return [(f"{one.process} {one.sentence}", one.is_problem) for one in found]
+
+
+@pytest.mark.parametrize("moment", [LIVE, NIGHT])
+def test_all_is_well(moment: Moment) -> None:
+    assert _findings(_reports(), moment) == []
+
+
+def test_a_process_that_does_not_report_is_a_problem_at_any_hour() -> None:
+    for name in PROCESSES:
+        reports = _reports()
+        del reports[name]
+        ((sentence, is_problem),) = _findings(reports, NIGHT)
+        assert sentence.startswith(f"{name} does not report")
+        assert is_problem
+
+
+@pytest.mark.parametrize(
+    ("process", "field", "value", "sentence"),
+    [
+        ("connector", "shard0_last_frame_ms", str(NOW_MS - 37_000), "connection 0: the last frame came 37 s ago."),
+        ("connector", "shard0_last_frame_ms", "0", "no frame came yet"),
+        ("connector", "shard0_state", "waiting to connect", "not up but 'waiting to connect'"),
+        ("connector", "shard0_state", "waiting for a new access token", "'python manage.py login'"),
+        ("connector", "instruments", "0", "has no instruments yet"),
+    ],
+)
+def test_stale_data_is_a_problem_in_session_and_a_note_at_night(
+    process: str, field: str, value: str, sentence: str
+) -> None:
+    reports = _reports()
+    reports[process][field] = value
+    for moment, is_problem in ((LIVE, True), (NIGHT, False)):
+        ((said, problem),) = _findings(reports, moment)
+        assert said.startswith(process)
+        assert sentence in said
+        assert problem is is_problem
+
+
+@pytest.mark.parametrize(
+    ("process", "fields", "sentence"),
+    [
+        ("connector", {"shard0_disk_fault": "No space left"}, "(No space left): free the disk"),
+        ("connector", {"shard0_lost": "1200"}, "1,200 entries of shard 0 are lost"),
+        ("connector", {"shard0_backlog_ms": "180000"}, "3 min of frames wait in the journal"),
+        ("candle_worker", {"archive_state": "failing", "archive_fault": "away"}, "into MongoDB (away)"),
+        ("signal_worker", {"archive_backlog": "60000"}, "60,000 results wait"),
+    ],
+)
+def test_what_loses_or_holds_up_data_is_a_problem_at_any_hour(
+    process: str, fields: dict[str, str], sentence: str
+) -> None:
+    reports = _reports()
+    reports[process] |= fields
+    ((said, is_problem),) = _findings(reports, NIGHT)
+    assert sentence in said
+    assert is_problem
+
+
+@pytest.mark.parametrize("worker", ["candle_worker", "signal_worker"])
+def test_a_worker_is_behind_when_an_entry_has_waited_long(worker: str) -> None:
+    since = {worker: NOW_MS - 14_000}
+    assert _findings(_reports(), LIVE, since) == []
+    since[worker] -= 46_000
+    for moment, is_problem in ((LIVE, True), (NIGHT, False)):
+        assert _findings(_reports(), moment, since) == [
+            (f"{worker} is 60 s behind: so long an entry has waited for it.", is_problem)
+        ]
+
+
+def test_a_connector_that_is_down_does_not_make_the_workers_look_ill() -> None:
+    reports = _reports()
+    reports["connector"]["shard0_state"] = "waiting to connect"
+    for worker in ("candle_worker", "signal_worker"):
+        reports[worker]["lag_ms"] = "900000"
+    ((sentence, _),) = _findings(reports)
+    assert sentence.startswith("connector")
+
+
+def test_only_the_processes_asked_for_are_looked_at() -> None:
+    assert diagnose({"connector": _reports()["connector"]}, {}, ["connector"], LIVE, Limits()) == []
+
+
+def test_ages_are_real_seconds_whatever_the_speed_of_the_market_clock() -> None:
+    reports = _reports()
+    reports["connector"]["shard0_last_frame_ms"] = str(NOW_MS - 600_000)
+    fast = Moment(NOW_MS, in_session=True, soon=True, speed=60.0)
+    assert _findings(reports, fast) == []
+    reports["connector"]["shard0_last_frame_ms"] = str(NOW_MS - 1_200_000)
+    ((sentence, _),) = _findings(reports, fast)
+    assert "the last frame came 20 s ago" in sentence
+
+
+@pytest.mark.parametrize(
+    ("symbols", "clock", "in_session", "soon"),
+    [
+        (["NSE:INFY"], "2026-11-20T08:44:59", False, False),
+        (["NSE:INFY"], "2026-11-20T08:45:00", False, True),
+        (["NSE:INFY"], "2026-11-20T09:15:00", True, True),
+        (["NSE:INFY"], "2026-11-20T15:30:00", False, False),
+        (["NSE:INFY", "NFO:NIFTY26NOVFUT"], "2026-11-20T15:35:00", True, True),
+        (["NSE:INFY", "MCX:GOLD26DECFUT"], "2026-11-20T23:54:59", True, True),
+        (["NSE:INFY"], "2026-11-21T11:00:00", False, False),
+        (["NSE:INFY"], "2026-11-24T11:00:00", False, False),
+        (["MCX:GOLD26DECFUT"], "2026-11-24T18:00:00", True, True),
+        (["CDS:USDINR26NOVFUT"], "2026-11-20T16:59:59", True, True),
+    ],
+)
+def test_session_hours_follow_the_exchanges_asked_for(
+    symbols: list[str], clock: str, in_session: bool, soon: bool
+) -> None:
+    now_ms = round(datetime.fromisoformat(clock).replace(tzinfo=IST).timestamp() * 1000)
+    moment = moment_of(symbols, now_ms, 1.0, SessionCalendar.load())
+    assert (moment.in_session, moment.soon) == (in_session, soon)

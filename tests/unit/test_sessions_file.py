@@ -1,0 +1,146 @@
+"""A session table that can not be believed is refused with one sentence that names the entry."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from utils.instruments import SessionClass
+from utils.sessions import SESSIONS_FILE, SessionCalendar
+from utils.sessions_file import SessionsError
+
+GOOD = """
+[known]
+from = 2026-01-01
+to = 2026-12-31
+source = "a test"
+
+[groups]
+all = ["equity_fno", "equity", "index", "equity_derivative", "index_derivative", "currency", "commodity"]
+
+[[period]]
+classes = ["all"]
+open = "10:00"
+close = "16:00"
+day_start = "09:50"
+day_end = "16:10"
+source = "a test"
+"""
+
+
+def period(text: str) -> str:
+    return GOOD + '\n[[period]]\nclasses = ["index"]\nsource = "a test"\n' + text
+
+
+def holidays(text: str) -> str:
+    return GOOD + '\n[[holidays]]\nclasses = ["index"]\nsource = "a test"\n' + text
+
+
+def special(text: str) -> str:
+    return GOOD + '\n[[special]]\nclasses = ["index"]\nsource = "a test"\n' + text
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("[known", "not valid TOML"),
+        (GOOD.replace("2026-12-31", '"soon"'), "[known]: to 'soon' is not a date"),
+        (GOOD.replace("2026-12-31", "2025-12-31"), "[known]: from is after to"),
+        (GOOD.replace('"commodity"]', "]"), "commodity has no [[period]] without `from`"),
+        (GOOD.replace('"commodity"]', '"gold"]'), "[[period]] number 1 names an unknown class"),
+        (GOOD.replace('close = "16:00"', ""), "[[period]] number 1 has no close"),
+        (GOOD.replace('"16:00"', '"24:00"'), "[[period]] number 1: close '24:00' is not a time of day"),
+        (GOOD.replace('"16:00"', '"09:59"'), "[[period]] number 1: the times do not rise"),
+        (GOOD.replace('"16:10"', '"15:59"'), "[[period]] number 1: the times do not rise"),
+        (GOOD.replace("day_end", "day_over"), "[[period]] number 1 has an unknown key 'day_over'"),
+        (GOOD.replace("[[period]]", "[period]"), "period is not a list of tables: write [[period]]"),
+        (GOOD + "[holiday]\n", "unknown key 'holiday'"),
+        (period('open = "10:00"\nclose = "11:00"'), "[[period]] number 2: index already has a period"),
+        (period('from = 2026-05-01\nopen = "10:00"\nclose = "11:00"\nexpiring_close = "12:00"'), "expiring_close"),
+        (period('from = "May"\nopen = "10:00"\nclose = "11:00"'), "[[period]] number 2: from 'May' is not a date"),
+        (holidays(""), "[[holidays]] number 1 has no dates"),
+        (holidays('dates = {2026-02-30 = "never"}'), "[[holidays]] number 1: "),
+        (holidays('dates = {2026-05-01 = "May"}').replace('["index"]', "[]"), "number 1 has no classes"),
+        (
+            holidays('dates = {2026-05-01 = "May"}').replace('["index"]', '["index", "all"]'),
+            "already a holiday of index",
+        ),
+        (holidays('dates = {2026-05-01 = "May"}').replace('"a test"\ndates', '" "\ndates'), "has no source"),
+        (
+            special('open = "12:00"\nclose = "11:00"\ndates = {2026-05-01 = "May"}'),
+            "[[special]] 2026-05-01 for index: the times do not rise",
+        ),
+        (
+            special('open = "16:00"\ndates = {2026-05-01 = "May"}'),
+            "[[special]] 2026-05-01 for index: the times do not rise",
+        ),
+        (
+            special('dates = {2026-05-01 = "May"}').replace('["index"]', '["index", "index"]'),
+            "[[special]] number 1: 2026-05-01 stands twice for index",
+        ),
+    ],
+)
+def test_a_malformed_table_is_one_sentence(tmp_path: Path, text: str, complaint: str) -> None:
+    path = tmp_path / "hours.toml"
+    path.write_text(text)
+    with pytest.raises(SessionsError) as caught:
+        SessionCalendar.load(path)
+    message = str(caught.value)
+    assert complaint in message
+    assert str(path) in message
+    assert "\n" not in message
+
+
+def test_an_absent_table_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(SessionsError, match=r"absent\.toml: can not be read"):
+        SessionCalendar.load(tmp_path / "absent.toml")
+
+
+def test_the_good_table_is_good_and_special_days_keep_what_they_do_not_say(tmp_path: Path) -> None:
+    path = tmp_path / "hours.toml"
+    path.write_text(special('open = "12:00"\ndates = {2026-05-02 = "a Saturday"}'))
+    calendar = SessionCalendar.load(path)
+    session = calendar.session(SessionClass.INDEX, date(2026, 5, 2))
+    assert session is not None
+    midnight_ms = session.open_ms - 12 * 3_600_000
+    assert session.day_start_ms == session.open_ms
+    assert (session.close_ms - midnight_ms) / 60_000 == 16 * 60
+    assert (session.day_end_ms - midnight_ms) / 60_000 == 16 * 60 + 10
+    assert calendar.session(SessionClass.EQUITY, date(2026, 5, 2)) is None
+
+
+def test_an_earlier_close_of_expiring_contracts_holds_on_ordinary_hours_only(tmp_path: Path) -> None:
+    path = tmp_path / "hours.toml"
+    base = GOOD.replace('day_end = "16:10"', 'day_end = "16:10"\nexpiring_close = "15:00"')
+    path.write_text(
+        base
+        + """
+[[special]]
+classes = ["index"]
+open = "18:00"
+close = "19:00"
+dates = {2026-05-04 = "an evening"}
+source = "a test"
+
+[[special]]
+classes = ["index"]
+dates = {2026-05-09 = "a Saturday"}
+source = "a test"
+"""
+    )
+    calendar = SessionCalendar.load(path)
+    lengths = []
+    for day in ("2026-05-04", "2026-05-05", "2026-05-09"):
+        session = calendar.session(SessionClass.INDEX, date.fromisoformat(day), expiry=day)
+        assert session is not None
+        lengths.append((session.close_ms - session.open_ms) / 60_000)
+    assert lengths == [60, 300, 300]
+
+
+def test_every_entry_of_the_real_table_names_its_source() -> None:
+    text = SESSIONS_FILE.read_text()
+    entries = text.count("[[period]]") + text.count("[[holidays]]") + text.count("[[special]]")
+    assert entries > 30
+    assert text.count("\nsource = ") == entries + 1  # and [known]
