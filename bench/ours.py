@@ -1,0 +1,91 @@
+"""Our own sides of the comparisons, in process: the engine as the candle worker uses it, and the bare kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.candle_loop import take_trades
+from bench.candle_sets import CandleSet, Key
+from bench.synthetic import instruments, subscription
+from data_handler import rules_of
+from utils.candle import Candle
+from utils.candles.engine import CandleEngine
+from utils.candles.layout import new_output
+from utils.feed import Entry
+from utils.sessions import SessionCalendar
+from utils.settings import Settings
+from utils.timeframes import parse_timeframes
+
+FOUR_TIMEFRAMES = "1m,5m,15m,1h"
+ENTRIES_AT_ONCE = 256  # as the candle worker reads them
+
+_CALENDAR = SessionCalendar.load()
+_SETTINGS = Settings.load(_env_file=None)
+
+
+def empty_engine(timeframes: str = FOUR_TIMEFRAMES) -> CandleEngine:
+    """An engine with all rules in force, and nobody in it."""
+    return CandleEngine(parse_timeframes(timeframes), rules_of(_SETTINGS), _SETTINGS.zscore_window, _CALENDAR)
+
+
+def new_engine(count: int, timeframes: str = FOUR_TIMEFRAMES) -> CandleEngine:
+    """The same, subscribed to so many instruments."""
+    engine = empty_engine(timeframes)
+    engine.take([subscription(instruments(count))])
+    return engine
+
+
+def take_all(engine: CandleEngine, entries: Sequence[Entry]) -> int:
+    """In the worker's portions; returns how many candles closed."""
+    closed = 0
+    for at in range(0, len(entries), ENTRIES_AT_ONCE):
+        closed += len(engine.take(entries[at : at + ENTRIES_AT_ONCE]).closed)
+    return closed
+
+
+def closed_candles(engine: CandleEngine, entries: Sequence[Entry]) -> CandleSet:
+    """What closes, for the comparison with others; a revision replaces what it revises."""
+    return as_set(one.candle for one in engine.take(entries).closed)
+
+
+def as_set(candles: Iterable[Candle]) -> CandleSet:
+    found: CandleSet = {}
+    for one in candles:
+        key: Key = (one.symbol, one.timeframe, one.start_ms)
+        found[key] = (one.open, one.high, one.low, one.close, float(one.volume or 0))
+    return found
+
+
+class BareKernel:
+    """Decoded trades into candles, in batches; what closes is copied out of the kernel's buffers."""
+
+    def __init__(self, count: int, first: NDArray[np.void], timeframes: str = FOUR_TIMEFRAMES) -> None:
+        self._engine = new_engine(count, timeframes)
+        self._shard = self._engine.shard
+        self._shard.instruments["cum"][first["row"]] = first["cum"]
+        self._rules = rules_of(_SETTINGS)
+        self._out = new_output(16 * 1_000 * 2, 1)
+        self.closed: list[tuple[NDArray[np.void], NDArray[np.void]]] = []
+
+    def take(self, trades: NDArray[np.void], batch: int) -> None:
+        out = self._out
+        for at in range(0, len(trades), batch):
+            count = take_trades(self._shard, self._rules, out, trades[at : at + batch])
+            if count:
+                self.closed.append((out.heads[:count].copy(), out.candles[:count].copy()))
+                out.filled[0] = 0
+
+    def candles(self) -> CandleSet:
+        """What closed so far."""
+        found: CandleSet = {}
+        for heads, candles in self.closed:
+            for head, one in zip(heads, candles, strict=True):
+                symbol = self._engine.instruments[head["row"]].symbol
+                timeframe = self._engine.timeframes[head["column"]].name
+                prices = (float(one[name]) / 100 for name in ("open", "high", "low", "close"))
+                volume = float(one["end_cum"] - one["base"])
+                found[symbol, timeframe, int(one["start_ms"])] = (*prices, volume)  # type: ignore[assignment]
+        return found

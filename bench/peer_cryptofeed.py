@@ -1,0 +1,62 @@
+"""cryptofeed's OHLCV aggregation: a callback for trades, one a window, awaited for every trade as its feeds do.
+
+Its windows are of the wall clock and begin when the object is made, whatever the trades' own times: they can not be
+anchored to a session. So what is compared is the candle over one window that holds all trades.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+from cryptofeed.backends.aggregate import OHLCV
+from cryptofeed.types import Trade
+from numpy.typing import NDArray
+
+from bench.candle_sets import Values
+from utils.instruments import Instrument
+
+WINDOWS_SECONDS = (60, 300, 900, 3600)
+
+
+async def _ignore(candles: Any) -> None:
+    return
+
+
+class CryptofeedCandles:
+    """Four windows side by side."""
+
+    def __init__(self) -> None:
+        self._windows = [OHLCV(_ignore, window=seconds) for seconds in WINDOWS_SECONDS]
+
+    def take(self, trades: list[Any]) -> None:
+        asyncio.run(self._take(trades))
+
+    async def _take(self, trades: list[Any]) -> None:
+        windows = self._windows
+        for trade in trades:
+            for one in windows:
+                await one(trade, trade.timestamp)
+
+    def whole(self) -> dict[str, Values]:
+        """The longest window's candle of each symbol."""
+        return {
+            symbol: (
+                float(one["open"]),
+                float(one["high"]),
+                float(one["low"]),
+                float(one["close"]),
+                float(one["volume"]),
+            )
+            for symbol, one in self._windows[-1].data.items()
+        }
+
+
+def trades_of(named: list[Instrument], ticks: NDArray[np.void]) -> list[Any]:
+    """cryptofeed's own trade objects."""
+    return [
+        Trade("BENCH", named[row].symbol, "buy", Decimal(quantity), Decimal(price) / 100, float(second))
+        for row, price, quantity, second in ticks[["row", "price", "quantity", "trade_s"]].tolist()
+    ]

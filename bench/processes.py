@@ -1,0 +1,170 @@
+"""Our processes and the servers as they really run, watched from outside: CPU seconds, memory, and what they say."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import redis
+
+from bench.synthetic import DAY
+from commands.child_process import ChildProcess, end_all
+from commands.embedded_servers import MongoServer, ValkeyServer, running
+from utils.sessions import ist_midnight_ms
+from utils.stores.redis_connection import open_redis
+
+PROJECT = Path(__file__).resolve().parent.parent
+START_SECONDS = 180.0  # the first start compiles the kernels
+_TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
+
+
+class BenchError(RuntimeError):
+    """A measurement that could not be taken, in one sentence."""
+
+
+def wait_until(condition: Callable[[], bool], what: str, seconds: float, poll_seconds: float = 0.05) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise BenchError(f"not within {seconds:g} s: {what}")
+        time.sleep(poll_seconds)
+
+
+def market_clock(hour: int, minute: int, second: int) -> str:
+    """MARKET_CLOCK: it is that time (IST) of the bench's day now, at the speed of real time."""
+    market_ms = ist_midnight_ms(DAY) + ((hour * 60 + minute) * 60 + second) * 1000
+    text = f"{DAY.isoformat()}T{hour:02d}:{minute:02d}:{second:02d}+05:30"
+    assert market_ms
+    return f"{text}@1@{time.time():.3f}"
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time of a process; 0 when it is gone."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / _TICKS_A_SECOND
+
+
+def rss_mb(pid: int) -> float:
+    """Resident memory of a process."""
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    except OSError:
+        return 0.0
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Share of one core and resident memory."""
+
+    cpu: float
+    rss_mb: float
+
+
+@dataclass
+class Stage:
+    """Both servers with empty data, and whatever of ours is started on them."""
+
+    directory: Path
+    redis_url: str
+    mongo_url: str
+    client: redis.Redis
+    pids: dict[str, int]
+    children: dict[str, ChildProcess] = field(default_factory=dict)
+    _marks: dict[str, float] = field(default_factory=dict)
+    _marked_at: float = 0.0
+
+    def environment(self, **settings: str) -> dict[str, str]:
+        """What every process gets: nothing of the person's own settings."""
+        kept = ("PATH", "HOME", "LANG", "TMPDIR", "NUMBA_CACHE_DIR", "VIRTUAL_ENV")
+        return {
+            **{name: os.environ[name] for name in kept if name in os.environ},
+            "PYTHONPATH": str(PROJECT),
+            "API_KEY": "bench",
+            "ACCESS_TOKEN": "bench-token",
+            "SECRETS_DIR": "",
+            "ACCESS_TOKEN_FILE": str(self.directory / "access_token"),
+            "REDIS_URL": self.redis_url,
+            "MONGO_URL": self.mongo_url,
+            "JOURNAL_DIR": str(self.directory / "journal"),
+            "LOG_DIR": str(self.directory / "logs"),
+            **settings,
+        }
+
+    def start(self, name: str, environment: Mapping[str, str]) -> ChildProcess:
+        """`python <name>.py`, in a folder without a `.env` but the one that is put there."""
+        work = self.directory / "work"
+        work.mkdir(exist_ok=True)
+        child = ChildProcess(
+            name,
+            [sys.executable, str(PROJECT / f"{name}.py")],
+            log_path=self.directory / f"{name}.log",
+            environment=environment,
+            directory=work,
+        )
+        self.children[name] = child
+        self.pids[name] = child.pid
+        return child
+
+    def write_instruments(self, symbols: list[str]) -> None:
+        """Into the `.env` of the processes' folder: the list may be longer than an environment variable can be."""
+        work = self.directory / "work"
+        work.mkdir(exist_ok=True)
+        (work / ".env").write_text(f"INSTRUMENTS='{','.join(symbols)}'\n", encoding="utf-8")
+
+    def health(self, process: str) -> dict[str, str]:
+        report = self.client.hgetall(f"health:{process}")
+        return {key.decode(): value.decode() for key, value in report.items()}  # type: ignore[union-attr]
+
+    def wait_for(self, process: str, shards: int) -> None:
+        """Until it holds all its shards."""
+
+        def is_ready() -> bool:
+            child = self.children[process]
+            if not child.is_alive:
+                raise BenchError(f"{process} ended with {child.exit_code}: {child.last_lines(4)}")
+            report = self.health(process)
+            return all(f"position_{shard}" in report for shard in range(shards))
+
+        wait_until(is_ready, f"{process} holds its shards", START_SECONDS)
+
+    def mark(self) -> None:
+        """From here on `usage` counts."""
+        self._marks = {name: cpu_seconds(pid) for name, pid in self.pids.items()}
+        self._marked_at = time.monotonic()
+
+    def usage(self) -> dict[str, Usage]:
+        """Of each process since the mark."""
+        seconds = time.monotonic() - self._marked_at
+        return {
+            name: Usage((cpu_seconds(pid) - self._marks.get(name, 0.0)) / seconds, rss_mb(pid))
+            for name, pid in self.pids.items()
+        }
+
+    def end(self) -> None:
+        end_all(list(self.children.values()))
+        for name in self.children:
+            self.pids.pop(name, None)
+        self.children.clear()
+
+
+@contextmanager
+def stage(directory: Path) -> Iterator[Stage]:
+    """Servers up, everything ended afterwards."""
+    with ExitStack() as stack:
+        valkey = stack.enter_context(running(ValkeyServer(directory / "redis")))
+        mongo = stack.enter_context(running(MongoServer(directory / "mongo")))
+        client = open_redis(valkey.url)
+        stack.callback(client.close)
+        pids = {name: one.process.pid for name, one in (("redis", valkey), ("mongodb", mongo)) if one.process}
+        found = Stage(directory, valkey.url, mongo.url, client, pids)
+        stack.callback(found.end)
+        yield found

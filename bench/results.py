@@ -1,0 +1,107 @@
+"""What was measured, as data: one `Row` a line of the table, and one `Report` a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from bench.measure import Sample
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One figure of ours beside its peers. `targets`: peer name to the ratio it must reach; '' is an absolute bound.
+
+    `higher_is_better` says what a ratio means: ours / theirs for rates, theirs / ours for times.
+    """
+
+    part: str
+    name: str
+    unit: str
+    ours: Sample
+    peers: dict[str, Sample] = field(default_factory=dict)
+    targets: dict[str, float] = field(default_factory=dict)
+    higher_is_better: bool = True
+    note: str = ""
+
+    def ratio(self, peer: str) -> float:
+        """By how much ours is better."""
+        theirs = self.peers[peer].median
+        if self.higher_is_better:
+            return self.ours.median / theirs if theirs else 0.0
+        return theirs / self.ours.median if self.ours.median else 0.0
+
+    def is_reached(self) -> bool | None:
+        """Whether every target is reached; None when there is none that could be judged."""
+        verdicts = [self._reaches(peer, target) for peer, target in self.targets.items() if self._is_judged(peer)]
+        return all(verdicts) if verdicts else None
+
+    def _is_judged(self, peer: str) -> bool:
+        return not peer or peer in self.peers
+
+    def _reaches(self, peer: str, target: float) -> bool:
+        if peer:
+            return self.ratio(peer) >= target
+        return self.ours.median >= target if self.higher_is_better else self.ours.median <= target
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "part": self.part,
+            "name": self.name,
+            "unit": self.unit,
+            "higher_is_better": self.higher_is_better,
+            "ours": _sample(self.ours),
+            "peers": {name: {**_sample(one), "ratio": self.ratio(name)} for name, one in self.peers.items()},
+            "targets": self.targets,
+            "reached": self.is_reached(),
+            "note": self.note,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """Whether two sides computed the same."""
+
+    name: str
+    passed: bool
+    detail: str
+
+
+@dataclass(slots=True)
+class Report:
+    """A whole run."""
+
+    machine: dict[str, Any]
+    quick: bool
+    started: str
+    rows: list[Row] = field(default_factory=list)
+    checks: list[Check] = field(default_factory=list)
+    absent: dict[str, str] = field(default_factory=dict)
+    failures: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "started": self.started,
+            "quick": self.quick,
+            "seconds": round(self.seconds, 1),
+            "machine": self.machine,
+            "checks": [{"name": one.name, "passed": one.passed, "detail": one.detail} for one in self.checks],
+            "absent": self.absent,
+            "failures": self.failures,
+            "rows": [one.as_dict() for one in self.rows],
+        }
+
+
+def single(value: float) -> Sample:
+    """A figure that one long run gave."""
+    return Sample((value,))
+
+
+def of(values: Sequence[float]) -> Sample:
+    return Sample(tuple(values))
+
+
+def _sample(one: Sample) -> dict[str, Any]:
+    return {"median": one.median, "spread": one.spread, "values": list(one.values)}

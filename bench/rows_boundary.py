@@ -1,0 +1,163 @@
+"""Row 4, first half: a minute's end with all instruments, while ticks keep flowing in bursts once a second."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from bench.bars import random_bars
+from bench.indicator_state import warm_table
+from bench.load import Load
+from bench.measure import percentile
+from bench.processes import BenchError, Stage, market_clock
+from bench.results import Row, of
+from bench.rows_latency import SEVEN_TIMEFRAMES, shards_of, start_generator, wait_for_generator
+from bench.synthetic import Market
+from utils.feed import ZERO_ID, EntryId
+from utils.market_clock import MarketClock, parse_market_clock
+from utils.signal_progress import SignalProgress
+from utils.signals import SignalEngine
+from utils.strategies import load_strategies
+
+MINUTE_MS = 60_000
+WARM_BARS = 300
+LEAD_MS = 12_000  # so long ticks flow at least before the minute ends
+WATCH_MS = 15_000  # so long after it everything has to be out
+SAMPLED = 60
+Say = Callable[[str], None]
+
+
+@dataclass
+class _Seen:
+    """What came out of one minute, by arrival (market ms)."""
+
+    decided: list[int] = field(default_factory=list)
+    published: list[int] = field(default_factory=list)
+    signals: list[int] = field(default_factory=list)
+    indicators_ms: int = 0
+    others: int = 0
+
+
+def boundary_rows(stage: Stage, count: int, boundaries: int, say: Say) -> list[Row]:
+    """So many minutes' ends; the figures are of each minute."""
+    say(f"4. a minute's end with {count} instruments, {boundaries} time(s)")
+    stage.client.flushall()
+    text = market_clock(10, 1, 30)
+    clock, shards = parse_market_clock(text), shards_of(count)
+    stage.write_instruments([f"NSE:S{row:05d}" for row in range(count)])
+    _store_warm_state(stage, count, shards, clock)
+    environment = stage.environment(
+        MARKET_CLOCK=text, TIMEFRAMES=SEVEN_TIMEFRAMES, CONNECTIONS=str(min(3, shards)), WARMUP="false"
+    )
+    try:
+        for process in ("candle_worker", "signal_worker"):
+            stage.start(process, environment)
+        for process in ("candle_worker", "signal_worker"):
+            stage.wait_for(process, shards)
+        first = -(-(clock.now_ms() + LEAD_MS) // MINUTE_MS) * MINUTE_MS
+        seconds = (first + (boundaries - 1) * MINUTE_MS - clock.now_ms() + WATCH_MS) / 1000
+        log = stage.directory / "boundary.npy"
+        load = Load(stage.redis_url, text, count, shards, 1.0, seconds, (), str(log), burst=True)
+        generator = start_generator(stage, load)
+        found = [_watch(stage, clock, count, shards, first + nth * MINUTE_MS) for nth in range(boundaries)]
+        sent = wait_for_generator(generator, log)
+    finally:
+        stage.end()
+    return _rows(count, found, sent)
+
+
+def _store_warm_state(stage: Stage, count: int, shards: int, clock: MarketClock) -> None:
+    """The signal worker begins as if it had run since long: every 1m row is warm."""
+    now_ms = clock.now_ms()
+    prices = Market.of(count).price / 100
+    bars = random_bars(WARM_BARS, count, now_ms // MINUTE_MS * MINUTE_MS, prices[:count])
+    engine = SignalEngine(load_strategies(("momentum",)), 15 * 60 + 15)
+    engine._tables["1m"] = warm_table(bars, WARM_BARS)
+    names = SEVEN_TIMEFRAMES.split(",")
+    warmed = {(f"NSE:S{row:05d}", name) for row in range(count) for name in names}
+    positions = dict.fromkeys(range(shards), ZERO_ID)
+    progress = SignalProgress(engine, positions, now_ms, warmed, was_warmed_up=True)
+    stage.client.set("signal-state:0", progress.dump())
+
+
+def _watch(stage: Stage, clock: MarketClock, count: int, shards: int, boundary_ms: int) -> _Seen:
+    """Reads along until all candles, all sampled indicators and the signals of the minute are there."""
+    bucket_ms, seen = boundary_ms - MINUTE_MS, _Seen()
+    positions: Any = {f"closed:{shard}": "$" for shard in range(shards)} | {"signals": "$"}
+    sampled = [f"indicators:NSE:S{row:05d}:1m" for row in range(0, count, max(1, count // SAMPLED))]
+    _sleep_until(clock, boundary_ms - 2_000)
+    positions = {name: _last_id(stage, name) for name in positions}
+    while clock.now_ms() < boundary_ms + WATCH_MS:
+        answer: Any = stage.client.xread(positions, count=5_000, block=5)
+        for name, entries in answer or []:
+            positions[name.decode()] = entries[-1][0]
+            _note(seen, name, entries, clock.now_ms(), bucket_ms)
+        if len(seen.decided) >= count and not seen.indicators_ms:
+            if _are_at(stage, sampled, bucket_ms):
+                seen.indicators_ms = clock.now_ms()
+        elif seen.indicators_ms and clock.now_ms() > seen.indicators_ms + 1_000:
+            break
+    if len(seen.decided) < count or not seen.indicators_ms:
+        raise BenchError(
+            f"of {count} candles {len(seen.decided)} were published {WATCH_MS // 1000} s after the minute's end, and "
+            f"the indicators were {'there' if seen.indicators_ms else 'not'} all there"
+        )
+    return seen
+
+
+def _note(seen: _Seen, name: bytes, entries: list[Any], now_ms: int, bucket_ms: int) -> None:
+    for entry_id, fields in entries:
+        document = orjson.loads(fields[b"json"])
+        if name == b"signals":
+            seen.signals.append(now_ms)
+        elif document["timeframe"] == "1m" and document["t"] == bucket_ms and document["rev"] == 0:
+            seen.decided.append(EntryId.parse(entry_id).ms)
+            seen.published.append(now_ms)
+        else:
+            seen.others += 1
+
+
+def _are_at(stage: Stage, names: list[str], bucket_ms: int) -> bool:
+    pipeline = stage.client.pipeline(transaction=False)
+    for name in names:
+        pipeline.hget(name, "t")
+    return all(value is not None and int(value) >= bucket_ms for value in pipeline.execute())
+
+
+def _last_id(stage: Stage, stream: str) -> str:
+    newest: Any = stage.client.xrevrange(stream, count=1)
+    return newest[0][0].decode() if newest else "0-0"
+
+
+def _sleep_until(clock: MarketClock, at_ms: int) -> None:
+    time.sleep(max(0.0, (at_ms - clock.now_ms()) / 1000))
+
+
+def _rows(count: int, found: list[_Seen], sent: dict[str, float]) -> list[Row]:
+    worst = [max(p - d for p, d in zip(one.published, one.decided, strict=True)) for one in found]
+    middle = [percentile([p - d for p, d in zip(one.published, one.decided, strict=True)], 0.5) for one in found]
+    lasts = [one.indicators_ms - max(one.decided) for one in found]
+    signals = [max([one.indicators_ms, *one.signals]) - max(one.decided) for one in found]
+    fired = ", ".join(str(len(one.signals)) for one in found)
+    others = ", ".join(str(one.others) for one in found)
+    note = f"{others} candles of other timeframes closed too; the generator was at most {sent['late_ms']:.0f} ms late"
+    name = f"minute's end, {count} instruments"
+    return [
+        Row("4", f"{name}: close decision to published, middle candle", "ms", of(middle), {}, {}, False, note),
+        Row("4", f"{name}: close decision to published, last candle", "ms", of(worst), {}, {"": 250.0}, False, note),
+        Row("4", f"{name}: last close decision to all indicators", "ms", of(lasts), {}, {"": 500.0}, False),
+        Row(
+            "4",
+            f"{name}: last close decision to all indicators and signals",
+            "ms",
+            of(signals),
+            {},
+            {"": 500.0},
+            False,
+            f"signals: {fired}",
+        ),
+    ]

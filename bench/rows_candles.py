@@ -1,0 +1,230 @@
+"""Rows 1 and 2: from frame bytes to live candles, and the candle kernel alone."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.candle_loop import as_trades
+from bench.measure import Sample, Side, interleaved
+from bench.ours import BareKernel, empty_engine, new_engine, take_all
+from bench.peers import Peers
+from bench.results import Row
+from bench.synthetic import OPEN_MS, frame_entries, instruments, seconds_of_ticks
+
+START_S = OPEN_MS // 1000 + 600
+KITE = "kiteconnect + dict"
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How much is measured."""
+
+    instruments: int
+    seconds: int
+    repetitions: int
+    peer_ticks: int  # peers are slow: they get the first so many of the same ticks
+
+
+def frame_rows(size: Size, peers: Peers, say: Say) -> list[Row]:
+    """Row 1, for 50 packets a frame and for 1; and what a tick costs by the number of instruments."""
+    rows = []
+    for per_frame, target in ((50, 100.0), (1, 15.0)):
+        say(f"1. frames to live candles, {per_frame} packets a frame")
+        sides: dict[str, Side] = {"ours": _engine_side(size, per_frame)}
+        if (module := peers.get(KITE)) is not None:
+            sides[KITE] = _tutorial_side(size, per_frame, module)
+        samples = interleaved(sides, size.repetitions)
+        rows.append(
+            Row(
+                "1",
+                f"frame bytes to live candles, 4 timeframes, {size.instruments} instruments, {per_frame} a frame",
+                "ticks/s",
+                samples.pop("ours"),
+                samples,
+                {KITE: target},
+            )
+        )
+    return rows
+
+
+def _second_entries(count: int, seconds: int, per_frame: int) -> tuple[list[Any], list[Any]]:
+    """The baseline's entries, and those of the ticks after it."""
+    each = [
+        frame_entries(ticks, per_frame, (START_S - 1 + nth) * 1000 + 400)
+        for nth, ticks in enumerate(seconds_of_ticks(count, seconds + 1, START_S - 1))
+    ]
+    return each[0], [entry for entries in each[1:] for entry in entries]
+
+
+def _engine_side(size: Size, per_frame: int, timeframes: str = "1m,5m,15m,1h") -> Side:
+    baseline, entries = _second_entries(size.instruments, size.seconds, per_frame)
+    fresh = new_engine(size.instruments, timeframes)
+    take_all(fresh, baseline)
+    state = fresh.freeze()
+
+    def side() -> float:
+        engine = empty_engine(timeframes)
+        engine.thaw(state)
+        began = time.perf_counter()
+        take_all(engine, entries)
+        return size.instruments * size.seconds / (time.perf_counter() - began)
+
+    return side
+
+
+def _tutorial_side(size: Size, per_frame: int, module: Any) -> Side:
+    baseline, entries = _second_entries(size.instruments, size.seconds, per_frame)
+    frames = [entry.payload for entry in entries][: max(1, size.peer_ticks // per_frame)]
+    ticks = min(size.instruments * size.seconds, len(frames) * per_frame)
+    symbols = {one.token: one.symbol for one in instruments(size.instruments)}
+
+    def side() -> float:
+        aggregator = module.TutorialAggregator(symbols)
+        for entry in baseline:
+            aggregator.receive(entry.payload)
+        began = time.perf_counter()
+        for frame in frames:
+            aggregator.receive(frame)
+        return ticks / (time.perf_counter() - began)
+
+    return side
+
+
+def kernel_rows(size: Size, peers: Peers, say: Say) -> list[Row]:
+    """Row 2: decoded trades into four timeframes; the peers once, beside both batch sizes of ours."""
+    say(f"2. candle kernel alone, {size.instruments} instruments")
+    seconds = list(seconds_of_ticks(size.instruments, size.seconds + 1, START_S - 1))
+    sides: dict[str, Side] = {f"ours {n}": _kernel_side(size, seconds, n) for n in (1_000, 100)}
+    makers = {
+        "nautilus_trader": _nautilus_side,
+        "vnpy": _vnpy_side,
+        "cryptofeed": _cryptofeed_side,
+        "polars (batch)": _polars_side,
+    }
+    for name, make in makers.items():
+        if (module := peers.get(name)) is not None:
+            sides[name] = make(size, seconds, module)
+    samples = interleaved(sides, size.repetitions)
+    ours = {n: samples.pop(f"ours {n}") for n in (1_000, 100)}
+    return [_kernel_row(size, n, ours[n], samples, target) for n, target in ((1_000, 50.0), (100, 25.0))]
+
+
+def _kernel_row(size: Size, batch: int, ours: Sample, peers: dict[str, Sample], target: float) -> Row:
+    return Row(
+        "2",
+        f"candle kernel alone, 4 timeframes, {size.instruments} instruments, batches of {batch}",
+        "ticks/s",
+        ours,
+        peers,
+        {"nautilus_trader": target},
+        note="polars groups all ticks at once and keeps nothing live; vnpy moves 5m, 15m and 1h once a minute only",
+    )
+
+
+Seconds = list[NDArray[np.void]]
+
+
+def _kernel_side(size: Size, seconds: Seconds, batch: int) -> Side:
+    trades = as_trades(np.concatenate(seconds[1:]))
+
+    def side() -> float:
+        kernel = BareKernel(size.instruments, seconds[0])
+        began = time.perf_counter()
+        kernel.take(trades, batch)
+        return len(trades) / (time.perf_counter() - began)
+
+    return side
+
+
+def _peer_seconds(size: Size, seconds: Seconds) -> Seconds:
+    """The first so many whole seconds, from the baseline's on."""
+    return seconds[: 1 + max(1, size.peer_ticks // size.instruments)]
+
+
+def _nautilus_side(size: Size, seconds: Seconds, module: Any) -> Side:
+    """One set of aggregators for all repetitions: each goes on in time, with prices of the same kind."""
+    named = instruments(size.instruments)
+    bars = module.NautilusBars(named, START_S)
+    length = len(_peer_seconds(size, seconds)) - 1
+    ticks = seconds_of_ticks(size.instruments, length * (size.repetitions + 1), START_S)
+    now = itertools.count(START_S)
+
+    def side() -> float:
+        made = [module.trade_ticks(named, next(ticks)) for _ in range(length)]
+        began = time.perf_counter()
+        for one in made:
+            bars.take(next(now), one)
+        return sum(map(len, made)) / (time.perf_counter() - began)
+
+    return side
+
+
+def _vnpy_side(size: Size, seconds: Seconds, module: Any) -> Side:
+    named = instruments(size.instruments)
+    made = [module.tick_data(named, ticks) for ticks in _peer_seconds(size, seconds)]
+
+    def side() -> float:
+        bars = module.VnpyBars(named)
+        bars.take(made[0])
+        began = time.perf_counter()
+        for ticks in made[1:]:
+            bars.take(ticks)
+        return sum(map(len, made[1:])) / (time.perf_counter() - began)
+
+    return side
+
+
+def _cryptofeed_side(size: Size, seconds: Seconds, module: Any) -> Side:
+    named = instruments(size.instruments)
+    made = [trade for ticks in _peer_seconds(size, seconds)[1:] for trade in module.trades_of(named, ticks)]
+
+    def side() -> float:
+        candles = module.CryptofeedCandles()
+        began = time.perf_counter()
+        candles.take(made)
+        return len(made) / (time.perf_counter() - began)
+
+    return side
+
+
+def _polars_side(size: Size, seconds: Seconds, module: Any) -> Side:
+    frame = module.frame_of(np.concatenate(seconds[1:]))
+
+    def side() -> float:
+        began = time.perf_counter()
+        module.group(frame, OPEN_MS)
+        return len(frame) / (time.perf_counter() - began)
+
+    return side
+
+
+def cost_rows(counts: tuple[int, ...], ticks: int, repetitions: int, say: Say) -> list[Row]:
+    """Row 6: what a tick costs in the engine by the number of instruments, beside the smallest number's cost."""
+    say(f"6. cost of a tick in the engine, {counts[0]} to {counts[-1]} instruments")
+    sides = {
+        str(n): _engine_side(Size(n, max(2, ticks // n), repetitions, 0), 50, "1m,3m,5m,15m,30m,1h,1d")
+        for n in counts
+    }
+    rates = interleaved(sides, repetitions)
+    costs = {n: Sample(tuple(1e9 / rate for rate in rates[str(n)].values)) for n in counts}
+    first = costs[counts[0]]
+    return [
+        Row(
+            "6",
+            f"engine, {n} instruments, 7 timeframes, 50 a frame",
+            "ns/tick",
+            costs[n],
+            {f"{counts[0]} instruments": first} if n != counts[0] else {},
+            higher_is_better=False,
+            note="" if n != counts[0] else "the few seconds' ticks include the opening of every candle",
+        )
+        for n in counts
+    ]
