@@ -98,7 +98,7 @@ def test_history(rest: dict[str, Any], tape: Tape) -> None:
 
 
 def test_quotes(rest: dict[str, Any], tape: Tape) -> None:
-    prices = set(tape.whole_day(tape.universe.row_of_token()[STOCK]).price.tolist())
+    prices = _prices(tape, STOCK)
     quote = rest["quote"]["NSE:INFY"]
     assert round(quote["last_price"] * 100) in prices
     assert quote["depth"]["buy"][0]["price"] < quote["depth"]["sell"][0]["price"]
@@ -106,6 +106,10 @@ def test_quotes(rest: dict[str, Any], tape: Tape) -> None:
     assert rest["quote"]["NSE:NIFTY 50"]["instrument_token"] == INDEX
     assert set(rest["ohlc"]["NSE:INFY"]) == {"instrument_token", "last_price", "ohlc"}
     assert round(rest["ltp"]["NSE:INFY"]["last_price"] * 100) in prices
+
+
+def _prices(tape: Tape, token: int) -> set[int]:
+    return set(tape.whole_day(tape.universe.row_of_token()[token]).price.tolist())
 
 
 def _of(ticks: dict[str, Any], token: int, mode: str) -> list[dict[str, Any]]:
@@ -146,12 +150,12 @@ def test_index_ticks_are_the_tape(ticks: dict[str, Any], tape: Tape) -> None:
 
 def test_quote_and_ltp_ticks(ticks: dict[str, Any], tape: Tape) -> None:
     quotes = _of(ticks, SMALL, "quote")
-    assert len(quotes) > 10
+    assert len(quotes) > 2, "a small stock trades seldom: how often in the seconds watched is the tape's affair"
     assert all(later["volume_traded"] >= tick["volume_traded"] for tick, later in pairwise(quotes))
+    assert {round(tick["last_price"] * 100) for tick in quotes} <= _prices(tape, SMALL)
     assert "depth" not in quotes[0]
     assert len(_of(ticks, 260105, "quote")) > 100
-    prices = set(tape.whole_day(tape.universe.row_of_token()[738561]).price.tolist())
-    assert {round(tick["last_price"] * 100) for tick in _of(ticks, 738561, "ltp")} <= prices
+    assert {round(tick["last_price"] * 100) for tick in _of(ticks, 738561, "ltp")} <= _prices(tape, 738561)
 
 
 def test_each_subscription_is_answered_at_once(ticks: dict[str, Any]) -> None:
