@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -210,6 +211,30 @@ def test_many_instruments_in_one_call_do_not_touch_each_other() -> None:
         single.update(series)
         assert table.values(symbol) == single.values("NSE:INFY")
         assert table.bars(symbol) == len(series)
+
+
+def _closes_of_every_size() -> list[Candle]:
+    """Full mantissas from a tenth of a paisa to ten million, next to each other."""
+    rng = np.random.default_rng(SEED)
+    return candles_of(10.0 ** rng.uniform(-3, 7, 900), np.zeros(900), [1] * 900)
+
+
+@pytest.mark.parametrize("period, name", [(20, "sma_20"), (200, "sma_200")])
+def test_an_average_is_that_of_its_closes_alone_whatever_came_before(period: int, name: str) -> None:
+    candles = _closes_of_every_size()
+    exact = [Fraction(one.close) for one in candles]
+    ours = computed(candles)[name].tolist()
+    for end in range(period, len(candles) + 1):
+        mean = sum(exact[end - period : end], Fraction(0)) / period
+        assert abs(Fraction(ours[end - 1]) - mean) <= 2 * Fraction(math.ulp(float(mean)))
+
+
+@pytest.mark.parametrize("began", [1, 137, 199, 200, 501])
+def test_an_average_does_not_depend_on_where_its_row_began(began: int) -> None:
+    candles = _closes_of_every_size()
+    whole, later = computed(candles), computed(candles[began:])
+    np.testing.assert_array_equal(later["sma_20"][19:], whole["sma_20"][began + 19 :])
+    np.testing.assert_array_equal(later["sma_200"][199:], whole["sma_200"][began + 199 :])
 
 
 def revised(one: Candle, close: float, rev: int = 1) -> Candle:
