@@ -25,7 +25,7 @@ STREAM, GROUP, REJECTED = "closed:0", "archive", "archive.rejected"
 TIMING = ArchiverTiming(faults=3, reset_seconds=0.2, first_backoff_seconds=0.05, longest_backoff_seconds=0.2)
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 30.0) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = 90.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "the condition did not come true in time"
@@ -174,6 +174,37 @@ def test_entries_trimmed_while_pending_are_counted_and_do_not_block(client: redi
         wait_for(lambda: nothing_pending(client))
     assert set(memory.documents) == {"b"}
     assert one.health.lost == 1
+
+
+@pytest.mark.parametrize("was_read_before", [0, 3])
+def test_entries_trimmed_before_they_were_taken_are_counted_once(client: redis.Redis, was_read_before: int) -> None:
+    memory = Memory()
+    one = archiver(client, memory.write)
+    say(client, *({"_id": str(number)} for number in range(was_read_before)))
+    if was_read_before:
+        with running(one):
+            wait_for(lambda: len(memory.documents) == was_read_before)
+    say(client, *({"_id": str(number)} for number in range(was_read_before, 500)))
+    client.xtrim(STREAM, maxlen=100, approximate=False)
+    second = archiver(client, memory.write)
+    with running(second):
+        wait_for(lambda: len(memory.documents) == was_read_before + 100)
+        say(client, {"_id": "later"})
+        wait_for(lambda: "later" in memory.documents and nothing_pending(client))
+    assert second.health.lost == 400 - was_read_before
+    assert one.health.lost == 0
+
+
+def test_what_was_stored_may_go(client: redis.Redis) -> None:
+    memory = Memory()
+    one = archiver(client, memory.write)
+    with running(one):
+        for start in range(0, 500, 100):
+            say(client, *({"_id": str(number)} for number in range(start, start + 100)))
+            wait_for(lambda start=start: len(memory.documents) == start + 100)  # type: ignore[misc]
+            wait_for(lambda: nothing_pending(client))
+            client.xtrim(STREAM, maxlen=0, approximate=False)
+    assert one.health.lost == 0
 
 
 def test_a_stop_still_writes_what_is_there(client: redis.Redis) -> None:

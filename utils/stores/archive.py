@@ -18,6 +18,7 @@ import pybreaker
 import redis
 import structlog
 
+from utils.feed import ZERO_ID, EntryId
 from utils.lifecycle import StopRequest
 from utils.stores.mongo import Document, Refusal, StoreError
 from utils.stores.redis_connection import BLOCK_MS
@@ -154,22 +155,46 @@ class StreamArchiver:
         return len(entries)
 
     def _read_pending(self) -> list[StreamEntry]:
-        entries = self._read(b"0", 0) if self._progress.has_pending else []
+        if not self._progress.has_pending:
+            return []
+        answer: Any = self._client.xreadgroup(self._group, CONSUMER, {self._stream: b"0"}, count=LARGEST_BULK)
+        entries = list(answer[0][1]) if answer else []
         self._progress.has_pending = bool(entries)
         return entries
 
     def _read_new(self, stop: StopRequest, block_ms: int) -> list[StreamEntry]:
-        entries = self._read(b">", block_ms)
+        entries, position = self._take_new(LARGEST_BULK)
+        if not entries and block_ms and self._client.xread({self._stream: position}, count=1, block=block_ms):
+            entries, _ = self._take_new(LARGEST_BULK)
         if 0 < len(entries) < SMALLEST_BULK and block_ms:
             stop.wait(GATHER_SECONDS)  # candles close in crowds: one write for the crowd
-            entries += self._read(b">", 0, LARGEST_BULK - len(entries))
+            entries += self._take_new(LARGEST_BULK - len(entries))[0]
         return entries
 
-    def _read(self, after: bytes, block_ms: int, count: int = LARGEST_BULK) -> list[StreamEntry]:
-        answer: Any = self._client.xreadgroup(
-            self._group, CONSUMER, {self._stream: after}, count=count, block=block_ms or None
-        )
-        return list(answer[0][1]) if answer else []
+    def _take_new(self, count: int) -> tuple[list[StreamEntry], bytes]:
+        """New entries, and the id that they come after; in one transaction with what shows whether some are gone."""
+        pipeline = self._client.pipeline(transaction=True)
+        pipeline.xinfo_groups(self._stream)
+        pipeline.xinfo_stream(self._stream)
+        pipeline.xreadgroup(self._group, CONSUMER, {self._stream: b">"}, count=count)
+        groups, about, read = pipeline.execute(raise_on_error=False)
+        for answer in (read, groups, about):
+            if isinstance(answer, Exception):
+                raise answer
+        group = next(one for one in groups if one["name"] in (self._group, self._group.encode()))
+        entries: list[StreamEntry] = list(read[0][1]) if read else []
+        if entries:
+            self._tell_dropped(_dropped_unread(group, about))
+        return entries, group["last-delivered-id"]
+
+    def _tell_dropped(self, count: int) -> None:
+        if count:
+            self.health = replace(self.health, lost=self.health.lost + count)
+            self._log.error(
+                "entries were dropped from the stream before they were stored; raise CLOSED_MAX_ENTRIES or "
+                "SIGNALS_MAX_ENTRIES, or bring MongoDB back sooner",
+                count=count,
+            )
 
     def _archive(self, entries: list[StreamEntry]) -> None:
         documents, unreadable, lost = _documents(entries)
@@ -244,6 +269,16 @@ class StreamArchiver:
                 lag = one.get("lag")
                 return int(one["pending"]), int(lag) if lag is not None else -1
         return 0, -1
+
+
+def _dropped_unread(group: dict[str, Any], about: dict[str, Any]) -> int:
+    """How many entries a limit dropped between the last one taken and the first one that is there."""
+    position, read = EntryId.parse(group["last-delivered-id"]), group["entries-read"]
+    if read is None and position == ZERO_ID:
+        read = 0
+    if read is None or not about["first-entry"] or EntryId.parse(about["first-entry"][0]) <= position:
+        return 0
+    return max(0, int(about["entries-added"]) - int(about["length"]) - int(read))
 
 
 def _documents(entries: list[StreamEntry]) -> tuple[list[Document], list[tuple[bytes, str]], int]:
