@@ -18,9 +18,10 @@ from tests.fake_broker import FakeBroker
 
 ROOT = Path(__file__).resolve().parents[1]
 MAGIC_AND_HEADER = 12
+WAIT_SECONDS = 90.0  # for what comes at once on an idle machine
 
 
-def wait_until(condition: Callable[[], object], what: str, seconds: float = 20.0) -> None:
+def wait_until(condition: Callable[[], object], what: str, seconds: float = WAIT_SECONDS) -> None:
     """Polls until the condition holds; AssertionError names what did not come."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -63,12 +64,12 @@ class ConnectorProcess:
         """SIGTERM; its exit code."""
         assert self.process is not None
         self.process.terminate()
-        return self.process.wait(20)
+        return self.process.wait(WAIT_SECONDS)
 
     def kill(self) -> None:
         assert self.process is not None
         self.process.kill()
-        self.process.wait(20)
+        self.process.wait(WAIT_SECONDS)
 
     @property
     def said(self) -> str:

@@ -96,7 +96,7 @@ class FakeBroker:
         self._call(self._drop())
 
     def _call(self, step: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(step, self._loop).result(10)
+        return asyncio.run_coroutine_threadsafe(step, self._loop).result(60)
 
     async def _start(self) -> None:
         application = web.Application()

@@ -37,7 +37,7 @@ class Namespace:
     def reaches(self, port: int, address: str = HERE) -> bool:
         """Whether a TCP connection from there to a port of this machine comes about."""
         command = ["ip", "netns", "exec", self.name, sys.executable, "-c", _ASK, address, str(port), str(SECONDS)]
-        code = subprocess.run(command, check=False, timeout=30).returncode
+        code = subprocess.run(command, check=False, timeout=90).returncode
         assert code in (0, 3), code
         return code == 0
 

@@ -63,7 +63,7 @@ def test_the_proxy_resets_delays_cuts_swallows_and_refuses() -> None:
         proxy = proxies.open("one", port)
 
         def connect() -> socket.socket:
-            made = socket.create_connection(("127.0.0.1", proxy.port), 5)
+            made = socket.create_connection(("127.0.0.1", proxy.port), 60)
             made.sendall(b"hello")
             return made
 

@@ -28,7 +28,7 @@ KEYS = Keys()
 AT_MS = 1_795_146_300_000
 
 
-def until(condition: Callable[[], bool], what: str, seconds: float = 20.0) -> None:
+def until(condition: Callable[[], bool], what: str, seconds: float = 90.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
@@ -89,7 +89,7 @@ def test_what_another_archiver_left_behind_is_written(client: redis.Redis) -> No
         until(lambda: "second" in written, "the entry that the other one took is written")
     finally:
         stop.request()
-        thread.join(20)
+        thread.join(90)
 
 
 def _takes_away(client: redis.Redis, name: str) -> bool:

@@ -20,7 +20,8 @@ from utils.candle import IST
 from utils.market_clock import MarketClock, parse_market_clock
 
 ROOT = Path(__file__).parents[2]
-STOP_SECONDS = 10
+STOP_SECONDS = 60
+ANSWER_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -42,10 +43,12 @@ class SimulatorProcess:
 
     def get(self, path: str, **query: Any) -> requests.Response:
         headers = {"Authorization": f"token key:{self.token}"}
-        return requests.get(self.http + path, params=query, headers=headers, timeout=10, allow_redirects=False)
+        return requests.get(
+            self.http + path, params=query, headers=headers, timeout=ANSWER_SECONDS, allow_redirects=False
+        )
 
     def fault(self, **wanted: Any) -> requests.Response:
-        return requests.post(f"{self.http}/simulator/fault", json=wanted, timeout=10)
+        return requests.post(f"{self.http}/simulator/fault", json=wanted, timeout=ANSWER_SECONDS)
 
     def status(self) -> dict[str, Any]:
         content: dict[str, Any] = self.get("/simulator/status").json()["data"]

@@ -24,7 +24,7 @@ from tests.servers import EmbeddedServer, mongo_server, valkey_server
 
 REPO = Path(__file__).parents[2]
 SETTINGS = ReferenceSettings(timeframes=(("5s", 5_000), ("1m", 60_000), ("2m", 120_000), ("1d", 0)), z_window=30)
-DEADLINE_SECONDS = 60.0
+DEADLINE_SECONDS = 90.0
 Environment = dict[str, str]
 
 
@@ -118,7 +118,7 @@ def test_stores_what_the_engine_says(servers: tuple[EmbeddedServer, EmbeddedServ
         until_worked_off(client, entries)
         until(lambda: live_closes(client, expected) == live_closes_expected(expected), "the open candles are live")
         process.send_signal(signal.SIGTERM)
-        assert process.wait(15) == 0
+        assert process.wait(DEADLINE_SECONDS) == 0
     check(client, mongo, expected)
     messages = [
         message for message in iter(lambda: heard.get_message(timeout=0.2), None) if message["type"] == "pmessage"

@@ -155,13 +155,13 @@ def test_no_request_asks_for_more_days_than_allowed(broker: Broker, interval: st
 
 
 def test_never_faster_than_allowed(broker: Broker) -> None:
-    one = history(broker, a_second=10.0)
+    one, done = history(broker, a_second=10.0), [time.monotonic()]
     for _ in range(8):
         one.rows(INFY, "minute", Span(OPEN_MS, OPEN_MS + 60_000))
-    times = [moment for _, _, moment in broker.asked]
-    assert len(times) == 8
-    assert times[-1] - times[0] >= 0.65
-    assert all(later - earlier > 0.08 for earlier, later in itertools.pairwise(times))
+        done.append(time.monotonic())
+    assert len(broker.asked) == 8
+    # From the begin of one to the end of another: what a busy machine takes for them can only make it longer.
+    assert all(done[n + 1] - done[first] >= 0.1 * (n - first) - 0.01 for first in (0, 4) for n in range(first, 8))
 
 
 def test_429_and_5xx_are_tried_again_after_a_while(broker: Broker) -> None:
@@ -193,7 +193,7 @@ def test_a_stop_ends_the_waiting(broker: Broker) -> None:
     begun = time.monotonic()
     with pytest.raises(HistoryStopped):
         one.rows(INFY, "minute", Span(OPEN_MS, OPEN_MS + 60_000))
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < 60, "the turn itself comes after 100 s"
 
 
 def day_rows(day: str, begin: str = "09:15", minutes: int = 375) -> list[Row]:

@@ -42,7 +42,7 @@ def test_one_holds_and_the_other_stands_by_until_it_is_released(client: redis.Re
 
 def test_a_dead_holder_is_followed(client: redis.Redis) -> None:
     assert lease(client, "one", 0.3).hold()
-    second, deadline = lease(client, "two", 0.3), time.monotonic() + 10
+    second, deadline = lease(client, "two", 0.3), time.monotonic() + 60
     while not second.hold():
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -56,5 +56,5 @@ def test_it_is_renewed_and_its_loss_is_seen(client: redis.Redis) -> None:
         time.sleep(0.05)
     client.set(KEYS.lease("signal", 0), "two")
     while first.hold():
-        assert time.monotonic() < deadline + 10
+        assert time.monotonic() < deadline + 60
         time.sleep(0.02)

@@ -144,7 +144,7 @@ def test_subscribers_hear_what_is_new_and_only_that(client: redis.Redis, url: st
     subscriber.close()
 
 
-def _next_message(listener: Any, seconds: float = 10.0) -> Any:
+def _next_message(listener: Any, seconds: float = 60.0) -> Any:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         message = listener.get_message(timeout=0.05)

@@ -147,7 +147,7 @@ def plain_broker(manners: Manners, day: dict[int, Second], real_zero: float) -> 
     ready = threading.Event()
     thread = threading.Thread(target=_serve, args=(loop, broker, ready), daemon=True)
     thread.start()
-    assert ready.wait(10), "the plain broker did not start"
+    assert ready.wait(60), "the plain broker did not start"
     try:
         yield broker
     finally:

@@ -16,7 +16,7 @@ from utils.lifecycle import EXIT_BAD_SETTINGS, EXIT_FAILED, EXIT_OK, StopRequest
 from utils.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
-LONG_SECONDS = 60.0
+LONG_SECONDS = 240.0
 
 WAITING = f"""
 from utils.lifecycle import StopRequest, run_script
