@@ -36,21 +36,36 @@ def check(data: bytes) -> None:
 
 def check_damaged(reader: ByteReader) -> None:
     """Whole records, some of them changed, and the file cut: what was not touched is read."""
+    intended: list[bytes] = []
     records: list[bytes] = []
     whole: list[Entry] = []
     cut = reader.byte()
     while not reader.is_empty and len(records) < 40:
         entry = _entry(reader, len(records))
-        record, touched = _damaged(pack_record(entry), reader)
+        intended.append(pack_record(entry))
+        record, touched = _damaged(intended[-1], reader)
         records.append(record)
         if not touched:
             whole.append(entry)
     content = pack_header(SHARD) + b"".join(records)
+    if _heals(intended, records):
+        check_file(content)
+        return
     if cut:
         content = content[: max(0, len(content) - cut)]
         whole = _those_before(whole, records, len(content))
     found = check_file(content)
     assert found is None or [one for one in found if one in whole] == whole, "an undamaged record is missing"
+
+
+def _heals(intended: list[bytes], records: list[bytes]) -> bool:
+    """Whether a torn record gets back what it lost from the one behind it, which is then the torn one."""
+    rest = b"".join(records)
+    for wanted, record in zip(intended, records, strict=True):
+        if len(record) < len(wanted) and rest.startswith(wanted):
+            return True
+        rest = rest[len(record) :]
+    return False
 
 
 def _those_before(whole: list[Entry], records: list[bytes], length: int) -> list[Entry]:
