@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from utils.candle import Candle, iso_ist
-from utils.indicators import DEFAULT_PARAMETERS, IndicatorParameters, IndicatorTable, IndicatorValues, Outcome
-from utils.indicators.kernels import STATE_DTYPE
+from utils.indicators import DEFAULT_PARAMETERS, IndicatorParameters, IndicatorTable, IndicatorValues, Updated
+from utils.indicators.kernels import SKIPPED, STATE_DTYPE
 from utils.indicators.snapshot import SnapshotError, pack, unpack
 from utils.indicators.table import ARRAYS
 from utils.sessions import DAY_MS, IST_OFFSET_MS, MINUTE_MS
@@ -75,8 +75,7 @@ class Fired:
     signal: Signal
 
 
-@dataclass(frozen=True, slots=True)
-class LatestValues:
+class LatestValues(NamedTuple):
     """An instrument's values after its newest candle in a timeframe."""
 
     symbol: str
@@ -128,11 +127,7 @@ class SignalEngine:
         applied = Applied()
         for timeframe, positions in _by_timeframe(candles).items():
             updated = self._table(timeframe).update([candles[at] for at in positions])
-            for nth, at in enumerate(positions):
-                if updated.outcome[nth] == Outcome.SKIPPED:
-                    applied.skipped += 1
-                else:
-                    self._take_one(applied, at, candles[at], updated.values(nth), updated.values_before(nth))
+            self._ask_strategies(applied, candles, positions, updated)
         applied.fired.sort(key=lambda one: one.at)
         return applied
 
@@ -182,25 +177,42 @@ class SignalEngine:
             self._tables[timeframe] = IndicatorTable(self._parameters)
         return self._tables[timeframe]
 
-    def _take_one(
-        self, applied: Applied, at: int, candle: Candle, now: IndicatorValues, before: IndicatorValues
+    def _ask_strategies(
+        self, applied: Applied, candles: Sequence[Candle], positions: Sequence[int], updated: Updated
     ) -> None:
-        pair = candle.symbol, candle.timeframe
-        applied.latest[pair] = LatestValues(*pair, candle.start_ms, now)
-        if (candle.end_ms - 1 + IST_OFFSET_MS) % DAY_MS >= self._last_minute_ms:
+        """Candle by candle, as a signal is new only if none before it was the same."""
+        warm = [(one, updated.has(*one.required).tolist()) for one in self._strategies]
+        every = zip(positions, updated.outcome.tolist(), updated.every_now(), updated.every_before(), strict=True)
+        for nth, (at, outcome, now, before) in enumerate(every):
+            if outcome == SKIPPED:
+                applied.skipped += 1
+                continue
+            candle = candles[at]
+            pair = candle.symbol, candle.timeframe
+            applied.latest[pair] = LatestValues(*pair, candle.start_ms, now)
+            if (candle.end_ms - 1 + IST_OFFSET_MS) % DAY_MS < self._last_minute_ms:
+                for strategy, is_warm in warm:
+                    if is_warm[nth]:
+                        self._ask(applied, strategy, at, candle, now, before)
+
+    def _ask(
+        self,
+        applied: Applied,
+        strategy: Strategy,
+        at: int,
+        candle: Candle,
+        now: IndicatorValues,
+        before: IndicatorValues,
+    ) -> None:
+        try:
+            proposal = strategy.evaluate(candle, now, before)
+        except Exception as error:
+            applied.faults.append(f"strategy {strategy.name} failed on {candle.id}: {error!r}")
             return
-        for strategy in self._strategies:
-            if not (now.has(*strategy.required) and before.has(*strategy.required)):
-                continue
-            try:
-                proposal = strategy.evaluate(candle, now, before)
-            except Exception as error:
-                applied.faults.append(f"strategy {strategy.name} failed on {candle.id}: {error!r}")
-                continue
-            if proposal is not None:
-                signal = _signal(strategy.name, candle, now, proposal)
-                if self._is_new(signal):
-                    applied.fired.append(Fired(at, signal))
+        if proposal is not None:
+            signal = _signal(strategy.name, candle, now, proposal)
+            if self._is_new(signal):
+                applied.fired.append(Fired(at, signal))
 
     def _is_new(self, signal: Signal) -> bool:
         pair, start = (signal.symbol, signal.timeframe), f"|{signal.start_ms:015d}|"

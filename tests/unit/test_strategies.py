@@ -57,7 +57,7 @@ def test_short_is_the_mirror() -> None:
     ids=str,
 )
 def test_long_falls_with_any_condition(spoiled: dict[str, float]) -> None:
-    assert evaluate(CANDLE, replace(LONG_NOW, **spoiled), LONG_BEFORE) is None
+    assert evaluate(CANDLE, LONG_NOW._replace(**spoiled), LONG_BEFORE) is None
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_long_falls_with_any_condition(spoiled: dict[str, float]) -> None:
     ids=str,
 )
 def test_short_falls_with_any_condition(spoiled: dict[str, float]) -> None:
-    assert evaluate(CANDLE, replace(SHORT_NOW, **spoiled), SHORT_BEFORE) is None
+    assert evaluate(CANDLE, SHORT_NOW._replace(**spoiled), SHORT_BEFORE) is None
 
 
 def test_a_crossing_begins_at_or_beyond_zero() -> None:
@@ -87,7 +87,7 @@ def test_a_crossing_begins_at_or_beyond_zero() -> None:
 
 @pytest.mark.parametrize(("now", "before"), [(LONG_NOW, LONG_BEFORE), (SHORT_NOW, SHORT_BEFORE)])
 def test_without_volume_the_vwap_is_not_asked_for(now: IndicatorValues, before: IndicatorValues) -> None:
-    proposal = evaluate(replace(CANDLE, volume=None), replace(now, vwap=float("nan")), before)
+    proposal = evaluate(replace(CANDLE, volume=None), now._replace(vwap=float("nan")), before)
     assert proposal is not None
     assert len(proposal.conditions) == 4
     assert not any("vwap" in one for one in proposal.conditions)

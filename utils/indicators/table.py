@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
@@ -14,7 +14,7 @@ from utils.candle import Candle
 from utils.indicators import kernels
 from utils.indicators.parameters import DEFAULT_PARAMETERS, IndicatorParameters
 from utils.indicators.values import ABSENT, INDICATOR_NAMES, IndicatorValues
-from utils.sessions import ist_date
+from utils.sessions import DAY_MS, EPOCH_ORDINAL, IST_OFFSET_MS
 
 FIRST_ROWS = 64
 ARRAYS = kernels.Tables._fields
@@ -39,8 +39,20 @@ class Updated:
     def values(self, at: int) -> IndicatorValues:
         return IndicatorValues(*self.now[at].tolist())
 
-    def values_before(self, at: int) -> IndicatorValues:
-        return IndicatorValues(*self.before[at].tolist())
+    def every_now(self) -> Iterator[IndicatorValues]:
+        """`now`, candle by candle."""
+        return _each(self.now)
+
+    def every_before(self) -> Iterator[IndicatorValues]:
+        """`before`, candle by candle."""
+        return _each(self.before)
+
+    def has(self, *names: str) -> NDArray[np.bool_]:
+        """Whether all of these are there, after the candle and after the one before it (n,)."""
+        columns = [INDICATOR_NAMES.index(name) for name in names]
+        absent = np.isnan(self.now[:, columns]) | np.isnan(self.before[:, columns])
+        there: NDArray[np.bool_] = np.logical_not(absent.any(axis=1))
+        return there
 
 
 class IndicatorTable:
@@ -88,9 +100,8 @@ class IndicatorTable:
 
     def newest(self) -> list[tuple[str, int, IndicatorValues]]:
         """Of each instrument: its symbol, the start of its last candle (epoch ms) and the values after it."""
-        starts = self._arrays["now"]["start_ms"].tolist()
-        values = self._arrays["values"].tolist()
-        return [(symbol, starts[row], IndicatorValues(*values[row])) for symbol, row in self._rows.items()]
+        starts, values = self._arrays["now"]["start_ms"], _each(self._arrays["values"][: len(self._rows)])
+        return list(zip(self._rows, starts.tolist(), values, strict=False))
 
     def warm_rows(self) -> int:
         """Instruments with every indicator settled."""
@@ -133,14 +144,21 @@ class IndicatorTable:
         }
 
 
+def _each(values: NDArray[np.float64]) -> Iterator[IndicatorValues]:
+    """One row at a time: thousands of lists at once would set off the garbage collector."""
+    flat = iter(values.ravel().tolist())
+    return map(IndicatorValues._make, zip(*[flat] * len(INDICATOR_NAMES), strict=True))
+
+
 def _batch(rows: list[int], candles: Sequence[Candle]) -> kernels.Batch:
+    start_ms = np.array([one.start_ms for one in candles], dtype=np.int64)
     return kernels.Batch(
         rows=np.array(rows, dtype=np.int64),
-        start_ms=np.array([one.start_ms for one in candles], dtype=np.int64),
+        start_ms=start_ms,
         rev=np.array([one.rev for one in candles], dtype=np.int64),
         high=np.array([one.high for one in candles], dtype=np.float64),
         low=np.array([one.low for one in candles], dtype=np.float64),
         close=np.array([one.close for one in candles], dtype=np.float64),
         volume=np.array([np.nan if one.volume is None else one.volume for one in candles], dtype=np.float64),
-        session_day=np.array([ist_date(one.start_ms).toordinal() for one in candles], dtype=np.int64),
+        session_day=(start_ms + IST_OFFSET_MS) // DAY_MS + EPOCH_ORDINAL,
     )

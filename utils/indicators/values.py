@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 NAN = float("nan")
 
 
-@dataclass(frozen=True, slots=True)
-class IndicatorValues:
+class IndicatorValues(NamedTuple):
     """NaN is an absent value (not warm yet, or no volume): every comparison with it is False.
 
     Prices and ATR in the quote currency, RSI 0 to 100, `supertrend_direction` +1 up and -1 down.
@@ -33,9 +32,8 @@ class IndicatorValues:
 
     def as_dict(self) -> dict[str, float]:
         """Those that are there, by name."""
-        every = ((name, getattr(self, name)) for name in INDICATOR_NAMES)
-        return {name: value for name, value in every if math.isfinite(value)}
+        return {name: value for name, value in zip(self._fields, self, strict=True) if math.isfinite(value)}
 
 
-INDICATOR_NAMES: tuple[str, ...] = tuple(one.name for one in fields(IndicatorValues))
+INDICATOR_NAMES: tuple[str, ...] = IndicatorValues._fields
 ABSENT = IndicatorValues()

@@ -15,34 +15,34 @@ TARGET_ATRS = 3.0
 
 
 def evaluate(candle: Candle, now: IndicatorValues, before: IndicatorValues) -> Proposal | None:
-    """At most one proposal, at the candle's close."""
-    long = _long_conditions(candle, now, before)
-    if all(long.values()):
-        return _proposal(Direction.LONG, 1, candle, now, long)
-    short = _short_conditions(candle, now, before)
-    if all(short.values()):
-        return _proposal(Direction.SHORT, -1, candle, now, short)
+    """At most one proposal, at the candle's close. What holds most rarely is looked at first."""
+    if before.macd_histogram <= 0 < now.macd_histogram:
+        long = _long_conditions(candle, now)
+        return _proposal(Direction.LONG, 1, candle, now, long) if all(long.values()) else None
+    if before.macd_histogram >= 0 > now.macd_histogram:
+        short = _short_conditions(candle, now)
+        return _proposal(Direction.SHORT, -1, candle, now, short) if all(short.values()) else None
     return None
 
 
-def _long_conditions(candle: Candle, now: IndicatorValues, before: IndicatorValues) -> dict[str, bool]:
+def _long_conditions(candle: Candle, now: IndicatorValues) -> dict[str, bool]:
     conditions = {
         "close > sma_200": candle.close > now.sma_200,
         "supertrend up": now.supertrend_direction > 0,
         "rsi_14 > 55": now.rsi_14 > RSI_LONG,
-        "macd_histogram crosses above 0": before.macd_histogram <= 0 < now.macd_histogram,
+        "macd_histogram crosses above 0": True,
     }
     if candle.volume is not None:  # an index has no volume, and so no VWAP
         conditions["close > vwap"] = candle.close > now.vwap
     return conditions
 
 
-def _short_conditions(candle: Candle, now: IndicatorValues, before: IndicatorValues) -> dict[str, bool]:
+def _short_conditions(candle: Candle, now: IndicatorValues) -> dict[str, bool]:
     conditions = {
         "close < sma_200": candle.close < now.sma_200,
         "supertrend down": now.supertrend_direction < 0,
         "rsi_14 < 45": now.rsi_14 < RSI_SHORT,
-        "macd_histogram crosses below 0": before.macd_histogram >= 0 > now.macd_histogram,
+        "macd_histogram crosses below 0": True,
     }
     if candle.volume is not None:
         conditions["close < vwap"] = candle.close < now.vwap
