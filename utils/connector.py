@@ -125,7 +125,7 @@ class Connector:
             HealthReport(client, keys, PROCESS, settings.health_ttl_seconds),
             self._health_fields,
             settings.stream_hours,
-            settings.stream_max_mb << 20,
+            settings.stream_max_bytes,
             self._log,
         )
 

@@ -38,6 +38,7 @@ LONGEST_SENTENCE = 500
 LAST_MARKET_MS = 4_102_444_800_000  # 2100-01-01
 INSTRUMENTS_PER_CONNECTION = 3000
 MAX_CONNECTIONS = 3
+LEAST_STREAM_MB = 16
 
 DEFAULT_INSTRUMENTS = (
     "NSE:NIFTY 50,NSE:NIFTY BANK,NSE:ADANIPORTS,NSE:APOLLOHOSP,NSE:ASIANPAINT,NSE:AXISBANK,NSE:BAJAJ-AUTO,"
@@ -171,7 +172,7 @@ class Settings(BaseSettings):
     journal_days: int = Field(default=30, ge=1, le=36_500)
     journal_fsync_seconds: FiniteFloat = Field(default=1.0, ge=0, le=3600)
     stream_hours: FiniteFloat = Field(default=48.0, gt=0, le=10_000)
-    stream_max_mb: int = Field(default=512, ge=16, le=1_000_000)
+    stream_max_mb: int = Field(default=512, ge=LEAST_STREAM_MB, le=1_000_000)
     closed_max_entries: int = Field(default=300_000, ge=10_000, le=100_000_000)
     rejected_max_entries: int = Field(default=10_000, ge=100, le=100_000_000)
     signals_max_entries: int = Field(default=100_000, ge=100, le=100_000_000)
@@ -264,6 +265,11 @@ class Settings(BaseSettings):
             raise ValueError("ZSCORE_MIN_TICKS: more than ZSCORE_WINDOW, so that the check would never begin")
         if self.zscore_warn > self.zscore_reject:
             raise ValueError("ZSCORE_WARN: more than ZSCORE_REJECT, so that nothing would ever be warned of")
+        if self.stream_max_mb < self.shards * LEAST_STREAM_MB:
+            raise ValueError(
+                f"STREAM_MAX_MB: too little for {self.shards} streams; "
+                f"give at least {self.shards * LEAST_STREAM_MB}, {LEAST_STREAM_MB} for each connection"
+            )
         return self
 
     @property
@@ -280,6 +286,11 @@ class Settings(BaseSettings):
         """One connection is one shard: as many as asked for, or as few as the broker's limit allows."""
         needed = -(-len(self.symbols) // INSTRUMENTS_PER_CONNECTION)
         return max(self.connections, needed)
+
+    @property
+    def stream_max_bytes(self) -> int:
+        """How large one stream of frames may grow: what all of them may take, evenly."""
+        return (self.stream_max_mb << 20) // self.shards
 
     @classmethod
     def load(cls, **overrides: Any) -> Self:

@@ -112,6 +112,14 @@ def test_as_many_shards_as_connections(instruments: int, connections: int, shard
     assert Settings.load(instruments=names, connections=connections).shards == shards
 
 
+def test_the_streams_share_what_they_may_take_together() -> None:
+    assert Settings.load(stream_max_mb=512).stream_max_bytes == 512 << 20
+    assert 3 * Settings.load(stream_max_mb=512, connections=3).stream_max_bytes <= 512 << 20
+    assert Settings.load(stream_max_mb=48, connections=3).stream_max_bytes == 16 << 20
+    with pytest.raises(SettingsError, match=r"^STREAM_MAX_MB: .* at least 48, 16 for each connection$"):
+        Settings.load(stream_max_mb=47, connections=3)
+
+
 WRONG = {
     "INSTRUMENTS": [
         "",

@@ -1,0 +1,220 @@
+"""What everything in Redis takes with the default limits, measured on a few instruments and scaled: REDIS_MAXMEMORY
+holds it, for the default universe on one connection and for as many instruments as the broker allows on three.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+import pytest
+import redis
+
+from tests.compose_file import filled_in, services
+from tests.servers import valkey_server
+from utils.candle import Candle, Source, TimedBy
+from utils.candles.shard_state import grow, new_shard
+from utils.indicators.table import IndicatorTable
+from utils.keys import Keys
+from utils.settings import INSTRUMENTS_PER_CONNECTION, Settings
+from utils.stores.redis_connection import open_redis
+from utils.stores.tick_stream import TickStream
+
+FEW = 300
+ENTRIES = 5_000
+TIMEFRAMES = 7
+PACKET_BYTES = 184
+WHEN = "2026-11-20T11:00:35+05:30"
+UNITS = {"kb": 10, "mb": 20, "gb": 30, "k": 10, "m": 20, "g": 30}
+
+
+def size(text: str) -> int:
+    """`1536mb` in bytes."""
+    number = text.rstrip("bgkm")
+    return int(number) << UNITS[text[len(number) :]]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Bytes in a real server: of one hash of each kind, of one entry of each stream."""
+
+    candle: float
+    indicators: float
+    tick: float
+    instrument: float
+    closed: float
+    signal: float
+    rejection: float
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[redis.Redis]:
+    with valkey_server(tmp_path_factory.mktemp("valkey")) as server:
+        one = open_redis(server.url)
+        yield one
+        one.close()
+
+
+@pytest.fixture(scope="module")
+def measured(client: redis.Redis) -> Measured:
+    dice = random.Random(20261120)
+
+    def price() -> float:
+        return round(dice.uniform(100, 30_000), 2)
+
+    candle = {
+        "symbol": "NFO:BANKNIFTY26NOV50000CE",
+        "timeframe": "15m",
+        "token": 12345678,
+        "start": WHEN,
+        "end": WHEN,
+        "t": 1795152635000,
+        "end_t": 1795152695000,
+        "volume": 1234567,
+        "oi": 1234567,
+        "ticks": 123,
+        "rev": 0,
+        "complete": "true",
+        "closed": "true",
+        "source": "live",
+        "timed_by": "exchange",
+    }
+    candle_id = "NFO:BANKNIFTY26NOV50000CE|15m|001795152635000"
+    values = [f"indicator_{n:02}" for n in range(11)]
+
+    def live_candle() -> dict[str, Any]:
+        return candle | {name: price() for name in ("open", "high", "low", "close", "vwap")}
+
+    def tick() -> dict[str, Any]:
+        prices = ("last_price", "average_price", "day_open", "day_high", "day_low", "previous_close", "bid", "ask")
+        whole = {"volume": 1234567, "last_quantity": 75, "oi": 123456, "t": 1795152635123, "token": 12345678}
+        texts = dict.fromkeys(("last_trade_time", "exchange_time", "received", "symbol"), WHEN)
+        return whole | texts | {name: price() for name in prices}
+
+    def indicators() -> dict[str, Any]:
+        return {"t": 1795152635000, "start": WHEN, **{name: dice.uniform(100, 30_000) for name in values}}
+
+    def closed() -> bytes:
+        return orjson.dumps({"_id": candle_id, "k": candle_id, **live_candle()})
+
+    def signal() -> bytes:
+        said = {"_id": f"momentum|{candle_id}|LONG", "k": f"momentum|{candle_id}|LONG", "why": ["a condition"] * 6}
+        return orjson.dumps(said | live_candle() | indicators())
+
+    def rejection() -> bytes:
+        return orjson.dumps({"reason": "zscore", "received": WHEN, "packet": "ab" * PACKET_BYTES, "token": 12345678})
+
+    return Measured(
+        _a_hash(client, "candle", live_candle),
+        _a_hash(client, "indicators", indicators),
+        _a_hash(client, "tick", tick),
+        _an_instrument(client),
+        _an_entry(client, "closed", closed),
+        _an_entry(client, "signals", signal),
+        _an_entry(client, "rejected", rejection),
+    )
+
+
+def _used(client: redis.Redis) -> int:
+    return int(client.info("memory")["used_memory"])
+
+
+def _a_hash(client: redis.Redis, kind: str, fields: Callable[[], Mapping[str, Any]]) -> float:
+    before = _used(client)
+    for n in range(FEW):
+        items = [part for pair in fields().items() for part in pair]
+        client.hset(f"{kind}:NFO:BANKNIFTY26NOV{50_000 + n}CE:15m", items=items)
+    return (_used(client) - before) / FEW
+
+
+def _an_entry(client: redis.Redis, stream: str, body: Callable[[], bytes]) -> float:
+    before, pipeline = _used(client), client.pipeline(transaction=False)
+    for n in range(ENTRIES):
+        pipeline.xadd(stream, {"json": body()}, id=f"{1795152635000 + n // 50}-{n % 50 + 1}")
+    pipeline.execute()
+    return (_used(client) - before) / ENTRIES
+
+
+def _an_instrument(client: redis.Redis) -> float:
+    before = _used(client)
+    about = {"token": 12345678, "exchange": "NFO", "tradingsymbol": "BANKNIFTY26NOV50000CE", "name": "BANKNIFTY"}
+    more = {"segment": "NFO-OPT", "instrument_type": "CE", "expiry": "2026-11-26", "tick_size": 0.05, "lot_size": 35}
+    for n in range(FEW):
+        body = orjson.dumps({**about, **more, "session_class": "index_derivative"})
+        client.hset("instruments", f"NFO:BANKNIFTY26NOV{50_000 + n}CE", body)
+    return (_used(client) - before) / FEW
+
+
+def candle_state_bytes(instruments: int) -> int:
+    shard = grow(new_shard([60_000] * TIMEFRAMES, 120), FEW)
+    arrays = (shard.instruments, shard.windows, shard.latest, shard.open, shard.last, shard.due)
+    return sum(one.nbytes for one in arrays) * instruments // FEW
+
+
+def signal_state_bytes(rows: int) -> int:
+    table = IndicatorTable()
+    table.update([candle_of(f"NSE:X{n}") for n in range(FEW)])
+    return sum(one.nbytes for one in table.state()) * rows // FEW
+
+
+def candle_of(symbol: str) -> Candle:
+    prices, counts = (100.0, 100.0, 100.0, 100.0), (1, None, 100.0, 1)
+    whence = (True, Source.LIVE, 0, TimedBy.EXCHANGE)
+    return Candle(symbol, "1m", 1, 1_795_146_300_000, 1_795_146_360_000, *prices, *counts, *whence)
+
+
+def estimate(measured: Measured, settings: Settings) -> dict[str, float]:
+    """Bytes, by what they are for."""
+    instruments, shards = len(settings.symbols), settings.shards
+    rows = instruments * len(settings.timeframes)
+    states = candle_state_bytes(instruments) + signal_state_bytes(rows)
+    return {
+        "frames": shards * settings.stream_max_bytes,
+        "live hashes": rows * (measured.candle + measured.indicators)
+        + instruments * (measured.tick + measured.instrument),
+        "snapshots": states,
+        "snapshots on their way": 2 * states / shards,
+        "closed candles": shards * settings.closed_max_entries * measured.closed,
+        "signals": settings.signals_max_entries * measured.signal,
+        "rejected": settings.rejected_max_entries * measured.rejection,
+    }
+
+
+def stated_maxmemory() -> int:
+    command = [filled_in(str(word), {}) for word in services()["redis"]["command"]]
+    return size(command[command.index("--maxmemory") + 1])
+
+
+@pytest.mark.parametrize("shards", [1, 3])
+def test_the_defaults_fit_into_the_memory_that_redis_may_take(
+    measured: Measured, shards: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if shards > 1:
+        many = ",".join(f"NSE:X{n}" for n in range(shards * INSTRUMENTS_PER_CONNECTION))
+        monkeypatch.setenv("INSTRUMENTS", many)
+    settings = Settings.load(_env_file=None)
+    assert (settings.shards, len(settings.timeframes)) == (shards, TIMEFRAMES)
+    needs = estimate(measured, settings)
+    assert needs["snapshots"] > 15_000 * len(settings.symbols)
+    print({name: f"{bytes_ / 1e6:.0f} MB" for name, bytes_ in needs.items()})
+    assert sum(needs.values()) <= stated_maxmemory(), needs
+    assert needs["live hashes"] > 450 * len(settings.symbols) * TIMEFRAMES
+
+
+def test_the_container_has_room_beside_it() -> None:
+    """Redis writes its append-only file anew from a fork, which copies what changes meanwhile."""
+    assert size(str(services()["redis"]["mem_limit"])) >= 1.5 * stated_maxmemory()
+
+
+def test_frames_grow_no_larger_than_their_limit_says(client: redis.Redis) -> None:
+    """The limit is of memory, not of payload: MEMORY USAGE looks at some nodes, and these are of mixed sizes."""
+    client.flushdb()
+    empty, dice, limit = _used(client), random.Random(3), 8 << 20
+    keys = TickStream(client, Keys())
+    for n in range(4_000):
+        client.xadd("ticks:0", {"f": dice.randbytes(dice.choice((1, 186, 9_300)))}, id=f"{1_795_000_000_000 + n}-0")
+    keys.trim_to_bytes(0, limit)
+    assert 0.5 * limit < _used(client) - empty < 1.15 * limit
