@@ -29,8 +29,9 @@ REPO = Path(__file__).parents[2]
 CONNECTOR, CANDLE_WORKER, SIGNAL_WORKER = "connect", "candle_worker", "signal_worker"
 WORKERS = (CANDLE_WORKER, SIGNAL_WORKER)
 POLL_SECONDS = 0.05
-DEADLINE_SECONDS = 60.0
-STILL_SECONDS = 30.0
+DEADLINE_SECONDS = 120.0
+STILL_SECONDS = 90.0
+END_SECONDS = 60.0
 Document = dict[str, Any]
 
 
@@ -50,7 +51,7 @@ def stores(directory: Path) -> Iterator[Stores]:
     with ExitStack() as stack:
         valkey = stack.enter_context(valkey_server(directory))
         mongo = stack.enter_context(mongo_server(directory))
-        client = redis.Redis.from_url(valkey.url, socket_timeout=10)
+        client = redis.Redis.from_url(valkey.url, socket_timeout=60)
         stack.callback(client.close)
         pids = {one.name: one.process.pid for one in (valkey, mongo) if one.process is not None}
         yield Stores(valkey.url, mongo.url, client, pids)
@@ -86,7 +87,7 @@ class Scripts:
     def stop(self, name: str) -> None:
         """SIGTERM; it has to leave with exit code 0."""
         child = self.running.pop(name)
-        by_itself = child.end(20)
+        by_itself = child.end(END_SECONDS)
         assert by_itself and child.exit_code == 0, f"{name} ended with {child.exit_code}:\n{child.last_lines()}"
 
     def end(self) -> None:
@@ -127,7 +128,7 @@ class Scripts:
             self.until(
                 lambda name=name: all(f"position_{n}" in self.health(name) for n in range(self.shards)),  # type: ignore[misc]
                 f"{name} holds its shards",
-                120,
+                200,
             )
 
     def drain(self) -> None:

@@ -25,7 +25,7 @@ from utils.journal import journal_days, journal_path, read_journal
 
 SIMULATOR = "simulator"
 DAY = "2026-11-20"
-READY_SECONDS = 60.0
+READY_SECONDS = 120.0
 
 # Open, close, day start, day end on DAY: under phase 1 of the closing auction, and MCX in winter.
 HOURS = {
@@ -91,7 +91,7 @@ def start_exchange(
     child = scripts.start(SIMULATOR, ["-m", "simulator", *options])
     scripts.until(lambda: _said_port(child.log_path) > 0, "the simulator says its port", READY_SECONDS)
     port = _said_port(child.log_path)
-    dump = requests.get(f"http://127.0.0.1:{port}/instruments", timeout=30)
+    dump = requests.get(f"http://127.0.0.1:{port}/instruments", timeout=120)
     # The dump also lists contracts that make a stock one with futures, and that do not trade here.
     trading = {
         f"{one['exchange']}:{one['tradingsymbol']}" for one in json.loads((record / "universe.json").read_text())
@@ -159,5 +159,5 @@ def reference_of_shards(
 def play_until(scripts: Scripts, clock: Clock, until: str) -> None:
     """Lets the market run on to a time of day; fails when a process dies or the connector falls silent."""
     seconds = max(0.0, clock.real_seconds_until(until))
-    scripts.until(lambda: clock.now_ms() >= ist_ms(until), f"it is {until} at the exchange", seconds + 10)
+    scripts.until(lambda: clock.now_ms() >= ist_ms(until), f"it is {until} at the exchange", seconds + 60)
     assert CONNECTOR in scripts.running

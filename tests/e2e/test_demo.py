@@ -197,7 +197,7 @@ def test_ctrl_c_ends_it_in_order(tmp_path: Path) -> None:
         _wait_for(lambda: "packets" in printed.read_text() or demo.poll() is not None, "the first progress line")
         _wait_for(lambda: "signal_worker.py" in " ".join(_processes_of(tmp_path).values()), "the workers run")
         demo.send_signal(signal.SIGINT)
-        code = demo.wait(90)
+        code = demo.wait(200)
     ended = _demo(tmp_path, code, printed.read_text())
     assert code == 0, ended.printed
     assert "Stopping: what has arrived is worked off first" in ended.printed
@@ -216,7 +216,7 @@ def test_a_child_that_dies_is_named_and_all_others_are_ended(tmp_path: Path) -> 
             assert any(name in command for command in running.values()), f"{name} does not run: {running}"
         (victim,) = [pid for pid, command in running.items() if "candle_worker.py" in command]
         os.kill(victim, signal.SIGKILL)
-        code = demo.wait(90)
+        code = demo.wait(200)
     text = printed.read_text()
     assert code == 1, text
     figures = json.loads((tmp_path / "out" / "figures.json").read_text())

@@ -55,6 +55,7 @@ ALL_BUT_REV = tuple(field for field in FIELDS if field != "rev")
 FAULTS = "late,duplicate,malformed,badprint,crossed"
 SHARDS = 2
 READY_SECONDS = 12.0
+ON_ITS_WAY_SECONDS = 10.0  # real: what a busy machine may have sent and not received yet
 SEED = int(os.environ.get("CANDLEWICK_SEED", "2026"))
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # the session itself is played in the fixture
 SENT_SHARE = 7  # one instrument in so many is also judged by the sending times
@@ -135,7 +136,8 @@ def test_the_frames_sent_are_those_received(session: Session) -> None:
         )
         assert first_other == -1 and len(after) <= len(before), f"frame {first_other} of {len(after)} differs"
         # What was on its way when the connector was asked to end.
-        assert all(one.ms > ist_ms(f"{PLAN.until}:00") - 1_000 for one in before[len(after) :])
+        from_ms = ist_ms(f"{PLAN.until}:30") - ON_ITS_WAY_SECONDS * 1_000 * SPEED
+        assert all(one.ms > from_ms for one in before[len(after) :])
         lags += [(two.ms - one.ms) / 1000 / SPEED for one, two in zip(before, after, strict=False)]
     lags.sort()
     _say(f"{len(lags)} frames, on their way {1000 * lags[len(lags) // 2]:.1f} ms (median) to {lags[-1]:.2f} s (real)")

@@ -168,6 +168,7 @@ def test_killed_connector_blemishes_what_the_gap_touched_and_nothing_else(tmp_pa
         for name in (*WORKERS, CONNECTOR):
             scripts.start(name)
         scripts.until_ready(*WORKERS)
+        scripts.until(lambda: scripts.health("connector").get("state") == "up", "the connector is connected")
         kill_ms = dice.uniform(ist_ms("10:20:00"), ist_ms("10:28:00"))
         scripts.until(lambda: clock.now_ms() >= kill_ms, "the kill")
         scripts.kill(CONNECTOR)

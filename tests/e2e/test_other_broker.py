@@ -24,7 +24,7 @@ from tests.reference.inputs import ReferenceSettings
 
 MINUTES = {"1m": 1, "2m": 2, "5m": 5, "10m": 10, "1d": 0}
 SETTINGS = ReferenceSettings(tuple((name, length * 60_000) for name, length in MINUTES.items()))
-START_SECONDS = 4.0  # real: until the scripts have come up, before the market's own start
+START_SECONDS = 6.0  # real: until the connector has come up, before the market's own start
 ALL_BUT_REV = tuple(field for field in FIELDS if field != "rev")
 
 # All of them end where every timeframe's bucket ends, so that nothing is left half done.
@@ -69,8 +69,8 @@ class Played:
 @contextmanager
 def played(manners: Manners, directory: Path) -> Iterator[Played]:
     """Starts everything shortly before the market's start, ends when the tape has."""
-    real_zero = time.time() + START_SECONDS
-    with stores(directory) as where, plain_broker(manners, play(manners), real_zero) as broker:
+    day = play(manners)
+    with stores(directory) as where, plain_broker(manners, day, time.time() + START_SECONDS) as broker:
         settings = {
             "INSTRUMENTS": ",".join(one.symbol for one in MARKET),
             "KITE_API_URL": f"http://127.0.0.1:{broker.port}",
@@ -81,13 +81,14 @@ def played(manners: Manners, directory: Path) -> Iterator[Played]:
         listener = where.client.pubsub()  # type: ignore[no-untyped-call]
         listener.psubscribe("candles.closed.*")
         with pipeline(directory, where, settings) as scripts:
-            for name in (CANDLE_WORKER, SIGNAL_WORKER, CONNECTOR):
+            # The connector first: what it receives waits for the workers, and the market waits for nobody.
+            for name in (CONNECTOR, CANDLE_WORKER, SIGNAL_WORKER):
                 scripts.start(name)
             # One more frame has to come after the last candle's end, or the connector's own end would blemish it.
             beat_seconds = manners.speed * 1.5 if manners.heartbeat_each_real_second else 1.5
             over_ms = round((seconds_of(manners.until) + 5 + beat_seconds) * 1000)
             real_seconds = START_SECONDS + (over_ms / 1000 - seconds_of(manners.start)) / manners.speed
-            scripts.until(lambda: broker.now_ms() > over_ms, "the tape is over", real_seconds + 30)
+            scripts.until(lambda: broker.now_ms() > over_ms, "the tape is over", real_seconds + 90)
             scripts.until_ready(*WORKERS)
             _until_live_view_is_right(scripts, broker)
             scripts.drain()
@@ -153,7 +154,7 @@ def _until_live_view_is_right(scripts: Scripts, broker: PlainBroker) -> None:
         return not last
 
     try:
-        scripts.until(is_right, "the live view shows the last tick", 15)
+        scripts.until(is_right, "the live view shows the last tick", 60)
     except AssertionError:
         assert last == []
         raise
