@@ -12,7 +12,6 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import orjson
-import pymongo
 import redis
 
 from commands.child_process import StartError
@@ -27,7 +26,7 @@ from commands.embedded_servers import ServerUrls, open_servers
 from commands.kernel_compiling import KernelCompiling
 from commands.pipeline_processes import CANDLE_WORKER, ChildDied, check_alive
 from commands.pipeline_reading import PipelineReader, choose_shown, shown_timeframe
-from commands.run_directory import DirectoryError, clear_database, clear_prefix, run_directory
+from commands.run_directory import DirectoryError, clear_prefix, run_directory
 from commands.terminal import UPDATES_A_SECOND, Terminal
 from commands.waiting import Interrupted
 from simulator.tape import Tape
@@ -157,9 +156,8 @@ class _Demo:
                 self._terminal.say(f"  history  {done} of {instruments} instruments")
 
         clear_prefix(self._client, PREFIX)
-        with pymongo.MongoClient[dict[str, object]](self._servers.mongo_url) as mongo:
-            clear_database(mongo, DATABASE)
         store = MongoStore(self._servers.mongo_url, DATABASE)
+        store.clear()
         store.prepare()
         began = time.monotonic()
         written = store_history(self._tape, self._calendar, self._timeframes, self._plan.from_ms, store, progress)

@@ -18,11 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-import pymongo
 import redis
-from pymongo.errors import PyMongoError
 
 from commands.child_process import ChildProcess, StartError
+from utils.stores.mongo import MongoStore, StoreError
 
 LOOPBACK = "127.0.0.1"
 READY_SECONDS = 30.0
@@ -190,15 +189,12 @@ def redis_answers(url: str) -> bool:
 def mongo_answers(url: str, timeout_seconds: float = 5.0) -> bool:
     """One real ping command."""
     timeout_ms = int(timeout_seconds * 1000)
-    client: pymongo.MongoClient[dict[str, object]] = pymongo.MongoClient(
-        url, serverSelectionTimeoutMS=timeout_ms, connectTimeoutMS=timeout_ms, socketTimeoutMS=timeout_ms
-    )
     try:
-        return bool(client.admin.command("ping"))
-    except PyMongoError:
+        with contextlib.closing(MongoStore(url, "admin", timeout_ms, timeout_ms)) as store:
+            store.ping()
+    except StoreError:
         return False
-    finally:
-        client.close()
+    return True
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,6 @@ from datetime import date
 from itertools import islice
 from pathlib import Path
 
-import pymongo
 import redis
 
 from commands.child_process import ChildProcess, StartError, end_all
@@ -28,7 +27,7 @@ from commands.pipeline_readiness import position_of, workers_ready
 from commands.pipeline_reading import PipelineReader, shown_timeframe
 from commands.replay_figures import gather_replay_figures
 from commands.replay_past import copy_past, instruments_of
-from commands.run_directory import clear_database, clear_prefix
+from commands.run_directory import clear_prefix
 from commands.terminal import Terminal
 from commands.waiting import Interrupted, wait_for, wait_while_moving
 from commands.working_off import STILL_SECONDS, work_off
@@ -123,9 +122,8 @@ class _Replay:
     def _prepare(self) -> None:
         """An empty corner, with the candles from before the day that the live database has."""
         clear_prefix(self._client, self._plan.prefix)
-        with pymongo.MongoClient[dict[str, object]](self._mongo_url) as mongo:
-            clear_database(mongo, self._database)
         live, own = self._stores()
+        own.clear()
         copied = copy_past(live, own, self._symbols, self._timeframes, self._window_ms[0], self._check_stop)
         self._terminal.say(
             f"{copied:,} earlier candles copied from the live database, so that indicators are warm."

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pymongo
 import redis
 
 _SCANNED_AT_ONCE = 2_000
@@ -73,9 +72,3 @@ def clear_prefix(client: redis.Redis, prefix: str) -> int:
             removed += int(client.unlink(*found))
             found.clear()
     return removed + (int(client.unlink(*found)) if found else 0)
-
-
-def clear_database(client: pymongo.MongoClient[dict[str, Any]], name: str) -> None:
-    """Empties every collection of the run's database."""
-    for collection in client[name].list_collection_names():
-        client[name].drop_collection(collection)

@@ -57,6 +57,19 @@ def store(url: str, request: pytest.FixtureRequest) -> Iterator[MongoStore]:
     store.close()
 
 
+def test_an_emptied_database_holds_nothing_and_others_are_left(store: MongoStore, url: str) -> None:
+    other = MongoStore(url, "test_other")
+    for one in (store, other):
+        one.upsert_candles(documents(candle(0), candle(1)))
+        one.upsert_instruments([], "2026-11-20")
+    store.clear()
+    assert store.count(CANDLES_COLLECTION) == 0
+    assert other.count(CANDLES_COLLECTION) == 2
+    assert store.upsert_candles(documents(candle(5))) == []
+    assert [one.start_ms for one in store.candles_before("NSE:INFY", "1m", START_MS * 2, 9)] == [candle(5).start_ms]
+    other.close()
+
+
 def test_candles_come_back_as_they_went_in(store: MongoStore) -> None:
     written = [candle(minute, 100.05 + minute) for minute in range(10)]
     others = [candle(3, symbol="NSE:INF"), candle(3, symbol="NSE:INFY2")]

@@ -53,14 +53,20 @@ class Refusal:
 class MongoStore:
     """Candles, signals and instruments in one database. Connects when first used; safe to share between threads."""
 
-    def __init__(self, url: str, database: str, socket_timeout_ms: int = SOCKET_TIMEOUT_MS) -> None:
+    def __init__(
+        self,
+        url: str,
+        database: str,
+        socket_timeout_ms: int = SOCKET_TIMEOUT_MS,
+        selection_timeout_ms: int = SERVER_SELECTION_TIMEOUT_MS,
+    ) -> None:
         """No I/O. StoreError when the URL is none."""
         try:
             self._client: MongoClient[Document] = MongoClient(
                 url,
                 connect=False,
-                serverSelectionTimeoutMS=SERVER_SELECTION_TIMEOUT_MS,
-                connectTimeoutMS=SERVER_SELECTION_TIMEOUT_MS,
+                serverSelectionTimeoutMS=selection_timeout_ms,
+                connectTimeoutMS=selection_timeout_ms,
                 socketTimeoutMS=socket_timeout_ms,
                 retryWrites=False,
                 tz_aware=True,
@@ -84,6 +90,11 @@ class MongoStore:
 
     def close(self) -> None:
         self._client.close()
+
+    def clear(self) -> None:
+        """Drop every collection: for a demo's or a replay's own database, never for live data. StoreError."""
+        self._do("emptying the database", self._drop_all)
+        self._is_prepared = False
 
     def upsert_candles(self, documents: Sequence[Document]) -> list[Refusal]:
         """Write `Candle.as_document()`s, the last of an `_id` winning. Those refused for themselves are returned.
@@ -127,6 +138,10 @@ class MongoStore:
         """How many documents, all or those of a symbol and timeframe. A scan: never in a hot path. StoreError."""
         query = {name: value for name, value in (("symbol", symbol), ("timeframe", timeframe)) if value}
         return self._do("counting", lambda: self._database[collection].count_documents(query))
+
+    def _drop_all(self) -> None:
+        for name in self._database.list_collection_names():
+            self._database.drop_collection(name)
 
     def _prepare_one(self, name: str) -> None:
         collection = self._database[name]
