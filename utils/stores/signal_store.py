@@ -9,16 +9,16 @@ from typing import Any
 import orjson
 import redis
 
-from utils.candle import Candle, iso_ist
+from utils.candle import Candle
 from utils.feed import ZERO_ID, EntryId
-from utils.indicators import INDICATOR_NAMES
 from utils.instruments import Instrument
 from utils.keys import Keys
 from utils.signals import LatestValues, Signal
+from utils.stores.indicator_hashes import values_commands
 from utils.stores.outbox import Outbox, Saying, saying_id
+from utils.stores.packed_commands import send_packed
 
 PAGE = 1_000
-COMMANDS_AT_ONCE = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,16 +120,7 @@ class SignalStore:
 
     def write_values(self, latest: Sequence[LatestValues]) -> None:
         """The newest values of each instrument and timeframe; those that are absent leave the hash."""
-        for start in range(0, len(latest), COMMANDS_AT_ONCE):
-            pipeline = self._client.pipeline(transaction=False)
-            for one in latest[start : start + COMMANDS_AT_ONCE]:
-                name, there = self._keys.indicators(one.symbol, one.timeframe), one.values.as_dict()
-                fields: dict[str, Any] = {"t": one.start_ms, "start": iso_ist(one.start_ms), **there}
-                pipeline.hset(name, mapping={field: _text(value) for field, value in fields.items()})
-                absent = [field for field in INDICATOR_NAMES if field not in there]
-                if absent:
-                    pipeline.hdel(name, *absent)
-            pipeline.execute()
+        send_packed(self._client, values_commands(self._keys, latest))
 
 
 def _entry(shard: int, entry_id: bytes, fields: Mapping[bytes, bytes]) -> ClosedEntry:
@@ -138,7 +129,3 @@ def _entry(shard: int, entry_id: bytes, fields: Mapping[bytes, bytes]) -> Closed
     except (ValueError, KeyError, TypeError):
         candle = None
     return ClosedEntry(shard, EntryId.parse(entry_id), candle)
-
-
-def _text(value: float | str) -> str:
-    return value if isinstance(value, str) else repr(value)
