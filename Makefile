@@ -2,7 +2,7 @@
 # venv and pip. ARGS are handed on: make demo ARGS="--instruments 50", make test ARGS="tests/unit -k session".
 
 .DEFAULT_GOAL := help
-.PHONY: help test lint format demo compose-test lock audit clean chaos bench fuzz
+.PHONY: help test lint format demo compose-test lock audit clean chaos overload bench fuzz
 READY := .venv/.ready
 BENCH_READY := .venv-bench/.ready
 
@@ -20,6 +20,9 @@ format: $(READY) ## let ruff rewrite the code in the house's style
 
 chaos: $(READY) ## kills and every fault on a simulated session, half an hour; ARGS="--kills N --seed S --json FILE"
 	@.venv/bin/python -m tests.chaos.run $(ARGS)
+
+overload: $(READY) ## four and a hundred times the broker's maximum, an hour away; ARGS="--seed S --only RUN --scale X --json FILE"
+	@.venv/bin/python -m tests.chaos.overload $(ARGS)
 
 bench: $(BENCH_READY) ## how fast it is, beside its peers; ARGS="--quick --json FILE". Its packages take minutes to install
 	@.venv-bench/bin/python -m bench $(ARGS)

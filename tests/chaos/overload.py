@@ -1,0 +1,102 @@
+"""`python -m tests.chaos.overload`: more than the broker can send, and a worker that was away for an hour.
+
+--seed S        of the feed; the same seed makes the same journal
+--only NAME     one of the runs below
+--scale X       of the instruments (1.0: 9 000), for a small machine
+--json FILE     keep the figures
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from tests.chaos.overload_bounds import Scenario
+from tests.chaos.overload_run import Played, play
+
+DEFAULT_SEED = 20_261_121
+BROKER_MAX_INSTRUMENTS = 9_000
+_HOUR = 3_600.0
+
+RUNS = (
+    Scenario(
+        "four times", BROKER_MAX_INSTRUMENTS, 3, parts=((60.0, 4.0),), has_deaf_readers=True, lag_bound_ms=5_000.0
+    ),
+    Scenario("hundred times", BROKER_MAX_INSTRUMENTS, 3, parts=((5.0, 1.0), (10.0, 200.0), (30.0, 1.0)), loses=None),
+    Scenario(
+        "an hour away",
+        BROKER_MAX_INSTRUMENTS,
+        3,
+        parts=((1.25 * _HOUR, 0.1),),
+        speed=60.0,
+        away_seconds=_HOUR,
+        leave_after_seconds=120.0,
+    ),
+    Scenario(
+        "an hour away, the limit too small",
+        BROKER_MAX_INSTRUMENTS,
+        3,
+        parts=((1.25 * _HOUR, 0.1),),
+        speed=60.0,
+        settings=(("STREAM_MAX_MB", "64"),),
+        away_seconds=_HOUR,
+        leave_after_seconds=120.0,
+        loses=True,
+    ),
+    Scenario(
+        "MongoDB hangs, the limit too small",
+        instruments=900,
+        shards=1,
+        parts=((_HOUR, 0.1),),
+        speed=60.0,
+        settings=(("CLOSED_MAX_ENTRIES", "20000"),),
+        mongo_hangs=True,
+        loses_stored=True,
+    ),
+)
+
+
+@click.command()
+@click.option("--seed", default=DEFAULT_SEED, show_default=True, help="Of the feed.")
+@click.option("--only", type=click.Choice([one.name for one in RUNS]), help="Only this run.")
+@click.option("--scale", default=1.0, show_default=True, help="Of the number of instruments.")
+@click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Keep the figures there.")
+def main(seed: int, only: str | None, scale: float, json_file: Path | None) -> None:
+    """Overload: bounded, in order, counted and announced, or a failure."""
+    place = Path(tempfile.mkdtemp(prefix="overload-"))
+    print(f"overload: seed {seed}, in {place}", flush=True)
+    played: list[Played] = []
+    for one in RUNS:
+        if only in (None, one.name):
+            scaled = replace(one, instruments=max(one.shards, round(scale * one.instruments)))
+            played.append(
+                play(scaled, seed, place / one.name.replace(" ", "-"), lambda text: print(text, flush=True))
+            )
+            print(told(played[-1]), flush=True)
+            if json_file is not None:
+                json_file.write_text(json.dumps([each.as_dict() for each in played], indent=1), encoding="utf-8")
+    failed = [one.name for one in played if one.findings]
+    if failed:
+        print(f"overload: FAILED with seed {seed}: {', '.join(failed)}; what is left of it is in {place}", flush=True)
+        sys.exit(1)
+    place.rmdir()
+    print(f"overload: all {len(played)} runs held", flush=True)
+
+
+def told(one: Played) -> str:
+    """The figures and the findings of a run, for the terminal."""
+    rows = [f"    {name:<26} {value}" for name, value in one.figures.items()]
+    return "\n".join([*rows, *(f"    BREACH: {line}" for line in one.findings), f"  {one.name}: {_verdict(one)}"])
+
+
+def _verdict(one: Played) -> str:
+    return f"{len(one.findings)} breaches" if one.findings else "held"
+
+
+if __name__ == "__main__":
+    main()
