@@ -86,8 +86,11 @@ def _joined(parts: Sequence[Candle], timeframe: str) -> Candle:
     )
 
 
-def past_and_day(symbols: Sequence[str] = SYMBOLS) -> tuple[list[Candle], list[ClosedCandle]]:
-    """The past (for MongoDB), and the day's entries in order with revisions among them; symbols alternate shards."""
+def past_and_day(symbols: Sequence[str] = SYMBOLS, shards: int = 2) -> tuple[list[Candle], list[ClosedCandle]]:
+    """The past (for MongoDB), and the day's entries in order with revisions among them.
+
+    Each shard has a stretch of the symbols, as a connection has.
+    """
     past: list[Candle] = []
     closed: list[tuple[int, int, Candle]] = []
     for number, symbol in enumerate(symbols):
@@ -96,7 +99,7 @@ def past_and_day(symbols: Sequence[str] = SYMBOLS) -> tuple[list[Candle], list[C
             if candle.start_ms < OPEN_MS:
                 past.append(candle)
             else:
-                closed.append((candle.end_ms + GRACE_MS, number % 2, candle))
+                closed.append((candle.end_ms + GRACE_MS, number * shards // len(symbols), candle))
     rng, entries = np.random.default_rng(SEED), list[ClosedCandle]()
     closed.sort(key=lambda one: one[0])
     for nth, (at_ms, shard, candle) in enumerate(closed):

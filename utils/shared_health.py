@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import redis
@@ -11,8 +11,10 @@ from utils.health import HealthReport
 from utils.keys import Keys
 
 Fields = Mapping[str, str | int | float]
-LOWEST, HIGHEST = ("last_entry_ms",), ("market_ms", "lag_ms", "archive_last_write_ms")
+LOWEST, HIGHEST = ("last_entry_ms",), ("market_ms", "lag_ms", "archive_last_write_ms", "all_shards")
 WORST_STATES = ("failing", "writing", "waiting", "starting", "stopped")
+RUNNING, STANDING_BY, SHARDS_FREE = "running", "standing by", "waiting for shards to become free"
+BETTER_STATES = ("warming up", "starting", RUNNING, STANDING_BY)  # by how they begin; any other is worse
 
 
 class SharedHealth:
@@ -29,13 +31,11 @@ class SharedHealth:
     def write(self, fields: Fields, owners: Sequence[str]) -> bool:
         """`owners`: all workers that are there, this one among them. False when Redis did not take it."""
         others = [one for one in owners if one != self._owner]
-        if not others:
-            return self._whole.write(fields)
         try:
-            parts = self._exchange(fields, others)
+            parts = self._exchange(fields, others) if others else []
         except redis.RedisError:
             return False
-        return self._whole.write(merged([fields, *parts]))
+        return self._whole.write(with_free_shards(merged([fields, *parts]) if parts else fields))
 
     def _exchange(self, fields: Fields, others: Sequence[str]) -> list[dict[str, str]]:
         """Leaves our part where the others find it, and takes theirs."""
@@ -56,11 +56,41 @@ def merged(parts: Sequence[Fields]) -> dict[str, str | int | float]:
     return {name: _merged_one(name, [part[name] for part in parts if name in part]) for name in names}
 
 
+def worst_state(states: Iterable[str]) -> str:
+    """What keeps the whole from running; `running` when some run and the others stand by."""
+    return min(states, key=_how_well, default=STANDING_BY)
+
+
+def _how_well(state: str) -> int:
+    return next((nth for nth, begin in enumerate(BETTER_STATES) if state.startswith(begin)), -1)
+
+
+def with_free_shards(whole: Fields) -> Fields:
+    """Nothing runs as a whole while one of `all_shards` (how many there are) is held by nobody."""
+    held = [one for one in str(whole.get("shards", "")).split(",") if one]
+    is_well = _how_well(str(whole.get("state", ""))) >= BETTER_STATES.index(RUNNING)
+    has_free = len(held) < int(whole.get("all_shards", 0))
+    return {**whole, "state": SHARDS_FREE} if is_well and has_free else whole
+
+
+def _all_shards(values: Iterable[str]) -> str:
+    return ",".join(sorted({one for value in values for one in value.split(",") if one}))
+
+
+def _worst_archive_state(values: Iterable[str]) -> str:
+    return min(values, key=lambda one: WORST_STATES.index(one) if one in WORST_STATES else len(WORST_STATES))
+
+
+_TEXTS: Mapping[str, Callable[[Iterable[str]], str]] = {
+    "shards": _all_shards,
+    "state": worst_state,
+    "archive_state": _worst_archive_state,
+}
+
+
 def _merged_one(name: str, values: Sequence[str | int | float]) -> str | int | float:
-    if name == "shards":
-        return ",".join(sorted({one for value in values for one in str(value).split(",") if one}))
-    if name == "archive_state":
-        return min(map(str, values), key=lambda one: WORST_STATES.index(one) if one in WORST_STATES else 9)
+    if name in _TEXTS:
+        return _TEXTS[name](map(str, values))
     numbers = [_number(value) for value in values]
     if name.startswith("position_") or any(number is None for number in numbers):
         return max(map(str, values), key=lambda text: (len(text), text))

@@ -255,29 +255,6 @@ def test_killed_in_the_warm_up_it_begins_the_same_one_again(
         same(one, undisturbed)
 
 
-def test_a_second_worker_stands_by_and_takes_over(servers: ServerUrls, tmp_path: Path, undisturbed: World) -> None:
-    with world(servers, tmp_path / "two", "two", PAST) as one:
-        one.start()
-        wait_for(lambda: one.health().get("state") == "running", "warm-up")
-        first = one.process
-        assert first is not None
-        one.start()
-        try:
-            say_closed(one.client, one.keys, DAY[:700])
-            wait_for(lambda: (tmp_path / "two" / "stderr").read_text().count("stands by") > 0, "standing by")
-            # The report stays that of the one who works.
-            wait_for(lambda: one.is_at(DAY[:700]) and one.health()["state"] == "running", "the first goes on")
-            first.kill()
-            first.wait()
-            say_closed(one.client, one.keys, DAY[700:])
-            one.wait_until_at(DAY)
-        finally:
-            first.kill()
-            first.wait()
-        end_quietly(one)
-        same(one, undisturbed)
-
-
 def test_redis_and_mongo_killed_and_started_again(tmp_path: Path, undisturbed: World) -> None:
     with (
         valkey_server(tmp_path) as valkey,
@@ -329,7 +306,7 @@ def test_the_past_comes_from_the_closed_stream_where_mongo_lags(servers: ServerU
     with world(servers, tmp_path / "lagging", "lagging", half) as one:
         rest.sort(key=lambda candle: candle.end_ms)
         entries = [
-            ClosedCandle(SYMBOLS.index(candle.symbol) % 2, f"{candle.end_ms + 3_000}-{nth}", candle)
+            ClosedCandle(SYMBOLS.index(candle.symbol) * 2 // len(SYMBOLS), f"{candle.end_ms + 3_000}-{nth}", candle)
             for nth, candle in enumerate(rest)
         ]
         say_closed(one.client, one.keys, entries)

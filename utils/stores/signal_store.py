@@ -41,30 +41,32 @@ class SignalStore:
             Outbox(client, keys, keys.signals(), shard, signals_max_entries, own_ids=False) for shard in range(shards)
         ]
 
-    def last_ids(self) -> dict[int, EntryId]:
-        """The id of the newest entry of each closed stream; 0-0 where there is none yet."""
-        ids: dict[int, EntryId] = {}
-        for name, shard in self._streams.items():
-            newest: Any = self._client.xrevrange(name, count=1)
-            ids[shard] = EntryId.parse(newest[0][0]) if newest else ZERO_ID
-        return ids
+    def last_id(self, shard: int) -> EntryId:
+        """The id of the newest entry of a closed stream; 0-0 where there is none yet."""
+        newest: Any = self._client.xrevrange(self._keys.closed(shard), count=1)
+        return EntryId.parse(newest[0][0]) if newest else ZERO_ID
 
     def is_cut_off(self, positions: Mapping[int, EntryId]) -> bool:
-        """Whether entries after these were trimmed away before they were read."""
-        for name, shard in self._streams.items():
+        """Whether entries after one of these were trimmed away, before they were read or since.
+
+        Redis does not say which entry it trimmed last: a stream that lost entries and begins after the position
+        counts as cut off, though in a rare case it is cut exactly there.
+        """
+        for shard, position in positions.items():
+            name = self._keys.closed(shard)
             first: Any = self._client.xrange(name, count=1)
-            if not first or EntryId.parse(first[0][0]) <= positions.get(shard, ZERO_ID):
+            if not first or EntryId.parse(first[0][0]) <= position:
                 continue
             about: Any = self._client.xinfo_stream(name)
-            if EntryId.parse(about["max-deleted-entry-id"]) > positions.get(shard, ZERO_ID):
+            if about["entries-added"] > about["length"]:
                 return True
         return False
 
     def closed_after(
         self, positions: Mapping[int, EntryId], count: int, block_ms: int | None = None
     ) -> list[ClosedEntry]:
-        """The next entries after a position in each stream, at most `count` of each; waits for them if told to."""
-        streams: Any = {name: str(positions.get(shard, ZERO_ID)) for name, shard in self._streams.items()}
+        """The next entries after each position, at most `count` of each shard; waits for them if told to."""
+        streams: Any = {self._keys.closed(shard).encode(): str(position) for shard, position in positions.items()}
         answer: Any = self._client.xread(streams, count=count, block=block_ms)
         return [
             _entry(self._streams[name], entry_id, fields)
@@ -73,11 +75,11 @@ class SignalStore:
         ]
 
     def closed_until(self, positions: Mapping[int, EntryId], limit: int) -> list[ClosedEntry]:
-        """The newest `limit` entries of each stream up to and with a position, oldest first."""
+        """Of each shard the newest `limit` entries up to and with its position, oldest first."""
         found: list[ClosedEntry] = []
-        for name, shard in self._streams.items():
+        for shard, position in positions.items():
             newest_first: list[ClosedEntry] = []
-            until = str(positions.get(shard, ZERO_ID))
+            name, until = self._keys.closed(shard), str(position)
             while len(newest_first) < limit:
                 page: Any = self._client.xrevrange(name, max=until, count=min(PAGE, limit - len(newest_first)))
                 newest_first += [_entry(shard, entry_id, fields) for entry_id, fields in page]
@@ -93,18 +95,28 @@ class SignalStore:
         found = (Instrument.from_dict(orjson.loads(body)) for body in content.values())
         return {one.symbol: one for one in found}
 
-    def load_snapshot(self) -> bytes | None:
+    def load_snapshot(self, shard: int) -> bytes | None:
         """The last one saved. What comes after it is said again, to whatever Redis this is now."""
-        for outbox in self._outboxes:
-            outbox.forget()
-        content: Any = self._client.get(self._keys.signal_state(0))
+        self._outboxes[shard].forget()
+        return self.peek_snapshot(shard)
+
+    def peek_snapshot(self, shard: int) -> bytes | None:
+        """The last one saved of any shard, for a look at it."""
+        content: Any = self._client.get(self._keys.signal_state(shard))
         return bytes(content) if content is not None else None
 
-    def save_snapshot(self, content: bytes) -> None:
+    def save_snapshot(self, shard: int, content: bytes) -> None:
         """OutboxMovedError instead of a snapshot that is further than what Redis knows to have been said."""
-        for outbox in self._outboxes:
-            outbox.check()
-        self._client.set(self._keys.signal_state(0), content)
+        self.check(shard)
+        self._client.set(self._keys.signal_state(shard), content)
+
+    def add_missing_snapshot(self, shard: int, content: bytes) -> None:
+        """For a shard that has none yet."""
+        self._client.set(self._keys.signal_state(shard), content, nx=True)
+
+    def check(self, shard: int) -> None:
+        """OutboxMovedError when Redis does not know any more what was said."""
+        self._outboxes[shard].check()
 
     def say(self, fired: Sequence[tuple[ClosedEntry, Signal]]) -> int:
         """Signals with the entries that caused them, in order; returns how many had not been said before."""

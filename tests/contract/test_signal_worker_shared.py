@@ -1,0 +1,232 @@
+"""Several signal workers between a real Valkey and MongoDB: they share the shards, and who is left carries on.
+
+What they say together is judged by one undisturbed worker, and by one engine over all instruments.
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from tests.closed_candles import OPEN_MS, SEED, SYMBOLS, ClosedCandle, past_and_day, say_closed
+from tests.contract.test_signal_worker import World, by_id, end_quietly, same, tell_instruments, wait_for, world
+from tests.servers import ServerUrls, both_servers
+from utils.feed import EntryId
+from utils.signal_progress import SignalProgress
+from utils.signals import SignalEngine
+from utils.strategies import load_strategies
+
+SHARDS = 3
+PAST, DAY = past_and_day(shards=SHARDS)
+TAKEOVER_SECONDS = 5.0
+THREE = {"CONNECTIONS": str(SHARDS)}
+CUT_MS = OPEN_MS - 60_000
+BARS_KEPT = 250  # of a row's past
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerUrls]:
+    with both_servers(tmp_path_factory.mktemp("servers")) as urls:
+        yield urls
+
+
+@dataclass
+class Crew:
+    """The workers of one world, by process id."""
+
+    world: World
+    running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    def start(self, **more: str) -> str:
+        self.world.start(**{**THREE, **more})
+        process = self.world.process
+        assert process is not None
+        self.world.process = None
+        self.running[str(process.pid)] = process
+        return str(process.pid)
+
+    def holders(self) -> list[str]:
+        """The process id that has each shard's lease; '' for one that is free."""
+        keys = self.world.keys
+        held: Any = [self.world.client.get(keys.lease("signal_worker", shard)) for shard in range(SHARDS)]
+        return [owner.decode().rpartition(":")[2] if owner else "" for owner in held]
+
+    def wait_until_shared(self) -> None:
+        wait_for(lambda: set(self.holders()) == set(self.running), "each has a part")
+        wait_for(lambda: self.world.health().get("state") == "running", "all shards run")
+
+    def end(self, pid: str, number: int = signal.SIGTERM) -> int:
+        process = self.running.pop(pid)
+        process.send_signal(number)
+        return process.wait(30)
+
+    def end_all(self) -> None:
+        """Once everything is in MongoDB."""
+        one = self.world
+        wait_for(lambda: len(one.in_mongo()) == len({each["_id"] for each in one.in_stream()}), "archiving")
+        assert {self.end(pid) for pid in list(self.running)} == {0}
+
+
+@contextmanager
+def crew(servers: ServerUrls, folder: Path, name: str) -> Iterator[Crew]:
+    with world(servers, folder, name, PAST) as one:
+        made = Crew(one)
+        try:
+            yield made
+        finally:
+            for process in made.running.values():
+                process.kill()
+                process.wait()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(servers: ServerUrls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with world(servers, tmp_path_factory.mktemp("runs") / "alone", "alone", PAST) as one:
+        one.start(**THREE)
+        wait_for(lambda: one.health().get("state") == "running", "warm-up")
+        say_closed(one.client, one.keys, DAY)
+        one.wait_until_at(DAY)
+        assert one.health()["shards"] == "0,1,2"
+        assert int(one.health()["instruments"]) == len(SYMBOLS)
+        end_quietly(one)
+        yield one
+
+
+def all_in_one(entries: list[ClosedCandle]) -> tuple[SignalEngine, dict[str, dict[str, Any]]]:
+    """One engine for all instruments, warmed by their past, and the signals of these entries."""
+    engine = SignalEngine(load_strategies(("momentum",)), 15 * 60 + 15)
+    for symbol in SYMBOLS:
+        for timeframe in ("1m", "5m"):
+            past = [one for one in PAST if (one.symbol, one.timeframe) == (symbol, timeframe)]
+            engine.warm(symbol, timeframe, past[-BARS_KEPT:])
+    fired = engine.apply([one.candle for one in entries]).fired
+    return engine, {one.signal.id: orjson.loads(orjson.dumps(one.signal.as_document())) for one in fired}
+
+
+def test_what_shards_say_is_what_one_engine_over_all_instruments_says(undisturbed: World) -> None:
+    expected = all_in_one(DAY)[1]
+    print(f"seed {SEED}: {len(expected)} signals")
+    assert len(expected) > 20
+    assert by_id(undisturbed.in_stream()) == expected
+
+
+@pytest.mark.parametrize("victim", [0, 2])
+def test_two_share_and_the_one_that_is_left_carries_on(
+    servers: ServerUrls, tmp_path: Path, undisturbed: World, victim: int
+) -> None:
+    with crew(servers, tmp_path / "two", f"two{victim}") as made:
+        for _ in range(2):
+            made.start(LEASE_SECONDS="3")
+        made.wait_until_shared()
+        one = made.world
+        assert one.health()["shards"] == "0,1,2"
+        assert (int(one.health()["instruments"]), int(one.health()["rows"])) == (len(SYMBOLS), 2 * len(SYMBOLS))
+        say_closed(one.client, one.keys, DAY[:700])
+        one.wait_until_at(DAY[:700])
+        say_closed(one.client, one.keys, DAY[700:1100])
+        dead = made.holders()[victim]
+        killed = time.monotonic()
+        assert made.end(dead, signal.SIGKILL) == -signal.SIGKILL
+        wait_for(lambda: set(made.holders()) == set(made.running), "the other has all", 30)
+        wait_for(lambda: one.is_at(DAY[:1100]), "the other carries on", 30)
+        assert time.monotonic() - killed < TAKEOVER_SECONDS
+        say_closed(one.client, one.keys, DAY[1100:])
+        one.wait_until_at(DAY)
+        made.end_all()
+        same(one, undisturbed)
+
+
+def test_they_come_and_go_and_one_hangs(servers: ServerUrls, tmp_path: Path, undisturbed: World) -> None:
+    with crew(servers, tmp_path / "many", "many") as made:
+        one = made.world
+        first = made.start()
+        made.wait_until_shared()
+        say_closed(one.client, one.keys, DAY[:500])
+        second, _ = made.start(), made.start()
+        made.wait_until_shared()
+        assert sorted(made.holders()) == sorted(made.running)
+        say_closed(one.client, one.keys, DAY[500:900])
+        made.running[second].send_signal(signal.SIGSTOP)
+        wait_for(lambda: second not in made.holders() and "" not in made.holders(), "it is followed")
+        one.wait_until_at(DAY[:900])
+        made.running[second].send_signal(signal.SIGCONT)
+        made.wait_until_shared()
+        say_closed(one.client, one.keys, DAY[900:1300])
+        assert made.end(first) == 0
+        made.wait_until_shared()
+        say_closed(one.client, one.keys, DAY[1300:])
+        one.wait_until_at(DAY)
+        made.end_all()
+        same(one, undisturbed)
+
+
+def test_killed_in_the_warm_up_another_begins_it_again(
+    servers: ServerUrls, tmp_path: Path, undisturbed: World
+) -> None:
+    with crew(servers, tmp_path / "cold", "coldtwo") as made:
+        one = made.world
+        one.client.delete(one.keys.instruments())
+        for _ in range(2):
+            made.start()
+        wait_for(lambda: set(made.holders()) == set(made.running), "each has a part")
+        wait_for(lambda: one.health().get("state") == "waiting for the instruments", "the cut")
+        made.end(made.holders()[0], signal.SIGKILL)
+        say_closed(one.client, one.keys, DAY[:500])  # after the cut: news, however late it is read
+        one.mongo.upsert_candles([entry.candle.as_document() for entry in DAY[:500]])
+        tell_instruments(one)
+        say_closed(one.client, one.keys, DAY[500:])
+        one.wait_until_at(DAY)
+        made.end_all()
+        same(one, undisturbed)
+
+
+def test_a_snapshot_of_all_shards_is_shared_out(servers: ServerUrls, tmp_path: Path, undisturbed: World) -> None:
+    """As it was before each shard had one: `signal-state:0` was that of all, with a position of each."""
+    before, after = DAY[:900], DAY[900:]
+    engine, said = all_in_one(before)
+    positions = {one.shard: EntryId.parse(one.entry_id) for one in before}
+    warmed = {(symbol, timeframe) for symbol in SYMBOLS for timeframe in ("1m", "5m")}
+    with crew(servers, tmp_path / "older", "older") as made:
+        one = made.world
+        say_closed(one.client, one.keys, before)
+        snapshot = SignalProgress(engine, positions, CUT_MS, warmed, was_warmed_up=True).dump()
+        one.client.set(one.keys.signal_state(0), snapshot)
+        for _ in range(2):
+            made.start()
+        made.wait_until_shared()
+        say_closed(one.client, one.keys, after)
+        one.wait_until_at(DAY)
+        made.end_all()
+        whole = by_id(undisturbed.in_stream())
+        assert by_id(one.in_stream()) == {name: one for name, one in whole.items() if name not in said}
+        assert one.values() == undisturbed.values()
+        assert "goes on" in (one.folder / "stderr").read_text()
+        assert "starts fresh" not in (one.folder / "stderr").read_text()
+
+
+def test_what_left_the_stream_unread_is_counted_and_warmed_up_again(servers: ServerUrls, tmp_path: Path) -> None:
+    entries = past_and_day(shards=1)[1]
+    with world(servers, tmp_path / "trimmed", "trimmed", PAST) as one:
+        one.start(CONNECTIONS="1")
+        wait_for(lambda: one.health().get("state") == "running", "warm-up")
+        say_closed(one.client, one.keys, entries[:300])
+        one.wait_until_at(entries[:300])
+        assert (one.health()["cut_off"], one.health()["history_rejected"]) == ("0", "0")
+        assert one.process is not None
+        one.process.send_signal(signal.SIGSTOP)
+        say_closed(one.client, one.keys, entries[300:])
+        assert len(entries) > 1_800
+        one.client.xtrim(one.keys.closed(0), maxlen=len(entries) - 500, approximate=False)
+        one.process.send_signal(signal.SIGCONT)
+        wait_for(lambda: one.health().get("cut_off") == "1", "it is counted")
+        wait_for(lambda: one.is_at(entries) and one.health()["state"] == "running", "it goes on after it")
+        assert one.end() == 0

@@ -1,0 +1,289 @@
+"""The signals of one shard: where it is, its warm-up, and what comes of its closed candles."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import structlog
+
+from utils.feed import ZERO_ID, EntryId
+from utils.indicators.snapshot import SnapshotError
+from utils.instruments import Instrument
+from utils.kite_history import KiteHistory
+from utils.pacing import Pacing
+from utils.sessions import SessionCalendar
+from utils.settings import Settings
+from utils.shared_health import RUNNING
+from utils.signal_file import SignalFile
+from utils.signal_progress import MakeEngine, SignalProgress, Taken, missed_a_session
+from utils.signal_snapshot import taken_apart
+from utils.signals import Pair
+from utils.stores.mongo import MongoStore
+from utils.stores.signal_store import ClosedEntry, SignalStore
+from utils.warmup import OnProgress, WarmUp, WarmupResult
+from utils.warmup_thread import WarmupThread, WarmupTurn
+
+ENTRIES_AT_ONCE = 1_000
+LOOK_SECONDS = 0.5
+WARM_AGAIN_SECONDS = 300.0
+INSTRUMENTS_SECONDS = 60.0  # so long some of the instruments may be missing before we begin without them
+
+
+@dataclass(frozen=True, slots=True)
+class SignalTools:
+    """What all shards of a worker have in common. `symbols_of` names each shard's instruments."""
+
+    settings: Settings
+    symbols_of: Mapping[int, Collection[str]]
+    make_engine: MakeEngine
+    calendar: SessionCalendar
+    store: SignalStore
+    mongo: MongoStore
+    file: SignalFile
+    history: Callable[[], KiteHistory | None]
+    turn: WarmupTurn = field(default_factory=WarmupTurn)
+    counts: Counter[str] = field(default_factory=Counter)
+
+
+class ShardSignals:
+    """`load` begins it, and after a RedisError only `load` may follow. Then, again and again, `prepare`, and when
+    that says so, `take`. While a warm-up is on its way no entries are taken and nothing is saved."""
+
+    def __init__(self, shard: int, tools: SignalTools) -> None:
+        self.shard = shard
+        self.state = "starting"
+        self._warm_rows = 0
+        self._tools = tools
+        self._store = tools.store
+        self._timeframes = {one.name: one for one in tools.settings.timeframes}
+        self._symbols = set(tools.symbols_of[shard])
+        self._wanted = [(symbol, name) for symbol in tools.symbols_of[shard] for name in self._timeframes]
+        self._progress = SignalProgress.fresh(tools.make_engine, {shard: ZERO_ID}, 0)
+        self._saved_at: EntryId | None = None
+        self._warmup: WarmupThread | None = None
+        self._loaded_seconds = 0.0
+        self._pacing = Pacing(warm_again=WARM_AGAIN_SECONDS, look=LOOK_SECONDS)
+        self._log = structlog.get_logger("signal_worker").bind(shard=shard)
+
+    @property
+    def position(self) -> EntryId:
+        """The last entry that is in the engine."""
+        return self._progress.positions[self.shard]
+
+    @property
+    def instrument_count(self) -> int:
+        return len(self._symbols)
+
+    @property
+    def row_count(self) -> int:
+        return len(self._wanted)
+
+    def warm_rows(self) -> int:
+        """Rows with every indicator warm; what it was before it while a warm-up is on its way."""
+        if self._warmup is None:
+            self._warm_rows = self._progress.engine.warm_rows()
+        return self._warm_rows
+
+    # ---- where we are
+
+    def load(self, now_seconds: float) -> None:
+        """Back to the last snapshot, or to the newest closed candle. RedisError."""
+        self.let_go()
+        progress = self._restored()
+        if progress is None:
+            progress = self._begun_anew()
+        else:
+            self._log.info("goes on", after=str(progress.positions[self.shard]))
+        self._set(progress, now_seconds)
+
+    def save(self) -> None:
+        """Store the snapshot, when something changed since the last one. OutboxMovedError, RedisError."""
+        if self._warmup is not None:
+            return
+        if self._saved_at == self.position:
+            self._store.check(self.shard)
+            return
+        self._store.save_snapshot(self.shard, self._progress.dump())
+        self._saved_at = self.position
+
+    def let_go(self) -> None:
+        """Another worker has it, or nobody for now."""
+        if self._warmup is not None:
+            self._warmup.cancel()
+        self._warmup, self.state = None, "starting"
+
+    def _set(self, progress: SignalProgress, now_seconds: float) -> None:
+        self._progress, self._saved_at = progress, None
+        self._loaded_seconds = now_seconds
+        self._pacing.make_due("warm_again")
+        self._pacing.make_due("look")
+
+    def _begun_anew(self) -> SignalProgress:
+        # The id first: a candle closed in between is known to come by the stream.
+        position = {self.shard: self._store.last_id(self.shard)}
+        now_ms = self._tools.settings.market_clock.now_ms()
+        progress = SignalProgress.fresh(self._tools.make_engine, position, now_ms)
+        self._store.save_snapshot(self.shard, progress.dump())
+        self._log.info("starts fresh", after=str(position[self.shard]))
+        return progress
+
+    def _restored(self) -> SignalProgress | None:
+        packed = self._store.load_snapshot(self.shard)
+        try:
+            progress = self._own_part(packed or self._store.peek_snapshot(0))
+        except SnapshotError as error:
+            self._log.warning("the snapshot is of no use", reason=str(error))
+            return None
+        if progress is None:
+            return None
+        if self._store.is_cut_off(progress.positions):
+            self._note_cut_off()
+            return None
+        upcoming = self._store.closed_after(progress.positions, 1)
+        now_ms = self._tools.settings.market_clock.now_ms()
+        next_ms = min((one.id.ms for one in upcoming), default=now_ms)
+        if missed_a_session(progress.seen_ms(), next_ms, self._tools.calendar):
+            self._log.warning("a session passed without this worker's candles: all is warmed up again")
+            return None
+        return progress
+
+    def _own_part(self, packed: bytes | None) -> SignalProgress | None:
+        """Of a snapshot that may be of all shards: before each had its own, shard 0's held everything."""
+        if packed is None:
+            return None
+        progress = SignalProgress.restore(self._tools.make_engine, packed)
+        if self.shard not in progress.positions:
+            return None
+        if len(progress.positions) == 1 and all(symbol in self._symbols for symbol, _ in progress.warmed):
+            return progress
+        parts = taken_apart(packed, self._tools.symbols_of)
+        for shard in parts.keys() - {self.shard}:
+            self._store.add_missing_snapshot(shard, parts[shard])
+        self._log.info("takes its own part of a snapshot of other instruments")
+        return SignalProgress.restore(self._tools.make_engine, parts[self.shard])
+
+    # ---- warm-up
+
+    def prepare(self, now_seconds: float) -> bool:
+        """Warms up what is cold; whether entries may be taken. Before the first warm-up is through none are.
+
+        RedisError.
+        """
+        if self._warmup is not None:
+            if not self._warmup.is_over:
+                self.state = "warming up {}/{}".format(*self._warmup.progress)
+                return False
+            self._end_warm_up(self._warmup)
+        if not self._is_warm_enough(now_seconds):
+            self._begin_warm_up(now_seconds)
+        is_ready = self._warmup is None and self._progress.was_warmed_up
+        if is_ready:
+            self.state = RUNNING
+        return is_ready
+
+    @property
+    def warmup_progress(self) -> tuple[int, int, int] | None:
+        """Instruments done, of how many, history requests made; None when no warm-up is on its way."""
+        return self._warmup.progress if self._warmup is not None else None
+
+    def _is_warm_enough(self, now_seconds: float) -> bool:
+        if not self._progress.was_warmed_up:
+            return False
+        return not self._pacing.is_due("warm_again", now_seconds) or not self._progress.cold(self._wanted)
+
+    def _begin_warm_up(self, now_seconds: float) -> None:
+        cold = self._progress.cold(self._wanted)
+        if not cold:
+            self._note_warmed([])
+        elif not self._tools.turn.is_free:
+            self._pacing.make_due("warm_again")
+            self.state = "warming up later"
+        elif self._pacing.is_due("look", now_seconds):
+            instruments = self._instruments(cold, now_seconds)
+            if instruments:
+                self._start_warm_up(instruments, cold)
+            else:
+                self.state = "waiting for the instruments"
+
+    def _instruments(self, cold: Sequence[Pair], now_seconds: float) -> list[Instrument]:
+        """Those with cold rows, as the connector made them known; empty while it is worth waiting for them."""
+        known = self._store.instruments()
+        symbols = dict.fromkeys(symbol for symbol, _ in cold)
+        found = [known[symbol] for symbol in symbols if symbol in known]
+        if len(found) == len(symbols) or self._progress.was_warmed_up or not found:
+            return found
+        return found if now_seconds - self._loaded_seconds > INSTRUMENTS_SECONDS else []
+
+    def _start_warm_up(self, instruments: Sequence[Instrument], cold: Sequence[Pair]) -> None:
+        self.save()
+        symbols = {one.symbol for one in instruments}
+        pairs = [pair for pair in cold if pair[0] in symbols]
+        self._log.info("warms up", instruments=len(instruments), rows=len(pairs))
+        tools, engine = self._tools, self._progress.engine
+        cut = self._progress.next_cut(tools.settings.market_clock.now_ms())
+        history = tools.history()
+
+        def run(on_progress: OnProgress) -> WarmupResult:
+            warm_up = WarmUp(tools.store, tools.mongo, history, tools.calendar, on_progress)
+            result = warm_up.run(engine, instruments, self._timeframes, pairs, cut)
+            return result if tools.settings.warmup else WarmupResult(pairs, [], result.fetched)
+
+        self._warmup = tools.turn.start(f"warmup-{self.shard}", run)
+        self.state = "warming up"
+
+    def _end_warm_up(self, warmup: WarmupThread) -> None:
+        self._warmup = None
+        result = warmup.result()
+        if result is None:
+            return
+        self._note_warmed(result.done)
+        self._store.write_values(self._progress.engine.latest())
+        self._log.info(
+            "is warm",
+            warm_rows=self.warm_rows(),
+            rows=len(self._wanted),
+            tried_again_later=len(result.again),
+            fetched_candles=result.fetched,
+        )
+
+    def _note_warmed(self, done: Sequence[Pair]) -> None:
+        self._progress.note_warmed(done)
+        self._saved_at = None
+        self.save()
+
+    # ---- candles in, signals out
+
+    def take(self, entries: Sequence[ClosedEntry], now_seconds: float) -> None:
+        """What comes of the entries after `position` goes to the stream, the file and the latest values."""
+        # A stream is only cut when it is long: fewer entries than one asks for were never cut before they were read.
+        if len(entries) >= ENTRIES_AT_ONCE and self._store.is_cut_off({self.shard: self.position}):
+            self._note_cut_off()
+            self._set(self._begun_anew(), now_seconds)
+            return
+        taken = self._progress.take(entries)
+        said = self._store.say(taken.fired)
+        self._write_file(taken)
+        self._store.write_values(taken.latest)
+        self._tools.counts.update(
+            signals=said,
+            candles=len(entries),
+            skipped=taken.skipped,
+            unreadable=taken.unreadable,
+            strategy_faults=len(taken.faults),
+        )
+        for fault in taken.faults:
+            self._log.error(fault)
+
+    def _write_file(self, taken: Taken) -> None:
+        try:
+            self._tools.file.append([signal for _, signal in taken.fired])
+        except OSError as error:
+            self._log.error("signals are missing in LOG_DIR's file (they are in Redis)", reason=str(error))
+
+    def _note_cut_off(self) -> None:
+        self._tools.counts["cut_off"] += 1
+        self._log.error(
+            "closed candles left their stream before they were read: all is warmed up again; raise CLOSED_MAX_ENTRIES"
+        )

@@ -1,0 +1,40 @@
+"""Takes a snapshot of several shards, or of instruments that went to another shard, apart. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from utils.indicators.kernels import STATE_DTYPE
+from utils.indicators.snapshot import pack, unpack
+from utils.indicators.table import ARRAYS
+
+Arrays = list[NDArray[Any]]
+
+
+def taken_apart(packed: bytes, symbols_of: Mapping[int, Collection[str]]) -> dict[int, bytes]:
+    """For each shard whose position is in the snapshot, the one of its own symbols. SnapshotError."""
+    state, arrays = unpack(packed, [STATE_DTYPE, np.dtype(np.float64)])
+    shards = [shard for shard in symbols_of if str(shard) in state["caller"]["positions"]]
+    return {shard: _part(state, arrays, shard, set(symbols_of[shard])) for shard in shards}
+
+
+def _part(state: Mapping[str, Any], arrays: Arrays, shard: int, symbols: Collection[str]) -> bytes:
+    tables: list[dict[str, Any]] = []
+    kept: Arrays = []
+    for at, table in enumerate(state["tables"]):
+        rows = [row for row, symbol in enumerate(table["symbols"]) if symbol in symbols]
+        if rows:
+            tables.append({**table, "symbols": [table["symbols"][row] for row in rows]})
+            kept += [array[rows] for array in arrays[at * len(ARRAYS) : (at + 1) * len(ARRAYS)]]
+    said = [one for one in state["said"] if one[0] in symbols]
+    caller = _caller(state["caller"], shard, symbols)
+    return pack({**state, "caller": caller, "tables": tables, "said": said}, kept)
+
+
+def _caller(caller: Mapping[str, Any], shard: int, symbols: Collection[str]) -> dict[str, Any]:
+    warmed = {name: [one for one in found if one in symbols] for name, found in caller["warmed"].items()}
+    return {**caller, "positions": {str(shard): caller["positions"][str(shard)]}, "warmed": warmed}
