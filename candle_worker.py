@@ -46,6 +46,7 @@ class CandleWorker:
         self._owners = [owner]
         self._health = SharedHealth(client, keys, PROCESS, owner, settings.health_ttl_seconds)
         self._held: dict[int, ShardCandles] = {}
+        self._refreshing: set[int] = set()
         self._lost = {"lost_entries": 0, "lost_ms": 0}
         self._pause_seconds = FIRST_PAUSE_SECONDS
         self._pacing = Pacing(
@@ -85,8 +86,8 @@ class CandleWorker:
             self._stop.wait(IDLE_SECONDS)
         now_seconds = time.monotonic()
         if self._pacing.is_due("refresh", now_seconds):
-            for candles in self._held.values():
-                candles.refresh_live()
+            self._refreshing |= set(self._held)
+        self._refresh_live()
         if self._pacing.is_due("save", now_seconds):
             self._save()
         if self._pacing.is_due("health", now_seconds):
@@ -129,7 +130,8 @@ class CandleWorker:
 
     def _take_entries(self) -> None:
         positions = {shard: candles.position for shard, candles in self._held.items()}
-        wait_ms = round(1000 * self._pacing.seconds_left("refresh", time.monotonic()))
+        left_seconds = 0.0 if self._refreshing else self._pacing.seconds_left("refresh", time.monotonic())
+        wait_ms = round(1000 * left_seconds)
         for shard, entries in self._store.read_ticks(positions, wait_ms, ENTRIES_AT_ONCE):
             candles = self._held[shard]
             candles.take(entries)
@@ -149,6 +151,12 @@ class CandleWorker:
                 lost_ms=gap.lost_ms,
                 after=str(gap.after),
             )
+
+    def _refresh_live(self) -> None:
+        """A portion of each shard whose round is under way: between two of them ticks are taken."""
+        for shard in list(self._refreshing):
+            if shard not in self._held or not self._held[shard].refresh_live():
+                self._refreshing.discard(shard)
 
     def _save(self) -> None:
         for candles in self._held.values():

@@ -66,6 +66,7 @@ class ShardCandles:
         self._store = store
         self._engine = self._new_engine()
         self._saved_at = self._engine.position
+        self._told_over: object = None
 
     def _new_engine(self) -> CandleEngine:
         settings = self._settings
@@ -96,15 +97,19 @@ class ShardCandles:
     def take(self, entries: Sequence[Entry]) -> Said:
         """Take entries and say what came of them. After a RedisError only `recover` may follow."""
         said = self._engine.take(entries)
-        self._store.say_closed(self.shard, said.closed)
+        self._store.say_closed(self.shard, said.records)
         self._store.say_rejected(self.shard, said.rejected)
         return said
 
-    def refresh_live(self) -> int:
-        """Write what changed since the last refresh to the live view; returns how many hashes."""
-        candles, ticks = self._engine.live_candles(), self._engine.latest_packets()
-        self._store.write_live(candles, ticks)
-        return len(candles) + len(ticks)
+    def refresh_live(self) -> bool:
+        """Write a portion of what changed to the live view; returns whether more of this round is left."""
+        with self._store.live_connection() as connection:
+            if connection.socket is not self._told_over:  # a server that came back may have lost what it was told
+                self._told_over = connection.socket
+                self._engine.tell_anew()
+            candles, ticks = self._engine.next_live()
+            self._store.write_live(connection, self.shard, self._engine.rows, candles, ticks)
+        return not self._engine.is_live_round_done
 
     def save(self) -> None:
         """Store the snapshot, when something was taken since the last one."""

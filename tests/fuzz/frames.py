@@ -13,8 +13,10 @@ from tests.fuzz.candle_checks import check_candle
 from tests.fuzz.frame_program import WHO, Program, as_bytes, busy_program, read_program
 from tests.reference.engine_runs import CalendarOfCases
 from tests.reference.packets import split_frame as reference_split
+from tests.shown_candles import shown_candles
 from utils.candle import Candle
-from utils.candles.engine import CandleEngine, ClosedCandle, RejectedPacket, Said
+from utils.candles.closed_form import ClosedCandle
+from utils.candles.engine import CandleEngine, RejectedPacket, Said
 from utils.candles.layout import Count, Reason, Rules
 from utils.feed import Entry, Kind
 from utils.kite_frames import FrameError, split_frame
@@ -71,9 +73,9 @@ def check(data: bytes) -> None:
     check_same_state(in_parts.engine, one_by_one.engine)
     check_counts(program.entries, in_parts)
     check_revisions(in_parts.closed)
-    for candle, _ in in_parts.engine.live_candles():
+    for candle, _ in shown_candles(in_parts.engine):
         check_candle(candle)
-    in_parts.engine.latest_packets()
+    in_parts.engine.next_live()
 
 
 def check_same_state(one: CandleEngine, other: CandleEngine) -> None:

@@ -9,8 +9,10 @@ from datetime import date
 
 from tests.reference.inputs import Entry as PlainEntry
 from tests.reference.inputs import ReferenceInstrument, ReferenceSettings
+from tests.shown_candles import shown_candles
 from utils.candle import Candle
-from utils.candles.engine import CandleEngine, ClosedCandle, Said
+from utils.candles.closed_form import ClosedCandle
+from utils.candles.engine import CandleEngine, Said
 from utils.candles.layout import Count, Rules
 from utils.feed import Entry, EntryId, Kind
 from utils.instruments import Instrument
@@ -86,5 +88,5 @@ def run_engine(
             engine = new_engine(instruments, settings)
             engine.thaw(frozen)
     run.counts = Counter({one.name.lower(): int(engine.shard.counts[one]) for one in Count})
-    run.still_open = {one.id: one for one, closed in engine.live_candles() if not closed}
+    run.still_open = {one.id: one for one, closed in shown_candles(engine) if not closed}
     return run

@@ -11,12 +11,15 @@ from datetime import UTC, date, datetime
 from typing import Any, Protocol
 
 import numpy as np
+import orjson
 
-from utils.candle import IST, Candle
+from utils.candle import IST
 from utils.candles import kernel as kernels
-from utils.candles.layout import AWAITS_ANY, PACKET, Reason, Rules, Shard, new_output
+from utils.candles.closed_form import ClosedCandle, ClosedRecords, number_events
+from utils.candles.layout import AWAITS_ANY, PACKET, Array, Reason, Rules, Shard, new_output
+from utils.candles.live_view import Hashes, LiveView
+from utils.candles.rows import Rows
 from utils.candles.shard_state import StateError, describe, freeze, grow, index_tokens, new_shard, set_session, thaw
-from utils.candles.written_form import CandleRow, candle_of
 from utils.feed import ZERO_ID, Entry, EntryId, Kind, Mark, mark_instruments, read_mark
 from utils.instruments import Instrument
 from utils.sessions import Session
@@ -25,15 +28,7 @@ from utils.timeframes import Timeframe
 _DAY_MS = 86_400_000
 _IST_OFFSET_MS = 19_800_000
 _KEPT_PACKET_BYTES = 512
-
-
-@dataclass(frozen=True, slots=True)
-class ClosedCandle:
-    """A candle that closed, or a revision of one: the `nth` thing said because of the entry `source`."""
-
-    source: EntryId
-    nth: int
-    candle: Candle
+_LIVE_AT_ONCE = 1_024  # candles in a portion of the live view: some milliseconds until ticks are taken again
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +47,13 @@ class RejectedPacket:
 class Said:
     """What the engine had to say about some entries, in order."""
 
-    closed: list[ClosedCandle] = field(default_factory=list)
+    records: list[ClosedRecords] = field(default_factory=list)
     rejected: list[RejectedPacket] = field(default_factory=list)
+
+    @property
+    def closed(self) -> list[ClosedCandle]:
+        """The closed candles as objects, made anew each time."""
+        return [one for part in self.records for one in part.as_objects()]
 
 
 class Calendar(Protocol):
@@ -82,6 +82,8 @@ class CandleEngine:
         self._day = -1
         self._numbering = _Numbering()
         self._output = new_output(0, 0)
+        self._who = Rows((), [frame.name for frame in timeframes])
+        self._live = LiveView(len(timeframes), _LIVE_AT_ONCE)
 
     @property
     def shard(self) -> Shard:
@@ -133,16 +135,12 @@ class CandleEngine:
         if len(self._output.heads) < events or len(self._output.rejections) < packets:
             self._output = new_output(2 * events + 1024, 2 * packets + 1024)
 
-    def _drain(self, data: np.ndarray[tuple[int], np.dtype[np.uint8]], said: Said) -> None:
+    def _drain(self, data: Array, said: Said) -> None:
         events, rejections = self._output.filled.tolist()
         self._output.filled[:] = 0
-        for head, values in zip(
-            self._output.heads[:events].tolist(), self._output.candles[:events].tolist(), strict=True
-        ):
-            ms, counter, row, column = head
-            source, nth = self._numbering.next_event(EntryId(ms, counter))
-            candle = candle_of(CandleRow._make(values), self.instruments[row], self.timeframes[column].name)
-            said.closed.append(ClosedCandle(source, nth, candle))
+        if events:
+            heads, candles = self._output.heads[:events].copy(), self._output.candles[:events].copy()
+            said.records.append(ClosedRecords(self._who, heads, candles, self._numbering.next_events(heads)))
         for ms, counter, reason, token, at, length in self._output.rejections[:rejections].tolist():
             source, nth = self._numbering.next_rejection(EntryId(ms, counter))
             packet = data[at : at + min(length, _KEPT_PACKET_BYTES)].tobytes()
@@ -205,44 +203,36 @@ class CandleEngine:
             self._shard.instruments[row]["awaiting"] = AWAITS_ANY
             self._shard.instruments[row]["day_awaiting"] = 1
         self._shard = index_tokens(self._shard)
+        self._know_rows()
 
-    def live_candles(self) -> list[tuple[Candle, bool]]:
-        """The candles that changed since the last call, open ones and just closed ones (True), for the live view."""
-        changed = self._changed(self._shard.last, closed=True) + self._changed(self._shard.open, closed=False)
-        self._shard.last["dirty"] = 0
-        self._shard.open["dirty"] = 0
-        return changed
+    def _know_rows(self) -> None:
+        self._who = Rows(self.instruments, self._who.timeframes)
+        self._live.forget(len(self.instruments))
 
-    def _changed(
-        self, candles: np.ndarray[tuple[int, int], np.dtype[np.void]], closed: bool
-    ) -> list[tuple[Candle, bool]]:
-        wanted = (candles["dirty"] != 0) & (candles["present"] != 0)
-        if closed:
-            wanted &= self._shard.open["present"] == 0
-        rows, columns = np.nonzero(wanted)
-        return [
-            (candle_of(CandleRow._make(values), self.instruments[row], self.timeframes[column].name), closed)
-            for row, column, values in zip(
-                rows.tolist(), columns.tolist(), candles[rows, columns].tolist(), strict=True
-            )
-        ]
+    @property
+    def rows(self) -> Rows:
+        """Who the rows are now."""
+        return self._who
 
-    def latest_packets(self) -> list[tuple[Instrument, dict[str, int]]]:
-        """The latest accepted packet of each instrument that had one since the last call, in wire integers."""
-        rows = np.nonzero(self._shard.instruments["touched"])[0]
-        self._shard.instruments["touched"] = 0
-        names = PACKET.names or ()
-        return [
-            (self.instruments[row], dict(zip(names, values, strict=True)))
-            for row, values in zip(rows.tolist(), self._shard.latest[rows].tolist(), strict=True)
-        ]
+    def next_live(self) -> tuple[Hashes, Hashes]:
+        """The next portion of what changed in candles and ticks, as far as readers do not know it yet."""
+        return self._live.next_portion(self._shard, self._who.divisors)
+
+    @property
+    def is_live_round_done(self) -> bool:
+        """Whether all rows had their turn, so that the next portion begins a new round."""
+        return self._live.is_round_done
+
+    def tell_anew(self) -> None:
+        """Readers may know nothing any more: whatever changes next is told whole."""
+        self._live.forget(len(self.instruments))
 
     def freeze(self) -> bytes:
         """The whole state as bytes, with the position it is true for."""
         header: dict[str, object] = {
             "position": str(self.position),
             "day": self._day,
-            "instruments": [one.as_dict() for one in self.instruments],
+            "instruments": orjson.Fragment(self._who.as_json),
             "numbering": self._numbering.as_list(),
         }
         return freeze(self._shard, header)
@@ -258,6 +248,7 @@ class CandleEngine:
         except (KeyError, ValueError, IndexError) as error:
             raise StateError(f"the snapshot's first line is damaged: {error}") from error
         self._rows = {one.symbol: row for row, one in enumerate(self.instruments)}
+        self._know_rows()
 
 
 class _Numbering:
@@ -267,10 +258,13 @@ class _Numbering:
         self._event, self._events = ZERO_ID, 0
         self._rejection, self._rejections = ZERO_ID, 0
 
-    def next_event(self, source: EntryId) -> tuple[EntryId, int]:
-        self._events = self._events + 1 if source == self._event else 0
-        self._event = source
-        return source, self._events
+    def next_events(self, heads: Array) -> Array:
+        """int64 (m,), for m EVENT_HEADs."""
+        nths = np.zeros(len(heads), np.int64)
+        number_events(heads, nths, *self._event, self._events)
+        self._event = EntryId(int(heads["ms"][-1]), int(heads["counter"][-1]))
+        self._events = int(nths[-1])
+        return nths
 
     def next_rejection(self, source: EntryId) -> tuple[EntryId, int]:
         self._rejections = self._rejections + 1 if source == self._rejection else 0
@@ -299,7 +293,7 @@ _KIND_CODES = {
     Kind.TEXT: kernels.SERVER_TEXT,
     Kind.MARK: kernels.CONNECTOR_CLOCK,
 }
-_NO_DATA = np.zeros(0, np.uint8)
+_NO_DATA: Array = np.zeros(0, np.uint8)
 
 
 def _mark_and_instruments(payload: bytes) -> tuple[str, list[Instrument]]:

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import orjson
 import redis
 
-from utils.candle import Candle, iso_ist
-from utils.candles.engine import ClosedCandle, RejectedPacket
+from utils.candle import iso_ist
+from utils.candles.closed_form import ClosedRecords
+from utils.candles.engine import RejectedPacket
+from utils.candles.live_view import Hashes
+from utils.candles.rows import Rows
 from utils.feed import Entry, EntryId
-from utils.instruments import Instrument
 from utils.keys import Keys
-from utils.kite_frames import price_divisor
+from utils.stores.live_hashes import LiveHashes
 from utils.stores.outbox import Outbox, Saying, saying_id
+from utils.stores.packed_commands import PackedConnection, packed_connection
 from utils.stores.tick_reader import Gap, TickReader
-
-_WRITTEN_AT_ONCE = 2_000  # hashes in one pipeline: bounds the reply buffer
 
 
 class CandleStore:
@@ -29,6 +31,7 @@ class CandleStore:
         self._closed_max = closed_max
         self._rejected_max = rejected_max
         self._outboxes: dict[tuple[str, int], Outbox] = {}
+        self._live_hashes: dict[int, LiveHashes] = {}
         self._reader = TickReader(client, keys)
 
     def read_ticks(self, positions: Mapping[int, EntryId], block_ms: int, most: int) -> list[tuple[int, list[Entry]]]:
@@ -57,17 +60,19 @@ class CandleStore:
         pipeline.hset(self._keys.candle_state_counts(), str(shard), self._reader.note_of(shard))
         pipeline.execute()
 
-    def say_closed(self, shard: int, closed: Sequence[ClosedCandle]) -> int:
+    def say_closed(self, shard: int, closed: Sequence[ClosedRecords]) -> int:
         """To the closed stream and its channels; returns how many had not been said before."""
-        sayings = [
-            Saying(
-                saying_id(one.source.ms, one.source.counter, one.nth),
-                orjson.dumps(one.candle.as_document()),
-                self._keys.closed_channel(one.candle.symbol, one.candle.timeframe),
-            )
-            for one in closed
-        ]
+        sayings = [one for records in closed for one in self._sayings(records)]
         return self._outbox(self._keys.closed(shard), shard, own_ids=True).say(sayings) if sayings else 0
+
+    def _sayings(self, records: ClosedRecords) -> list[Saying]:
+        candles = [records.rows.at(place) for place in records.places]
+        return [
+            Saying(saying_id(*source), json, self._keys.closed_channel(instrument.symbol, timeframe))
+            for source, json, (instrument, timeframe) in zip(
+                records.sources(), records.as_json(), candles, strict=True
+            )
+        ]
 
     def say_rejected(self, shard: int, rejected: Sequence[RejectedPacket]) -> int:
         """To the bounded stream of rejected packets, with reason and bytes."""
@@ -88,22 +93,19 @@ class CandleStore:
     def _outboxes_of(self, shard: int) -> list[Outbox]:
         return [outbox for (_, of_shard), outbox in self._outboxes.items() if of_shard == shard]
 
-    def write_live(
-        self, candles: Sequence[tuple[Candle, bool]], ticks: Sequence[tuple[Instrument, dict[str, int]]]
-    ) -> None:
-        """The live view: a hash for each candle (True: just closed) and for each instrument's latest tick."""
-        hashes = [
-            (self._keys.candle(one.symbol, one.timeframe), _live_candle(one, closed)) for one, closed in candles
-        ]
-        hashes += [(self._keys.tick(instrument.symbol), _live_tick(instrument, tick)) for instrument, tick in ticks]
-        for start in range(0, len(hashes), _WRITTEN_AT_ONCE):
-            pipeline = self._client.pipeline(transaction=False)
-            for name, fields in hashes[start : start + _WRITTEN_AT_ONCE]:
-                absent = [field for field, value in fields.items() if value is None]
-                pipeline.hset(name, items=[part for pair in fields.items() if pair[1] is not None for part in pair])
-                if absent:
-                    pipeline.hdel(name, *absent)
-            pipeline.execute()
+    def live_connection(self) -> AbstractContextManager[PackedConnection]:
+        """What the live view is written over: when its socket is another one, all is to be told anew."""
+        return packed_connection(self._client)
+
+    def write_live(self, connection: PackedConnection, shard: int, rows: Rows, candles: Hashes, ticks: Hashes) -> int:
+        """The live view: the hashes of candles and of latest ticks; returns how many commands that took."""
+        known = self._live_hashes.get(shard)
+        if known is None:
+            known = self._live_hashes[shard] = LiveHashes(self._keys)
+        content, count = known.pack(rows, candles, ticks)
+        if count:
+            connection.send(content, count)
+        return count
 
 
 def _rejection(one: RejectedPacket) -> dict[str, Any]:
@@ -114,37 +116,4 @@ def _rejection(one: RejectedPacket) -> dict[str, Any]:
         "source": str(one.source),
         "received": iso_ist(one.source.ms),
         "packet": one.packet.hex(),
-    }
-
-
-def _live_candle(candle: Candle, closed: bool) -> dict[str, Any]:
-    fields = candle.as_document()
-    del fields["_id"], fields["k"]
-    fields["complete"] = "true" if candle.complete else "false"
-    fields["closed"] = "true" if closed else "false"
-    return fields
-
-
-def _live_tick(instrument: Instrument, tick: dict[str, int]) -> dict[str, Any]:
-    divisor = price_divisor(instrument.token)
-    prices = {
-        "last_price": tick["price"],
-        "average_price": tick["average"],
-        "day_open": tick["day_open"],
-        "day_high": tick["day_high"],
-        "day_low": tick["day_low"],
-        "previous_close": tick["previous_close"],
-        "bid": tick["bid"],
-        "ask": tick["ask"],
-    }
-    volume = {"volume": tick["cum"], "last_quantity": tick["quantity"], "oi": tick["oi"]}
-    times = {"last_trade_time": tick["trade_ms"], "exchange_time": tick["exchange_ms"]} if tick["timed"] else {}
-    return {
-        "token": instrument.token,
-        "symbol": instrument.symbol,
-        **{name: price / divisor for name, price in prices.items() if price},
-        **(volume if tick["has_volume"] else {}),
-        **{name: iso_ist(at_ms) for name, at_ms in times.items() if at_ms},
-        "received": iso_ist(tick["receive_ms"]),
-        "t": tick["receive_ms"],
     }

@@ -1,0 +1,136 @@
+"""Closed candles as they leave the engine: records in columns, from which objects or JSON are made on demand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import chain, pairwise
+
+import numpy as np
+
+from utils.candle import Candle
+from utils.candles.fields import CANDLE_FIELDS, EXACT, VWAP, describe_candle, exact_vwap
+from utils.candles.layout import Array
+from utils.candles.rows import Rows
+from utils.candles.texts import DUE, KEPT, put_int, write_texts
+from utils.candles.written_form import CandleRow, candle_of
+from utils.feed import EntryId
+from utils.kernel_cache import kernel
+
+_CLOSED = CANDLE_FIELDS.names.index("closed")
+_LITERALS = (
+    b'","t":', b',"start":"', b'","end":"', b'","end_t":', b',"open":', b',"high":', b',"low":', b',"close":',
+    b',"volume":', b',"oi":', b',"vwap":', b',"ticks":', b',"complete":', b',"source":"live","rev":',
+    b',"timed_by":"', b'"}', b"null",
+)  # fmt: skip
+_TIME_DIGITS = 15  # as utils.keys.candle_id
+_BLOB = np.frombuffer(b"".join(_LITERALS), np.uint8)
+_ENDS = np.cumsum([0, *map(len, _LITERALS)])
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedCandle:
+    """A candle that closed, or a revision of one: the `nth` thing said because of the entry `source`."""
+
+    source: EntryId
+    nth: int
+    candle: Candle
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedRecords:
+    """Some of them, in order. heads: EVENT_HEAD (m,), candles: CANDLE (m,), nths: int64 (m,)."""
+
+    rows: Rows
+    heads: Array
+    candles: Array
+    nths: Array
+
+    def __len__(self) -> int:
+        return len(self.heads)
+
+    @property
+    def places(self) -> list[int]:
+        """row * timeframes + column of each."""
+        places: list[int] = (self.heads["row"] * np.int64(len(self.rows.timeframes)) + self.heads["column"]).tolist()
+        return places
+
+    def sources(self) -> list[tuple[int, int, int]]:
+        """Of each: ms and counter of the entry that it was said because of, and its number among what that caused."""
+        return list(zip(self.heads["ms"].tolist(), self.heads["counter"].tolist(), self.nths.tolist(), strict=True))
+
+    def as_objects(self) -> list[ClosedCandle]:
+        return [
+            ClosedCandle(EntryId(ms, counter), nth, candle_of(CandleRow._make(values), *self.rows.at(place)))
+            for (ms, counter, nth), place, values in zip(
+                self.sources(), self.places, self.candles.tolist(), strict=True
+            )
+        ]
+
+    def as_json(self) -> list[bytes]:
+        """Each as `orjson.dumps(candle.as_document())` writes it."""
+        values, texts, lengths = self._texts()
+        heads = list(chain.from_iterable(map(self.rows.json_heads, self.places)))
+        blob = np.frombuffer(b"".join(heads), np.uint8)
+        most = len(_BLOB) + 2 * _TIME_DIGITS + texts.shape[1] * texts.shape[2]
+        out, bounds = np.empty(len(blob) + len(self) * most, np.uint8), np.zeros(len(self) + 1, np.int64)
+        write_documents(blob, np.cumsum([0, *map(len, heads)]), values, texts, lengths, out, bounds)
+        content = out[: bounds[-1]].tobytes()
+        return [content[begin:end] for begin, end in pairwise(bounds.tolist())]
+
+    def _texts(self) -> tuple[Array, Array, Array]:
+        """Values, texts and their lengths, by CANDLE_FIELDS; KEPT where there is no value."""
+        values = np.zeros((len(self), len(CANDLE_FIELDS.names)), np.int64)
+        lengths = np.full(values.shape, DUE, np.int8)
+        reals, divisors = values.view(np.float64), self.rows.divisors[self.heads["row"]]
+        describe_closed(self.candles, divisors, values, reals, lengths)
+        for n in np.nonzero(np.abs(self.candles["turnover"]) >= EXACT)[0].tolist():
+            reals[n, VWAP] = exact_vwap(self.candles[n], int(divisors[n]))
+        return values, write_texts(CANDLE_FIELDS.kinds, values, lengths, "json"), lengths
+
+
+@kernel
+def number_events(heads: Array, nths: Array, ms: int, counter: int, nth: int) -> None:
+    """Counts on from the last thing said, which was the `nth` because of that entry."""
+    for i in range(heads.shape[0]):
+        same = heads[i].ms == ms and heads[i].counter == counter
+        ms, counter, nth = heads[i].ms, heads[i].counter, nth + 1 if same else 0
+        nths[i] = nth
+
+
+@kernel
+def describe_closed(candles: Array, divisors: Array, values: Array, reals: Array, lengths: Array) -> None:
+    for i in range(candles.shape[0]):
+        there = describe_candle(candles[i], 1, divisors[i], values[i], reals[i])
+        for f in range(lengths.shape[1]):
+            if there >> f & 1 == 0:
+                lengths[i, f] = KEPT
+        lengths[i, _CLOSED] = KEPT
+
+
+@kernel
+def _copy(source: Array, begin: int, end: int, out: Array, at: int) -> int:
+    for n in range(begin, end):
+        out[at + n - begin] = source[n]
+    return at + end - begin
+
+
+@kernel
+def write_documents(
+    heads: Array, ends: Array, values: Array, texts: Array, lengths: Array, out: Array, bounds: Array
+) -> None:
+    """Document after document into `out`, the i-th from bounds[i] to bounds[i + 1]; three heads for each."""
+    at = 0
+    for i in range(values.shape[0]):
+        for nth in range(2):
+            at = _copy(heads, ends[3 * i + nth], ends[3 * i + nth + 1], out, at)
+            at = put_int(out, at, values[i, 0], _TIME_DIGITS)
+        for f in range(_CLOSED):
+            at = _copy(_BLOB, _ENDS[f], _ENDS[f + 1], out, at)
+            if lengths[i, f] >= 0:
+                at = _copy(texts[i, f], 0, lengths[i, f], out, at)
+            else:
+                at = _copy(_BLOB, _ENDS[_CLOSED + 1], _ENDS[_CLOSED + 2], out, at)
+            if f == 0:
+                at = _copy(heads, ends[3 * i + 2], ends[3 * i + 3], out, at)
+        at = _copy(_BLOB, _ENDS[_CLOSED], _ENDS[_CLOSED + 1], out, at)
+        bounds[i + 1] = at
