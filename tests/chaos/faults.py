@@ -20,7 +20,7 @@ import redis
 
 from tests.chaos.proxy import Proxy
 from tests.chaos.stage import SCRIPTS, TOKEN, Stage
-from tests.e2e.harness import CANDLE_WORKER, CONNECTOR
+from tests.e2e.harness import CANDLE_WORKER, CONNECTOR, SIGNAL_WORKER
 from tests.e2e.simulated import Clock
 from tests.servers import EmbeddedServer
 from utils.journal import journal_days, journal_path, read_journal
@@ -28,6 +28,7 @@ from utils.journal_records import RECORD_OVERHEAD
 
 HOUR_SECONDS = 3600
 SECOND_CANDLE_WORKER = f"{CANDLE_WORKER}-2"
+MORE_WORKERS = (SECOND_CANDLE_WORKER, f"{CANDLE_WORKER}-3", f"{SIGNAL_WORKER}-2")
 Range = tuple[float, float]
 
 

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tests.chaos.faults import SECOND_CANDLE_WORKER, Chaos
+from tests.chaos.faults import MORE_WORKERS, SECOND_CANDLE_WORKER, Chaos
 from tests.chaos.judging import Verdict, judge
 from tests.chaos.latencies import Latencies
 from tests.chaos.stage import SCRIPTS, Plan, Stage, can_mount_tmpfs, stage
@@ -98,6 +98,15 @@ def doubles(chaos: Chaos, seconds: float) -> None:
     chaos.now_and_then((1.5, 3.5), seconds, lambda: chaos.kill_one((*SCRIPTS, *both)))
 
 
+def shared(chaos: Chaos, seconds: float) -> None:
+    """Three shards, three candle workers, two signal workers: each dies and hangs, and the others share its part."""
+    for name in MORE_WORKERS:
+        chaos.at(0.0, partial(chaos.stage.start, name))
+    chaos.now_and_then((0.8, 2.0), seconds, partial(chaos.kill_one, (*SCRIPTS, *MORE_WORKERS)))
+    for name in (*SCRIPTS[1:], *MORE_WORKERS):
+        chaos.now_and_then((6.0, 15.0), seconds, partial(chaos.stop_one, name, (0.2, 5.0)))
+
+
 def mongo_away(chaos: Chaos, seconds: float) -> None:
     """MongoDB away for a third of the session, and nothing else: live latencies are measured."""
     chaos.at(seconds / 3, lambda: chaos.mongo_killed((seconds / 3, seconds / 3)))
@@ -117,7 +126,7 @@ def short(chaos: Chaos, seconds: float) -> None:
 
 KINDS: dict[str, Schedule] = {
     one.__name__: one
-    for one in (kills, redis_faults, network, mongo_faults, feed, disk_and_clock, doubles, mongo_away)
+    for one in (kills, redis_faults, network, mongo_faults, feed, disk_and_clock, doubles, mongo_away, shared)
 }
 
 
@@ -137,6 +146,8 @@ def play(seed: int, directory: Path, plan: Plan, kind: str = "") -> Round:
         plan = replace(plan, journal_on_tmpfs=True)
     if played.kind == "mongo_away":
         plan = replace(plan, seconds=1.5 * plan.seconds)  # indicators are to be warm before it goes
+    if played.kind == "shared":
+        plan = replace(plan, shards=3)
     try:
         with stage(directory, plan, seed) as made:
             _play_on(made, played)
