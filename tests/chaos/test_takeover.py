@@ -24,8 +24,12 @@ def holder(made: Stage, lease: str) -> str:
     return next((name for name, child in made.scripts.running.items() if str(child.pid) == pid), "")
 
 
-def holders(made: Stage) -> list[str]:
-    return [holder(made, f"{CANDLE_WORKER}:{shard}") for shard in range(SHARDS)]
+def holders(made: Stage, role: str = CANDLE_WORKER) -> list[str]:
+    return [holder(made, f"{role}:{shard}") for shard in range(SHARDS)]
+
+
+def _position(made: Stage, shard: int) -> tuple[int, int]:
+    return as_id(made.scripts.health(SIGNAL_WORKER).get(f"position_{shard}", "0-0"))
 
 
 def seconds_until_taken_over(made: Stage, name: str, lease: str, stream: str) -> float:
@@ -46,7 +50,10 @@ def test_shards_are_shared_and_taken_over(tmp_path: Path) -> None:
             made.start(name)
         made.scripts.until(lambda: set(holders(made)) == set(CANDLE_WORKERS), "each worker holds a shard", 60)
         made.scripts.until(lambda: all(made.scripts.last_id(f"closed:{n}") > (0, 0) for n in range(3)), "candles", 60)
-        made.scripts.until(lambda: "position_2" in made.scripts.health(SIGNAL_WORKER), "signals are worked on", 60)
+        made.scripts.until(
+            lambda: set(holders(made, SIGNAL_WORKER)) == set(SIGNAL_WORKERS), "each signal worker has a part", 60
+        )
+        made.scripts.until_ready(SIGNAL_WORKER)
 
         victim = holders(made)[1]
         seconds = {victim: seconds_until_taken_over(made, victim, f"{CANDLE_WORKER}:1", "closed:1")}
@@ -54,13 +61,15 @@ def test_shards_are_shared_and_taken_over(tmp_path: Path) -> None:
         assert all(f"position_{n}" in report for n in range(SHARDS)), report
         assert len(set(holders(made))) == 2, "the two that are left share the three shards"
 
-        victim = holder(made, f"{SIGNAL_WORKER}:0")
-        before = as_id(made.scripts.health(SIGNAL_WORKER)["position_0"])
+        victim = holders(made, SIGNAL_WORKER)[0]
+        (left,) = set(SIGNAL_WORKERS) - {victim}
+        before = [as_id(made.scripts.health(SIGNAL_WORKER)[f"position_{n}"]) for n in range(SHARDS)]
         made.kill(victim)
         killed = time.monotonic()
-        made.scripts.until(lambda: holder(made, f"{SIGNAL_WORKER}:0") not in ("", victim), "signals taken over", 30)
+        made.scripts.until(lambda: set(holders(made, SIGNAL_WORKER)) == {left}, "signals taken over", 30)
         seconds[victim] = time.monotonic() - killed
-        made.scripts.until(lambda: as_id(made.scripts.health(SIGNAL_WORKER).get("position_0", "")) > before, "on", 30)
+        for n, position in enumerate(before):
+            made.scripts.until(lambda n=n, at=position: _position(made, n) > at, f"shard {n} goes on", 30)  # type: ignore[misc]
 
         made.make_well()
         made.drain()
