@@ -22,17 +22,20 @@ from bench.check_candles import check_candles  # noqa: E402
 from bench.machine import describe  # noqa: E402
 from bench.peers import Peers  # noqa: E402
 from bench.picture import svg  # noqa: E402
-from bench.processes import stage  # noqa: E402
+from bench.processes import Stage, compile_kernels, stage  # noqa: E402
 from bench.results import Report, Row  # noqa: E402
-from bench.rows_boundary import boundary_rows  # noqa: E402
+from bench.rows_boundary import Minutes, boundary_rows  # noqa: E402
 from bench.rows_candles import Size, cost_rows, frame_rows, kernel_rows  # noqa: E402
-from bench.rows_footprint import footprint_rows  # noqa: E402
+from bench.rows_footprint import footprint_rows, start_rows  # noqa: E402
 from bench.rows_indicators import indicator_rows  # noqa: E402
 from bench.rows_latency import FULL_GRID, QUICK_GRID, Point, latency_rows  # noqa: E402
-from bench.rows_replay import replay_rows  # noqa: E402
+from bench.rows_replay import Replay, replay_rows  # noqa: E402
+from bench.rows_sustained import Climb, sustained_rows  # noqa: E402
 from bench.table import lines  # noqa: E402
 
+_BEGAN = time.monotonic()
 RESULTS = Path(__file__).parent / "results"
+INDICATOR_INSTRUMENTS = 9_000
 COUNTS = (50, 500, 3_000, 9_000, 27_000)
 
 
@@ -44,31 +47,57 @@ class Plan:
     kernel: Size
     repetitions: int
     cost_ticks: int
-    indicator_instruments: int
-    boundaries: int
+    indicator_repetitions: int
+    minutes: tuple[Minutes, ...]
     grid: tuple[Point, ...]
     load_seconds: float
-    replay_seconds: int
+    climbs: tuple[Climb, ...]
+    replay: Replay
+    pipelines: tuple[int, ...]
     footprint_seconds: float
 
 
-# The peers see the same ticks, as many of them as take a second or so.
-FULL = Plan(Size(500, 300, 7, 25_000), Size(9_000, 20, 7, 90_000), 7, 1_000_000, 9_000, 3, FULL_GRID, 20.0, 240, 60.0)
-QUICK = Plan(Size(500, 60, 3, 5_000), Size(9_000, 6, 3, 18_000), 3, 200_000, 9_000, 1, QUICK_GRID, 4.0, 30, 10.0)
+FULL = Plan(
+    frames=Size(500, 900, 7, 25_000),
+    kernel=Size(9_000, 20, 7),
+    repetitions=7,
+    cost_ticks=1_000_000,
+    indicator_repetitions=7,
+    minutes=(Minutes(50, 1), Minutes(500, 1), Minutes(3_000, 1), Minutes(9_000, 3)),
+    grid=FULL_GRID,
+    load_seconds=20.0,
+    climbs=tuple(Climb(count, max(4.0, 4_000 / count), 4.0, 14) for count in COUNTS),
+    replay=Replay(9_000, 240, 3, 300.0),
+    pipelines=(50, 500, 3_000),
+    footprint_seconds=60.0,
+)
+QUICK = Plan(
+    frames=Size(500, 240, 3, 4_000),
+    kernel=Size(9_000, 4, 3),
+    repetitions=3,
+    cost_ticks=200_000,
+    indicator_repetitions=3,
+    minutes=(Minutes(9_000, 1, 4_000),),
+    grid=QUICK_GRID,
+    load_seconds=4.0,
+    climbs=(Climb(9_000, 4.0, 2.0, 5),),
+    replay=Replay(9_000, 30, 1, 20.0),
+    pipelines=(50,),
+    footprint_seconds=10.0,
+)
 
 
 def main() -> int:
     options = _options()
     report, peers = Report(describe(), options.quick, _now()), Peers()
     report.absent = peers.absent
-    began = time.monotonic()
     plan, only = QUICK if options.quick else FULL, {one for one in options.only.split(",") if one}
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a table of what there is, not nothing
     try:
         _measure(report, peers, plan, only)
     except KeyboardInterrupt:
         report.failures.append("interrupted: what was measured until then is here")
-    report.seconds = time.monotonic() - began
+    report.seconds = time.monotonic() - _BEGAN
     sys.stdout.write("\n".join(lines(report)) + "\n")
     _write(report, options)
     return 0 if all(check.passed for check in report.checks) and not report.failures else 1
@@ -84,26 +113,38 @@ def _options() -> argparse.Namespace:
 
 
 def _measure(report: Report, peers: Peers, plan: Plan, only: set[str]) -> None:
-    report.checks += check_candles(peers)
+    _say("the kernels are compiled, or found in their cache")
+    compile_kernels()
     _say("the candles of all sides are compared")
+    report.checks += check_candles(peers)
     with tempfile.TemporaryDirectory(prefix="candlewick-bench-") as directory:
-        path = Path(directory)
-        parts: list[tuple[str, Callable[[], list[Row]]]] = [
-            ("1", lambda: frame_rows(plan.frames, peers, _say)),
-            ("2", lambda: kernel_rows(plan.kernel, peers, _say)),
-            ("3", lambda: _indicators(report, plan, peers)),
-            ("4", lambda: _on_stage(path / "4", lambda where: boundary_rows(where, 9_000, plan.boundaries, _say))),
-            (
-                "4",
-                lambda: _on_stage(path / "4b", lambda where: latency_rows(where, plan.grid, plan.load_seconds, _say)),
-            ),
-            ("5", lambda: _on_stage(path / "5", lambda where: replay_rows(where, 9_000, plan.replay_seconds, _say))),
-            ("6", lambda: _on_stage(path / "6", lambda where: footprint_rows(where, plan.footprint_seconds, _say))),
-            ("6", lambda: cost_rows(COUNTS, plan.cost_ticks, plan.repetitions, _say)),
-        ]
-        for part, measure in parts:
-            if not only or part in only:
-                _guarded(report, part, measure)
+        parts = [one for one in _parts(report, peers, plan, Path(directory)) if not only or one[0] in only]
+        for nth, (row, measure) in enumerate(parts, start=1):
+            _say(f"part {nth} of {len(parts)}")
+            _guarded(report, row, measure)
+
+
+def _parts(report: Report, peers: Peers, plan: Plan, path: Path) -> list[tuple[str, Callable[[], list[Row]]]]:
+    """Row number and what measures it, in the table's order."""
+
+    def staged(name: str, measure: Callable[[Stage], list[Row]]) -> Callable[[], list[Row]]:
+        return lambda: _on_stage(path / name, measure)
+
+    return [
+        ("1", lambda: frame_rows(plan.frames, peers, _say)),
+        ("2", lambda: kernel_rows(plan.kernel, peers, _say)),
+        ("3", lambda: _indicators(report, plan, peers)),
+        ("4", staged("minute", lambda stage: boundary_rows(stage, plan.minutes, _say))),
+        ("4", staged("latency", lambda stage: latency_rows(stage, plan.grid, plan.load_seconds, _say))),
+        ("4", staged("sustained", lambda stage: sustained_rows(stage, plan.climbs, _say))),
+        ("5", staged("replay", lambda stage: replay_rows(stage, plan.replay, _say))),
+        ("6", staged("start", lambda stage: start_rows(stage, _say))),
+        (
+            "6",
+            staged("pipeline", lambda stage: footprint_rows(stage, plan.pipelines, plan.footprint_seconds, _say)),
+        ),
+        ("6", lambda: cost_rows(COUNTS, plan.cost_ticks, plan.repetitions, _say)),
+    ]
 
 
 def _guarded(report: Report, part: str, measure: Callable[[], list[Row]]) -> None:
@@ -113,16 +154,16 @@ def _guarded(report: Report, part: str, measure: Callable[[], list[Row]]) -> Non
         report.rows += measure()
     except Exception as error:
         report.failures.append(f"row {part}: {type(error).__name__}: {error}")
-    _say(f"   … {time.monotonic() - began:.0f} s")
+    _say(f"   took {time.monotonic() - began:.0f} s")
 
 
 def _indicators(report: Report, plan: Plan, peers: Peers) -> list[Row]:
-    checks, rows = indicator_rows(plan.indicator_instruments, plan.repetitions, peers, _say)
+    checks, rows = indicator_rows(INDICATOR_INSTRUMENTS, plan.indicator_repetitions, peers, _say)
     report.checks += checks
     return rows
 
 
-def _on_stage(directory: Path, measure: Callable[..., list[Row]]) -> list[Row]:
+def _on_stage(directory: Path, measure: Callable[[Stage], list[Row]]) -> list[Row]:
     directory.mkdir(parents=True)
     with stage(directory) as where:
         return measure(where)
@@ -141,7 +182,9 @@ def _write(report: Report, options: argparse.Namespace) -> None:
 
 
 def _say(text: str) -> None:
-    sys.stderr.write(f"{text}\n")
+    """A line of progress, with the time since the beginning."""
+    minutes, seconds = divmod(round(time.monotonic() - _BEGAN), 60)
+    sys.stderr.write(f"{minutes:2d}:{seconds:02d}  {text}\n")
     sys.stderr.flush()
 
 

@@ -14,7 +14,7 @@ from bench.peers import Peers
 from bench.results import Check
 from bench.synthetic import OPEN_MS, frame_entries, instruments, seconds_of_ticks
 
-INSTRUMENTS = 20
+INSTRUMENTS = 10
 MINUTES = 121  # two hours' candles close, and a minute more for those who close at the next tick
 FOUR = ("1m", "5m", "15m", "1h")
 LAST_MS = OPEN_MS + (MINUTES - 1) * 60_000

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import redis
+from numpy.typing import NDArray
 
 from bench.measure import percentile
 from utils.market_clock import MarketClock
@@ -62,10 +62,19 @@ class Latencies:
         """Whether the lag stayed where it was: it did not grow from the first half to the second."""
         return self.never == 0 and self.second_half <= 1.5 * self.first_half + 50
 
+    def as_figures(self) -> dict[str, float]:
+        return {
+            "p50_ms": self.p50,
+            "p99_ms": self.p99,
+            "p99_9_ms": self.p999,
+            "ticks_watched": self.count,
+            "ticks_never_seen": self.never,
+            "lag_is_flat": float(self.is_flat),
+        }
 
-def latencies(probe: LiveProbe, sent_log: Path, skip_ms: float) -> Latencies:
-    """Of all watched ticks sent after the first `skip_ms` (start-up), in the order they were sent."""
-    sent = np.load(sent_log)
+
+def latencies(probe: LiveProbe, sent: NDArray[np.int64], skip_ms: float = 0.0) -> Latencies:
+    """Of all watched ticks (row, receive ms) sent after the first `skip_ms` (start-up), in that order."""
     begin = sent[:, 1].min() + skip_ms if len(sent) else 0
     end = max((times[-1][0] for times in probe.seen.values() if times), default=0)
     found, never = [], 0

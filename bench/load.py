@@ -3,7 +3,9 @@
     python -m bench.load '{"redis_url": …, "instruments": 500, "rate": 2, …}'
 
 Every instrument ticks `rate` times a second. `burst`: all ticks of a second at once, as a feed of snapshots does;
-otherwise evenly over slices of 50 ms. At its end it writes when it sent the ticks of the watched instruments.
+otherwise evenly over slices of 50 ms. With `step_seconds` the rate grows by `growth` after each of them.
+What was sent so far stands in the key `bench:sent`. At its end it writes when it sent the ticks of the watched
+instruments.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from utils.market_clock import parse_market_clock
 from utils.stores.redis_connection import open_redis
 
 SLICE_MS = 50
+SENT_KEY = "bench:sent"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,8 @@ class Load:
     log_path: str
     burst: bool = False
     per_frame: int = 50
+    step_seconds: float = 0.0
+    growth: float = 1.0
 
     def as_json(self) -> str:
         return json.dumps(asdict(self))
@@ -75,7 +80,7 @@ class Generator:
         return self._last_ids[shard]
 
     def _send(self, rows: NDArray[np.int64]) -> None:
-        """One tick of each of these rows, now."""
+        """One tick of each of these rows (each at most once), now."""
         now_ms = self._clock.now_ms()
         ticks = self._market.step(rows, now_ms // 1000, self._tokens)
         pipeline = self._client.pipeline(transaction=False)
@@ -83,22 +88,29 @@ class Generator:
             of_shard = ticks[self._shard_of[rows] == shard]
             for frame in frames_of(full_packets(of_shard), self._load.per_frame):
                 pipeline.xadd(f"ticks:{shard}", {b"f": frame}, id=str(self._next_id(shard)))
-        pipeline.execute()
         self._log += [(row, now_ms) for row in rows[self._watched[rows]].tolist()]
         self.sent += len(rows)
+        pipeline.set(SENT_KEY, self.sent)
+        pipeline.execute()
 
     def run(self) -> None:
-        period_ms = 1000 / self._load.rate if self._load.burst else SLICE_MS
-        a_slice = self._load.instruments * (1.0 if self._load.burst else self._load.rate * SLICE_MS / 1000)
-        began_ms, at = self._clock.now_ms(), 0.0
-        for nth in range(round(self._load.seconds * 1000 / period_ms)):
+        load, at = self._load, 0.0
+        period_ms = 1000 / load.rate if load.burst else SLICE_MS
+        began_ms = self._clock.now_ms()
+        for nth in range(round(load.seconds * 1000 / period_ms)):
             wait_ms = began_ms + nth * period_ms - self._clock.now_ms()
             self.late_ms = max(self.late_ms, round(-wait_ms))
             time.sleep(max(0.0, wait_ms / 1000))
-            rows = np.arange(int(at), int(at + a_slice)) % self._load.instruments
-            at += a_slice
-            if len(rows):
-                self._send(rows)
+            until = at + load.instruments * (1.0 if load.burst else self._rate_at(nth) * SLICE_MS / 1000)
+            # A row comes at most once in what is sent together.
+            for first in range(int(at), int(until), load.instruments):
+                self._send(np.arange(first, min(int(until), first + load.instruments)) % load.instruments)
+            at = until
+
+    def _rate_at(self, nth_slice: int) -> float:
+        load = self._load
+        steps = int(nth_slice * SLICE_MS / 1000 / load.step_seconds) if load.step_seconds else 0
+        return float(load.rate * load.growth**steps)
 
     def finish(self) -> dict[str, Any]:
         np.save(self._load.log_path, np.array(self._log, np.int64).reshape(-1, 2))

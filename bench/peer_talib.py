@@ -10,9 +10,8 @@ import numpy as np
 import talib
 from numpy.typing import NDArray
 
-from bench.bars import Bars
-
 Floats = NDArray[np.float64]
+Window = tuple[Floats, Floats, Floats, Floats]
 
 
 @numba.njit(cache=True)
@@ -34,9 +33,9 @@ def supertrend(high: Floats, low: Floats, close: Floats, atr: Floats, period: in
     return lower if direction > 0 else upper
 
 
-def recompute(bars: Bars, row: int, until: int) -> dict[str, float]:
-    """All values of one instrument after `until` candles."""
-    high, low, close, volume = bars.window(row, until)
+def recompute(window: Window) -> dict[str, float]:
+    """All values of one instrument after the candles of its window: high, low, close, volume."""
+    high, low, close, volume = window
     macd, signal, histogram = talib.MACD(close, 12, 26, 9)
     typical = (high + low + close) / 3
     return {

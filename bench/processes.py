@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -136,6 +137,19 @@ class Stage:
 
         wait_until(is_ready, f"{process} holds its shards", START_SECONDS)
 
+    def seconds_to_hold(self, process: str, environment: Mapping[str, str]) -> float:
+        """Starts it and waits until it holds its first shard: from then on entries are taken."""
+        began = time.monotonic()
+        child = self.start(process, environment)
+
+        def is_decided() -> bool:
+            return bool(self.client.exists(f"lease:{process}:0")) or not child.is_alive
+
+        wait_until(is_decided, f"{process} holds a shard", 60, 0.002)
+        if not child.is_alive:
+            raise BenchError(f"{process} ended with {child.exit_code}: {child.last_lines(4)}")
+        return time.monotonic() - began
+
     def mark(self) -> None:
         """From here on `usage` counts."""
         self._marks = {name: cpu_seconds(pid) for name, pid in self.pids.items()}
@@ -154,6 +168,12 @@ class Stage:
         for name in self.children:
             self.pids.pop(name, None)
         self.children.clear()
+
+
+def compile_kernels() -> None:
+    """All into the cache, by processes of their own, as the image's build does: what is measured starts warm."""
+    for module in ("utils.compile_kernels", "utils.indicators.compiling"):
+        subprocess.run([sys.executable, "-m", module], cwd=PROJECT, check=True)
 
 
 @contextmanager

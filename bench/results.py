@@ -13,7 +13,8 @@ from bench.measure import Sample
 class Row:
     """One figure of ours beside its peers. `targets`: peer name to the ratio it must reach; '' is an absolute bound.
 
-    `higher_is_better` says what a ratio means: ours / theirs for rates, theirs / ours for times.
+    `higher_is_better` says what a ratio means: ours / theirs for rates, theirs / ours for times. `figures` are what
+    was measured beside it, by name and unit, for the JSON.
     """
 
     part: str
@@ -24,6 +25,7 @@ class Row:
     targets: dict[str, float] = field(default_factory=dict)
     higher_is_better: bool = True
     note: str = ""
+    figures: dict[str, float] = field(default_factory=dict)
 
     def ratio(self, peer: str) -> float:
         """By how much ours is better."""
@@ -56,6 +58,7 @@ class Row:
             "targets": self.targets,
             "reached": self.is_reached(),
             "note": self.note,
+            "figures": self.figures,
         }
 
 

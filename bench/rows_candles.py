@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,7 +29,7 @@ class Size:
     instruments: int
     seconds: int
     repetitions: int
-    peer_ticks: int  # peers are slow: they get the first so many of the same ticks
+    peer_ticks: int = 0  # row 1: the tutorial is slow, and gets the first so many of the same ticks
 
 
 def frame_rows(size: Size, peers: Peers, say: Say) -> list[Row]:
@@ -100,9 +99,8 @@ def _tutorial_side(size: Size, per_frame: int, module: Any) -> Side:
 
 def kernel_rows(size: Size, peers: Peers, say: Say) -> list[Row]:
     """Row 2: decoded trades into four timeframes; the peers once, beside both batch sizes of ours."""
-    say(f"2. candle kernel alone, {size.instruments} instruments")
-    seconds = list(seconds_of_ticks(size.instruments, size.seconds + 1, START_S - 1))
-    sides: dict[str, Side] = {f"ours {n}": _kernel_side(size, seconds, n) for n in (1_000, 100)}
+    say(f"2. candle kernel alone, {size.instruments} instruments, {size.seconds} s of ticks a repetition")
+    sides: dict[str, Side] = {f"ours {n}": _kernel_side(size, n) for n in (1_000, 100)}
     makers = {
         "nautilus_trader": _nautilus_side,
         "vnpy": _vnpy_side,
@@ -111,7 +109,7 @@ def kernel_rows(size: Size, peers: Peers, say: Say) -> list[Row]:
     }
     for name, make in makers.items():
         if (module := peers.get(name)) is not None:
-            sides[name] = make(size, seconds, module)
+            sides[name] = make(size, module)
     samples = interleaved(sides, size.repetitions)
     ours = {n: samples.pop(f"ours {n}") for n in (1_000, 100)}
     return [_kernel_row(size, n, ours[n], samples, target) for n, target in ((1_000, 50.0), (100, 25.0))]
@@ -129,14 +127,39 @@ def _kernel_row(size: Size, batch: int, ours: Sample, peers: dict[str, Sample], 
     )
 
 
-Seconds = list[NDArray[np.void]]
+class Stretches:
+    """The same ticks for every side: each repetition some seconds around the end of the next minute.
+
+    So every repetition goes on in time, holds the closing and opening of 1m candles (more of it than a whole minute
+    would), and finds the candles of all instruments open.
+    """
+
+    def __init__(self, size: Size) -> None:
+        self._length = size.seconds
+        self._ticks = seconds_of_ticks(size.instruments, 1 + size.seconds * (size.repetitions + 1), 0)
+        self.first_s = START_S + 60 - size.seconds // 2
+        self.baseline = self._stamped(self.first_s - 1)
+
+    def _stamped(self, second: int) -> NDArray[np.void]:
+        ticks = next(self._ticks)
+        ticks["trade_s"] = second
+        return ticks
+
+    def next(self) -> list[NDArray[np.void]]:
+        """Those of the next minute's end, second by second."""
+        found = [self._stamped(self.first_s + nth) for nth in range(self._length)]
+        self.first_s += 60
+        return found
 
 
-def _kernel_side(size: Size, seconds: Seconds, batch: int) -> Side:
-    trades = as_trades(np.concatenate(seconds[1:]))
+def _kernel_side(size: Size, batch: int) -> Side:
+    """One state for all repetitions."""
+    stretches = Stretches(size)
+    kernel = BareKernel(size.instruments, stretches.baseline)
 
     def side() -> float:
-        kernel = BareKernel(size.instruments, seconds[0])
+        trades = as_trades(np.concatenate(stretches.next()))
+        kernel.closed.clear()
         began = time.perf_counter()
         kernel.take(trades, batch)
         return len(trades) / (time.perf_counter() - began)
@@ -144,50 +167,48 @@ def _kernel_side(size: Size, seconds: Seconds, batch: int) -> Side:
     return side
 
 
-def _peer_seconds(size: Size, seconds: Seconds) -> Seconds:
-    """The first so many whole seconds, from the baseline's on."""
-    return seconds[: 1 + max(1, size.peer_ticks // size.instruments)]
-
-
-def _nautilus_side(size: Size, seconds: Seconds, module: Any) -> Side:
-    """One set of aggregators for all repetitions: each goes on in time, with prices of the same kind."""
-    named = instruments(size.instruments)
-    bars = module.NautilusBars(named, START_S)
-    length = len(_peer_seconds(size, seconds)) - 1
-    ticks = seconds_of_ticks(size.instruments, length * (size.repetitions + 1), START_S)
-    now = itertools.count(START_S)
+def _nautilus_side(size: Size, module: Any) -> Side:
+    """One set of aggregators for all repetitions."""
+    named, stretches = instruments(size.instruments), Stretches(size)
+    bars = module.NautilusBars(named, stretches.first_s - 1)
 
     def side() -> float:
-        made = [module.trade_ticks(named, next(ticks)) for _ in range(length)]
+        first_s = stretches.first_s
+        made = [module.trade_ticks(named, ticks) for ticks in stretches.next()]
+        bars.bars.clear()
+        bars.take(first_s - 1, [])
         began = time.perf_counter()
-        for one in made:
-            bars.take(next(now), one)
+        for nth, one in enumerate(made):
+            bars.take(first_s + nth, one)
         return sum(map(len, made)) / (time.perf_counter() - began)
 
     return side
 
 
-def _vnpy_side(size: Size, seconds: Seconds, module: Any) -> Side:
-    named = instruments(size.instruments)
-    made = [module.tick_data(named, ticks) for ticks in _peer_seconds(size, seconds)]
+def _vnpy_side(size: Size, module: Any) -> Side:
+    """One set of generators for all repetitions."""
+    named, stretches = instruments(size.instruments), Stretches(size)
+    bars = module.VnpyBars(named)
+    bars.take(module.tick_data(named, stretches.baseline))
 
     def side() -> float:
-        bars = module.VnpyBars(named)
-        bars.take(made[0])
+        made = [module.tick_data(named, ticks) for ticks in stretches.next()]
+        bars.bars.clear()
         began = time.perf_counter()
-        for ticks in made[1:]:
+        for ticks in made:
             bars.take(ticks)
-        return sum(map(len, made[1:])) / (time.perf_counter() - began)
+        return sum(map(len, made)) / (time.perf_counter() - began)
 
     return side
 
 
-def _cryptofeed_side(size: Size, seconds: Seconds, module: Any) -> Side:
-    named = instruments(size.instruments)
-    made = [trade for ticks in _peer_seconds(size, seconds)[1:] for trade in module.trades_of(named, ticks)]
+def _cryptofeed_side(size: Size, module: Any) -> Side:
+    """One set of windows for all repetitions."""
+    named, stretches = instruments(size.instruments), Stretches(size)
+    candles = module.CryptofeedCandles()
 
     def side() -> float:
-        candles = module.CryptofeedCandles()
+        made = [trade for ticks in stretches.next() for trade in module.trades_of(named, ticks)]
         began = time.perf_counter()
         candles.take(made)
         return len(made) / (time.perf_counter() - began)
@@ -195,10 +216,11 @@ def _cryptofeed_side(size: Size, seconds: Seconds, module: Any) -> Side:
     return side
 
 
-def _polars_side(size: Size, seconds: Seconds, module: Any) -> Side:
-    frame = module.frame_of(np.concatenate(seconds[1:]))
+def _polars_side(size: Size, module: Any) -> Side:
+    stretches = Stretches(size)
 
     def side() -> float:
+        frame = module.frame_of(np.concatenate(stretches.next()))
         began = time.perf_counter()
         module.group(frame, OPEN_MS)
         return len(frame) / (time.perf_counter() - began)
@@ -210,8 +232,7 @@ def cost_rows(counts: tuple[int, ...], ticks: int, repetitions: int, say: Say) -
     """Row 6: what a tick costs in the engine by the number of instruments, beside the smallest number's cost."""
     say(f"6. cost of a tick in the engine, {counts[0]} to {counts[-1]} instruments")
     sides = {
-        str(n): _engine_side(Size(n, max(2, ticks // n), repetitions, 0), 50, "1m,3m,5m,15m,30m,1h,1d")
-        for n in counts
+        str(n): _engine_side(Size(n, max(2, ticks // n), repetitions), 50, "1m,3m,5m,15m,30m,1h,1d") for n in counts
     }
     rates = interleaved(sides, repetitions)
     costs = {n: Sample(tuple(1e9 / rate for rate in rates[str(n)].values)) for n in counts}

@@ -1,127 +1,242 @@
-"""Row 6: the whole pipeline at the default size, fed by the simulated exchange; and what a tick takes up."""
+"""Row 6: the whole pipeline, connector and all, fed by the simulated exchange; and what a tick takes up."""
 
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import bson
+import numpy as np
+import pymongo
+from numpy.typing import NDArray
+
+from bench.live_probe import Latencies, LiveProbe, latencies
 from bench.processes import PROJECT, BenchError, Stage, Usage, market_clock, wait_until
-from bench.results import Row, single
+from bench.results import Row, of, single
+from bench.rows_latency import WATCHED, said_usage, shards_of, usage_figures
 from bench.synthetic import DAY
 from commands.child_process import ChildProcess
 from commands.simulated_exchange import Exchange, wait_for_exchange
+from utils.feed import Kind
+from utils.instruments import Instrument
+from utils.journal import read_journal
 from utils.journal_files import journal_path
+from utils.keys import CANDLES_COLLECTION
+from utils.kite_frames import split_frame
+from utils.market_clock import parse_market_clock
+from utils.settings import Settings
 
 DEFAULT_INSTRUMENTS = 50
 OURS = ("connect", "candle_worker", "signal_worker")
+WORKERS = OURS[1:]
+START_SECOND = 40  # of a market minute: the minute's end falls into what is measured
+STARTS = 3
+SESSION_MS = 375 * 60_000
 Say = Callable[[str], None]
 
 
-def footprint_rows(stage: Stage, seconds: float, say: Say) -> list[Row]:
-    """All three processes in the middle of a session, with 50 instruments, for so long."""
-    say(f"6. the whole pipeline with {DEFAULT_INSTRUMENTS} instruments for {seconds:g} s")
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """What a run of the whole pipeline is made of."""
+
+    instruments: list[Instrument]
+    clock: str
+    seconds: float
+
+    @property
+    def shards(self) -> int:
+        return shards_of(len(self.instruments))
+
+
+@dataclass(frozen=True, slots=True)
+class _Grown:
+    """What came together: while it was measured, and in all."""
+
+    packets: int
+    all_packets: int
+    aof_bytes: int
+
+
+def start_rows(stage: Stage, say: Say) -> list[Row]:
+    """From a start with cached kernels until the process holds its shard."""
+    rows = []
+    for process in WORKERS:
+        say(f"6. start of {process}, kernels cached")
+        environment = stage.environment(MARKET_CLOCK=market_clock(11, 0, 0), WARMUP="false")
+        values = []
+        for _ in range(STARTS):
+            stage.client.flushall()
+            values.append(stage.seconds_to_hold(process, environment))
+            stage.end()
+        rows.append(Row("6", f"{process}: start to ready, kernels cached", "s", of(values), {}, {"": 1.0}, False))
+    return rows
+
+
+def footprint_rows(stage: Stage, counts: tuple[int, ...], seconds: float, say: Say) -> list[Row]:
+    """All three processes in the middle of a session; at the default size also the bytes that a tick takes."""
+    rows: list[Row] = []
+    for count in counts:
+        say(f"6. the whole pipeline with {count} instruments for {seconds:g} s")
+        rows += _of_size(stage, count, seconds)
+    return rows
+
+
+def _of_size(stage: Stage, count: int, seconds: float) -> list[Row]:
     stage.client.flushall()
-    clock = market_clock(11, 0, 20)
-    exchange = _start_exchange(stage, clock)
-    symbols = [one.symbol for one in exchange.instruments()[:DEFAULT_INSTRUMENTS]]
-    stage.write_instruments(symbols)
-    environment = stage.environment(
-        MARKET_CLOCK=clock,
-        KITE_API_URL=exchange.api_url,
-        KITE_WS_URL=exchange.ws_url,
-        ACCESS_TOKEN="demo-token",
-        WARMUP="false",
-    )
+    clock = market_clock(11, 0, START_SECOND)
+    stage.directory = stage.directory / str(count)
     try:
-        for process in OURS:
-            stage.start(process, environment)
-        for process in OURS[1:]:
-            stage.wait_for(process, 1)
-        wait_until(lambda: int(stage.health("candle_worker").get("trades", 0)) > 0, "ticks flow", 60)
-        stage.mark()
-        packets, aof = _packets(stage), _aof_bytes(stage)
-        _let_run(stage, seconds)
-        usage, aof = stage.usage(), _aof_bytes(stage) - aof
-        packets = _packets(stage) - packets
-        return [*_usage_rows(usage, packets / seconds), *_byte_rows(stage, packets, aof)]
+        exchange = _start_exchange(stage, clock, count)
+        run = Pipeline(exchange.instruments()[:count], clock, seconds)
+        _start_ours(stage, run, exchange)
+        return _measured(stage, run)
     finally:
         stage.end()
+        stage.directory = stage.directory.parent
 
 
-def _start_exchange(stage: Stage, clock: str) -> Exchange:
+def _start_exchange(stage: Stage, clock: str, count: int) -> Exchange:
     child = ChildProcess(
         "simulator",
-        [sys.executable, "-m", "simulator", "--session", DAY.isoformat(), "--instruments", str(DEFAULT_INSTRUMENTS)],
+        [sys.executable, "-m", "simulator", "--session", DAY.isoformat(), "--instruments", str(count)],
         log_path=stage.directory / "simulator.log",
         environment=stage.environment(MARKET_CLOCK=clock),
         directory=PROJECT,
         pipe_stdout=True,
     )
-    stage.children["simulator"] = child
+    stage.children["simulator"], stage.pids["simulator"] = child, child.pid
     return wait_for_exchange(child)
 
 
-def _let_run(stage: Stage, seconds: float) -> None:
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        dead = [name for name, child in stage.children.items() if not child.is_alive]
-        if dead:
-            raise BenchError(f"{dead[0]} died: {stage.children[dead[0]].last_lines(4)}")
-        time.sleep(0.2)
+def _start_ours(stage: Stage, run: Pipeline, exchange: Exchange) -> None:
+    stage.write_instruments([one.symbol for one in run.instruments])
+    environment = stage.environment(
+        MARKET_CLOCK=run.clock,
+        KITE_API_URL=exchange.api_url,
+        KITE_WS_URL=exchange.ws_url,
+        ACCESS_TOKEN="demo-token",
+        CONNECTIONS=str(run.shards),
+        MONGO_DB=_database(run),
+        WARMUP="false",
+    )
+    for process in OURS:
+        stage.start(process, environment)
+    for process in WORKERS:
+        stage.wait_for(process, run.shards)
+    wait_until(lambda: _packets(stage) > len(run.instruments), "ticks flow", 60)
+
+
+def _database(run: Pipeline) -> str:
+    return f"bench_{len(run.instruments)}"
+
+
+def _measured(stage: Stage, run: Pipeline) -> list[Row]:
+    probe = _probe(stage, run)
+    stage.mark()
+    packets, aof = _packets(stage), _aof_bytes(stage)
+    probe.watch(run.seconds)
+    usage = stage.usage()
+    _check_alive(stage)
+    grown = _Grown(_packets(stage) - packets, _packets(stage), _aof_bytes(stage) - aof)
+    if len(run.instruments) == DEFAULT_INSTRUMENTS:
+        wait_until(lambda: _closed(stage) > 0, "a minute's candles are in MongoDB", 90)
+    seen_until_ms = max((times[-1][1] for times in probe.seen.values() if times), default=0)
+    lag = latencies(probe, _received(stage, run, probe, seen_until_ms))
+    rows = _usage_rows(run, usage, lag, grown.packets / run.seconds)
+    return rows + (_byte_rows(stage, run, grown) if len(run.instruments) == DEFAULT_INSTRUMENTS else [])
+
+
+def _probe(stage: Stage, run: Pipeline) -> LiveProbe:
+    step = max(1, len(run.instruments) // WATCHED)
+    watched = run.instruments[::step][:WATCHED]
+    return LiveProbe(stage.client, parse_market_clock(run.clock), {one.token: one.symbol for one in watched})
+
+
+def _received(stage: Stage, run: Pipeline, probe: LiveProbe, until_ms: int) -> NDArray[np.int64]:
+    """When the connector received each packet of the watched instruments, from its journal: row, receive ms."""
+    first_ms = min((times[0][0] for times in probe.seen.values() if times), default=0)
+    found: list[tuple[int, int]] = []
+    for shard in range(run.shards):
+        path = journal_path(stage.directory / "journal", DAY, shard)
+        for entry in read_journal(path) if path is not None else ():
+            if entry.kind is Kind.FRAME and first_ms <= entry.id.ms <= until_ms:
+                tokens = (int.from_bytes(packet[:4], "big") for packet in split_frame(entry.payload))
+                found += [(token, entry.id.ms) for token in tokens if token in probe.symbols]
+    return np.array(sorted(found, key=lambda one: one[1]), np.int64).reshape(-1, 2)
+
+
+def _check_alive(stage: Stage) -> None:
+    for name, child in stage.children.items():
+        if not child.is_alive:
+            raise BenchError(f"{name} died: {child.last_lines(4)}")
 
 
 def _packets(stage: Stage) -> int:
     return int(stage.health("candle_worker").get("packets", 0))
 
 
+def _closed(stage: Stage) -> int:
+    return int(stage.health("candle_worker").get("archive_written", 0))
+
+
 def _aof_bytes(stage: Stage) -> int:
-    about = stage.client.info("persistence")
+    about: Any = stage.client.info("persistence")
     return int(about.get("aof_current_size", 0))
 
 
-def _usage_rows(each: dict[str, Usage], rate: float) -> list[Row]:
+def _usage_rows(run: Pipeline, each: dict[str, Usage], lag: Latencies, rate: float) -> list[Row]:
+    count = len(run.instruments)
     ours = [each[name] for name in OURS]
-    others = {name: one for name, one in each.items() if name not in OURS and name != "simulator"}
-    note = f"at {rate:.0f} packets/s; " + ", ".join(
-        f"{name} {one.cpu:.1%} {one.rss_mb:.0f} MB" for name, one in each.items()
-    )
-    servers = f"the servers beside them: {sum(one.cpu for one in others.values()):.1%} of a core"
-    name = f"all our processes, {DEFAULT_INSTRUMENTS} instruments"
-    share = single(100 * sum(one.cpu for one in ours))
-    memory = single(sum(one.rss_mb for one in ours))
+    targets = {"": 5.0} if count == DEFAULT_INSTRUMENTS else {}
+    bound = {"": 600.0} if count == DEFAULT_INSTRUMENTS else {}
+    used = f"at {rate:,.0f} packets/s; {said_usage(each)}"
+    name = f"whole pipeline, {count} instruments: "
+    percent, memory = single(100 * sum(one.cpu for one in ours)), single(sum(one.rss_mb for one in ours))
+    seen = f"p50 {lag.p50:.0f}, p99.9 {lag.p999:.0f} ms over {lag.count} packets"
     return [
-        Row("6", f"{name}: share of one core", "%", share, {}, {"": 5.0}, False, note),
-        Row("6", f"{name}: memory", "MB", memory, {}, {"": 600.0}, False, servers),
-    ]
-
-
-def _byte_rows(stage: Stage, packets: int, aof: int) -> list[Row]:
-    """What a tick (a packet) takes in each place. The wire's own 186 bytes of a full packet are the yardstick."""
-    total = max(1, _packets(stage))
-    stream = int(stage.client.memory_usage("ticks:0", samples=0) or 0)
-    journal = journal_path(stage.directory / "journal", DAY, 0)
-    written = int(stage.health("candle_worker").get("archive_written", 0))
-    mongo = sum(one.stat().st_size for one in (stage.directory / "mongo").rglob("*") if one.is_file())
-    wire = {"full packet on the wire": single(186.0)}
-    rows = [
-        Row("6", "bytes a tick in the stream (memory)", "B", single(stream / total), wire, {}, False),
-        Row("6", "bytes a tick in the journal", "B", single(_size(journal) / total), wire, {}, False),
+        Row("6", f"{name}our three processes", "% of a core", percent, {}, targets, False, used, usage_figures(each)),
+        Row("6", f"{name}memory of our three processes", "MB", memory, {}, bound, False),
         Row(
-            "6",
-            "bytes a tick in the append-only file, live view and candles included",
-            "B",
-            single(aof / max(1, packets)),
-            wire,
-            {},
-            False,
+            *("6", f"{name}received by the connector to live hash, p99", "ms", single(lag.p99)),
+            higher_is_better=False,
+            note=seen,
+            figures=lag.as_figures(),
         ),
     ]
-    if written:
-        note = f"{written} candles in {mongo:,} bytes of the stand-in's files (its write-ahead log among them)"
-        rows.append(Row("6", "bytes a tick in MongoDB", "B", single(mongo / total), wire, {}, False, note))
-    return rows
+
+
+def _byte_rows(stage: Stage, run: Pipeline, grown: _Grown) -> list[Row]:
+    """What a tick (a packet) takes in each place. The wire's own 186 bytes of a full packet are the yardstick."""
+    stream: Any = stage.client.memory_usage("ticks:0", samples=0)
+    journal = journal_path(stage.directory / "journal", DAY, 0)
+    aof = grown.aof_bytes / max(1, grown.packets)
+    with_view = "the live view's refreshes are most of it"
+    return [
+        _bytes_row("stream (memory)", int(stream or 0) / grown.all_packets),
+        _bytes_row("journal", _size(journal) / grown.all_packets),
+        _bytes_row("append-only file, live view and candles included", aof, with_view),
+        _mongo_row(stage, run, grown),
+    ]
+
+
+def _mongo_row(stage: Stage, run: Pipeline, grown: _Grown) -> Row:
+    """A candle's BSON document, times the candles of a session, by the ticks of a session at this rate."""
+    with pymongo.MongoClient[dict[str, Any]](stage.mongo_url) as mongo:
+        sizes = [len(bson.encode(one)) for one in mongo[_database(run)][CANDLES_COLLECTION].find()]
+    lengths_ms = [one.length_ms or SESSION_MS for one in Settings.load(_env_file=None).timeframes]
+    a_session = sum(-(-SESSION_MS // one) for one in lengths_ms)
+    ticks = grown.packets / run.seconds * SESSION_MS / 1000 / len(run.instruments)
+    size = sum(sizes) / len(sizes)
+    note = f"{size:.0f} bytes a document (BSON), {a_session} candles and {ticks:,.0f} ticks a session and instrument"
+    return _bytes_row("MongoDB", size * a_session / ticks, note)
+
+
+def _bytes_row(place: str, value: float, note: str = "") -> Row:
+    wire = {"full packet on the wire": single(186.0)}
+    return Row("6", f"bytes a tick in the {place}", "B", single(value), wire, {}, False, note)
 
 
 def _size(path: Path | None) -> int:

@@ -9,10 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from bench.live_probe import Latencies, LiveProbe, latencies
-from bench.load import Load
+from bench.load import SENT_KEY, Load
 from bench.processes import PROJECT, BenchError, Stage, Usage, market_clock, wait_until
-from bench.results import Row, of, single
+from bench.results import Row, single
 from bench.synthetic import instruments
 from commands.child_process import ChildProcess
 from utils.market_clock import parse_market_clock
@@ -45,10 +47,9 @@ FULL_GRID = tuple(
     Point(count, rate, SEVEN_TIMEFRAMES, {(9_000, 4): 1_000.0, (500, 4): 150.0}.get((count, rate), 0.0))
     for count in (50, 500, 3_000, 9_000, 27_000)
     for rate in (1, 2, 4)
-) + tuple(Point(3_000, 1, ",".join(EIGHT_TIMEFRAMES.split(",")[:count])) for count in (1, 4, 8))
+) + tuple(Point(3_000, 1, ",".join(EIGHT_TIMEFRAMES.split(",")[:count])) for count in (1, 2, 4, 8))
 QUICK_GRID = (
     Point(500, 4, SEVEN_TIMEFRAMES, 150.0),
-    Point(3_000, 1, "1m"),
     Point(9_000, 4, SEVEN_TIMEFRAMES, 1_000.0),
 )
 
@@ -95,14 +96,14 @@ def _under_load(
     assert symbols[0] == instruments(1)[0].symbol
     generator = start_generator(stage, load)
     probe = LiveProbe(stage.client, parse_market_clock(clock), symbols)
-    wait_until(lambda: stage.client.exists("ticks:0") == 1, "the load begins", 60)
+    wait_until(lambda: stage.client.exists(SENT_KEY) == 1, "the load begins", 60)
     probe.watch(WARM_UP_MS / 1000)
     stage.mark()
     probe.watch(seconds)
     usage = stage.usage()
     probe.watch(AFTERWARDS_SECONDS)
     sent = wait_for_generator(generator, log)
-    return latencies(probe, log, WARM_UP_MS), usage, sent
+    return latencies(probe, np.load(log), WARM_UP_MS), usage, sent
 
 
 def start_generator(stage: Stage, load: Load) -> ChildProcess:
@@ -115,7 +116,7 @@ def start_generator(stage: Stage, load: Load) -> ChildProcess:
         environment=stage.environment(),
         directory=PROJECT,
     )
-    stage.children["load"] = child
+    stage.children["load"], stage.pids["load"] = child, child.pid
     return child
 
 
@@ -131,15 +132,25 @@ def wait_for_generator(generator: ChildProcess, log: Path, seconds: float = 60.0
 
 
 def _row(point: Point, found: Latencies, usage: dict[str, Usage], sent: dict[str, float], seconds: float) -> Row:
-    used = ", ".join(f"{name} {one.cpu:.0%} of a core {one.rss_mb:.0f} MB" for name, one in usage.items())
-    worker = usage["candle_worker"].cpu * seconds / max(1.0, point.instruments * point.rate * seconds) * 1e9
+    worker_ns = usage["candle_worker"].cpu / (point.instruments * point.rate) * 1e9
     lag = "lag flat" if found.is_flat else f"LAG GROWS ({found.never} ticks never seen)"
     note = (
-        f"p50 {found.p50:.0f}, p99.9 {found.p999:.0f} ms over {found.count} ticks; {lag}; {used}; "
-        f"worker {worker:,.0f} ns/tick; generator at most {sent['late_ms']:.0f} ms late"
+        f"p50 {found.p50:.0f}, p99.9 {found.p999:.0f} ms over {found.count} ticks; {lag}; {said_usage(usage)}; "
+        f"worker {worker_ns:,.0f} ns/tick; generator at most {sent['late_ms']:.0f} ms late"
     )
     targets = {"": point.p99_target_ms} if point.p99_target_ms else {}
-    return Row("4", f"frame to live hash p99: {point.name}", "ms", single(found.p99), {}, targets, False, note)
+    figures = found.as_figures() | usage_figures(usage) | {"worker_ns_per_tick": worker_ns}
+    name = f"frame to live hash p99: {point.name}"
+    return Row("4", name, "ms", single(found.p99), {}, targets, False, note, figures)
 
 
-__all__ = ["FULL_GRID", "QUICK_GRID", "Point", "latency_rows", "of", "shards_of", "start_generator"]
+def said_usage(usage: dict[str, Usage]) -> str:
+    """For a note."""
+    return ", ".join(f"{name} {one.cpu:.1%} of a core {one.rss_mb:.0f} MB" for name, one in usage.items())
+
+
+def usage_figures(usage: dict[str, Usage]) -> dict[str, float]:
+    """For a row's figures."""
+    return {f"{name}_core_share": one.cpu for name, one in usage.items()} | {
+        f"{name}_mb": one.rss_mb for name, one in usage.items()
+    }
