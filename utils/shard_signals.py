@@ -280,7 +280,7 @@ class ShardSignals:
         try:
             self._tools.file.append([signal for _, signal in taken.fired])
         except OSError as error:
-            self._log.error("signals are missing in LOG_DIR's file (they are in Redis)", reason=str(error))
+            self._log.error("signals are not in LOG_DIR's file yet (they are in Redis)", reason=str(error))
 
     def _note_cut_off(self) -> None:
         self._tools.counts["cut_off"] += 1

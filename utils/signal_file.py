@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,8 @@ from utils.sessions import ist_date
 from utils.signals import Signal
 
 DAYS_HELD_OPEN = 3
+LOCK_SECONDS, LOOK_AGAIN_SECONDS = 0.3, 0.005
+MOST_WAITING = 10_000
 
 
 def signal_path(directory: Path, at_ms: int) -> Path:
@@ -32,26 +35,37 @@ class _Known:
 class SignalFile:
     """Appends to the day's file. What is in it already is not written again, whoever wrote it and when.
 
-    Under a lock of the file, each time: a worker that stood still may go on while another has taken over.
+    Under a lock of the file, each time: several workers write to it, and one that stood still may go on while another
+    has taken over. One that hangs with the lock in its hand is not waited for: what can not be written now is written
+    with what comes next.
     """
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._known: dict[Path, _Known] = {}
+        self._waiting: list[Signal] = []
 
     def append(self, signals: Sequence[Signal]) -> int:
         """Write those that are not there yet; returns how many. OSError when the folder can not be written."""
+        self._waiting = [*self._waiting, *signals][-MOST_WAITING:]
         of_day: dict[Path, list[Signal]] = {}
-        for signal in signals:
+        for signal in self._waiting:
             of_day.setdefault(signal_path(self._directory, signal.at_ms), []).append(signal)
-        return sum(self._append(path, chosen) for path, chosen in of_day.items())
+        try:
+            written = sum(self._append(path, chosen) for path, chosen in of_day.items())
+        except OSError:
+            if signals:
+                raise
+            return 0
+        self._waiting = []
+        return written
 
     def _append(self, path: Path, signals: Sequence[Signal]) -> int:
         known = self._known.pop(path, None) or _Known()  # forgotten when the disk fails: then all is read again
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            _lock(descriptor)
             _catch_up(descriptor, known)
             new = {one.id: one for one in signals if one.id not in known.ids}
             content = b"".join(
@@ -70,6 +84,19 @@ class SignalFile:
         for oldest in sorted(self._known)[:-DAYS_HELD_OPEN]:
             if oldest != path:
                 del self._known[oldest]
+
+
+def _lock(descriptor: int) -> None:
+    """BlockingIOError when another has it for too long."""
+    deadline = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(LOOK_AGAIN_SECONDS)
 
 
 def _catch_up(descriptor: int, known: _Known) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -154,6 +155,20 @@ def test_two_writers_of_one_file_say_each_signal_once(tmp_path: Path) -> None:
     assert sleeper.append([signal(2), signal(3), signal(4)]) == 1
     assert other.append([signal(4), signal(5)]) == 1
     assert ids(path) == [signal(nth).id for nth in range(1, 6)]
+
+
+def test_a_writer_that_hangs_with_the_lock_is_not_waited_for(tmp_path: Path) -> None:
+    path = signal_path(tmp_path, AT_MS)
+    survivor = SignalFile(tmp_path)
+    survivor.append([signal(1)])
+    with path.open("rb") as hanging:
+        fcntl.flock(hanging, fcntl.LOCK_EX)
+        with pytest.raises(BlockingIOError):
+            survivor.append([signal(2)])
+        assert survivor.append([]) == 0
+        assert ids(path) == [signal(1).id]
+    assert survivor.append([signal(3)]) == 2
+    assert ids(path) == [signal(nth).id for nth in (1, 2, 3)]
 
 
 def test_a_line_that_another_writer_tore_is_written_anew(tmp_path: Path) -> None:
