@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain, pairwise
 
@@ -47,6 +48,12 @@ class ClosedRecords:
 
     def __len__(self) -> int:
         return len(self.heads)
+
+    def parts(self, most: int) -> Iterator[ClosedRecords]:
+        """The same in order, at most so many in each."""
+        for first in range(0, len(self), most):
+            until = first + most
+            yield ClosedRecords(self.rows, self.heads[first:until], self.candles[first:until], self.nths[first:until])
 
     @property
     def places(self) -> list[int]:

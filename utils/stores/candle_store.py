@@ -17,7 +17,7 @@ from utils.candles.rows import Rows
 from utils.feed import Entry, EntryId
 from utils.keys import Keys
 from utils.stores.live_hashes import LiveHashes
-from utils.stores.outbox import Outbox, Saying, saying_id
+from utils.stores.outbox import SAID_AT_ONCE, Outbox, Saying, saying_id
 from utils.stores.packed_commands import PackedConnection, packed_connection
 from utils.stores.tick_reader import Gap, TickReader
 
@@ -62,8 +62,8 @@ class CandleStore:
 
     def say_closed(self, shard: int, closed: Sequence[ClosedRecords]) -> int:
         """To the closed stream and its channels; returns how many had not been said before."""
-        sayings = [one for records in closed for one in self._sayings(records)]
-        return self._outbox(self._keys.closed(shard), shard, own_ids=True).say(sayings) if sayings else 0
+        outbox = self._outbox(self._keys.closed(shard), shard, own_ids=True)
+        return sum(outbox.say(self._sayings(part)) for records in closed for part in records.parts(SAID_AT_ONCE))
 
     def _sayings(self, records: ClosedRecords) -> list[Saying]:
         candles = [records.rows.at(place) for place in records.places]

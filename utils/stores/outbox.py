@@ -5,6 +5,8 @@ the last source id of each stream and shard, so a worker that repeats itself aft
 
 And nothing is said on to a Redis that forgot what was said: redis-py connects again without a word, and a server that
 came back without its last writes would otherwise never hear them again.
+
+Ids rise within a call: the script compares until the first that is new, and trims the stream with the last one only.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import redis
 
 from utils.keys import Keys
 
+SAID_AT_ONCE = 500  # in one script call: some milliseconds during which Redis does nothing else
 COUNTER_BITS = 20  # up to a million things may be said because of one entry
 
 _SAY = """
@@ -29,19 +32,25 @@ local function later(a_ms, a_seq, b_ms, b_seq)
 end
 local known_ms, known_seq = string.match(ARGV[4], '^(%d+)-(%d+)$')
 if later(known_ms, known_seq, said[1], said[2]) then return -1 end
-local new = 0
-for at = 5, #ARGV, 3 do
+local at = 5
+while at <= #ARGV do
   local ms, seq = string.match(ARGV[at], '^(%d+)-(%d+)$')
-  if later(ms, seq, said[1], said[2]) then
-    local id = '*'
-    if ARGV[3] == 'own' then id = ARGV[at] end
-    redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[2], id, 'json', ARGV[at + 1])
-    if ARGV[at + 2] ~= '' then redis.call('PUBLISH', ARGV[at + 2], ARGV[at + 1]) end
-    said[1], said[2] = ms, seq
-    new = new + 1
-  end
+  if later(ms, seq, said[1], said[2]) then break end
+  at = at + 3
 end
-if new > 0 then redis.call('HSET', KEYS[2], ARGV[1], said[1] .. '-' .. said[2]) end
+if at > #ARGV then return 0 end
+local new, last, id = 0, #ARGV - 2, '*'
+for nth = at, last, 3 do
+  if ARGV[3] == 'own' then id = ARGV[nth] end
+  if nth < last then
+    redis.call('XADD', KEYS[1], id, 'json', ARGV[nth + 1])
+  else
+    redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[2], id, 'json', ARGV[nth + 1])
+  end
+  if ARGV[nth + 2] ~= '' then redis.call('PUBLISH', ARGV[nth + 2], ARGV[nth + 1]) end
+  new = new + 1
+end
+redis.call('HSET', KEYS[2], ARGV[1], ARGV[last])
 return new
 """
 
@@ -82,7 +91,7 @@ class Outbox:
         self._head = [f"{stream}|{shard}", str(max_entries), "own" if own_ids else "auto"]
         self._said_to = NOTHING_SAID
 
-    def say(self, sayings: Sequence[Saying], at_once: int = 500) -> int:
+    def say(self, sayings: Sequence[Saying], at_once: int = SAID_AT_ONCE) -> int:
         """Say them in order; returns how many were new.
 
         RedisError leaves the rest unsaid: say all again. OutboxMovedError: nothing was said, and `forget` goes first.
