@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import sys
-from datetime import date, datetime
+from datetime import datetime
 
 import click
 
 from commands.console import load_settings
-from commands.journal_feed import JournalFile
+from commands.recorded_day import recorded_files
 from commands.replay_run import ReplayPlan, run_replay
 from commands.terminal import Terminal
-from utils.journal_files import journal_days, journal_path, journal_shards
 from utils.lifecycle import StopRequest
 from utils.settings import Settings
 
@@ -35,7 +34,7 @@ def command(day: datetime, speed: str, prefix: str) -> None:
         day=day.date(),
         speed=_speed(speed),
         prefix=_checked_prefix(prefix, settings),
-        files=_files(settings, day.date()),
+        files=recorded_files(settings.journal_dir, day.date()),
     )
     sys.exit(run_replay(plan, settings, Terminal(with_view=True), stop))
 
@@ -59,14 +58,3 @@ def _checked_prefix(prefix: str, settings: Settings) -> str:
     if settings.redis_prefix.startswith(prefix):
         raise click.UsageError(f"--prefix: live keys begin with {prefix!r} too (REDIS_PREFIX): choose another.")
     return prefix
-
-
-def _files(settings: Settings, day: date) -> list[JournalFile]:
-    directory = settings.journal_dir
-    paths = {shard: journal_path(directory, day, shard) for shard in journal_shards(directory, day)}
-    files = [JournalFile(shard, path) for shard, path in paths.items() if path is not None]
-    if not files:
-        held = journal_days(directory)
-        what = f"it holds {held[0]} to {held[-1]}" if held else "it holds no day at all"
-        raise click.ClickException(f"JOURNAL_DIR: {directory} has no journal of {day}; {what}.")
-    return files

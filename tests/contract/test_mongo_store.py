@@ -121,8 +121,8 @@ def test_a_candle_of_another_form_is_left_out(store: MongoStore) -> None:
 def test_instruments_are_kept_by_day(store: MongoStore) -> None:
     row = {"token": 408065, "exchange": "NSE", "tradingsymbol": "INFY", "expiry": ""}
     store.upsert_instruments([row], "2026-11-19")
-    store.upsert_instruments([{**row, "token": 1}], "2026-11-20")
-    store.upsert_instruments([{**row, "token": 2}], "2026-11-20")
+    assert store.upsert_instruments([{**row, "token": 1}], "2026-11-20") == []
+    assert store.upsert_instruments([{**row, "token": 2}], "2026-11-20") == []
     assert store.count(INSTRUMENTS_COLLECTION) == 2
     assert store.count(INSTRUMENTS_COLLECTION, "NSE:INFY") == 2
 

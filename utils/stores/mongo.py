@@ -19,7 +19,14 @@ from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError, PyMongoError
 
 from utils.candle import Candle
-from utils.keys import CANDLES_COLLECTION, INSTRUMENTS_COLLECTION, SIGNALS_COLLECTION, candle_id
+from utils.keys import (
+    CANDLES_COLLECTION,
+    COVERAGE_COLLECTION,
+    INSTRUMENTS_COLLECTION,
+    OUTAGES_COLLECTION,
+    SIGNALS_COLLECTION,
+    candle_id,
+)
 
 SERVER_SELECTION_TIMEOUT_MS = 3_000
 SOCKET_TIMEOUT_MS = 20_000
@@ -31,6 +38,15 @@ UNKNOWN_ERROR = 8  # what the stand-in says of everything, a locked file among i
 SERVER_TROUBLE_WORDS = ("locked", "disk", "i/o", "readonly", "interrupted", "timeout")
 
 LARGEST_DOCUMENT_BYTES = 16_000_000
+
+_OF_A_SERIES = ("symbol", "timeframe", "t")
+INDEXES = {
+    CANDLES_COLLECTION: _OF_A_SERIES,
+    SIGNALS_COLLECTION: _OF_A_SERIES,
+    COVERAGE_COLLECTION: _OF_A_SERIES,
+    INSTRUMENTS_COLLECTION: ("symbol", "t"),
+    OUTAGES_COLLECTION: ("shard", "t"),
+}
 
 T = TypeVar("T")
 Document = dict[str, Any]
@@ -51,7 +67,10 @@ class Refusal:
 
 
 class MongoStore:
-    """Candles, signals and instruments in one database. Connects when first used; safe to share between threads."""
+    """Candles, signals, instruments, coverage and outages in one database.
+
+    Connects when first used; safe to share between threads.
+    """
 
     def __init__(
         self,
@@ -80,7 +99,7 @@ class MongoStore:
 
     def prepare(self) -> None:
         """The indexes; the first write makes them by itself. StoreError."""
-        for name in (CANDLES_COLLECTION, SIGNALS_COLLECTION, INSTRUMENTS_COLLECTION):
+        for name in INDEXES:
             self._do("making the indexes", partial(self._prepare_one, name))
         self._is_prepared = True
 
@@ -112,9 +131,17 @@ class MongoStore:
         return self._write(CANDLES_COLLECTION, documents, _insert_if_absent)
 
     def upsert_instruments(self, documents: Sequence[Document], day: str) -> list[Refusal]:
-        """Write `Instrument.as_dict()`s as they stood on a day (ISO date): `_id` is `2026-11-20|NSE:INFY`."""
+        """Write `Instrument.as_dict()`s as they stood on a day (ISO date): `_id` is `NSE:INFY|2026-11-20`."""
         dated = [_dated_instrument(one, day) for one in documents]
         return self._write(INSTRUMENTS_COLLECTION, dated, _replace)
+
+    def upsert_outages(self, documents: Sequence[Document]) -> list[Refusal]:
+        """Write `Outage.as_document()`s; one that lasts is written again, under the same `_id`, when it has ended."""
+        return self._write(OUTAGES_COLLECTION, documents, _replace)
+
+    def upsert_coverage(self, documents: Sequence[Document]) -> list[Refusal]:
+        """Write `Coverage.as_document()`s, the last of an `_id` winning; what is refused for itself is returned."""
+        return self._write(COVERAGE_COLLECTION, documents, _replace)
 
     def candles_before(self, symbol: str, timeframe: str, before_ms: int, limit: int) -> list[Candle]:
         """The newest `limit` candles that start before an instant (epoch ms), oldest first. StoreError."""
@@ -146,8 +173,7 @@ class MongoStore:
     def _prepare_one(self, name: str) -> None:
         collection = self._database[name]
         collection.create_index("k", unique=True)
-        fields = ("symbol", "t") if name == INSTRUMENTS_COLLECTION else ("symbol", "timeframe", "t")
-        collection.create_index([(field, 1) for field in fields])
+        collection.create_index([(field, 1) for field in INDEXES[name]])
 
     def _find(self, from_key: str, to_key: str, direction: int, limit: int) -> list[Document]:
         query = {"k": {"$gte": from_key, "$lt": to_key}}
@@ -236,7 +262,7 @@ def _insert_if_absent(document: Document) -> Operation:
 
 def _dated_instrument(instrument: Mapping[str, Any], day: str) -> Document:
     symbol = f"{instrument['exchange']}:{instrument['tradingsymbol']}"
-    key = f"{day}|{symbol}"
+    key = f"{symbol}|{day}"  # the stand-in does not find an `_id` that begins with a date
     return {"_id": key, "k": key, "t": int(day.replace("-", "")), "day": day, "symbol": symbol, **instrument}
 
 
