@@ -31,7 +31,7 @@ demo: $(READY) ## a simulated session through the whole pipeline, to watch
 	@.venv/bin/python manage.py demo $(ARGS)
 
 fuzz: $(READY) ## hostile input, guided by coverage, a minute a target; ARGS="--seconds S --target T --seed N"
-	@.venv/bin/python -c "import atheris" 2>/dev/null || .venv/bin/python -m pip install --quiet --requirement requirements-fuzz.txt
+	@.venv/bin/python -c "import atheris" 2>/dev/null || .venv/bin/python -m pip install --quiet --quiet --requirement requirements-fuzz.txt
 	@.venv/bin/python -m tests.fuzz $(ARGS)
 
 compose-test: $(READY) ## build the images and run docker-compose.yml for real; needs a Docker engine
