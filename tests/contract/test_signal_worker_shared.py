@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +20,13 @@ import orjson
 import pytest
 
 from tests.closed_candles import OPEN_MS, SEED, SYMBOLS, ClosedCandle, past_and_day, say_closed
+from tests.contract.test_kite_history import Broker, as_answer, day_rows, serving, trading_days
 from tests.contract.test_signal_worker import World, by_id, end_quietly, same, tell_instruments, wait_for, world
 from tests.servers import ServerUrls, both_servers
 from utils.feed import EntryId
 from utils.signal_progress import SignalProgress
 from utils.signals import SignalEngine
+from utils.stores.lease import Lease
 from utils.strategies import load_strategies
 
 SHARDS = 3
@@ -229,4 +233,48 @@ def test_what_left_the_stream_unread_is_counted_and_warmed_up_again(servers: Ser
         one.process.send_signal(signal.SIGCONT)
         wait_for(lambda: one.health().get("cut_off") == "1", "it is counted")
         wait_for(lambda: one.is_at(entries) and one.health()["state"] == "running", "it goes on after it")
+        assert one.end() == 0
+
+
+@dataclass
+class HangingBroker(Broker):
+    """Answers the first requests, and the others not before it is told to."""
+
+    answered: int = 0
+    goes_on: threading.Event = field(default_factory=threading.Event)
+
+    def answer(self, path: str, wanted: dict[str, str]) -> tuple[int, bytes]:
+        if len(self.asked) > self.answered:
+            self.goes_on.wait(60)
+        return super().answer(path, wanted)
+
+
+def test_a_warm_up_that_hangs_holds_up_neither_leases_nor_reports_nor_other_shards(
+    servers: ServerUrls, tmp_path: Path
+) -> None:
+    days = trading_days(6, date(2026, 1, 2))
+    rows = as_answer([one for day in days for one in day_rows(day.isoformat())])
+    rows[-1][2] = rows[-1][3] - 1  # a high below the low
+    of_first = [entry for entry in DAY if entry.shard < 2][:60]
+    with (
+        serving(HangingBroker(minutes=rows, answered=4)) as broker,
+        world(servers, tmp_path / "hanging", "hanging", []) as one,
+    ):
+        assert isinstance(broker, HangingBroker)
+        history = {"WARMUP": "true", "KITE_API_URL": broker.url, "HISTORY_REQUESTS_PER_SECOND": "20"}
+        one.start(**THREE, **history, API_KEY="key", ACCESS_TOKEN="hunter2")
+        try:
+            wait_for(lambda: len(broker.asked) == 5, "the last shard's request hangs")
+            rival = Lease(one.client, one.keys, "signal_worker", 2, "rival", 0.5)
+            say_closed(one.client, one.keys, of_first)
+            one.wait_until_at(of_first)
+            until = time.monotonic() + 2.0  # four times as long as a lease lasts
+            while time.monotonic() < until:
+                assert not rival.hold()
+                assert one.health()["state"].startswith("warming up")
+                time.sleep(0.05)
+        finally:
+            broker.goes_on.set()
+        wait_for(lambda: one.health()["state"] == "running", "all is warm")
+        assert one.health()["history_rejected"] == one.health()["history_rejected_prices"] == str(len(SYMBOLS))
         assert one.end() == 0
