@@ -12,7 +12,7 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ PROJECT = "candlewick-test"
 PASSWORD = "ofthistest"
 MID_SESSION = parse_market_clock("2026-11-20T11:00:00+05:30@1@0").market_ms
 SYMBOLS = "NSE:NIFTY 50,NSE:INFY,NSE:RELIANCE"
+SHARDS = 3
 STAND_IN_MARK = "/etc/compose-engine"  # images that stand in for the official ones say there what they are
 DEADLINE_SECONDS = 90.0
 SHORT_DEMO = ["python", "manage.py", "demo", "--until", "09:25", "--speed", "120", "--instruments", "12", "--no-view"]
@@ -90,6 +91,7 @@ def overlay(is_stand_in: bool, clock: MarketClock) -> dict[str, Any]:
         "API_KEY": "key",
         "ACCESS_TOKEN": "demo-token",
         "INSTRUMENTS": SYMBOLS,
+        "CONNECTIONS": str(SHARDS),
         "TIMEFRAMES": "5s,1m",
         "KITE_API_URL": "http://exchange:8000",
         "KITE_WS_URL": "ws://exchange:8000",
@@ -251,27 +253,34 @@ def test_a_silent_exchange_makes_the_connector_unhealthy(composed: Composed) -> 
         time.sleep(0.5)
 
 
+def holders_of(client: redis.Redis, role: str) -> list[str]:
+    """The container that holds each shard; '' for one that is free."""
+    return [str(client.get(f"lease:{role}:{shard}") or "").partition(":")[0] for shard in range(SHARDS)]
+
+
+def until(condition: Callable[[], bool], seconds: float, what: str) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.02)
+
+
 def test_more_workers_share_the_work_and_take_over(composed: Composed) -> None:
-    """The two that come second wait; when the one that works dies, another does within 5 s."""
-    scale = ("--scale", "candle-worker=3", "--scale", "signal-worker=2")
+    """Each of three holds a shard; when one dies, the others hold all within 5 s."""
+    scale = ("--scale", "candle-worker=3", "--scale", "signal-worker=3")
     composed.compose("up", "--detach", "--no-build", "--no-recreate", *scale, *STORES, *LIVE_PROCESSES)
     with redis_of(composed) as client:
-        for role, workers in (("candle_worker", 3), ("signal_worker", 2)):
-            deadline = time.monotonic() + DEADLINE_SECONDS
-            while (
-                len({one["addr"].partition(":")[0] for one in client.client_list() if one["user"] == role}) < workers
-            ):
-                assert time.monotonic() < deadline, role
-                time.sleep(0.2)
-            holder = str(client.get(f"lease:{role}:0"))
-            composed.run("kill", "--signal", "KILL", holder.partition(":")[0])
-            died = time.monotonic()
-            while client.get(f"lease:{role}:0") in (holder, None):
-                assert time.monotonic() - died < 5.0, role
-                time.sleep(0.02)
-        said: Any = client.xrange("closed:0")
-        candles = [(one["_id"], one["rev"]) for one in (json.loads(fields["json"]) for _, fields in said)]
-    assert len(candles) == len(set(candles)) > 0
+        for role in ("candle_worker", "signal_worker"):
+            until(lambda role=role: len(set(holders_of(client, role)) - {""}) == SHARDS, DEADLINE_SECONDS, role)  # type: ignore[misc]
+            victim = holders_of(client, role)[0]
+            composed.run("kill", "--signal", "KILL", victim)
+            until(lambda role=role, dead=victim: {dead, ""}.isdisjoint(holders_of(client, role)), 5.0, role)  # type: ignore[misc]
+        for stream in ("closed:0", "closed:1", "closed:2", "signals"):
+            said: Any = client.xrange(stream)
+            documents = [json.loads(fields["json"]) for _, fields in said]
+            ids = [(one["_id"], one.get("rev")) for one in documents]
+            assert len(ids) == len(set(ids)), stream
+            assert ids or stream == "signals"
     wait = ("--wait", "--wait-timeout", "180")
     composed.compose("up", "--detach", "--no-build", *wait, *STORES, *LIVE_PROCESSES)
 
