@@ -177,7 +177,7 @@ class Settings(BaseSettings):
     rejected_max_entries: int = Field(default=10_000, ge=100, le=100_000_000)
     signals_max_entries: int = Field(default=100_000, ge=100, le=100_000_000)
     close_grace_seconds: FiniteFloat = Field(default=3.0, ge=0, le=3600)
-    live_refresh_ms: int = Field(default=250, ge=1, le=3_600_000)
+    live_refresh_ms: int = Field(default=100, ge=1, le=3_600_000)
     snapshot_seconds: FiniteFloat = Field(default=15.0, gt=0, le=3600)
     watchdog_seconds: FiniteFloat = Field(default=5.0, ge=0.05, le=3600)
     lease_seconds: FiniteFloat = Field(default=3.0, ge=0.05, le=3600)
