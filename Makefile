@@ -2,7 +2,7 @@
 # venv and pip. ARGS are handed on: make demo ARGS="--instruments 50", make test ARGS="tests/unit -k session".
 
 .DEFAULT_GOAL := help
-.PHONY: help test lint format demo compose-test lock audit clean chaos overload bench fuzz
+.PHONY: help test lint format demo compose-test lock audit clean chaos overload soak bench fuzz
 READY := .venv/.ready
 BENCH_READY := .venv-bench/.ready
 
@@ -23,6 +23,9 @@ chaos: $(READY) ## kills and every fault on a simulated session, half an hour; A
 
 overload: $(READY) ## four and a hundred times the broker's maximum, an hour away; ARGS="--seed S --only RUN --scale X --json FILE"
 	@.venv/bin/python -m tests.chaos.overload $(ARGS)
+
+soak: $(READY) ## eight sessions of 9000 instruments at 600 times real speed; ARGS="--seed S --sessions N --instruments N --json FILE"
+	@.venv/bin/python -m tests.chaos.soak $(ARGS)
 
 bench: $(BENCH_READY) ## how fast it is, beside its peers; ARGS="--quick --json FILE". Its packages take minutes to install
 	@.venv-bench/bin/python -m bench $(ARGS)

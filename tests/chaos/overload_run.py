@@ -304,6 +304,8 @@ def _judge(run: Run, health: Mapping[str, str], played: Played, say: Say) -> Non
         totals["entries"] += verdict.entries
         totals["said"] += verdict.said
         totals["said before a kill, of entries then dropped"] += verdict.early
+    if not final:
+        played.findings.append("no candle came out: nothing was judged")
     totals["incomplete"] = sum(not one["complete"] for one in final.values())
     played.findings += stored_findings(final, _stored(run), archive_lost)
     played.figures |= totals | {

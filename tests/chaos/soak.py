@@ -1,0 +1,62 @@
+"""`python -m tests.chaos.soak`: eight sessions at speed, and nothing of ours grows.
+
+--sessions N --instruments N --rounds R --speed X     how much is played
+--seed S        of the feed
+--json FILE     keep every sample
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+import click
+
+from tests.chaos.soak_run import Plan, soak
+
+DEFAULT_SEED = 20_261_121
+
+
+@click.command()
+@click.option("--seed", default=DEFAULT_SEED, show_default=True, help="Of the feed.")
+@click.option("--sessions", default=8, show_default=True, help="Trading days.")
+@click.option("--instruments", default=9_000, show_default=True, help="A multiple of the shards.")
+@click.option("--shards", default=3, show_default=True, help="Connections.")
+@click.option("--rounds", default=150, show_default=True, help="Trades of each instrument a session.")
+@click.option("--speed", default=600.0, show_default=True, help="Market seconds a second.")
+@click.option("--timeframes", default="15m,1h,1d", show_default=True)
+@click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Keep the figures there.")
+def main(
+    seed: int,
+    sessions: int,
+    instruments: int,
+    shards: int,
+    rounds: int,
+    speed: float,
+    timeframes: str,
+    json_file: Path | None,
+) -> None:
+    """A soak: memory, descriptors, Redis and MongoDB flat within bounds, or a failure."""
+    place = Path(tempfile.mkdtemp(prefix="soak-"))
+    plan = Plan(sessions, instruments, shards, rounds, speed, seed, timeframes)
+    print(
+        f"soak: seed {seed}, {sessions} sessions of {instruments} instruments, {plan.bounds}, in {place}", flush=True
+    )
+    soaked = soak(plan, place / "soak", lambda text: print(text, flush=True))
+    if json_file is not None:
+        json_file.write_text(json.dumps(soaked.as_dict(), indent=1), encoding="utf-8")
+    for name, value in soaked.figures.items():
+        print(f"  {name:<26} {value}", flush=True)
+    if soaked.findings:
+        for line in soaked.findings:
+            print(f"  BREACH: {line}", flush=True)
+        print(f"soak: FAILED with seed {seed}; what is left of it is in {place}", flush=True)
+        sys.exit(1)
+    place.rmdir()
+    print(f"soak: all {sessions} sessions held", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,186 @@
+"""The broker of a soak, a process of its own: `/instruments`, WebSockets, and sessions that it is told to play.
+
+    python -m tests.chaos.soak_broker '{"instruments": 9000, "shards": 3, "rounds": 200, "seed": 1}'
+
+Its settings (MARKET_CLOCK before all) come from the environment. `POST /play {"day": "2026-10-06"}`: on that day
+every instrument trades `rounds` times, evenly from 09:15 to 15:30, or less often on a machine that is too slow for
+it. At 07:30 of each day it drops all connections, as the broker does when its tokens end; it sends heartbeats always.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from dataclasses import asdict, dataclass
+from datetime import date
+from typing import Any
+
+from aiohttp import WSMsgType, web
+
+from tests.chaos.overload_feed import Offer, Tape
+from tests.fake_broker import HEADER, stock
+from utils.candle import IST
+from utils.instruments import Instrument
+from utils.journal_files import DAY_MS, day_start_ms
+from utils.market_clock import MarketClock
+from utils.settings import Settings
+
+OPEN_MINUTE, CLOSE_MINUTE, DROP_MINUTE = 9 * 60 + 15, 15 * 60 + 30, 7 * 60 + 30
+ROUND_BEFORE_CLOSE_MS = 30_000
+HEARTBEAT, HEARTBEAT_SECONDS = b"\x00", 0.5
+SAID_PORT = "port "
+
+__all__ = ["IST", "SAID_PORT", "Sessions", "at_ms"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sessions:
+    """What is played each day."""
+
+    instruments: int
+    shards: int
+    rounds: int
+    seed: int
+    per_frame: int = 500
+
+    def as_json(self) -> str:
+        return json.dumps(asdict(self))
+
+    @property
+    def offer(self) -> Offer:
+        return Offer(self.instruments, self.shards, self.seed, "09:15:00", (), self.per_frame)
+
+
+def at_ms(day: date, minute: float) -> int:
+    """A minute of an IST day, epoch ms."""
+    return day_start_ms(day) + round(minute * 60_000)
+
+
+class SoakBroker:
+    """Speaks what the connector needs of Kite."""
+
+    def __init__(self, sessions: Sessions, clock: MarketClock) -> None:
+        self._sessions = sessions
+        self._clock = clock
+        self._members = sessions.offer.members()
+        self._shard_of = {one.token: shard for shard, members in enumerate(self._members) for one in members}
+        self._sockets: dict[web.WebSocketResponse, int] = {}
+        self._playing: asyncio.Task[None] | None = None
+        self.played: list[str] = []
+        self.frames = self.rounds = self.connections = self.late_ms = 0
+
+    def application(self) -> web.Application:
+        app = web.Application()
+        app.router.add_get("/instruments", self._instruments)
+        app.router.add_get("/status", self._status)
+        app.router.add_post("/play", self._play)
+        app.router.add_get("/", self._socket)
+        return app
+
+    # -- REST -------------------------------------------------------------------------------------------------
+
+    async def _instruments(self, _request: web.Request) -> web.Response:
+        rows = [stock(one.token, one.tradingsymbol) for members in self._members for one in members]
+        return web.Response(text="\n".join((HEADER, *rows)), content_type="text/csv")
+
+    async def _status(self, _request: web.Request) -> web.Response:
+        fed = sum(shard >= 0 for shard in self._sockets.values())
+        counts = {
+            "frames": self.frames,
+            "rounds": self.rounds,
+            "connections": self.connections,
+            "late_ms": self.late_ms,
+        }
+        return web.json_response({"played": self.played, "subscribed": fed, **counts})
+
+    async def _play(self, request: web.Request) -> web.Response:
+        day = date.fromisoformat((await request.json())["day"])
+        self._playing = asyncio.create_task(self._session(day))
+        return web.json_response({})
+
+    # -- WebSocket --------------------------------------------------------------------------------------------
+
+    async def _socket(self, request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        self._sockets[socket] = -1
+        self.connections += 1
+        try:
+            async for message in socket:
+                if message.type == WSMsgType.TEXT:
+                    self._obey(socket, json.loads(message.data))
+        finally:
+            del self._sockets[socket]
+        return socket
+
+    def _obey(self, socket: web.WebSocketResponse, message: dict[str, Any]) -> None:
+        if message["a"] == "subscribe":
+            self._sockets[socket] = self._shard_of[message["v"][0]]
+
+    async def _send(self, shard: int, frame: bytes) -> None:
+        """To the connection of the shard; -1: to all."""
+        for socket, of_shard in list(self._sockets.items()):
+            if shard in (-1, of_shard) and not socket.closed:
+                try:
+                    await socket.send_bytes(frame)
+                except ConnectionError:
+                    continue
+
+    async def _session(self, day: date) -> None:
+        begin_ms, length_ms = at_ms(day, OPEN_MINUTE), (CLOSE_MINUTE - OPEN_MINUTE) * 60_000
+        tape, rounds = Tape(self._sessions.offer), self._sessions.rounds
+        for nth in range(rounds):
+            await self._until(begin_ms + length_ms * nth // rounds)
+            now_ms = self._clock.now_ms()
+            if now_ms >= begin_ms + length_ms - ROUND_BEFORE_CLOSE_MS:
+                break
+            # A trade is as old as its packet: at speed, a moment of ours is minutes of the market's.
+            for shard, frame in tape.round(now_ms // 1000):
+                await self._send(shard, frame)
+                self.frames += 1
+            self.rounds += 1
+        await self._until(begin_ms + length_ms)
+        self.played.append(day.isoformat())
+
+    async def _until(self, market_ms: int) -> None:
+        left = self._clock.real_seconds((market_ms - self._clock.now_ms()) / 1000)
+        self.late_ms = max(self.late_ms, round(-1000 * left))
+        await asyncio.sleep(max(0.0, left))
+
+    async def beat(self) -> None:
+        """A heartbeat now and then, and once a day the end of all connections."""
+        dropped_on = self._token_day()
+        while True:
+            await asyncio.sleep(HEARTBEAT_SECONDS)
+            await self._send(-1, HEARTBEAT)
+            if self._token_day() != dropped_on:
+                dropped_on = self._token_day()
+                for socket in list(self._sockets):
+                    await socket.close()
+
+    def _token_day(self) -> int:
+        return (self._clock.now_ms() - at_ms(date(1970, 1, 1), DROP_MINUTE)) // DAY_MS
+
+
+def instruments_of(sessions: Sessions) -> list[Instrument]:
+    """All, in order."""
+    return [one for members in sessions.offer.members() for one in members]
+
+
+async def _serve(sessions: Sessions, clock: MarketClock) -> None:
+    broker = SoakBroker(sessions, clock)
+    runner = web.AppRunner(broker.application(), access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    print(f"{SAID_PORT}{runner.addresses[0][1]}", flush=True)
+    await broker.beat()
+
+
+def main() -> None:
+    sessions = Sessions(**json.loads(sys.argv[1]))
+    asyncio.run(_serve(sessions, Settings.load().market_clock))
+
+
+if __name__ == "__main__":
+    main()

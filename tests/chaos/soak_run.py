@@ -1,0 +1,289 @@
+"""A soak from its beginning to its verdict: sessions at speed, and the same processes through all of them."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pymongo
+import requests
+
+from bench.processes import BenchError, Stage, rss_mb, stage, wait_until
+from commands.child_process import ChildProcess
+from tests.chaos.soak_bounds import Bounds, Limits, Sample, findings
+from tests.chaos.soak_broker import CLOSE_MINUTE, OPEN_MINUTE, SAID_PORT, Sessions, at_ms, instruments_of
+from utils.instruments import SessionClass
+from utils.journal_files import journal_days
+from utils.market_clock import MarketClock, parse_market_clock
+from utils.sessions import SessionCalendar, ist_date
+from utils.timeframes import parse_timeframes
+
+OURS = ("connect", "candle_worker", "signal_worker")
+BROKER = "broker"
+FIRST_DAY = date(2026, 10, 5)  # a Monday, with ten trading days in the two weeks from it
+GRACE_MARKET_SECONDS = 1_800
+JOURNAL_DAYS, STREAM_HOURS = 2, 12.0
+SENDER_TRIM_SECONDS, KEEPER_SECONDS = 10.0, 5.0  # how soon, for real, limits take hold
+READY_SECONDS = 120.0
+STILL_SECONDS = 180.0
+LOOK_SECONDS = 0.5
+PAGE = 20_000
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How much is played: `rounds` trades of each instrument a session, at `speed` market seconds a second."""
+
+    sessions: int
+    instruments: int
+    shards: int
+    rounds: int
+    speed: float
+    seed: int
+    timeframes: str = "15m,1h,1d"
+    closed_max_entries: int = 120_000
+    bounds: Bounds = field(default_factory=Bounds)
+
+    @property
+    def feed(self) -> Sessions:
+        return Sessions(self.instruments, self.shards, self.rounds, self.seed)
+
+    @property
+    def limits(self) -> Limits:
+        minutes = CLOSE_MINUTE - OPEN_MINUTE
+        lengths = [one.length_ms // 60_000 for one in parse_timeframes(self.timeframes) if not one.is_day]
+        buckets = sum(-(-minutes // length) for length in lengths) + ("1d" in self.timeframes)
+        trim_hours = 3 * SENDER_TRIM_SECONDS * self.speed / 3600
+        return Limits(
+            self.shards,
+            self.closed_max_entries,
+            STREAM_HOURS,
+            trim_hours,
+            JOURNAL_DAYS + 1 + round(KEEPER_SECONDS * self.speed / 86_400),
+            buckets * self.instruments,
+        )
+
+
+@dataclass
+class Soaked:
+    """What was sampled, and what did not hold, as sentences."""
+
+    plan: Plan
+    samples: list[Sample] = field(default_factory=list)
+    findings: list[str] = field(default_factory=list)
+    figures: dict[str, Any] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass
+class Soak:
+    """A soak under way. `said` counts the candles (not their revisions) in the closed streams, read as they grow."""
+
+    plan: Plan
+    made: Stage
+    clock: MarketClock
+    broker_url: str
+    calendar: SessionCalendar
+    last_day: date | None = None
+    said: int = 0
+    read_to: dict[int, str] = field(default_factory=dict)
+
+    def status(self) -> dict[str, Any]:
+        found: dict[str, Any] = requests.get(f"{self.broker_url}/status", timeout=30).json()
+        return found
+
+    def check_alive(self) -> None:
+        for name, child in self.made.children.items():
+            if not child.is_alive:
+                raise BenchError(f"{name} ended with {child.exit_code}: {child.last_lines(6)}")
+
+    def next_day(self) -> date:
+        """The next trading day whose session is still to begin."""
+        soon_ms = self.clock.now_ms() + round(2_000 * self.clock.speed)
+        day = ist_date(self.clock.now_ms())
+        while at_ms(day, OPEN_MINUTE) < soon_ms or day == self.last_day or not self._trades(day):
+            day += timedelta(days=1)
+        return day
+
+    def _trades(self, day: date) -> bool:
+        return self.calendar.session(SessionClass.EQUITY, day) is not None
+
+    def play(self, say: Say) -> date:
+        """One session, until everything of it is worked off and stored."""
+        day = self.last_day = self.next_day()
+        requests.post(f"{self.broker_url}/play", json={"day": day.isoformat()}, timeout=30).raise_for_status()
+        over_ms = at_ms(day, CLOSE_MINUTE + 2 * GRACE_MARKET_SECONDS / 60)
+        seconds = self.clock.real_seconds((over_ms - self.clock.now_ms()) / 1000)
+        wait_until(lambda: self._is_over(day, over_ms), f"the session of {day} is over", seconds + 300, LOOK_SECONDS)
+        say(f"  {day} is over")
+        before = -1
+        while (done := self._done()) != before or not self._is_still():
+            before, deadline = done, time.monotonic() + STILL_SECONDS
+            while self._done() == before and not self._is_still():
+                self.check_alive()
+                if time.monotonic() > deadline:
+                    raise BenchError(f"the session of {day} was not worked off: nothing moves any more")
+                time.sleep(LOOK_SECONDS)
+            time.sleep(2 * LOOK_SECONDS)
+        return day
+
+    def _is_over(self, day: date, over_ms: int) -> bool:
+        self.check_alive()
+        return self.clock.now_ms() >= over_ms and day.isoformat() in self.status()["played"]
+
+    def _done(self) -> int:
+        self._read_closed()
+        return self.said + int(self.made.health("candle_worker").get("archive_written", 0))
+
+    def _is_still(self) -> bool:
+        """The workers are close behind the feed, and nothing waits for MongoDB."""
+        worker, signals = self.made.health("candle_worker"), self.made.health("signal_worker")
+        near_ms = 3_000 * self.clock.speed
+        is_near = 0 <= float(worker.get("lag_ms", -1)) < near_ms
+        is_read = all(signals.get(f"position_{n}") == self.read_to.get(n) for n in range(self.plan.shards))
+        return is_near and is_read and worker.get("archive_backlog") == "0" == signals.get("archive_backlog")
+
+    def _read_closed(self) -> None:
+        for shard in range(self.plan.shards):
+            while True:
+                after = f"({self.read_to[shard]}" if shard in self.read_to else "-"
+                page: Any = self.made.client.xrange(f"closed:{shard}", after, "+", count=PAGE)
+                if not page:
+                    break
+                self.read_to[shard] = page[-1][0].decode()
+                self.said += sum(orjson.loads(fields[b"json"])["rev"] == 0 for _, fields in page)
+
+    def sample(self, session: int, day: date) -> Sample:
+        client, pids = self.made.client, {name: self.made.pids[name] for name in OURS}
+        used: Any = client.info("memory")
+        shards = range(self.plan.shards)
+        oldest: list[Any] = [client.xrange(f"ticks:{n}", count=1) for n in shards]
+        first_ms = min(int(one[0][0].split(b"-")[0]) for one in oldest)
+        journal = self.made.directory / "journal"
+        return Sample(
+            session=session,
+            day=day.isoformat(),
+            rss_mb={name: round(rss_mb(pid), 1) for name, pid in pids.items()},
+            descriptors={name: _count(pid, "fd") for name, pid in pids.items()},
+            threads={name: _count(pid, "task") for name, pid in pids.items()},
+            redis_mb=round(used["used_memory"] / 2**20, 1),
+            keys=int(client.dbsize()),
+            ticks_entries=sum(int(client.xlen(f"ticks:{n}")) for n in shards),
+            ticks_hours=round((self.clock.now_ms() - first_ms) / 3_600_000, 2),
+            closed_entries=sum(int(client.xlen(f"closed:{n}")) for n in shards),
+            said=self.said,
+            documents=_documents(self.made.mongo_url),
+            mongo_bytes=_bytes_under(self.made.directory / "mongo"),
+            journal_days=len(journal_days(journal)),
+            journal_mb=round(_bytes_under(journal) / 2**20, 1),
+        )
+
+
+def _count(pid: int, kind: str) -> int:
+    return sum(1 for _ in Path(f"/proc/{pid}/{kind}").iterdir())
+
+
+def _bytes_under(directory: Path) -> int:
+    sizes = 0
+    for path in directory.rglob("*"):
+        try:
+            sizes += path.stat().st_size if path.is_file() else 0
+        except FileNotFoundError:  # a journal that was compressed a moment ago
+            continue
+    return sizes
+
+
+def _documents(url: str) -> int:
+    with pymongo.MongoClient[dict[str, Any]](url) as database:
+        return int(database["candlewick"]["candles"].count_documents({}))
+
+
+def soak(plan: Plan, directory: Path, say: Say) -> Soaked:
+    """The directory is removed when all held."""
+    soaked, began = Soaked(plan), time.monotonic()
+    try:
+        with stage(directory) as made:
+            _play(_begin(plan, made), soaked, say)
+    except BenchError as error:
+        soaked.findings.append(f"not through: {error}")
+    soaked.findings += findings(soaked.samples, plan.bounds, plan.limits, plan.sessions)
+    soaked.figures["seconds in all"] = round(time.monotonic() - began, 1)
+    if not soaked.findings:
+        shutil.rmtree(directory, ignore_errors=True)
+    return soaked
+
+
+def _play(under_way: Soak, soaked: Soaked, say: Say) -> None:
+    for session in range(1, under_way.plan.sessions + 1):
+        day = under_way.play(say)
+        soaked.samples.append(under_way.sample(session, day))
+        say(f"  {session}: {told(soaked.samples[-1])}")
+    soaked.figures |= {f"broker {name}": value for name, value in under_way.status().items()}
+
+
+def told(one: Sample) -> str:
+    """A sample in one line."""
+    sizes = ", ".join(
+        f"{name} {one.rss_mb[name]:g} MB {one.descriptors[name]} files {one.threads[name]} threads"
+        for name in one.rss_mb
+    )
+    per_candle = one.mongo_bytes / max(1, one.documents)
+    return (
+        f"{sizes}; Redis {one.redis_mb:g} MB, {one.keys} keys, ticks {one.ticks_entries} entries of "
+        f"{one.ticks_hours:g} h, closed {one.closed_entries} entries; "
+        f"MongoDB {one.documents} of {one.said} candles, {per_candle:.0f} B each; "
+        f"journal {one.journal_days} days {one.journal_mb:g} MB"
+    )
+
+
+def _begin(plan: Plan, made: Stage) -> Soak:
+    clock = f"{FIRST_DAY.isoformat()}T00:00:00+05:30@{plan.speed:g}@{time.time():.3f}"
+    made.write_instruments([one.symbol for one in instruments_of(plan.feed)])
+    broker_url = f"http://127.0.0.1:{_start_broker(plan, made, clock)}"
+    environment = made.environment(
+        MARKET_CLOCK=clock,
+        KITE_API_URL=broker_url,
+        KITE_WS_URL=broker_url.replace("http", "ws", 1),
+        TIMEFRAMES=plan.timeframes,
+        CONNECTIONS=str(plan.shards),
+        CLOSE_GRACE_SECONDS=str(GRACE_MARKET_SECONDS),
+        CLOSED_MAX_ENTRIES=str(plan.closed_max_entries),
+        STREAM_HOURS=str(STREAM_HOURS),
+        JOURNAL_DAYS=str(JOURNAL_DAYS),
+        WARMUP="false",
+    )
+    for name in OURS:
+        made.start(name, environment)
+    for name in OURS[1:]:
+        made.wait_for(name, plan.shards)
+    begun = Soak(plan, made, parse_market_clock(clock), broker_url, SessionCalendar.load())
+    wait_until(lambda: begun.status()["subscribed"] == plan.shards, "the connector is subscribed", READY_SECONDS)
+    return begun
+
+
+def _start_broker(plan: Plan, made: Stage, clock: str) -> int:
+    made.children[BROKER] = child = ChildProcess(
+        BROKER,
+        [sys.executable, "-m", "tests.chaos.soak_broker", plan.feed.as_json()],
+        log_path=made.directory / "broker.log",
+        environment=made.environment(MARKET_CLOCK=clock),
+        directory=made.directory / "work",
+    )
+    made.pids[BROKER] = child.pid
+
+    def port() -> int:
+        lines = [line for line in child.log_path.read_text().splitlines() if line.startswith(SAID_PORT)]
+        return int(lines[0].removeprefix(SAID_PORT)) if lines else 0
+
+    wait_until(lambda: port() > 0, "the broker says its port", READY_SECONDS)
+    return port()
