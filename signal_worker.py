@@ -42,6 +42,7 @@ IDLE_SECONDS = 0.5
 WARMING_SECONDS = 0.05
 HEALTH_SECONDS = 1.0
 PROGRESS_SECONDS = 10.0
+WARMUP_END_SECONDS = 1.0
 COUNTED = ("signals", "candles", "skipped", "unreadable", "strategy_faults", "cut_off")
 
 
@@ -272,9 +273,11 @@ class SignalWorker:
             for shard, signals in self._held.items():
                 if self._leases[shard].hold():
                     signals.save()
-                signals.let_go()
         except RedisError as error:
             self._log.warning("no snapshot at the end: the next start reads on from the last one", error=str(error))
+        for signals in self._held.values():
+            signals.let_go()
+        self._tools.turn.join(WARMUP_END_SECONDS)
         if self._archive is not None:
             self._archive.request_stop()
             if not self._archive.join():

@@ -34,6 +34,10 @@ class WarmupThread:
         """Nobody wants its result any more: it ends before the next instrument."""
         self._is_cancelled = True
 
+    def join(self, seconds: float) -> None:
+        """Wait for its end, so long at most."""
+        self._thread.join(seconds)
+
     def result(self) -> WarmupResult | None:
         """When it is over: what came of it, None when it was stopped. Raises what it raised."""
         if self._error is not None:
@@ -68,3 +72,8 @@ class WarmupTurn:
         """Only when it is free."""
         self._last = WarmupThread(name, run)
         return self._last
+
+    def join(self, seconds: float) -> None:
+        """Wait for the end of the last one, which was cancelled; so long at most."""
+        if self._last is not None:
+            self._last.join(seconds)
