@@ -24,7 +24,7 @@ from commands.child_process import ChildProcess, StartError
 from utils.stores.mongo import MongoStore, StoreError
 
 LOOPBACK = "127.0.0.1"
-READY_SECONDS = 30.0
+READY_SECONDS = 90.0
 _PING_SECONDS = 1.0
 _PORT_ATTEMPTS = 3
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.connector_process import running_connector, wait_until
+from tests.connector_process import WAIT_SECONDS, running_connector, wait_until
 from tests.contract.test_connect import ROWS, wait_until_all_sent, wait_until_subscribed
 from tests.fake_broker import FakeBroker
 from tests.servers import EmbeddedServer, valkey_server
@@ -60,7 +60,7 @@ def test_a_journal_of_the_future_is_refused(tmp_path: Path, broker: FakeBroker, 
     write_day(tmp_path / "connector" / "journal", time.time_ns() // 1_000_000 + DAY_MS)
     with running_connector(tmp_path / "connector", broker, valkey.url) as connector:
         assert connector.process is not None
-        assert connector.process.wait(20) == 2
+        assert connector.process.wait(WAIT_SECONDS) == 2
         assert "a simulated day needs a JOURNAL_DIR of its own" in connector.said.splitlines()[-1]
 
 
@@ -69,7 +69,7 @@ def test_a_foreign_file_is_refused_by_name(tmp_path: Path, broker: FakeBroker, v
     path.write_bytes(b"this is no journal at all")
     with running_connector(tmp_path / "connector", broker, valkey.url) as connector:
         assert connector.process is not None
-        assert connector.process.wait(20) == 2
+        assert connector.process.wait(WAIT_SECONDS) == 2
         assert "ticks-0.journal is no journal" in connector.said.splitlines()[-1]
 
 

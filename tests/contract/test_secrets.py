@@ -35,7 +35,7 @@ FILE_TOKEN = "Hide4FileToken/x+Rb2"
 MONGO_PASSWORD = "Hide5Mongo/x+Vd6"
 MONGO_QUOTED = "Hide5Mongo%2Fx%2BVd6"
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 
 
 @dataclass
@@ -136,22 +136,22 @@ def seen(place: Place) -> Seen:
     for name in SCRIPTS:
         place.start(name)
     with place.raw_redis() as client:
-        wait_until(lambda: client.exists("indicators:NSE:INFY:5s"), "indicator values", 120)
+        wait_until(lambda: client.exists("indicators:NSE:INFY:5s"), "indicator values", 240)
         place.exchange.fault(name="expire")
         place.exchange.fault(name="drop")
-        wait_until(lambda: "run manage.py login" in place.said("connector"), "the refused token", 60)
+        wait_until(lambda: "run manage.py login" in place.said("connector"), "the refused token", 120)
         place.exchange.fault(name="accept", token=FILE_TOKEN)
         store_token(place.token_file, FILE_TOKEN)
-        wait_until(lambda: health(client).get(b"state") == b"up", "the connection with the token of the file", 60)
+        wait_until(lambda: health(client).get(b"state") == b"up", "the connection with the token of the file", 120)
         length = client.xlen("closed:0")
-        wait_until(lambda: client.xlen("closed:0") > length, "candles after it", 60)
+        wait_until(lambda: client.xlen("closed:0") > length, "candles after it", 120)
     noted = Seen(
         dict(command_lines()),
         {name: environment_of(process.pid) for name, process in place.running.items()},
         place.doctor() + place.doctor("--process", "connector"),
     )
     for name in SCRIPTS:
-        assert place.running[name].end(30.0), place.running[name].last_lines()
+        assert place.running[name].end(60.0), place.running[name].last_lines()
     return noted
 
 
@@ -241,7 +241,7 @@ def test_a_bad_setting_shows_no_secret(place: Place, setting: str, value: str) -
     label = f"bad-{setting}-{abs(hash(value)) % 10**6}"
     process = place.start("candle_worker", label, **{setting: value.format(secret=secret)})
     try:
-        process.popen.wait(60)
+        process.popen.wait(120)
         said = place.said(label)
     finally:
         process.end()
@@ -257,10 +257,10 @@ def test_a_wrong_password_of_redis_is_not_shown(place: Place, name: str) -> None
     label = f"wrong-{name}"
     process = place.start(name, label, REDIS_URL=url, JOURNAL_DIR=str(place.directory / f"journal-{label}"))
     try:
-        wait_until(lambda: "Redis" in place.said(label), "its complaint", 60)
+        wait_until(lambda: "Redis" in place.said(label), "its complaint", 120)
         doctor = place.doctor(REDIS_URL=url)
     finally:
-        process.end(30.0)
+        process.end(60.0)
     assert "Redis does not answer" in doctor
     assert found_in({**place.secrets, "WRONG": wrong}, (place.said(label) + doctor).encode()) == set()
 
@@ -275,12 +275,12 @@ def test_a_mongodb_that_refuses_the_password_shows_none(place: Place, seen: Seen
             wait_until(
                 lambda: client.hget("health:candle_worker", "archive_state") == b"failing",
                 "the archiver's complaint",
-                60,
+                120,
             )
             report = b"\n".join(client.hgetall("health:candle_worker").values())
             doctor = place.doctor()
         finally:
-            process.end(30.0)
+            process.end(60.0)
     assert "does not get its results into MongoDB" in doctor
     written = dict(files(place.directory / "logs")) | {"health": report, "doctor": doctor.encode()}
     written |= {"out": place.said("mongo-refuses").encode()}
@@ -301,9 +301,9 @@ def test_a_server_with_a_wrong_certificate_learns_and_shows_nothing(place: Place
             REDIS_PREFIX="",
         )
         try:
-            wait_until(lambda: "certificate" in place.said(label).lower(), "its complaint", 60)
+            wait_until(lambda: "certificate" in place.said(label).lower(), "its complaint", 120)
         finally:
-            process.end(30.0)
+            process.end(60.0)
         assert (broker.attempts, broker.dumps_served) == ([], 0)
     assert leaks(place.secrets, {"out": place.said(label).encode()}) == {}
 
