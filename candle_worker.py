@@ -47,6 +47,7 @@ class CandleWorker:
         self._health = SharedHealth(client, keys, PROCESS, owner, settings.health_ttl_seconds)
         self._held: dict[int, ShardCandles] = {}
         self._refreshing: set[int] = set()
+        self._unsaved: set[int] = set()
         self._lost = {"lost_entries": 0, "lost_ms": 0}
         self._pause_seconds = FIRST_PAUSE_SECONDS
         self._pacing = Pacing(
@@ -89,7 +90,8 @@ class CandleWorker:
             self._refreshing |= set(self._held)
         self._refresh_live()
         if self._pacing.is_due("save", now_seconds):
-            self._save()
+            self._unsaved |= set(self._held)
+        self._save_next()
         if self._pacing.is_due("health", now_seconds):
             self._report()
 
@@ -158,7 +160,14 @@ class CandleWorker:
             if shard not in self._held or not self._held[shard].refresh_live():
                 self._refreshing.discard(shard)
 
-    def _save(self) -> None:
+    def _save_next(self) -> None:
+        """One shard's snapshot: between two of them ticks are taken."""
+        if self._unsaved:
+            shard = self._unsaved.pop()
+            if shard in self._held:
+                self._held[shard].save()
+
+    def _save_all(self) -> None:
         for candles in self._held.values():
             candles.save()
 
@@ -187,7 +196,7 @@ class CandleWorker:
     def _shutdown(self) -> None:
         """First what is known is saved, then the archives write what is still there, last the shards are let go."""
         try:
-            self._save()
+            self._save_all()
         except RedisError as error:
             self._log.warning("no snapshot at the end: the next start reads on from the last one", error=str(error))
         if not self._archives.close():
