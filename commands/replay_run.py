@@ -14,7 +14,14 @@ import redis
 from commands.child_process import ChildProcess, StartError, end_all
 from commands.closed_tally import ClosedTally
 from commands.demo_environment import LONGEST_VALUE
-from commands.journal_feed import ENTRIES_AT_ONCE, JournalFeed, JournalFile, journal_window_ms, merged_entries
+from commands.journal_feed import (
+    ENTRIES_AT_ONCE,
+    JournalFeed,
+    JournalFile,
+    journal_window_ms,
+    merged_entries,
+    shown_position,
+)
 from commands.pipeline_processes import (
     CANDLE_WORKER,
     SIGNAL_WORKER,
@@ -43,7 +50,8 @@ from utils.stores.tick_stream import TickStream
 
 EXIT_INTERRUPTED = 130
 WORKER_GRACE_SECONDS = 20.0
-_POSITIONS_SECONDS = 0.25
+_POSITIONS_SECONDS = 0.1
+_SHOWN = 10  # so many instruments of a shard are asked for the newest entry that was taken
 _START_SECONDS = 120.0
 
 
@@ -91,7 +99,9 @@ class _Replay:
         self._feed = JournalFeed(self._client, self._keys, plan.shards)
         self._workers: list[ChildProcess] = []
         self._positions_due = 0.0
-        self._instruments = instruments_of(plan.files)
+        of_shard = {one.shard: instruments_of([one]) for one in plan.files}
+        self._instruments = [one for instruments in of_shard.values() for one in instruments]
+        self._shown = {shard: [one.symbol for one in found[:_SHOWN]] for shard, found in of_shard.items()}
         self._symbols = [one.symbol for one in self._instruments]
         self._tally = ClosedTally(plan.shards)
         self._window_ms = journal_window_ms(plan.files)
@@ -228,7 +238,8 @@ class _Replay:
     def _forget_taken(self) -> None:
         reports = read_health(self._client, self._keys)
         for shard in self._plan.shards:
-            self._feed.forget_taken(shard, position_of(reports, CANDLE_WORKER, shard))
+            shown = shown_position(self._client, self._keys, self._shown[shard])
+            self._feed.forget_taken(shard, max(shown, position_of(reports, CANDLE_WORKER, shard)))
 
     def _close(self, faults: list[str]) -> int:
         live, own = self._stores()

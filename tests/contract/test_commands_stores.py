@@ -11,7 +11,14 @@ import pytest
 import redis
 
 from commands.closed_tally import ClosedTally
-from commands.journal_feed import JournalFeed, JournalFile, ShardEntry, journal_window_ms, merged_entries
+from commands.journal_feed import (
+    JournalFeed,
+    JournalFile,
+    ShardEntry,
+    journal_window_ms,
+    merged_entries,
+    shown_position,
+)
 from commands.run_directory import clear_prefix
 from commands.stream_ends import all_archived, last_id, unarchived
 from tests.servers import valkey_server
@@ -75,24 +82,32 @@ def test_the_feed_sends_entries_under_their_own_ids(client: redis.Redis) -> None
 
 def test_the_feed_waits_for_a_worker_that_is_behind_and_forgets_what_it_took(client: redis.Redis) -> None:
     feed = JournalFeed(client, KEYS, [0])
-    feed.send([ShardEntry(0, _entry(nth, size=1 << 20)) for nth in range(60)])
+    feed.send([ShardEntry(0, _entry(nth, size=1 << 20)) for nth in range(124)])
     assert not feed.is_too_far_ahead
-    feed.send([ShardEntry(0, _entry(nth, size=1 << 20)) for nth in range(60, 70)])
-    assert feed.is_too_far_ahead  # more than 64 MB
+    feed.send([ShardEntry(0, _entry(nth, size=1 << 20)) for nth in range(124, 134)])
+    assert feed.is_too_far_ahead  # more than 128 MB
     feed.forget_taken(0, EntryId(AT_MS + 39, 0))
     assert not feed.is_too_far_ahead
     left: Any = client.xrange("some:ticks:0", count=1)
     assert left[0][0] == f"{AT_MS + 40}-1".encode()
-    assert feed.ahead_entries == client.xlen("some:ticks:0") == 30
-    feed.forget_taken(0, EntryId(AT_MS + 69, 0))
+    assert feed.ahead_entries == client.xlen("some:ticks:0") == 94
+    feed.forget_taken(0, EntryId(AT_MS + 133, 1))
     assert client.xlen("some:ticks:0") == 0
-    assert last_id(client, "some:ticks:0") == EntryId(AT_MS + 69, 0)  # so a worker that asks on is not led astray
+    assert last_id(client, "some:ticks:0") == EntryId(AT_MS + 133, 1)  # so a worker that asks on is not led astray
 
 
 def test_the_feed_bounds_many_small_entries_too(client: redis.Redis) -> None:
     feed = JournalFeed(client, KEYS, [0])
     feed.send([ShardEntry(0, _entry(nth, size=1)) for nth in range(50_001)])
     assert feed.is_too_far_ahead
+
+
+def test_what_the_live_view_shows_was_taken(client: redis.Redis) -> None:
+    assert shown_position(client, KEYS, ["NSE:A", "NSE:B"]) == EntryId(0, 0)
+    client.hset("some:tick:NSE:A", mapping={"t": AT_MS})
+    client.hset("some:tick:NSE:B", mapping={"t": AT_MS + 7})
+    assert shown_position(client, KEYS, ["NSE:A", "NSE:B", "NSE:C"]) == EntryId(AT_MS + 7, 0)
+    assert shown_position(client, KEYS, ["NSE:A"]) == EntryId(AT_MS, 0)
 
 
 def test_shards_are_merged_by_id(tmp_path: Path) -> None:
