@@ -150,16 +150,16 @@ def _length_at(data: bytes, at: int) -> int | None:
 
 def _record_at(data: bytes, at: int) -> Entry | None:
     """The whole and undamaged record at `at`, if there is one."""
-    if len(data) - at < RECORD_OVERHEAD:
-        return None
-    length = _length_at(data, at)
     body = at + RECORD_OVERHEAD
-    if length is None or len(data) < body + length:
+    if len(data) < body:
+        return None
+    marker, kind, length, ms, counter = _FIELDS.unpack_from(data, at)
+    end = body + length
+    if marker != MARKER or kind not in _KINDS or length > LONGEST_PAYLOAD or len(data) < end:
         return None
     fields_end = at + _FIELDS.size
-    payload = data[body : body + length]
+    payload = data[body:end]
     (crc,) = _CRC.unpack_from(data, fields_end)
     if zlib.crc32(payload, zlib.crc32(data[at:fields_end])) != crc:
         return None
-    _marker, kind, _length, ms, counter = _FIELDS.unpack_from(data, at)
     return Entry(EntryId(ms, counter), _KINDS[kind], payload)
