@@ -16,7 +16,7 @@ from utils.candle import IST, Candle, Source, TimedBy
 from utils.instruments import Instrument, SessionClass
 from utils.lifecycle import StopRequest
 from utils.retry_delay import RetryDelay
-from utils.sessions import DAY_MS, MINUTE_MS, SessionCalendar, ist_date
+from utils.sessions import DAY_MS, IST_OFFSET_MS, MINUTE_MS, SessionCalendar, ist_date
 from utils.timeframes import Timeframe
 
 TIMEOUT_SECONDS = (3.0, 15.0)
@@ -35,6 +35,7 @@ DERIVATIVES = frozenset(
     }
 )
 
+Integers = np.ndarray[tuple[int], np.dtype[np.int64]]
 Row = tuple[int, float, float, float, float, int, int]  # start in epoch ms, open, high, low, close, volume, oi
 
 
@@ -201,20 +202,34 @@ def minute_candles(
     """
     if not rows:
         return []
-    # Here, for it takes 0.3 s and 31 MB: a worker that finds its past in the stores never needs it.
-    import pandas as pd  # noqa: PLC0415
+    at = np.array([row[0] for row in rows], dtype=np.int64)
+    opens, closes = _session_bounds((at + IST_OFFSET_MS) // DAY_MS, at, instrument, calendar)
+    starts = opens + (at - opens) // timeframe.length_ms * timeframe.length_ms
+    ends = np.minimum(starts + timeframe.length_ms, closes)
+    inside = np.flatnonzero((at >= opens) & (at < closes) & (ends <= until_ms))
+    if not len(inside):
+        return []
+    ordered = inside[np.argsort(starts[inside], kind="stable")]
+    buckets = _buckets([rows[nth] for nth in ordered.tolist()], starts[ordered], ends[ordered])
+    return [_candle(instrument, timeframe, *one) for one in buckets]
 
-    frame = pd.DataFrame(list(rows), columns=["at", "open", "high", "low", "close", "volume", "oi"])
-    days = ((frame["at"] + 19_800_000) // DAY_MS).to_numpy()
-    opens, closes = _session_bounds(days, frame["at"].to_numpy(), instrument, calendar)
-    frame["start"] = opens + (frame["at"] - opens) // timeframe.length_ms * timeframe.length_ms
-    frame["end"] = np.minimum(frame["start"] + timeframe.length_ms, closes)
-    inside = (frame["at"] >= opens) & (frame["at"] < closes) & (frame["end"] <= until_ms)
-    whole = frame[inside].groupby("start", sort=True)
-    buckets = whole.agg(
-        {"end": "first", "open": "first", "high": "max", "low": "min", "close": "last", "volume": "sum", "oi": "last"}
+
+def _buckets(rows: Sequence[Row], starts: Integers, ends: Integers) -> list[tuple[Any, ...]]:
+    """Of rows in the order of their buckets' starts: start, end, open, high, low, close, volume and oi of each."""
+    _, open_, high, low, close, volume, oi = (np.array(column) for column in zip(*rows, strict=True))
+    first = np.flatnonzero(np.diff(starts, prepend=-1))
+    last = np.append(first[1:], len(rows)) - 1
+    columns = (
+        starts[first],
+        ends[first],
+        open_[first],
+        np.maximum.reduceat(high, first),
+        np.minimum.reduceat(low, first),
+        close[last],
+        np.add.reduceat(volume, first),
+        oi[last],
     )
-    return [_candle(instrument, timeframe, *row) for row in buckets.itertuples(index=True, name=None)]
+    return list(zip(*(one.tolist() for one in columns), strict=True))
 
 
 def day_candles(
