@@ -5,6 +5,7 @@ Several may run; each shard is held by one of them at a time.
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 import time
@@ -289,6 +290,8 @@ class SignalWorker:
 
 def main(settings: Settings, stop: StopRequest) -> int:
     compile_indicator_kernels()  # before a shard is held: compiling takes longer than a lease lasts
+    gc.collect()
+    gc.freeze()  # or each full collection goes through all modules, in the middle of a close
     return SignalWorker(settings, stop, structlog.get_logger(PROCESS)).run()
 
 
