@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from commands.closed_tally import ClosedTally
 from utils.candle import Candle, Source
+from utils.keys import CANDLES_COLLECTION
 from utils.stores.mongo import MongoStore
 
 
@@ -46,6 +47,8 @@ def read_live_candles(
     store: MongoStore, symbols: Sequence[str], timeframes: Sequence[str], from_ms: int, to_ms: int
 ) -> Iterator[Candle]:
     """The stored candles made from the live feed that start in [from_ms, to_ms). StoreError."""
+    if not store.count(CANDLES_COLLECTION):
+        return  # a question for each series would take a minute with a thousand of them
     for symbol in symbols:
         for timeframe in timeframes:
             for candle in store.candles_between(symbol, timeframe, from_ms, to_ms):

@@ -9,6 +9,7 @@ from utils.feed import Kind, Mark, mark_instruments, read_mark
 from utils.indicators.parameters import DEFAULT_PARAMETERS
 from utils.instruments import Instrument
 from utils.journal import read_journal
+from utils.keys import CANDLES_COLLECTION
 from utils.stores.mongo import MongoStore
 
 # The signal worker looks at some more than settles its indicators.
@@ -42,6 +43,8 @@ def copy_past(
     `check` is called between instruments and may raise to end it.
     """
     copied = 0
+    if not live.count(CANDLES_COLLECTION):
+        return 0
     for symbol in symbols:
         check()
         candles = [one for name in timeframes for one in live.candles_before(symbol, name, before_ms, _BARS_COPIED)]
