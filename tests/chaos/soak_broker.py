@@ -4,7 +4,7 @@
 
 Its settings (MARKET_CLOCK before all) come from the environment. `POST /play {"day": "2026-10-06"}`: on that day
 every instrument trades `rounds` times, evenly from 09:15 to 15:30, or less often on a machine that is too slow for
-it. At 07:30 of each day it drops all connections, as the broker does when its tokens end; it sends heartbeats always.
+it. `POST /drop` ends all connections, as the broker does each night when its tokens end. It sends heartbeats always.
 """
 
 from __future__ import annotations
@@ -20,18 +20,15 @@ from aiohttp import WSMsgType, web
 
 from tests.chaos.overload_feed import Offer, Tape
 from tests.fake_broker import HEADER, stock
-from utils.candle import IST
 from utils.instruments import Instrument
-from utils.journal_files import DAY_MS, day_start_ms
+from utils.journal_files import day_start_ms
 from utils.market_clock import MarketClock
 from utils.settings import Settings
 
-OPEN_MINUTE, CLOSE_MINUTE, DROP_MINUTE = 9 * 60 + 15, 15 * 60 + 30, 7 * 60 + 30
+OPEN_MINUTE, CLOSE_MINUTE = 9 * 60 + 15, 15 * 60 + 30
 ROUND_BEFORE_CLOSE_MS = 30_000
 HEARTBEAT, HEARTBEAT_SECONDS = b"\x00", 0.5
 SAID_PORT = "port "
-
-__all__ = ["IST", "SAID_PORT", "Sessions", "at_ms"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +72,7 @@ class SoakBroker:
         app.router.add_get("/instruments", self._instruments)
         app.router.add_get("/status", self._status)
         app.router.add_post("/play", self._play)
+        app.router.add_post("/drop", self._drop)
         app.router.add_get("/", self._socket)
         return app
 
@@ -97,6 +95,11 @@ class SoakBroker:
     async def _play(self, request: web.Request) -> web.Response:
         day = date.fromisoformat((await request.json())["day"])
         self._playing = asyncio.create_task(self._session(day))
+        return web.json_response({})
+
+    async def _drop(self, _request: web.Request) -> web.Response:
+        for socket in list(self._sockets):
+            await socket.close()
         return web.json_response({})
 
     # -- WebSocket --------------------------------------------------------------------------------------------
@@ -149,18 +152,10 @@ class SoakBroker:
         await asyncio.sleep(max(0.0, left))
 
     async def beat(self) -> None:
-        """A heartbeat now and then, and once a day the end of all connections."""
-        dropped_on = self._token_day()
+        """A heartbeat now and then, to all."""
         while True:
             await asyncio.sleep(HEARTBEAT_SECONDS)
             await self._send(-1, HEARTBEAT)
-            if self._token_day() != dropped_on:
-                dropped_on = self._token_day()
-                for socket in list(self._sockets):
-                    await socket.close()
-
-    def _token_day(self) -> int:
-        return (self._clock.now_ms() - at_ms(date(1970, 1, 1), DROP_MINUTE)) // DAY_MS
 
 
 def instruments_of(sessions: Sessions) -> list[Instrument]:

@@ -102,6 +102,13 @@ class Soak:
         found: dict[str, Any] = requests.get(f"{self.broker_url}/status", timeout=30).json()
         return found
 
+    def _post(self, what: str, content: dict[str, str]) -> None:
+        requests.post(f"{self.broker_url}/{what}", json=content, timeout=30).raise_for_status()
+
+    def _is_connected(self) -> bool:
+        self.check_alive()
+        return self.status()["subscribed"] == self.plan.shards and self.made.health("connector").get("state") == "up"
+
     def check_alive(self) -> None:
         for name, child in self.made.children.items():
             if not child.is_alive:
@@ -119,9 +126,11 @@ class Soak:
         return self.calendar.session(SessionClass.EQUITY, day) is not None
 
     def play(self, say: Say) -> date:
-        """One session, until everything of it is worked off and stored."""
+        """A night's end of the connections, and one session, until everything of it is worked off and stored."""
+        self._post("drop", {})
+        wait_until(self._is_connected, "the connector is subscribed", READY_SECONDS)
         day = self.last_day = self.next_day()
-        requests.post(f"{self.broker_url}/play", json={"day": day.isoformat()}, timeout=30).raise_for_status()
+        self._post("play", {"day": day.isoformat()})
         over_ms = at_ms(day, CLOSE_MINUTE + 2 * GRACE_MARKET_SECONDS / 60)
         seconds = self.clock.real_seconds((over_ms - self.clock.now_ms()) / 1000)
         wait_until(lambda: self._is_over(day, over_ms), f"the session of {day} is over", seconds + 300, LOOK_SECONDS)
@@ -150,7 +159,7 @@ class Soak:
         worker, signals = self.made.health("candle_worker"), self.made.health("signal_worker")
         near_ms = 3_000 * self.clock.speed
         is_near = 0 <= float(worker.get("lag_ms", -1)) < near_ms
-        is_read = all(signals.get(f"position_{n}") == self.read_to.get(n) for n in range(self.plan.shards))
+        is_read = all(signals.get(f"position_{n}") == self.read_to.get(n, "0-0") for n in range(self.plan.shards))
         return is_near and is_read and worker.get("archive_backlog") == "0" == signals.get("archive_backlog")
 
     def _read_closed(self) -> None:
@@ -266,9 +275,7 @@ def _begin(plan: Plan, made: Stage) -> Soak:
         made.start(name, environment)
     for name in OURS[1:]:
         made.wait_for(name, plan.shards)
-    begun = Soak(plan, made, parse_market_clock(clock), broker_url, SessionCalendar.load())
-    wait_until(lambda: begun.status()["subscribed"] == plan.shards, "the connector is subscribed", READY_SECONDS)
-    return begun
+    return Soak(plan, made, parse_market_clock(clock), broker_url, SessionCalendar.load())
 
 
 def _start_broker(plan: Plan, made: Stage, clock: str) -> int:
