@@ -6,6 +6,7 @@ from utils.candles.buckets import close_candle, close_due, say
 from utils.candles.layout import FAR, Array, Count, Output, Reason, Record, Rules, Shard
 from utils.candles.outliers import clear_window
 from utils.candles.packets import ACCEPTED, check_packet, known_length, read_packet, u16, u32
+from utils.candles.prefetch import AHEAD, CACHED_CANDLES, fetch_row, fetch_window
 from utils.candles.trades import take_packet
 from utils.kernel_cache import kernel
 from utils.kite_frames import LTP_LENGTH
@@ -22,6 +23,22 @@ def slot_of(keys: Array, token: int) -> int:
     while keys[at] != token and keys[at] != -1:
         at = (at + 1) & mask
     return int(at)
+
+
+@kernel
+def row_at(shard: Shard, data: Array, at: int, end: int) -> int:
+    """The row of the packet whose length is at `at`; -1 when there is none before `end`, or nobody asked for it."""
+    if at + 6 > end:
+        return -1
+    slot = slot_of(shard.token_keys, u32(data, at + 2))
+    return int(shard.token_rows[slot]) if shard.token_keys[slot] != -1 else -1
+
+
+@kernel
+def fetch_ahead(shard: Shard, data: Array, at: int, end: int) -> int:
+    """Have the row of the packet at `at` brought near; returns where the packet after it begins."""
+    fetch_row(shard, row_at(shard, data, at, end))
+    return at + 2 + u16(data, at) if at + 2 <= end else end
 
 
 @kernel
@@ -43,6 +60,8 @@ def take_entries(
     """
     timeframes = shard.lengths.shape[0]
     for i in range(first, kinds.shape[0]):
+        if shard.due.size > CACHED_CANDLES and i + AHEAD < kinds.shape[0]:
+            fetch_ahead(shard, data, bounds[i + AHEAD] + 2, bounds[i + AHEAD + 1])
         packets = (bounds[i + 1] - bounds[i]) // (LTP_LENGTH + 2) + 1
         room = packets * timeframes * 2 + shard.due.size
         if out.filled[0] + room > out.heads.shape[0] or out.filled[1] + packets > out.rejections.shape[0]:
@@ -63,11 +82,17 @@ def take_frame(
     if end - begin == 1:
         return
     count = u16(data, begin) if end - begin >= 2 else 1
-    at = begin + 2
+    at = ahead = begin + 2
+    is_large = shard.due.size > CACHED_CANDLES
+    for _ in range(AHEAD if is_large else 0):
+        ahead = fetch_ahead(shard, data, ahead, end)
     for _ in range(count):
         length = u16(data, at) if at + 2 <= end else -1
         if length < 0 or at + 2 + length > end:
             break
+        if is_large:
+            ahead = fetch_ahead(shard, data, ahead, end)
+            fetch_window(shard, row_at(shard, data, at + 2 + length, end))
         take_bytes(shard, rules, out, data, at + 2, length, ms, counter, p)
         at += 2 + length
         count -= 1
