@@ -83,7 +83,7 @@ QUICK = Plan(
     climbs=(Climb(9_000, 4.0, 2.0, 5),),
     replay=Replay(9_000, 30, 1, 20.0),
     pipelines=(50,),
-    footprint_seconds=10.0,
+    footprint_seconds=15.0,
 )
 
 

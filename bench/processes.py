@@ -16,6 +16,7 @@ import redis
 from bench.synthetic import DAY
 from commands.child_process import ChildProcess, end_all
 from commands.embedded_servers import MongoServer, ValkeyServer, running
+from commands.pipeline_readiness import RUNNING
 from utils.sessions import ist_midnight_ms
 from utils.stores.redis_connection import open_redis
 
@@ -126,14 +127,15 @@ class Stage:
         return {key.decode(): value.decode() for key, value in report.items()}  # type: ignore[union-attr]
 
     def wait_for(self, process: str, shards: int) -> None:
-        """Until it holds all its shards."""
+        """Until it holds all its shards, and is warmed up."""
 
         def is_ready() -> bool:
             child = self.children[process]
             if not child.is_alive:
                 raise BenchError(f"{process} ended with {child.exit_code}: {child.last_lines(4)}")
             report = self.health(process)
-            return all(f"position_{shard}" in report for shard in range(shards))
+            is_running = report.get("state", RUNNING) == RUNNING
+            return is_running and all(f"position_{shard}" in report for shard in range(shards))
 
         wait_until(is_ready, f"{process} holds its shards", START_SECONDS)
 

@@ -29,7 +29,7 @@ START_MS = 12_000  # so long the processes may take to be ready, else the minute
 WATCH_MS = 15_000  # so long after it everything has to be out
 SAMPLED = 60
 BROKERS_MOST = 9_000
-GRACE_NOTE = "CLOSE_GRACE_SECONDS (3 s) are in it by design: the exchange may be late"
+CLOSING_NOTE = "a candle closes with its instrument's first tick of the new minute; all tick in one burst a second"
 Say = Callable[[str], None]
 
 
@@ -179,7 +179,7 @@ def _rows(count: int, found: list[_Seen], usage: dict[str, Usage]) -> list[Row]:
     return [
         Row("4", f"{decided}middle candle", "ms", of(middle), {}, {}, False, others),
         Row("4", f"{decided}last candle", "ms", of(last), {}, {"": 250.0} if is_full else {}, False, "", published),
-        Row("4", f"{to}minute over to last candle published", "ms", of(after_end), {}, {}, False, GRACE_NOTE),
+        Row("4", f"{to}minute over to last candle published", "ms", of(after_end), {}, {}, False, CLOSING_NOTE),
         Row("4", f"{to}last decision to all indicators", "ms", of(indicators), {}, targets, False, missing),
         Row(
             *("4", f"{to}last decision to all indicators and signals", "ms", of(signals), {}, targets),

@@ -32,7 +32,7 @@ from utils.settings import Settings
 DEFAULT_INSTRUMENTS = 50
 OURS = ("connect", "candle_worker", "signal_worker")
 WORKERS = OURS[1:]
-START_SECOND = 40  # of a market minute: the minute's end falls into what is measured
+START_SECOND = 44  # of a market minute: the minute's end falls into what is measured
 STARTS = 3
 SESSION_MS = 375 * 60_000
 Say = Callable[[str], None]
@@ -52,12 +52,21 @@ class Pipeline:
 
 
 @dataclass(frozen=True, slots=True)
-class _Grown:
-    """What came together: while it was measured, and in all."""
+class _Bytes:
+    """How much there is of everything: of two such, what came together in between."""
 
     packets: int
-    all_packets: int
-    aof_bytes: int
+    stream: int
+    journal: int
+    aof: int
+
+    def since(self, before: _Bytes) -> _Bytes:
+        return _Bytes(
+            max(1, self.packets - before.packets),
+            self.stream - before.stream,
+            self.journal - before.journal,
+            self.aof - before.aof,
+        )
 
 
 def start_rows(stage: Stage, say: Say) -> list[Row]:
@@ -136,11 +145,11 @@ def _database(run: Pipeline) -> str:
 def _measured(stage: Stage, run: Pipeline) -> list[Row]:
     probe = _probe(stage, run)
     stage.mark()
-    packets, aof = _packets(stage), _aof_bytes(stage)
+    before = _bytes(stage)
     probe.watch(run.seconds)
     usage = stage.usage()
     _check_alive(stage)
-    grown = _Grown(_packets(stage) - packets, _packets(stage), _aof_bytes(stage) - aof)
+    grown = _bytes(stage).since(before)
     if len(run.instruments) == DEFAULT_INSTRUMENTS:
         wait_until(lambda: _closed(stage) > 0, "a minute's candles are in MongoDB", 90)
     seen_until_ms = max((times[-1][1] for times in probe.seen.values() if times), default=0)
@@ -182,9 +191,11 @@ def _closed(stage: Stage) -> int:
     return int(stage.health("candle_worker").get("archive_written", 0))
 
 
-def _aof_bytes(stage: Stage) -> int:
+def _bytes(stage: Stage) -> _Bytes:
     about: Any = stage.client.info("persistence")
-    return int(about.get("aof_current_size", 0))
+    stream: Any = stage.client.memory_usage("ticks:0", samples=0)
+    journal = journal_path(stage.directory / "journal", DAY, 0)
+    return _Bytes(_packets(stage), int(stream or 0), _size(journal), int(about.get("aof_current_size", 0)))
 
 
 def _usage_rows(run: Pipeline, each: dict[str, Usage], lag: Latencies, rate: float) -> list[Row]:
@@ -192,7 +203,7 @@ def _usage_rows(run: Pipeline, each: dict[str, Usage], lag: Latencies, rate: flo
     ours = [each[name] for name in OURS]
     targets = {"": 5.0} if count == DEFAULT_INSTRUMENTS else {}
     bound = {"": 600.0} if count == DEFAULT_INSTRUMENTS else {}
-    used = f"at {rate:,.0f} packets/s; {said_usage(each)}"
+    used = f"{run.seconds:g} s with a minute's end in them, at {rate:,.0f} packets/s; {said_usage(each)}"
     name = f"whole pipeline, {count} instruments: "
     percent, memory = single(100 * sum(one.cpu for one in ours)), single(sum(one.rss_mb for one in ours))
     seen = f"p50 {lag.p50:.0f}, p99.9 {lag.p999:.0f} ms over {lag.count} packets"
@@ -208,21 +219,18 @@ def _usage_rows(run: Pipeline, each: dict[str, Usage], lag: Latencies, rate: flo
     ]
 
 
-def _byte_rows(stage: Stage, run: Pipeline, grown: _Grown) -> list[Row]:
+def _byte_rows(stage: Stage, run: Pipeline, grown: _Bytes) -> list[Row]:
     """What a tick (a packet) takes in each place. The wire's own 186 bytes of a full packet are the yardstick."""
-    stream: Any = stage.client.memory_usage("ticks:0", samples=0)
-    journal = journal_path(stage.directory / "journal", DAY, 0)
-    aof = grown.aof_bytes / max(1, grown.packets)
     with_view = "the live view's refreshes are most of it"
     return [
-        _bytes_row("stream (memory)", int(stream or 0) / grown.all_packets),
-        _bytes_row("journal", _size(journal) / grown.all_packets),
-        _bytes_row("append-only file, live view and candles included", aof, with_view),
+        _bytes_row("the stream (memory)", grown.stream / grown.packets),
+        _bytes_row("the journal", grown.journal / grown.packets),
+        _bytes_row("the append-only file, live view and candles included", grown.aof / grown.packets, with_view),
         _mongo_row(stage, run, grown),
     ]
 
 
-def _mongo_row(stage: Stage, run: Pipeline, grown: _Grown) -> Row:
+def _mongo_row(stage: Stage, run: Pipeline, grown: _Bytes) -> Row:
     """A candle's BSON document, times the candles of a session, by the ticks of a session at this rate."""
     with pymongo.MongoClient[dict[str, Any]](stage.mongo_url) as mongo:
         sizes = [len(bson.encode(one)) for one in mongo[_database(run)][CANDLES_COLLECTION].find()]
@@ -236,7 +244,7 @@ def _mongo_row(stage: Stage, run: Pipeline, grown: _Grown) -> Row:
 
 def _bytes_row(place: str, value: float, note: str = "") -> Row:
     wire = {"full packet on the wire": single(186.0)}
-    return Row("6", f"bytes a tick in the {place}", "B", single(value), wire, {}, False, note)
+    return Row("6", f"bytes a tick in {place}", "B", single(value), wire, {}, False, note)
 
 
 def _size(path: Path | None) -> int:
