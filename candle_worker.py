@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import time
+from collections import deque
 
 import structlog
 
@@ -46,7 +47,8 @@ class CandleWorker:
         self._owners = [owner]
         self._health = SharedHealth(client, keys, PROCESS, owner, settings.health_ttl_seconds)
         self._held: dict[int, ShardCandles] = {}
-        self._refreshing: set[int] = set()
+        self._refreshing: deque[int] = deque()
+        self._is_behind = False
         self._unsaved: set[int] = set()
         self._lost = {"lost_entries": 0, "lost_ms": 0}
         self._pause_seconds = FIRST_PAUSE_SECONDS
@@ -87,7 +89,7 @@ class CandleWorker:
             self._stop.wait(IDLE_SECONDS)
         now_seconds = time.monotonic()
         if self._pacing.is_due("refresh", now_seconds):
-            self._refreshing |= set(self._held)
+            self._refreshing.extend(shard for shard in self._held if shard not in self._refreshing)
         self._refresh_live()
         if self._pacing.is_due("save", now_seconds):
             self._unsaved |= set(self._held)
@@ -134,7 +136,9 @@ class CandleWorker:
         positions = {shard: candles.position for shard, candles in self._held.items()}
         left_seconds = 0.0 if self._refreshing else self._pacing.seconds_left("refresh", time.monotonic())
         wait_ms = round(1000 * left_seconds)
+        self._is_behind = False
         for shard, entries in self._store.read_ticks(positions, wait_ms, ENTRIES_AT_ONCE):
+            self._is_behind |= len(entries) >= ENTRIES_AT_ONCE
             candles = self._held[shard]
             candles.take(entries)
             for day in candles.new_unknown_days():
@@ -156,9 +160,11 @@ class CandleWorker:
 
     def _refresh_live(self) -> None:
         """A portion of each shard whose round is under way: between two of them ticks are taken."""
-        for shard in list(self._refreshing):
-            if shard not in self._held or not self._held[shard].refresh_live():
-                self._refreshing.discard(shard)
+        # One shard in turn while frames wait: who is behind shows less often what is old anyway.
+        for _ in range(1 if self._is_behind and self._refreshing else len(self._refreshing)):
+            shard = self._refreshing.popleft()
+            if shard in self._held and self._held[shard].refresh_live():
+                self._refreshing.append(shard)
 
     def _save_next(self) -> None:
         """One shard's snapshot: between two of them ticks are taken."""
