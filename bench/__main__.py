@@ -73,7 +73,7 @@ FULL = Plan(
 )
 QUICK = Plan(
     frames=Size(500, 240, 3, 4_000),
-    kernel=Size(9_000, 4, 3),
+    kernel=Size(9_000, 2, 3),
     repetitions=3,
     cost_ticks=200_000,
     indicator_repetitions=3,
@@ -83,7 +83,7 @@ QUICK = Plan(
     climbs=(Climb(9_000, 4.0, 2.0, 5),),
     replay=Replay(9_000, 30, 1, 20.0),
     pipelines=(50,),
-    footprint_seconds=15.0,
+    footprint_seconds=12.0,
 )
 
 

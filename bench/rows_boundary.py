@@ -25,7 +25,7 @@ from utils.strategies import load_strategies
 
 MINUTE_MS = 60_000
 WARM_BARS = 300
-START_MS = 12_000  # so long the processes may take to be ready, else the minute after is the first
+START_MS = 18_000  # so long the processes may take to be ready, else the minute after is the first
 WATCH_MS = 15_000  # so long after it everything has to be out
 SAMPLED = 60
 BROKERS_MOST = 9_000
