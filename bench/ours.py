@@ -39,10 +39,10 @@ def new_engine(count: int, timeframes: str = FOUR_TIMEFRAMES) -> CandleEngine:
 
 
 def take_all(engine: CandleEngine, entries: Sequence[Entry]) -> int:
-    """In the worker's portions; returns how many candles closed."""
+    """In the worker's portions; returns how many candles closed (as records: the worker makes no objects of them)."""
     closed = 0
     for at in range(0, len(entries), ENTRIES_AT_ONCE):
-        closed += len(engine.take(entries[at : at + ENTRIES_AT_ONCE]).closed)
+        closed += sum(map(len, engine.take(entries[at : at + ENTRIES_AT_ONCE]).records))
     return closed
 
 
