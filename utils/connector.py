@@ -28,6 +28,7 @@ from utils.tick_recorder import TickRecorder
 from utils.tick_sender import TickSender
 
 PROCESS = "connector"
+ANSWER_SECONDS = 1.0  # a Redis that hangs must not keep us from the market
 DRAIN_SECONDS = 5.0
 EVERY_SECOND = 1.0
 FAR_AHEAD_MS = 3_600_000
@@ -74,9 +75,9 @@ class Connector:
 
     def run(self) -> None:
         """In the main thread. SettingsError when none of the instruments exists."""
+        self._sender.start(ANSWER_SECONDS)
         for feed in self._feeds:
             feed.mark_down("connector started")
-        self._sender.start()
         self._keeper.start()
         self._watch.start()
         LoopingCall(self._guarded, self._look).start(look_seconds(self._settings.market_clock.speed))

@@ -59,6 +59,7 @@ class TickSender:
         self._log = log
         self._delay = RetryDelay(*BACKOFF_SECONDS)
         self._new = threading.Event()
+        self._asked = threading.Event()
         self._ending = threading.Event()
         self._deadline = float("inf")
         self._sent_to = {recorder.shard: ZERO_ID for recorder in recorders}
@@ -72,8 +73,13 @@ class TickSender:
         # A daemon: a Redis that hangs must not keep the process from ending.
         self._thread = threading.Thread(target=self._run, name="tick-sender", daemon=True)
 
-    def start(self) -> None:
+    def start(self, answer_seconds: float = 0.0) -> None:
+        """Begins, and waits so long at most for what the streams say of how far they got.
+
+        With a clock that was stepped back and a journal that lost its end, ids given before that are too low.
+        """
         self._thread.start()
+        self._asked.wait(answer_seconds)
 
     def wake(self) -> None:
         """Something is new in the journal."""
@@ -101,6 +107,7 @@ class TickSender:
         while not self._is_over(ended=False):
             try:
                 self._agree()
+                self._asked.set()
                 self._send_until_told()
                 return
             except StreamMovedError as error:
@@ -112,6 +119,7 @@ class TickSender:
                 self._on_fault("the journal can not be read: entries are not sent", error)
             except Exception as error:
                 self._on_fault("sending failed; it is tried again", error)
+            self._asked.set()
             self._client.connection_pool.disconnect()
             self._pause(self._delay.next_seconds())
 

@@ -57,9 +57,9 @@ class Line:
     def _health(self) -> Mapping[str, str | int | float]:
         return {"sent": self.sender.sent, "backlog_bytes": self.recorder.backlog_bytes}
 
-    def start(self) -> None:
+    def start(self, answer_seconds: float = 0.0) -> None:
         self.is_sending = True
-        self.sender.start()
+        self.sender.start(answer_seconds)
 
     def record(self, numbers: range, size: int = 8) -> None:
         for number in numbers:
@@ -245,3 +245,22 @@ def test_the_end_waits_for_a_redis_that_is_away_but_not_for_long(
     assert os.times().elapsed - before < 30.0
     server.start()
     assert line.journaled() == list(range(9))
+
+
+def test_what_is_recorded_first_goes_behind_what_the_journal_lost(make_line: Callable[..., Line]) -> None:
+    """Three entries are sent, of which the journal loses the last two; the clock is an hour behind at the start."""
+    before = make_line()
+    for number in range(3):
+        before.now_ms += 1000
+        before.record(range(number, number + 1))
+    wait_until(lambda: before.streamed() == [0, 1, 2], "all entries")
+    before.sender.finish(5.0)
+    before.recorder.close()
+    path = plain_path(before.directory, journal_days(before.directory)[0], 0)
+    os.truncate(path, path.stat().st_size - 40)
+    after = make_line(start=False)
+    after.now_ms -= 3_600_000
+    after.start(answer_seconds=60.0)
+    after.record(range(3, 5))
+    wait_until(lambda: after.streamed() == [0, 1, 2, 3, 4], "what came after the restart")
+    assert after.journaled() == [0, 3, 4]
