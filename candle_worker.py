@@ -48,7 +48,6 @@ class CandleWorker:
         self._health = SharedHealth(client, keys, PROCESS, owner, settings.health_ttl_seconds)
         self._held: dict[int, ShardCandles] = {}
         self._refreshing: deque[int] = deque()
-        self._is_behind = False
         self._unsaved: set[int] = set()
         self._lost = {"lost_entries": 0, "lost_ms": 0}
         self._pause_seconds = FIRST_PAUSE_SECONDS
@@ -136,9 +135,7 @@ class CandleWorker:
         positions = {shard: candles.position for shard, candles in self._held.items()}
         left_seconds = 0.0 if self._refreshing else self._pacing.seconds_left("refresh", time.monotonic())
         wait_ms = round(1000 * left_seconds)
-        self._is_behind = False
         for shard, entries in self._store.read_ticks(positions, wait_ms, ENTRIES_AT_ONCE):
-            self._is_behind |= len(entries) >= ENTRIES_AT_ONCE
             candles = self._held[shard]
             candles.take(entries)
             for day in candles.new_unknown_days():
@@ -161,7 +158,7 @@ class CandleWorker:
     def _refresh_live(self) -> None:
         """A portion of each shard whose round is under way: between two of them ticks are taken."""
         # One shard in turn while frames wait: who is behind shows less often what is old anyway.
-        for _ in range(1 if self._is_behind and self._refreshing else len(self._refreshing)):
+        for _ in range(1 if self._store.is_behind and self._refreshing else len(self._refreshing)):
             shard = self._refreshing.popleft()
             if shard in self._held and self._held[shard].refresh_live():
                 self._refreshing.append(shard)

@@ -38,6 +38,11 @@ class CandleStore:
         """Entries of each shard beyond its position, at most so many each; waits when there are none."""
         return self._reader.read(positions, block_ms, most)
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether the last read left entries of a shard waiting, as far as is known."""
+        return self._reader.is_behind
+
     def new_gaps(self) -> list[Gap]:
         """What was dropped from the streams before it was read, since the last call."""
         gaps, self._reader.gaps = self._reader.gaps, []

@@ -8,6 +8,7 @@ what it read: the difference is a `Gap`, which is told, and shown to the engine 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +16,11 @@ import redis
 
 from utils.feed import ZERO_ID, Entry, EntryId, Kind, down_mark
 from utils.keys import Keys
+from utils.stores.own_connection import OwnConnection
+from utils.stores.packed_commands import Word
+from utils.stores.redis_connection import BLOCK_MS
 
-READ_BYTES = 16 << 20  # about as much of a shard is read at once, however large its frames are
+READ_BYTES = 16 << 20  # about as much is read at once, however large the frames are
 _FIRST_READ = 16
 _LAST_COUNTER = (1 << 32) - 1
 _GAP_REASON = "entries were dropped from the stream before they were read"
@@ -51,21 +55,37 @@ class _Reading:
 
     position: EntryId = ZERO_ID
     count: int | None = 0
-    asked: int = 0
     at_once: int = _FIRST_READ
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """At most `count` entries after `after`."""
+
+    after: EntryId
+    count: int
+
+
 class TickReader:
-    """RedisError from `begin` and `read`, which may be repeated. Gaps wait in `gaps` to be told."""
+    """RedisError from `begin` and `read`, which may be repeated. Gaps wait in `gaps` to be told.
+
+    While there is a backlog it reads ahead: a batch's last id is where the next one begins, so that is asked for
+    before the batch is given out, and Redis puts it together while the batch is worked on. Where it turns out that
+    the next batch is to begin elsewhere, the reply is thrown away, connection and all.
+    """
 
     def __init__(self, client: redis.Redis, keys: Keys) -> None:
         self.gaps: list[Gap] = []
+        self.is_behind = False
         self._client = client
         self._keys = keys
+        self._own = OwnConnection(client)
+        self._asked: dict[int, _Asked] = {}
         self._readings: dict[int, _Reading] = {}
 
     def begin(self, shard: int) -> None:
         """A snapshot is about to be loaded: reading goes on where that was made."""
+        self._forget()
         stored: Any = self._client.hget(self._keys.candle_state_counts(), str(shard))
         position, _, count = (stored or b"0-0 0").decode().partition(" ")
         self._readings[shard] = _Reading(EntryId.parse(position), int(count)) if count else _Reading()
@@ -78,56 +98,98 @@ class TickReader:
     def read(self, positions: Mapping[int, EntryId], block_ms: int, most: int) -> list[tuple[int, list[Entry]]]:
         """Entries of each shard beyond its position, at most so many each; waits when there are none.
 
-        After a gap the first one is a mark of our own, with an id from within the gap.
+        After a gap the first one is a mark of our own, with an id from within the gap. `is_behind` says afterwards
+        whether a shard had as many as were asked for.
         """
-        found = self._read_now(positions, most)
-        if not found and positions:
-            streams: dict[Any, Any] = {self._keys.ticks(shard): str(at) for shard, at in positions.items()}
-            if self._client.xread(streams, count=1, block=max(1, block_ms)):
-                found = self._read_now(positions, most)
+        if not positions:
+            return []
+        found = self._answers(positions) if self._is_asked(positions) else []
+        if not found:
+            self._forget()
+            self._ask(positions, most, block_ms)
+            found = self._answers(positions)
+        if self.is_behind:
+            self._read_ahead({**positions, **{shard: entries[-1].id for shard, entries in found}}, most)
         return found
 
-    def _read_now(self, positions: Mapping[int, EntryId], most: int) -> list[tuple[int, list[Entry]]]:
-        """In one transaction with what Redis says about each stream, so that no trim comes between."""
-        pipeline = self._client.pipeline(transaction=True)
-        for shard, position in positions.items():
-            name = self._keys.ticks(shard)
-            pipeline.xread({name: str(position)}, count=self._at_once(shard, position, most))
-            pipeline.xinfo_stream(name)
-        answers = pipeline.execute(raise_on_error=False)
+    def _read_ahead(self, positions: Mapping[int, EntryId], most: int) -> None:
+        with suppress(redis.RedisError):  # what was found is given out all the same: the next call meets it again
+            self._ask(positions, most)
+
+    def _is_asked(self, positions: Mapping[int, EntryId]) -> bool:
+        """Whether a reply is under way that says what comes after each of these positions."""
+        asked = self._asked
+        return all(shard in asked and asked[shard].after == after for shard, after in positions.items())
+
+    def _ask(self, positions: Mapping[int, EntryId], most: int, block_ms: int | None = None) -> None:
+        """For entries, in one transaction with what Redis says about each stream, so that no trim comes between.
+
+        With `block_ms` the transaction begins when there is an entry, or after that time: that costs no round trip.
+        """
+        names = {shard: self._keys.ticks(shard) for shard in positions}
+        commands: list[tuple[Word, ...]] = [("MULTI",)]
+        for shard, after in positions.items():
+            count = self._at_once(shard, after, most)
+            self._asked[shard] = _Asked(after, count)
+            commands.append(("XREAD", "COUNT", count, "STREAMS", names[shard], str(after)))
+            commands.append(("XINFO", "STREAM", names[shard]))
+        commands.append(("EXEC",))
+        if block_ms is not None:
+            wait_ms = min(max(1, block_ms), BLOCK_MS)
+            afters = [str(after) for after in positions.values()]
+            commands.insert(0, ("XREAD", "COUNT", 1, "BLOCK", wait_ms, "STREAMS", *names.values(), *afters))
+        try:
+            self._own.ask(commands)
+        except BaseException:
+            self._forget()
+            raise
+
+    def _answers(self, positions: Mapping[int, EntryId]) -> list[tuple[int, list[Entry]]]:
+        """Of the shards that are named, the entries that came; others that were asked about are passed over."""
+        asked, self._asked = self._asked, {}
+        self.is_behind = False
+        answers: Any = self._own.replies()[-1]
         found: list[tuple[int, list[Entry]]] = []
-        for (shard, position), read, info in zip(positions.items(), answers[::2], answers[1::2], strict=True):
+        for (shard, request), read, info in zip(asked.items(), answers[::2], answers[1::2], strict=True):
             for answer in (read, info):
                 if isinstance(answer, Exception) and "no such key" not in str(answer):
                     raise answer
-            if read:
+            if read and shard in positions:
                 entries = [entry_of(raw) for raw in read[0][1]]
-                found.append((shard, self._noted(shard, position, entries, _facts(info))))
+                self.is_behind |= len(entries) >= request.count
+                found.append((shard, self._noted(shard, request, entries, _facts(info), len(asked))))
         return found
+
+    def _forget(self) -> None:
+        """What was asked for is not wanted any more."""
+        if self._asked:
+            self._asked = {}
+            self._own.forget()
 
     def _at_once(self, shard: int, position: EntryId, most: int) -> int:
         reading = self._readings.setdefault(shard, _Reading())
         if reading.position != position:  # not where we left it: an older snapshot, or one from before the count
             reading.position, reading.count = position, 0 if position == ZERO_ID else None
-        reading.asked = min(most, reading.at_once)
-        return reading.asked
+        return min(most, reading.at_once)
 
-    def _noted(self, shard: int, position: EntryId, entries: list[Entry], facts: _StreamFacts) -> list[Entry]:
+    def _noted(
+        self, shard: int, request: _Asked, entries: list[Entry], facts: _StreamFacts, shards: int
+    ) -> list[Entry]:
         """The entries, with a mark before them when something is missing there."""
         reading = self._readings[shard]
         missing = _missing(reading, facts)
-        if len(entries) < reading.asked:  # that was all
+        if len(entries) < request.count:  # that was all
             reading.count = facts.added
         elif missing or reading.count is not None:
             count = max(reading.count or 0, facts.dropped) + len(entries)
             reading.count = count if count <= facts.added else None
         reading.position = entries[-1].id
         largest = max(len(entry.payload) for entry in entries)
-        reading.at_once = max(1, min(2 * reading.at_once, READ_BYTES // max(1, largest)))
+        reading.at_once = max(1, min(2 * reading.at_once, READ_BYTES // max(1, shards * largest)))
         if not missing:
             return entries
-        if position != ZERO_ID:  # whoever begins has missed nothing that it was to read
-            self.gaps.append(Gap(shard, position, entries[0].id, missing))
+        if request.after != ZERO_ID:  # whoever begins has missed nothing that it was to read
+            self.gaps.append(Gap(shard, request.after, entries[0].id, missing))
         return [self._mark_for(shard, entries[0].id), *entries]
 
     def _mark_for(self, shard: int, first: EntryId) -> Entry:
@@ -139,9 +201,10 @@ class TickReader:
         return Entry(at, Kind.MARK, down_mark(_GAP_REASON))
 
 
-def _facts(info: Any) -> _StreamFacts:
-    added = int(info["entries-added"])
-    return _StreamFacts(added, added - int(info["length"]), EntryId.parse(info["first-entry"][0]))
+def _facts(info: list[Any]) -> _StreamFacts:
+    said = dict(zip(info[::2], info[1::2], strict=True))
+    added = int(said[b"entries-added"])
+    return _StreamFacts(added, added - int(said[b"length"]), EntryId.parse(said[b"first-entry"][0]))
 
 
 def _missing(reading: _Reading, facts: _StreamFacts) -> int:
@@ -151,12 +214,11 @@ def _missing(reading: _Reading, facts: _StreamFacts) -> int:
     return facts.dropped if facts.first > reading.position else 0
 
 
-def entry_of(raw: tuple[bytes, dict[bytes, bytes]]) -> Entry:
+def entry_of(raw: tuple[bytes, list[bytes]]) -> Entry:
     """A stream entry. One that is none of the connector's is a mark that nobody can read: the engine rejects it."""
     raw_id, fields = raw
-    name, payload = next(iter(fields.items()), (b"", b""))
-    if len(fields) == 1 and name in _KINDS:
-        return Entry(EntryId.parse(raw_id), _KINDS[name], payload)
+    if len(fields) == 2 and fields[0] in _KINDS:
+        return Entry(EntryId.parse(raw_id), _KINDS[fields[0]], fields[1])
     return Entry(EntryId.parse(raw_id), Kind.MARK, b"not of the connector: " + repr(fields)[:400].encode())
 
 

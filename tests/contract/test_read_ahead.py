@@ -1,0 +1,239 @@
+"""Reading ahead of the work: whatever happens to a reply that is under way, each entry comes once, and in order."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import pytest
+import redis
+
+from tests.servers import EmbeddedServer, valkey_server
+from utils.feed import ZERO_ID, Entry, EntryId, Kind
+from utils.keys import Keys
+from utils.stores.candle_store import CandleStore
+from utils.stores.redis_connection import RedisError, open_redis
+
+START = 1_700_000_000_000
+MOST = 8
+SHARDS = (0, 1, 2)
+DEADLINE_SECONDS = 30.0
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
+    with valkey_server(tmp_path_factory.mktemp("valkey")) as one:
+        yield one
+
+
+@pytest.fixture
+def client(server: EmbeddedServer) -> Iterator[redis.Redis]:
+    """That of the test; the store has one of its own, whose connections can be cut."""
+    one = open_redis(server.url)
+    one.flushall()
+    yield one
+    one.close()
+
+
+@pytest.fixture
+def store(server: EmbeddedServer) -> Iterator[CandleStore]:
+    own = open_redis(server.url)
+    yield CandleStore(own, Keys(), 10_000, 1_000)
+    own.close()
+
+
+def entries(first: int, last: int) -> list[Entry]:
+    return [Entry(EntryId(START + n, 0), Kind.FRAME, b"%d" % n) for n in range(first, last)]
+
+
+def add(client: redis.Redis, shard: int, some: Sequence[Entry]) -> None:
+    pipeline = client.pipeline(transaction=False)
+    for one in some:
+        pipeline.xadd(f"ticks:{shard}", {b"f": one.payload}, id=str(one.id))
+    pipeline.execute()
+
+
+def transactions(client: redis.Redis) -> int:
+    """How many reads were asked for: each is one transaction."""
+    stats: Any = client.info("commandstats")
+    return int(stats.get("cmdstat_exec", {"calls": 0})["calls"])
+
+
+def until(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {DEADLINE_SECONDS:.0f} s: {what}"
+        time.sleep(0.002)
+
+
+def cut(client: redis.Redis) -> None:
+    """Every connection but the one that says so is closed by the server."""
+    client.client_kill_filter(_type="normal", skipme=True)
+
+
+def first_batch(client: redis.Redis, store: CandleStore, shard: int = 0, count: int = 40) -> list[Entry]:
+    """Of `count` entries, and the next one is under way when this returns."""
+    add(client, shard, entries(0, count))
+    before = transactions(client)
+    ((of, found),) = store.read_ticks({shard: ZERO_ID}, 1, MOST)
+    assert (of, found) == (shard, entries(0, MOST))
+    until(lambda: transactions(client) == before + 2, "the next batch is asked for")
+    return found
+
+
+def rest(store: CandleStore, position: EntryId, shard: int = 0) -> list[Entry]:
+    found: list[Entry] = []
+    while batch := store.read_ticks({shard: position}, 1, MOST):
+        found += dict(batch)[shard]
+        position = found[-1].id
+    return found
+
+
+def test_the_next_batch_is_asked_for_before_this_one_is_given_out(client: redis.Redis, store: CandleStore) -> None:
+    found = first_batch(client, store)
+    assert store.is_behind
+    assert rest(store, found[-1].id) == entries(MOST, 40)
+    assert not store.is_behind
+
+
+def test_a_reader_that_is_up_to_date_asks_once_for_each_wake(client: redis.Redis, store: CandleStore) -> None:
+    add(client, 0, entries(0, 3))
+    assert store.read_ticks({0: ZERO_ID}, 1, MOST) == [(0, entries(0, 3))]
+    before = transactions(client)
+    for n in range(3, 8):
+        add(client, 0, entries(n, n + 1))
+        assert store.read_ticks({0: EntryId(START + n - 1, 0)}, 1, MOST) == [(0, entries(n, n + 1))]
+    assert transactions(client) == before + 5
+
+
+def test_whoever_waits_is_woken_by_an_entry(client: redis.Redis, store: CandleStore) -> None:
+    found: list[Any] = []
+    waiter = threading.Thread(target=lambda: found.extend(store.read_ticks({0: ZERO_ID, 1: ZERO_ID}, 900, MOST)))
+    waiter.start()
+    until(lambda: int(client.info("clients")["blocked_clients"]) == 1, "it waits")
+    add(client, 1, entries(0, 1))
+    waiter.join()
+    assert found == [(1, entries(0, 1))]
+
+
+def test_an_empty_reply_read_ahead_is_not_the_answer(client: redis.Redis, store: CandleStore) -> None:
+    """It was asked for when there was nothing more, and there is now."""
+    found = first_batch(client, store, count=MOST)
+    add(client, 0, entries(MOST, MOST + 2))
+    assert store.read_ticks({0: found[-1].id}, 1, MOST) == [(0, entries(MOST, MOST + 2))]
+
+
+def test_a_connection_that_is_cut_under_way_loses_and_repeats_nothing(
+    client: redis.Redis, store: CandleStore
+) -> None:
+    position = first_batch(client, store)[-1].id
+    cut(client)
+    found: list[Entry] = []
+    try:
+        found = rest(store, position)
+    except RedisError:
+        found = rest(store, position)
+    assert found == entries(MOST, 40)
+
+
+def test_recovery_throws_away_what_is_under_way(client: redis.Redis, store: CandleStore) -> None:
+    """The stream was made anew meanwhile, and the position is the same: the reply is of a stream that is no more."""
+    store.save_state(0, b"of the beginning")
+    found = first_batch(client, store)
+    store.save_state(0, b"of now")
+    client.delete("ticks:0")
+    again = [Entry(one.id, one.kind, b"anew") for one in entries(0, 20)]
+    add(client, 0, again)
+    assert store.load_state(0) == b"of now"
+    assert rest(store, found[-1].id) == again[MOST:]
+
+
+def test_an_older_position_is_read_from_there(client: redis.Redis, store: CandleStore) -> None:
+    first_batch(client, store)
+    assert rest(store, EntryId(START + 2, 0)) == entries(3, 40)
+    assert store.new_gaps() == []
+
+
+def test_a_shard_that_was_given_up_says_nothing_more(client: redis.Redis, store: CandleStore) -> None:
+    add(client, 1, entries(0, 40))
+    add(client, 2, entries(0, 40))
+    first = dict(store.read_ticks({1: ZERO_ID, 2: ZERO_ID}, 1, MOST))
+    assert store.read_ticks({2: first[2][-1].id}, 1, MOST) == [(2, entries(MOST, 2 * MOST))]
+    # Another worker took shard 1 further, and gives it back.
+    client.set("state:1", b"of another")
+    client.hset("state-counts", "1", f"{START + 29}-0 30")
+    assert store.load_state(1) == b"of another"
+    both: dict[int, list[Entry]] = {}
+    positions = {1: EntryId(START + 29, 0), 2: EntryId(START + 2 * MOST - 1, 0)}
+    while batch := store.read_ticks(positions, 1, MOST):
+        for shard, found in batch:
+            both.setdefault(shard, []).extend(found)
+            positions[shard] = found[-1].id
+    assert both == {1: entries(30, 40), 2: entries(2 * MOST, 40)}
+    assert store.new_gaps() == []
+
+
+def test_a_trim_between_two_batches_is_told_once(client: redis.Redis, store: CandleStore) -> None:
+    """The reply under way was made before it, and is good; what comes after it is gone."""
+    position = first_batch(client, store)[-1].id
+    client.xtrim("ticks:0", maxlen=10, approximate=False)
+    found = rest(store, position)
+    assert [one for one in found if one.kind is Kind.FRAME] == [*entries(MOST, 2 * MOST), *entries(30, 40)]
+    assert [(gap.after.ms - START, gap.until.ms - START, gap.entries) for gap in store.new_gaps()] == [(15, 30, 14)]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_any_order_of_events(client: redis.Redis, store: CandleStore, server: EmbeddedServer, seed: int) -> None:
+    """Against plain lists: what was added, and how far a shard was taken and saved."""
+    dice = random.Random(seed)
+    added = dict.fromkeys(SHARDS, 0)
+    taken: dict[int, list[bytes]] = {shard: [] for shard in SHARDS}
+    saved = dict.fromkeys(SHARDS, 0)
+    held = set(SHARDS)
+
+    def position(shard: int) -> EntryId:
+        return EntryId(START + len(taken[shard]) - 1, 0) if taken[shard] else ZERO_ID
+
+    def recover(shard: int) -> None:
+        store.load_state(shard)
+        del taken[shard][saved[shard] :]
+        held.add(shard)
+
+    def step() -> None:
+        shard = dice.choice(SHARDS)
+        match dice.choices(("add", "read", "save", "recover", "give up", "cut"), (4, 12, 2, 1, 1, 1))[0]:
+            case "add":
+                count = dice.choice((1, 3, MOST, 30, 90))
+                add(client, shard, entries(added[shard], added[shard] + count))
+                added[shard] += count
+            case "read":
+                for of, found in store.read_ticks({one: position(one) for one in held}, 1, dice.choice((2, MOST))):
+                    assert of in held
+                    taken[of] += [one.payload for one in found]
+                    assert taken[of] == [b"%d" % n for n in range(len(taken[of]))], f"seed {seed}, shard {of}"
+            case "save" if shard in held:
+                store.save_state(shard, b"%d" % len(taken[shard]))
+                saved[shard] = len(taken[shard])
+            case "recover":
+                recover(shard)
+            case "give up":
+                held.discard(shard)
+            case "cut":
+                cut(client)
+
+    for _ in range(500):
+        try:
+            step()
+        except RedisError:  # as the worker does: everything anew
+            for shard in SHARDS:
+                recover(shard)
+    for shard in SHARDS:
+        recover(shard)
+    while batch := store.read_ticks({one: position(one) for one in SHARDS}, 1, MOST):
+        for of, found in batch:
+            taken[of] += [one.payload for one in found]
+    assert taken == {shard: [b"%d" % n for n in range(added[shard])] for shard in SHARDS}, f"seed {seed}"
+    assert store.new_gaps() == [], f"seed {seed}"
