@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 import time
@@ -25,6 +26,7 @@ PROCESS = "candle_worker"
 ENTRIES_AT_ONCE = 256
 IDLE_SECONDS = 0.5
 HEALTH_SECONDS = 1.0
+CROWD, REST_SECONDS, REST_EVERY_SECONDS = 1_000, 0.35, 10.0  # closes at once, after which the live view rests
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 2.0
 
 
@@ -48,6 +50,7 @@ class CandleWorker:
         self._health = SharedHealth(client, keys, PROCESS, owner, settings.health_ttl_seconds)
         self._held: dict[int, ShardCandles] = {}
         self._refreshing: deque[int] = deque()
+        self._rest_until = 0.0
         self._unsaved: set[int] = set()
         self._lost = {"lost_entries": 0, "lost_ms": 0}
         self._pause_seconds = FIRST_PAUSE_SECONDS
@@ -56,6 +59,7 @@ class CandleWorker:
             refresh=settings.live_refresh_ms / 1000,
             save=settings.snapshot_seconds,
             health=HEALTH_SECONDS,
+            rest=REST_EVERY_SECONDS,
         )
 
     def run(self) -> int:
@@ -87,7 +91,8 @@ class CandleWorker:
         else:
             self._stop.wait(IDLE_SECONDS)
         now_seconds = time.monotonic()
-        if self._pacing.is_due("refresh", now_seconds):
+        self._rest_after_closes(now_seconds)
+        if self._pacing.is_due("refresh", now_seconds) and now_seconds >= self._rest_until:
             self._refreshing.extend(shard for shard in self._held if shard not in self._refreshing)
         self._refresh_live()
         if self._pacing.is_due("save", now_seconds):
@@ -155,6 +160,13 @@ class CandleWorker:
                 after=str(gap.after),
             )
 
+    def _rest_after_closes(self, now_seconds: float) -> None:
+        """After a crowd of closes nearly every live hash is news: the signal worker has Redis first."""
+        closed = sum(candles.new_closes() for candles in self._held.values())
+        if closed >= CROWD and self._pacing.is_due("rest", now_seconds):
+            self._refreshing.clear()
+            self._rest_until = now_seconds + REST_SECONDS
+
     def _refresh_live(self) -> None:
         """A portion of each shard whose round is under way: between two of them ticks are taken."""
         # One shard in turn while frames wait: who is behind shows less often what is old anyway.
@@ -211,6 +223,8 @@ class CandleWorker:
 
 def main(settings: Settings, stop: StopRequest) -> int:
     compile_candle_kernels()  # before a shard is held: compiling takes longer than a lease lasts
+    gc.collect()
+    gc.freeze()  # or each full collection goes through all modules, in the middle of a close
     return CandleWorker(settings, stop, structlog.get_logger(PROCESS)).run()
 
 

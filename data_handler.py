@@ -22,6 +22,7 @@ from utils.stores.archive_thread import ArchiveThread
 from utils.stores.candle_store import CandleStore
 from utils.stores.mongo import MongoStore
 from utils.stores.redis_connection import open_redis
+from utils.stores.unhurried import Unhurried
 
 
 def rules_of(settings: Settings) -> Rules:
@@ -67,6 +68,7 @@ class ShardCandles:
         self._engine = self._new_engine()
         self._saved_at = self._engine.position
         self._told_over: object = None
+        self._new_closes = 0
 
     def _new_engine(self) -> CandleEngine:
         settings = self._settings
@@ -98,8 +100,14 @@ class ShardCandles:
         """Take entries and say what came of them. After a RedisError only `recover` may follow."""
         said = self._engine.take(entries)
         self._store.say_closed(self.shard, said.records)
+        self._new_closes += sum(map(len, said.records))
         self._store.say_rejected(self.shard, said.rejected)
         return said
+
+    def new_closes(self) -> int:
+        """How many candles closed since the last call."""
+        count, self._new_closes = self._new_closes, 0
+        return count
 
     def refresh_live(self) -> bool:
         """Write a portion of what changed to the live view; returns whether more of this round is left."""
@@ -148,7 +156,7 @@ class CandleArchives:
             open_redis(self._redis_url),
             self._keys.closed(shard),
             CANDLES_COLLECTION,
-            self._mongo.upsert_candles,
+            Unhurried(self._mongo.upsert_candles),
             self._keys.archive_rejected(),
             self._rejected_max,
         )
