@@ -34,6 +34,7 @@ from utils.stores.lease import Lease, Workers, fair_share
 from utils.stores.mongo import MongoStore
 from utils.stores.redis_connection import RedisError, open_redis
 from utils.stores.signal_store import ClosedEntry, SignalStore
+from utils.stores.unhurried import Unhurried
 from utils.strategies import load_strategies
 
 PROCESS = "signal_worker"
@@ -187,7 +188,7 @@ class SignalWorker:
             self._client,
             self._keys.signals(),
             SIGNALS_COLLECTION,
-            self._mongo.upsert_signals,
+            Unhurried(self._mongo.upsert_signals),
             self._keys.archive_rejected(),
             self._settings.rejected_max_entries,
         )
@@ -201,11 +202,16 @@ class SignalWorker:
         is_idle = len(ready) == len(self._held)
         wait_seconds = self._pacing.seconds_left("hold", now_seconds) if is_idle else WARMING_SECONDS
         wait_ms = max(1, min(WAIT_MS, round(1000 * wait_seconds)))
+        # Signals first: values and file wait until every candle at hand is taken.
+        has_unwritten = any(self._held[shard].has_unwritten for shard in ready)
         of: dict[int, list[ClosedEntry]] = {}
-        for entry in self._store.closed_after(positions, ENTRIES_AT_ONCE, wait_ms):
+        for entry in self._store.closed_after(positions, ENTRIES_AT_ONCE, None if has_unwritten else wait_ms):
             of.setdefault(entry.shard, []).append(entry)
         for shard, entries in of.items():
             self._held[shard].take(entries, now_seconds)
+        if not of and has_unwritten:
+            for shard in ready:
+                self._held[shard].write()
 
     def _save(self) -> None:
         for signals in self._held.values():

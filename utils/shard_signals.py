@@ -19,7 +19,7 @@ from utils.shared_health import RUNNING
 from utils.signal_file import SignalFile
 from utils.signal_progress import MakeEngine, SignalProgress, Taken, missed_a_session
 from utils.signal_snapshot import taken_apart
-from utils.signals import Pair
+from utils.signals import LatestValues, Pair, Signal
 from utils.stores.mongo import MongoStore
 from utils.stores.signal_store import ClosedEntry, SignalStore
 from utils.warmup import OnProgress, WarmUp, WarmupResult
@@ -27,6 +27,7 @@ from utils.warmup_thread import WarmupThread, WarmupTurn
 
 ENTRIES_AT_ONCE = 1_000
 LOOK_SECONDS = 0.5
+MOST_UNWRITTEN = 20_000  # rows of values and signals that wait until there is nothing else to take
 WARM_AGAIN_SECONDS = 300.0
 INSTRUMENTS_SECONDS = 60.0  # so long some of the instruments may be missing before we begin without them
 
@@ -47,6 +48,21 @@ class SignalTools:
     counts: Counter[str] = field(default_factory=Counter)
 
 
+@dataclass(slots=True)
+class Unwritten:
+    """What is said, but not in the file and the hashes yet: whoever acts on a signal does not wait for these."""
+
+    signals: list[Signal] = field(default_factory=list)
+    latest: dict[Pair, LatestValues] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.signals) + len(self.latest)
+
+    def add(self, taken: Taken) -> None:
+        self.signals += [signal for _, signal in taken.fired]
+        self.latest.update({(one.symbol, one.timeframe): one for one in taken.latest})
+
+
 class ShardSignals:
     """`load` begins it, and after a RedisError only `load` may follow. Then, again and again, `prepare`, and when
     that says so, `take`. While a warm-up is on its way no entries are taken and nothing is saved."""
@@ -62,6 +78,7 @@ class ShardSignals:
         self._wanted = [(symbol, name) for symbol in tools.symbols_of[shard] for name in self._timeframes]
         self._progress = SignalProgress.fresh(tools.make_engine, {shard: ZERO_ID}, 0)
         self._saved_at: EntryId | None = None
+        self._unwritten = Unwritten()
         self._warmup: WarmupThread | None = None
         self._loaded_seconds = 0.0
         self._pacing = Pacing(warm_again=WARM_AGAIN_SECONDS, look=LOOK_SECONDS)
@@ -102,6 +119,7 @@ class ShardSignals:
         """Store the snapshot, when something changed since the last one. OutboxMovedError, RedisError."""
         if self._warmup is not None:
             return
+        self.write()
         if self._saved_at == self.position:
             self._store.check(self.shard)
             return
@@ -110,12 +128,13 @@ class ShardSignals:
 
     def let_go(self) -> None:
         """Another worker has it, or nobody for now."""
+        self._write_file()
         if self._warmup is not None:
             self._warmup.cancel()
         self._warmup, self.state = None, "starting"
 
     def _set(self, progress: SignalProgress, now_seconds: float) -> None:
-        self._progress, self._saved_at = progress, None
+        self._progress, self._saved_at, self._unwritten = progress, None, Unwritten()
         self._loaded_seconds = now_seconds
         self._pacing.make_due("warm_again")
         self._pacing.make_due("look")
@@ -256,16 +275,18 @@ class ShardSignals:
     # ---- candles in, signals out
 
     def take(self, entries: Sequence[ClosedEntry], now_seconds: float) -> None:
-        """What comes of the entries after `position` goes to the stream, the file and the latest values."""
+        """What comes of the entries after `position` goes to the stream at once; the rest waits for `write`."""
         # A stream is only cut when it is long: fewer entries than one asks for were never cut before they were read.
         if len(entries) >= ENTRIES_AT_ONCE and self._store.is_cut_off({self.shard: self.position}):
             self._note_cut_off()
+            self.write()
             self._set(self._begun_anew(), now_seconds)
             return
         taken = self._progress.take(entries)
         said = self._store.say(taken.fired)
-        self._write_file(taken)
-        self._store.write_values(taken.latest)
+        self._unwritten.add(taken)
+        if len(self._unwritten) > MOST_UNWRITTEN:
+            self.write()
         self._tools.counts.update(
             signals=said,
             candles=len(entries),
@@ -276,11 +297,24 @@ class ShardSignals:
         for fault in taken.faults:
             self._log.error(fault)
 
-    def _write_file(self, taken: Taken) -> None:
+    @property
+    def has_unwritten(self) -> bool:
+        """Whether `write` has anything to do."""
+        return len(self._unwritten) > 0
+
+    def write(self) -> None:
+        """What was taken goes to the latest values and the file. RedisError."""
+        if self.has_unwritten:
+            self._store.write_values(list(self._unwritten.latest.values()))
+            self._unwritten.latest.clear()
+            self._write_file()
+
+    def _write_file(self) -> None:
         try:
-            self._tools.file.append([signal for _, signal in taken.fired])
+            self._tools.file.append(self._unwritten.signals)
         except OSError as error:
             self._log.error("signals are not in LOG_DIR's file yet (they are in Redis)", reason=str(error))
+        self._unwritten.signals = []
 
     def _note_cut_off(self) -> None:
         self._tools.counts["cut_off"] += 1
