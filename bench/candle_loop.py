@@ -5,13 +5,17 @@ The work a trade of each timeframe is `utils.candles.buckets.take_trade`, as in 
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
 from utils.candles.buckets import take_trade
 from utils.candles.layout import FAR, Array, Output, Rules, Shard
+from utils.candles.prefetch import fetch_ended, fetch_open
 from utils.kernel_cache import kernel
 
+AHEAD = 6  # trades between asking for a row's candles and needing them
 TRADE = np.dtype(
     [
         ("row", "i8"),
@@ -30,18 +34,71 @@ TRADE = np.dtype(
 )
 
 
+class BareState(NamedTuple):
+    """What trades act on, passed array by array: numba takes microseconds a call to unpack a tuple of arrays."""
+
+    instruments: Array
+    open: Array
+    last: Array
+    due: Array
+    lengths: Array
+    feed: Array
+    counts: Array
+    heads: Array
+    candles: Array
+    filled: Array
+
+    @classmethod
+    def of(cls, shard: Shard, out: Output) -> BareState:
+        return cls(
+            shard.instruments,
+            shard.open,
+            shard.last,
+            shard.due,
+            shard.lengths,
+            shard.feed,
+            shard.counts,
+            out.heads,
+            out.candles,
+            out.filled,
+        )
+
+
 @kernel
-def take_trades(shard: Shard, rules: Rules, out: Output, trades: Array) -> int:
-    """Takes them all; returns how many candles closed. `out` must have room for two events a trade and timeframe."""
+def take_trades(
+    instruments: Array,
+    open_candles: Array,
+    last: Array,
+    due: Array,
+    lengths: Array,
+    feed: Array,
+    counts: Array,
+    heads: Array,
+    candles: Array,
+    filled: Array,
+    grace_ms: int,
+    trades: Array,
+) -> int:
+    """A BareState's arrays, and trades; returns how many candles closed that are not yet taken out of `heads`.
+
+    There must be room for two events a trade and timeframe.
+    """
+    unused = counts
+    shard = Shard(
+        instruments, due, instruments, open_candles, last, due, lengths, unused, unused, feed, counts, unused
+    )
+    rules, out = Rules(grace_ms, 0, 0, 0.0, 0.0, 0, 0.0, 0), Output(heads, candles, heads, filled)
     for i in range(trades.shape[0]):
+        if i + AHEAD < trades.shape[0]:  # as the kernel of production does with packets
+            fetch_open(shard, trades[i + AHEAD].row)
+            fetch_ended(shard, trades[i + AHEAD // 2].row, trades[i].trade_ms)
         p = trades[i]
         r = p.row
-        inst = shard.instruments[r]
+        inst = instruments[r]
         cum_before = inst.cum
         inst.cum = p.cum
-        for c in range(shard.lengths.shape[0]):
-            take_trade(shard, rules, out, r, c, p, cum_before, 0)
-    return int(out.filled[0])
+        take_trade(shard, rules, out, r, p, cum_before, 0)
+    return int(filled[0])
 
 
 def as_trades(ticks: NDArray[np.void]) -> NDArray[np.void]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.candle_loop import take_trades
+from bench.candle_loop import BareState, take_trades
 from bench.candle_sets import CandleSet, Key
 from bench.synthetic import instruments, subscription
 from data_handler import rules_of
@@ -21,6 +21,7 @@ from utils.timeframes import parse_timeframes
 
 FOUR_TIMEFRAMES = "1m,5m,15m,1h"
 ENTRIES_AT_ONCE = 256  # as the candle worker reads them
+_EVENTS = 1 << 16  # places for closed candles in the bare kernel's buffers
 
 _CALENDAR = SessionCalendar.load()
 _SETTINGS = Settings.load(_env_file=None)
@@ -60,28 +61,37 @@ def as_set(candles: Iterable[Candle]) -> CandleSet:
 
 
 class BareKernel:
-    """Decoded trades into candles, in batches; what closes is copied out of the kernel's buffers."""
+    """Decoded trades into candles, in batches; what closes is copied out of the kernel's buffers when they fill."""
 
     def __init__(self, count: int, first: NDArray[np.void], timeframes: str = FOUR_TIMEFRAMES) -> None:
         self._engine = new_engine(count, timeframes)
-        self._shard = self._engine.shard
-        self._shard.instruments["cum"][first["row"]] = first["cum"]
-        self._rules = rules_of(_SETTINGS)
-        self._out = new_output(16 * 1_000 * 2, 1)
-        self.closed: list[tuple[NDArray[np.void], NDArray[np.void]]] = []
+        shard = self._engine.shard
+        shard.instruments["cum"][first["row"]] = first["cum"]
+        self._grace_ms = rules_of(_SETTINGS).grace_ms
+        self._out = new_output(_EVENTS, 1)
+        self._state = BareState.of(shard, self._out)
+        self._closed: list[tuple[NDArray[np.void], NDArray[np.void]]] = []
 
     def take(self, trades: NDArray[np.void], batch: int) -> None:
-        out = self._out
+        state, grace_ms, fullest = self._state, self._grace_ms, _EVENTS - 2 * len(self._engine.timeframes) * batch
         for at in range(0, len(trades), batch):
-            count = take_trades(self._shard, self._rules, out, trades[at : at + batch])
-            if count:
-                self.closed.append((out.heads[:count].copy(), out.candles[:count].copy()))
-                out.filled[0] = 0
+            if take_trades(*state, grace_ms, trades[at : at + batch]) > fullest:
+                self._drain()
+
+    def _drain(self) -> None:
+        count = int(self._out.filled[0])
+        self._closed.append((self._out.heads[:count].copy(), self._out.candles[:count].copy()))
+        self._out.filled[0] = 0
+
+    def forget_closed(self) -> None:
+        self._closed.clear()
+        self._out.filled[0] = 0
 
     def candles(self) -> CandleSet:
         """What closed so far."""
+        self._drain()
         found: CandleSet = {}
-        for heads, candles in self.closed:
+        for heads, candles in self._closed:
             for head, one in zip(heads, candles, strict=True):
                 symbol = self._engine.instruments[head["row"]].symbol
                 timeframe = self._engine.timeframes[head["column"]].name

@@ -7,6 +7,7 @@ import pytest
 from tests.reference.engine_runs import new_engine
 from tests.reference.inputs import ReferenceSettings
 from tests.reference.random_feed import WHO, random_feed
+from utils.candles.layout import LAYOUT_VERSION
 from utils.candles.shard_state import StateError
 from utils.feed import Entry, EntryId, Kind
 
@@ -14,10 +15,12 @@ SETTINGS = ReferenceSettings(timeframes=(("1m", 60_000), ("1d", 0)))
 INSTRUMENTS = [who.reference for who in WHO]
 
 
+FEED = random_feed(5, "09:13:00", 120)
+
+
 def frozen() -> bytes:
     engine = new_engine(INSTRUMENTS, SETTINGS)
-    feed = random_feed(5, "09:13:00", 120)
-    engine.take([Entry(EntryId(one.ms, one.counter), Kind(one.kind), one.payload) for one in feed])
+    engine.take([Entry(EntryId(one.ms, one.counter), Kind(one.kind), one.payload) for one in FEED])
     return engine.freeze()
 
 
@@ -44,3 +47,22 @@ def test_cut_off_and_made_for_other_timeframes() -> None:
     with pytest.raises(StateError, match="other timeframes"):
         new_engine(INSTRUMENTS, ReferenceSettings(timeframes=(("5m", 300_000),))).thaw(whole)
     new_engine(INSTRUMENTS, SETTINGS).thaw(whole)
+
+
+def test_an_older_layout_is_refused() -> None:
+    whole, now = frozen(), f'"layout":{LAYOUT_VERSION}'.encode()
+    assert now in whole
+    with pytest.raises(StateError, match="another version"):
+        new_engine(INSTRUMENTS, SETTINGS).thaw(whole.replace(now, b'"layout":1', 1))
+
+
+def test_candles_lie_at_cache_lines_after_growing_and_after_thawing() -> None:
+    engine = new_engine(INSTRUMENTS, SETTINGS)
+    engine.take([Entry(EntryId(one.ms, one.counter), Kind(one.kind), one.payload) for one in FEED])
+    assert len(engine.instruments) == len(INSTRUMENTS)
+    before = engine.shard
+    engine.thaw(engine.freeze())
+    for shard in (before, engine.shard):
+        for candles in (shard.open, shard.last):
+            assert candles.itemsize % 64 == 0
+            assert candles.ctypes.data % 64 == 0

@@ -19,10 +19,11 @@ def say(shard: Shard, out: Output, r: int, c: int, receive_ms: int, counter: int
 @kernel
 def close_candle(shard: Shard, out: Output, r: int, c: int, receive_ms: int, counter: int) -> None:
     """The open candle becomes the last closed one, and is said."""
-    shard.last[r, c] = shard.open[r, c]
-    shard.last[r, c].closed_ms = receive_ms
-    shard.last[r, c].dirty = 1
-    shard.open[r, c].present = 0
+    now = shard.open[r, c]
+    now.closed_ms = receive_ms
+    now.dirty = 1
+    shard.last[r, c] = now
+    now.present = 0
     shard.due[r, c] = FAR
     say(shard, out, r, c, receive_ms, counter)
 
@@ -43,13 +44,45 @@ def close_due(shard: Shard, out: Output, receive_ms: int, counter: int) -> None:
 
 
 @kernel
-def take_trade(
+def take_trade(shard: Shard, rules: Rules, out: Output, r: int, p: Record, cum_before: int, counter: int) -> None:
+    """One trade, all timeframes."""
+    in_order = p.timed and p.has_volume and not p.late
+    price, trade_ms, cum = p.price, p.trade_ms, p.cum  # else they are read once a candle
+    oi, has_oi = p.oi, shard.instruments[r].has_oi
+    highest, lowest = max(price, p.raise_to), min(price, p.lower_to)
+    for c in range(shard.lengths.shape[0]):
+        now = shard.open[r, c]
+        if in_order and now.present and now.close_trade_ms <= trade_ms < now.end_ms:
+            join_in_order(now, price, trade_ms, cum, highest, lowest)
+            if has_oi:
+                now.oi, now.has_oi = oi, 1
+        else:
+            take_in_timeframe(shard, rules, out, r, c, p, cum_before, counter)
+
+
+@kernel
+def join_in_order(candle: Record, price: int, trade_ms: int, cum: int, highest: int, lowest: int) -> None:
+    """What `join` does with nearly every trade: it has time and volume, and none that came was later.
+
+    It reads and writes the candle's first cache line only.
+    """
+    candle.high, candle.low = max(candle.high, highest), min(candle.low, lowest)
+    candle.close, candle.close_trade_ms = price, trade_ms
+    candle.ticks += 1
+    candle.has_volume = candle.dirty = 1
+    more = max(cum - candle.end_cum, 0)
+    candle.turnover += more * price
+    candle.end_cum += more
+
+
+@kernel
+def take_in_timeframe(
     shard: Shard, rules: Rules, out: Output, r: int, c: int, p: Record, cum_before: int, counter: int
 ) -> None:
-    """One trade, one timeframe."""
+    """One trade, one timeframe, whichever bucket it is of."""
     inst, now = shard.instruments[r], shard.open[r, c]
     if now.present and now.start_ms <= p.trade_ms < now.end_ms:
-        join(now, inst, p)  # nearly every trade: without a division, and without a look at the last candle
+        join(now, inst, p)
         return
     length = shard.lengths[c]
     if length == 0:

@@ -6,7 +6,7 @@ from utils.candles.buckets import close_candle, close_due, say
 from utils.candles.layout import FAR, Array, Count, Output, Reason, Record, Rules, Shard
 from utils.candles.outliers import clear_window
 from utils.candles.packets import ACCEPTED, check_packet, known_length, read_packet, u16, u32
-from utils.candles.prefetch import AHEAD, CACHED_CANDLES, fetch_row, fetch_window
+from utils.candles.prefetch import AHEAD, CACHED_CANDLES, fetch_rest, fetch_row
 from utils.candles.trades import take_packet
 from utils.kernel_cache import kernel
 from utils.kite_frames import LTP_LENGTH
@@ -92,7 +92,7 @@ def take_frame(
             break
         if is_large:
             ahead = fetch_ahead(shard, data, ahead, end)
-            fetch_window(shard, row_at(shard, data, at + 2 + length, end))
+            fetch_rest(shard, row_at(shard, data, at + 2 + length, end), ms)
         take_bytes(shard, rules, out, data, at + 2, length, ms, counter, p)
         at += 2 + length
         count -= 1

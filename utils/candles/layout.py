@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-LAYOUT_VERSION = 1
+LAYOUT_VERSION = 2
+LINE_BYTES = 64  # a cache line: the memory comes by lines
 FAR = np.int64(2**62)  # a time that never comes
 
 # `awaiting` of an instrument: after a cached packet that says little, the first that says all is cached too.
@@ -74,30 +75,31 @@ INSTRUMENT = np.dtype(
     align=True,
 )
 
+# Two cache lines (the arrays of a shard begin at one): a trade in order of the open bucket touches the first only.
 CANDLE = np.dtype(
     [
-        ("start_ms", "i8"),
         ("end_ms", "i8"),
-        ("open", "i8"),
+        ("close_trade_ms", "i8"),
         ("high", "i8"),
         ("low", "i8"),
         ("close", "i8"),
-        ("base", "i8"),
         ("end_cum", "i8"),
-        ("open_cum", "i8"),
         ("turnover", "i8"),
-        ("open_trade_ms", "i8"),
-        ("close_trade_ms", "i8"),
-        ("closed_ms", "i8"),
-        ("oi", "i8"),
         ("ticks", "i4"),
-        ("rev", "i4"),
         ("present", "u1"),
-        ("complete", "u1"),
         ("has_volume", "u1"),
-        ("has_oi", "u1"),
         ("by_receive", "u1"),
         ("dirty", "u1"),
+        ("start_ms", "i8"),
+        ("open", "i8"),
+        ("base", "i8"),
+        ("open_cum", "i8"),
+        ("open_trade_ms", "i8"),
+        ("closed_ms", "i8"),
+        ("oi", "i8"),
+        ("rev", "i4"),
+        ("complete", "u1"),
+        ("has_oi", "u1"),
     ],
     align=True,
 )

@@ -12,12 +12,11 @@ from llvmlite import ir  # type: ignore[import-untyped]
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from utils.candles.layout import Array, Shard
+from utils.candles.layout import LINE_BYTES, Array, Shard
 from utils.kernel_cache import kernel
 
 AHEAD = 3  # packets between asking for a row and needing it
 CACHED_CANDLES = 4_096  # of so many the state stays in the processor's caches anyway
-_LINE_BYTES = 64
 
 
 def _fetch_plain(array: Array, at: int) -> None:
@@ -47,23 +46,46 @@ _fetch = _fetch_plain if numba.config.DISABLE_JIT else _fetch_compiled
 
 @kernel
 def _fetch_bytes(array: Array, begin: int, length: int) -> None:
-    for at in range(begin, begin + length, _LINE_BYTES):
+    for at in range(begin, begin + length, LINE_BYTES):
         _fetch(array, at)
 
 
 @kernel
 def fetch_row(shard: Shard, r: int) -> None:
-    """What a packet of this row will touch, but for its window; nothing for row -1."""
+    """What a packet of this row will touch when it joins the open candles; nothing for row -1."""
     if r >= 0:
         _fetch_bytes(shard.instruments, r * shard.instruments.itemsize, shard.instruments.itemsize)
-        candles = shard.open.itemsize * shard.open.shape[1]
-        _fetch_bytes(shard.open, r * candles, candles)
+        fetch_open(shard, r)
         _fetch_bytes(shard.latest, r * shard.latest.itemsize, shard.latest.itemsize)
 
 
 @kernel
-def fetch_window(shard: Shard, r: int) -> None:
-    """The place in the window of prices that the next one takes. The instrument itself has to be near already."""
-    if r >= 0:
-        at = r * shard.windows.shape[1] + shard.instruments[r].window_at
-        _fetch(shard.windows, at * shard.windows.itemsize)
+def fetch_open(shard: Shard, r: int) -> None:
+    """The first line of each open candle of this row: all that a trade in order touches."""
+    first = r * shard.open.shape[1]
+    for n in range(first, first + shard.open.shape[1]):
+        _fetch(shard.open, n * shard.open.itemsize)
+
+
+@kernel
+def fetch_rest(shard: Shard, r: int, now_ms: int) -> None:
+    """The rest of what a packet of this row touches if it comes now: `fetch_row` has to be some packets past.
+
+    That is the place in the window of prices that the next one takes, and what the end of a bucket needs.
+    """
+    if r < 0:
+        return
+    window_at = r * shard.windows.shape[1] + shard.instruments[r].window_at
+    _fetch(shard.windows, window_at * shard.windows.itemsize)
+    fetch_ended(shard, r, now_ms)
+
+
+@kernel
+def fetch_ended(shard: Shard, r: int, now_ms: int) -> None:
+    """The rest of this row's candles whose buckets are over, the closed ones before them, and when they are due."""
+    for c in range(shard.open.shape[1]):
+        if shard.open[r, c].end_ms <= now_ms:
+            n = r * shard.open.shape[1] + c
+            _fetch(shard.open, n * shard.open.itemsize + LINE_BYTES)
+            _fetch_bytes(shard.last, n * shard.last.itemsize, shard.last.itemsize)
+            _fetch(shard.due, n * shard.due.itemsize)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import orjson
@@ -14,6 +16,7 @@ from utils.candles.layout import (
     FEED,
     INSTRUMENT,
     LAYOUT_VERSION,
+    LINE_BYTES,
     PACKET,
     Array,
     Count,
@@ -30,7 +33,8 @@ _WITH_OI = {
     SessionClass.CURRENCY,
     SessionClass.COMMODITY,
 }
-_SAVED = ("instruments", "windows", "latest", "open", "last", "due", "feed", "counts", "rejected")
+_BY_ROW = ("instruments", "windows", "latest", "open", "last", "due")
+_SAVED = (*_BY_ROW, "feed", "counts", "rejected")
 
 
 class StateError(ValueError):
@@ -48,13 +52,15 @@ def _empty(n: int, lengths: Array, window: int) -> Shard:
     feed = np.zeros(1, FEED)
     feed["next_due_ms"] = FAR
     keys, rows = _token_table(np.zeros(0, np.int64))
+    due = _at_a_line((n, k), np.dtype(np.int64))
+    due[:] = FAR
     return Shard(
-        instruments=np.zeros(n, INSTRUMENT),
-        windows=np.zeros((n, window), np.int64),
-        latest=np.zeros(n, PACKET),
-        open=np.zeros((n, k), CANDLE),
-        last=np.zeros((n, k), CANDLE),
-        due=np.full((n, k), FAR, np.int64),
+        instruments=_at_a_line((n,), INSTRUMENT),
+        windows=_at_a_line((n, window), np.dtype(np.int64)),
+        latest=_at_a_line((n,), PACKET),
+        open=_at_a_line((n, k), CANDLE),
+        last=_at_a_line((n, k), CANDLE),
+        due=due,
         lengths=lengths,
         token_keys=keys,
         token_rows=rows,
@@ -64,11 +70,21 @@ def _empty(n: int, lengths: Array, window: int) -> Shard:
     )
 
 
+def _at_a_line(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """Zeros that begin at a cache line."""
+    size = math.prod(shape) * dtype.itemsize
+    memory = np.zeros(size + LINE_BYTES, np.uint8)
+    first = -memory.ctypes.data % LINE_BYTES
+    return memory[first : first + size].view(dtype).reshape(shape)
+
+
 def grow(shard: Shard, more: int) -> Shard:
     """The same shard with room for `more` instruments at the end."""
-    wider = _empty(more, shard.lengths, shard.windows.shape[1])
-    joined = {name: np.concatenate([getattr(shard, name), getattr(wider, name)]) for name in _SAVED[:6]}
-    return shard._replace(**joined)
+    rows = len(shard.instruments)
+    wider = _empty(rows + more, shard.lengths, shard.windows.shape[1])
+    for name in _BY_ROW:
+        getattr(wider, name)[:rows] = getattr(shard, name)
+    return shard._replace(**{name: getattr(wider, name) for name in _BY_ROW})
 
 
 def describe(shard: Shard, row: int, instrument: Instrument) -> None:

@@ -89,8 +89,7 @@ def _move(shard: Shard, rules: Rules, out: Output, r: int, p: Record, today: boo
     if not p.late:
         remember_price(inst, shard.windows[r], p.price)
         _extend(inst, p)
-    for c in range(shard.lengths.shape[0]):
-        take_trade(shard, rules, out, r, c, p, cum_before, counter)
+    take_trade(shard, rules, out, r, p, cum_before, counter)
 
 
 @kernel
