@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, timedelta
 
 from utils.candle import Candle
@@ -80,16 +80,15 @@ def _first_day_without(instrument: Instrument, held: Sequence[Candle], calendar:
     return None
 
 
-def _sessions_back(instrument: Instrument, calendar: SessionCalendar, day: date, most: int) -> list[Session]:
+def _sessions_back(instrument: Instrument, calendar: SessionCalendar, day: date, most: int) -> Iterator[Session]:
     """The sessions of a day and those before it, the newest first."""
-    sessions: list[Session] = []
     oldest = day - timedelta(days=2 * most)
-    while day > oldest and len(sessions) < most:
+    while day > oldest and most:
         session = calendar.for_instrument(instrument, day)
         if session is not None:
-            sessions.append(session)
+            most -= 1
+            yield session
         day -= timedelta(days=1)
-    return sessions
 
 
 def merged(held: Mapping[str, Candle], fetched: Sequence[Candle], left_out: set[str]) -> list[Candle]:

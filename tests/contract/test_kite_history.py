@@ -395,3 +395,26 @@ def test_without_a_broker_longer_candles_come_from_mongo_alone(stage: Stage) -> 
     engine, (done, again) = warm(stage, None, "2026-01-02T09:00", ["5m"])
     assert (done, len(again)) == ([], 1)
     assert engine.bars(INFY.symbol, "5m") == 75
+
+
+def test_each_of_many_instruments_is_warmed_with_what_is_its_own(stage: Stage) -> None:
+    (yesterday,) = trading_days(1, date(2026, 1, 2))
+    instruments = [replace(INFY, tradingsymbol=f"S{nth:02}") for nth in range(45)]
+    held: dict[str, list[Candle]] = {}
+    for nth, one in enumerate(instruments):
+        held[one.symbol] = _at_days(yesterday, minute_candles(one.symbol, [0]))[: nth % 4 * 10]
+    stage.mongo.upsert_candles([one.as_document() for candles in held.values() for one in candles])
+    pairs = [(one.symbol, name) for one in instruments[::-1] for name in ("1m", "5m")]
+    engine, progress = SignalEngine([], 1440), list[tuple[int, int, int]]()
+    warm_up = WarmUp(stage.store, stage.mongo, None, CALENDAR, lambda *done: progress.append(done))
+    cut = Cut({0: EntryId.parse("0-0")}, at("2026-01-02T09:00"))
+    result = warm_up.run(engine, instruments[::-1], TIMEFRAMES, pairs, cut)
+    assert sorted(result.again) == sorted(pairs)
+    assert [one[0] for one in progress] == list(range(46))
+    plain = SignalEngine([], 1440)
+    for symbol, candles in held.items():
+        plain.warm(symbol, "1m", candles)
+        assert engine.bars(symbol, "1m") == len(candles)
+    values = [{(row.symbol, row.timeframe): row.values.as_dict() for row in one.latest()} for one in (engine, plain)]
+    assert values[0] == values[1]
+    assert len(values[0]) == 33

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -55,6 +57,20 @@ def store(url: str, request: pytest.FixtureRequest) -> Iterator[MongoStore]:
     store.prepare()
     yield store
     store.close()
+
+
+@pytest.fixture
+def asked(store: MongoStore, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The first key of every range that is read."""
+    froms: list[str] = []
+    find = store._find
+
+    def noted(from_key: str, *rest: Any) -> list[dict[str, Any]]:
+        froms.append(from_key)
+        return find(from_key, *rest)
+
+    monkeypatch.setattr(store, "_find", noted)
+    return froms
 
 
 def test_an_emptied_database_holds_nothing_and_others_are_left(store: MongoStore, url: str) -> None:
@@ -140,3 +156,36 @@ def test_a_wrong_url_is_one_sentence_without_the_password() -> None:
     with pytest.raises(StoreError, match="MONGO_URL") as caught:
         MongoStore("http://user:hunter2@127.0.0.1", "test")
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_newest_of_many_series_are_those_of_each(store: MongoStore, seed: int) -> None:
+    """Dense and short, empty and unasked ones side by side, and names of which one begins as another does."""
+    dice = random.Random(seed)
+    print("seed", seed)
+    names = ["NSE:A", "NSE:A-B", "NSE:AB", "NSE:M&M", "NSE:NIFTY 50", "NFO:A26JANFUT", "MCX:A"]
+    series = [(symbol, timeframe) for symbol in names for timeframe in ("1m", "15m", "1d")]
+    written: dict[tuple[str, str], list[Candle]] = {}
+    for symbol, timeframe in series:
+        minutes = sorted(dice.sample(range(40), dice.choice([0, 0, 1, 3, 4, 5, 12, 40])))
+        written[symbol, timeframe] = [replace(candle(one, symbol=symbol), timeframe=timeframe) for one in minutes]
+    store.clear()  # the seeds share a database
+    store.upsert_candles(documents(*(one for of_one in written.values() for one in of_one)))
+    asked = dice.sample(series, dice.randrange(1, len(series) + 1))
+    before_ms, limit = START_MS + 30 * MINUTE_MS, 5
+    found = store.newest_of_each(asked, before_ms, limit)
+    assert found == {one: [each for each in written[one] if each.start_ms < before_ms][-limit:] for one in asked}
+    assert store.newest_of_each([], before_ms, limit) == {}
+
+
+def test_series_that_are_not_there_are_one_question_together(store: MongoStore, asked: list[str]) -> None:
+    series = [(f"NSE:S{nth}", name) for nth in range(50) for name in ("1m", "5m")]
+    assert store.newest_of_each(series, START_MS, 300) == {one: [] for one in series}
+    assert len(asked) == 1
+
+
+def test_short_series_share_their_questions(store: MongoStore, asked: list[str]) -> None:
+    series = [(f"NSE:S{nth}", "1m") for nth in range(30)]
+    store.upsert_candles(documents(*(candle(minute, symbol=symbol) for symbol, _ in series for minute in range(3))))
+    assert {len(one) for one in store.newest_of_each(series, START_MS * 2, 50).values()} == {3}
+    assert len(asked) == 2

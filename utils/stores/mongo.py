@@ -5,7 +5,7 @@ Every write is an upsert by `_id`, so repeating one is harmless. Reads are range
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
@@ -147,6 +147,26 @@ class MongoStore:
         """The newest `limit` candles that start before an instant (epoch ms), oldest first. StoreError."""
         found = self._find(candle_id(symbol, timeframe, 0), candle_id(symbol, timeframe, before_ms), -1, limit)
         return _candles(found[::-1])
+
+    def newest_of_each(
+        self, series: Iterable[tuple[str, str]], before_ms: int, limit: int
+    ) -> dict[tuple[str, str], list[Candle]]:
+        """Of each (symbol, timeframe) what `candles_before` has: its newest `limit`, oldest first. StoreError.
+
+        Goes down the keys: an answer that is longer than one series goes on into those below it, so that short and
+        empty ones need no question of their own.
+        """
+        waiting = sorted((candle_id(*one, before_ms), candle_id(*one, 0), one) for one in set(series))
+        found: dict[tuple[str, str], list[Candle]] = {}
+        while waiting:
+            page = self._find(waiting[0][1], waiting[-1][0], -1, limit)
+            passed = page[-1]["k"] if len(page) == limit else ""
+            is_known = True  # the first of a page is: all that is asked of it fits in
+            while waiting and is_known:
+                above, bottom, one = waiting.pop()
+                found[one] = _candles([each for each in reversed(page) if bottom <= each["k"] < above])
+                is_known = bool(waiting) and waiting[-1][1] > passed
+        return found
 
     def candles_between(self, symbol: str, timeframe: str, from_ms: int, to_ms: int) -> list[Candle]:
         """The candles that start in [from_ms, to_ms), oldest first. StoreError."""
