@@ -23,7 +23,8 @@ from utils.stores.lease import Lease, Workers, fair_share
 from utils.stores.redis_connection import RedisError, open_redis
 
 PROCESS = "candle_worker"
-ENTRIES_AT_ONCE = 256
+ENTRIES_AT_ONCE = 512  # of a shard, while there is a backlog
+YOUNG_OBJECTS = 20_000  # before they are searched for garbage: a batch's entries are some thousands, and no cycles
 IDLE_SECONDS = 0.5
 HEALTH_SECONDS = 1.0
 CROWD, REST_SECONDS, REST_EVERY_SECONDS = 1_000, 0.35, 10.0  # closes at once, after which the live view rests
@@ -225,6 +226,7 @@ def main(settings: Settings, stop: StopRequest) -> int:
     compile_candle_kernels()  # before a shard is held: compiling takes longer than a lease lasts
     gc.collect()
     gc.freeze()  # or each full collection goes through all modules, in the middle of a close
+    gc.set_threshold(YOUNG_OBJECTS)
     return CandleWorker(settings, stop, structlog.get_logger(PROCESS)).run()
 
 
