@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from utils.instruments import SessionClass
 from utils.sessions import SessionCalendar, ist_date
+from utils.shared_health import SHARDS_FREE
 
 CONNECTOR, CANDLE_WORKER, SIGNAL_WORKER = "connector", "candle_worker", "signal_worker"
 PROCESSES = (CONNECTOR, CANDLE_WORKER, SIGNAL_WORKER)
@@ -24,6 +25,16 @@ _CLASS_OF_EXCHANGE = {
     "MCX": SessionClass.COMMODITY,
     "NCO": SessionClass.COMMODITY,
 }
+
+
+_LOSSES = (
+    (
+        "lost_entries",
+        "{count:,} frames ({stretch}) were dropped before they were read: raise STREAM_MAX_MB or add a worker.",
+    ),
+    ("cut_off", "closed candles were dropped before they were read, {count:,} times: raise CLOSED_MAX_ENTRIES."),
+    ("history_rejected", "{count:,} rows of the broker's history were left out: history_rejected_* say why."),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +103,10 @@ def _connector(report: Report, moment: Moment, limits: Limits) -> Iterator[Findi
     for shard in range(_number(report, "shards")):
         yield from _connection(report, shard, moment, limits)
         yield from _recording(report, shard, moment, limits)
+    forced_out = _number(report, "forced_out")
+    if forced_out:
+        sentence = f"{forced_out:,} entries left their stream before its time was over: raise STREAM_MAX_MB."
+        yield Finding(CONNECTOR, sentence, is_problem=False)
     if not _number(report, "instruments"):
         yield Finding(CONNECTOR, "has no instruments yet: /instruments did not answer so far.", moment.soon)
 
@@ -133,6 +148,10 @@ def _worker(
     lag = moment.real_seconds_since(unread_since_ms) if unread_since_ms is not None else 0.0
     if lag > limits.lag_seconds:
         yield Finding(process, f"is {_duration(lag)} behind: so long an entry has waited for it.", moment.in_session)
+    if report.get("state") == SHARDS_FREE:
+        sentence = "some shards are held by no worker: start another one, or see the workers' logs."
+        yield Finding(process, sentence, moment.in_session)
+    yield from _losses(process, report)
     if report.get("archive_state") == "failing":
         fault = report.get("archive_fault") or "no reason given"
         yield Finding(process, f"does not get its results into MongoDB ({fault}); they wait in Redis.")
@@ -141,6 +160,15 @@ def _worker(
     for name, what in (("archive_rejected", "refused by MongoDB"), ("archive_lost", "dropped before being stored")):
         if _number(report, name):
             yield Finding(process, f"{_number(report, name):,} results were {what}: see its log.", is_problem=False)
+
+
+def _losses(process: str, report: Report) -> Iterator[Finding]:
+    """What is over since the worker started: worth knowing, and no reason to be unwell until the next start."""
+    for name, sentence in _LOSSES:
+        count = _number(report, name)
+        if count:
+            stretch = _duration(_number(report, "lost_ms") / 1000)
+            yield Finding(process, sentence.format(count=count, stretch=stretch), is_problem=False)
 
 
 def _number(report: Report, field: str) -> int:

@@ -9,6 +9,7 @@ import pytest
 from commands.diagnosis import PROCESSES, Limits, Moment, diagnose, moment_of
 from utils.candle import IST
 from utils.sessions import SessionCalendar
+from utils.shared_health import merged, with_free_shards
 
 NOW_MS = 1_795_150_000_000
 LIVE = Moment(NOW_MS, in_session=True, soon=True)
@@ -159,3 +160,38 @@ def test_session_hours_follow_the_exchanges_asked_for(
     now_ms = round(datetime.fromisoformat(clock).replace(tzinfo=IST).timestamp() * 1000)
     moment = moment_of(symbols, now_ms, 1.0, SessionCalendar.load())
     assert (moment.in_session, moment.soon) == (in_session, soon)
+
+
+@pytest.mark.parametrize(
+    ("process", "fields", "sentence"),
+    [
+        (
+            "connector",
+            {"forced_out": "1200"},
+            "1,200 entries left their stream before its time was over: raise STREAM",
+        ),
+        ("candle_worker", {"lost_entries": "30", "lost_ms": "42000"}, "30 frames (42 s) were dropped"),
+        ("signal_worker", {"cut_off": "2"}, "dropped before they were read, 2 times: raise CLOSED_MAX_ENTRIES."),
+        ("signal_worker", {"history_rejected": "7"}, "7 rows of the broker's history were left out"),
+    ],
+)
+def test_what_is_lost_for_good_is_a_note(process: str, fields: dict[str, str], sentence: str) -> None:
+    reports = _reports()
+    reports[process].update(fields)
+    ((found, is_problem),) = _findings(reports)
+    assert sentence in found
+    assert not is_problem
+    reports[process].update(dict.fromkeys(fields, "0"))
+    assert _findings(reports) == []
+
+
+@pytest.mark.parametrize("process", ["candle_worker", "signal_worker"])
+def test_the_health_of_several_workers_says_when_one_is_missing(process: str) -> None:
+    reports = _reports()
+    part = {**reports[process], "shards": "0", "all_shards": "3", "state": "running", "cut_off": "1"}
+    for shards, is_problem in (("1", True), ("1,2", False)):
+        whole = with_free_shards(merged([part, {**part, "shards": shards}]))
+        reports[process] = {name: str(value) for name, value in whole.items()}
+        found = _findings(reports)
+        assert any("held by no worker" in sentence and bad for sentence, bad in found) is is_problem
+        assert any("2 times" in sentence for sentence, _ in found)
