@@ -210,8 +210,14 @@ class SignalWorker:
         for shard, entries in of.items():
             self._held[shard].take(entries, now_seconds)
         if not of and has_unwritten:
-            for shard in ready:
-                self._held[shard].write()
+            self._write(ready)
+
+    def _write(self, ready: list[int]) -> None:
+        """The values of all shards before the first file."""
+        for shard in ready:
+            self._held[shard].write_values()
+        for shard in ready:
+            self._held[shard].write()
 
     def _save(self) -> None:
         for signals in self._held.values():

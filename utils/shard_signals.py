@@ -302,11 +302,16 @@ class ShardSignals:
         """Whether `write` has anything to do."""
         return len(self._unwritten) > 0
 
+    def write_values(self) -> None:
+        """What was taken goes to the latest values. RedisError."""
+        if self._unwritten.latest:
+            self._store.write_values(list(self._unwritten.latest.values()))
+            self._unwritten.latest.clear()
+
     def write(self) -> None:
         """What was taken goes to the latest values and the file. RedisError."""
         if self.has_unwritten:
-            self._store.write_values(list(self._unwritten.latest.values()))
-            self._unwritten.latest.clear()
+            self.write_values()
             self._write_file()
 
     def _write_file(self) -> None:
