@@ -45,8 +45,9 @@ class Plan:
 
     frames: Size
     kernel: Size
-    repetitions: int
+    costs: tuple[int, ...]
     cost_ticks: int
+    repetitions: int
     indicator_repetitions: int
     minutes: tuple[Minutes, ...]
     grid: tuple[Point, ...]
@@ -60,8 +61,9 @@ class Plan:
 FULL = Plan(
     frames=Size(500, 900, 7, 25_000),
     kernel=Size(9_000, 20, 7),
-    repetitions=7,
+    costs=COUNTS,
     cost_ticks=1_000_000,
+    repetitions=7,
     indicator_repetitions=7,
     minutes=(Minutes(50, 1), Minutes(500, 1), Minutes(3_000, 1), Minutes(9_000, 3)),
     grid=FULL_GRID,
@@ -73,17 +75,18 @@ FULL = Plan(
 )
 QUICK = Plan(
     frames=Size(500, 240, 3, 4_000),
-    kernel=Size(9_000, 2, 3),
-    repetitions=3,
+    kernel=Size(9_000, 4, 2),
+    costs=(50, 9_000, 27_000),
     cost_ticks=200_000,
-    indicator_repetitions=3,
+    repetitions=2,
+    indicator_repetitions=2,
     minutes=(Minutes(9_000, 1, 4_000),),
     grid=QUICK_GRID,
     load_seconds=4.0,
     climbs=(Climb(9_000, 4.0, 2.0, 5),),
     replay=Replay(9_000, 30, 1, 20.0),
     pipelines=(50,),
-    footprint_seconds=12.0,
+    footprint_seconds=8.0,
 )
 
 
@@ -143,7 +146,7 @@ def _parts(report: Report, peers: Peers, plan: Plan, path: Path) -> list[tuple[s
             "6",
             staged("pipeline", lambda stage: footprint_rows(stage, plan.pipelines, plan.footprint_seconds, _say)),
         ),
-        ("6", lambda: cost_rows(COUNTS, plan.cost_ticks, plan.repetitions, _say)),
+        ("6", lambda: cost_rows(plan.costs, plan.cost_ticks, plan.repetitions, _say)),
     ]
 
 
