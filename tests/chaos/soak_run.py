@@ -31,6 +31,7 @@ FIRST_DAY = date(2026, 10, 5)  # a Monday, with ten trading days in the two week
 GRACE_MARKET_SECONDS = 1_800
 JOURNAL_DAYS, STREAM_HOURS = 2, 18.0  # a session is gone before the next one begins, and not before it is sampled
 SENDER_TRIM_SECONDS, KEEPER_SECONDS = 10.0, 5.0  # how soon, for real, limits take hold
+MEMORY_READINGS, MEMORY_READINGS_APART_SECONDS = 12, 0.25
 READY_SECONDS = 120.0
 STILL_SECONDS = 180.0
 LOOK_SECONDS = 0.5
@@ -174,7 +175,6 @@ class Soak:
 
     def sample(self, session: int, day: date) -> Sample:
         client, pids = self.made.client, {name: self.made.pids[name] for name in OURS}
-        used: Any = client.info("memory")
         shards = range(self.plan.shards)
         oldest: list[Any] = [client.xrange(f"ticks:{n}", count=1) for n in shards]
         first_ms = min(int(one[0][0].split(b"-")[0]) for one in oldest)
@@ -185,7 +185,7 @@ class Soak:
             rss_mb={name: round(rss_mb(pid), 1) for name, pid in pids.items()},
             descriptors={name: _count(pid, "fd") for name, pid in pids.items()},
             threads={name: _count(pid, "task") for name, pid in pids.items()},
-            redis_mb=round(used["used_memory"] / 2**20, 1),
+            redis_mb=_held_mb(client),
             keys=int(client.dbsize()),
             ticks_entries=sum(int(client.xlen(f"ticks:{n}")) for n in shards),
             ticks_hours=round((self.clock.now_ms() - first_ms) / 3_600_000, 2),
@@ -196,6 +196,15 @@ class Soak:
             journal_days=len(journal_days(journal)),
             journal_mb=round(_bytes_under(journal) / 2**20, 1),
         )
+
+
+def _held_mb(client: Any) -> float:
+    """The least of some readings: a snapshot on its way, or a long reply, is in Redis' memory for a moment only."""
+    readings: list[int] = []
+    for _ in range(MEMORY_READINGS):
+        readings.append(int(client.info("memory")["used_memory"]))
+        time.sleep(MEMORY_READINGS_APART_SECONDS)
+    return round(min(readings) / 2**20, 1)
 
 
 def _count(pid: int, kind: str) -> int:
