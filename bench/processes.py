@@ -126,15 +126,15 @@ class Stage:
         report = self.client.hgetall(f"health:{process}")
         return {key.decode(): value.decode() for key, value in report.items()}  # type: ignore[union-attr]
 
-    def wait_for(self, process: str, shards: int) -> None:
-        """Until it holds all its shards, and is warmed up."""
+    def wait_for(self, process: str, shards: int, is_warm: bool = True) -> None:
+        """Until it holds all its shards, and is warmed up (not asked for where its instruments are named later)."""
 
         def is_ready() -> bool:
             child = self.children[process]
             if not child.is_alive:
                 raise BenchError(f"{process} ended with {child.exit_code}: {child.last_lines(4)}")
             report = self.health(process)
-            is_running = report.get("state", RUNNING) == RUNNING
+            is_running = not is_warm or report.get("state", RUNNING) == RUNNING
             return is_running and all(f"position_{shard}" in report for shard in range(shards))
 
         wait_until(is_ready, f"{process} holds its shards", START_SECONDS)

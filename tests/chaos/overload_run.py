@@ -158,7 +158,7 @@ def _begin(scenario: Scenario, seed: int, made: Stage) -> Run:
     for name in (WORKER, SIGNALS):
         made.start(name, environment)
     for name in (WORKER, SIGNALS):
-        made.wait_for(name, scenario.shards)
+        made.wait_for(name, scenario.shards, is_warm=False)
     # They are ready only now, and the market begins now: those that run think that it is later.
     clock = _clock(scenario)
     ahead_ms = parse_market_clock(environment["MARKET_CLOCK"]).at(0) - parse_market_clock(clock).at(0)

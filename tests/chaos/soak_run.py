@@ -33,6 +33,7 @@ JOURNAL_DAYS, STREAM_HOURS = 2, 18.0  # a session is gone before the next one be
 SENDER_TRIM_SECONDS, KEEPER_SECONDS = 10.0, 5.0  # how soon, for real, limits take hold
 MEMORY_READINGS, MEMORY_READINGS_APART_SECONDS = 12, 0.25
 READY_SECONDS = 120.0
+LEAST_CLOSED_ENTRIES = 10_000  # CLOSED_MAX_ENTRIES takes no less
 STILL_SECONDS = 180.0
 LOOK_SECONDS = 0.5
 PAGE = 20_000
@@ -50,7 +51,6 @@ class Plan:
     speed: float
     seed: int
     timeframes: str = "15m,1h,1d"
-    closed_max_entries: int = 120_000
     bounds: Bounds = field(default_factory=Bounds)
 
     @property
@@ -58,10 +58,18 @@ class Plan:
         return Sessions(self.instruments, self.shards, self.rounds, self.seed)
 
     @property
-    def limits(self) -> Limits:
+    def candles_a_session(self) -> int:
         minutes = CLOSE_MINUTE - OPEN_MINUTE
         lengths = [one.length_ms // 60_000 for one in parse_timeframes(self.timeframes) if not one.is_day]
-        buckets = sum(-(-minutes // length) for length in lengths) + ("1d" in self.timeframes)
+        return self.instruments * (sum(-(-minutes // length) for length in lengths) + ("1d" in self.timeframes))
+
+    @property
+    def closed_max_entries(self) -> int:
+        """Of each shard: a session's, so that the streams are full when the first one is over."""
+        return max(LEAST_CLOSED_ENTRIES, self.candles_a_session // self.shards)
+
+    @property
+    def limits(self) -> Limits:
         trim_hours = 3 * SENDER_TRIM_SECONDS * self.speed / 3600
         return Limits(
             self.shards,
@@ -69,7 +77,7 @@ class Plan:
             STREAM_HOURS,
             trim_hours,
             JOURNAL_DAYS + 1 + round(KEEPER_SECONDS * self.speed / 86_400),
-            buckets * self.instruments,
+            self.candles_a_session,
         )
 
 
@@ -283,7 +291,7 @@ def _begin(plan: Plan, made: Stage) -> Soak:
     for name in OURS:
         made.start(name, environment)
     for name in OURS[1:]:
-        made.wait_for(name, plan.shards)
+        made.wait_for(name, plan.shards, is_warm=False)
     return Soak(plan, made, parse_market_clock(clock), broker_url, SessionCalendar.load())
 
 

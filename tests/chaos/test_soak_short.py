@@ -22,7 +22,7 @@ BOUNDS = Bounds(
 
 
 def test_two_sessions_leave_nothing_behind(tmp_path: Path) -> None:
-    plan = Plan(2, 40, 2, 60, 10_000.0, SEED, "1h,1d", closed_max_entries=10_000, bounds=BOUNDS)
+    plan = Plan(2, 40, 2, 60, 10_000.0, SEED, "1h,1d", bounds=BOUNDS)
     soaked = soak(plan, tmp_path / "soak", print)
     print(f"\n  seed {SEED}: {soaked.figures}")
     assert soaked.findings == [], f"seed {SEED}: {soaked.findings}"
