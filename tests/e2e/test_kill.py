@@ -30,7 +30,7 @@ from tests.reference.inputs import Entry, ReferenceSettings, mark_of
 TIMEFRAMES = {"5s": 5, "15s": 15, "1m": 60, "5m": 300, "1d": 0}
 SETTINGS = ReferenceSettings(tuple((name, seconds * 1_000) for name, seconds in TIMEFRAMES.items()))
 INSTRUMENTS = 40
-SPEED = 120.0
+SPEED, SPEED_OF_TWO_FEEDS = 120.0, 60.0  # two connections get the same snapshots as long as the exchange is on time
 START, OVER = "10:05:00", "10:42:00"
 READY_SECONDS = 7.0
 KILLS = 6
@@ -42,12 +42,12 @@ OBSERVER = "observer"
 
 
 @contextmanager
-def started(directory: Path, faults: str) -> Iterator[tuple[Scripts, Exchange, Clock]]:
+def started(directory: Path, faults: str, speed: float = SPEED) -> Iterator[tuple[Scripts, Exchange, Clock]]:
     """An exchange about to open the stretch that is played; no script runs yet."""
     with stores(directory) as where:
         settings = {"TIMEFRAMES": ",".join(TIMEFRAMES), "WARMUP": "false", "SNAPSHOT_SECONDS": "0.7"}
         with pipeline(directory, where, settings | {"LEASE_SECONDS": "1"}) as scripts:
-            clock = Clock(START, SPEED, time.time() + READY_SECONDS)
+            clock = Clock(START, speed, time.time() + READY_SECONDS)
             yield scripts, start_exchange(scripts, clock, INSTRUMENTS, SEED, faults, directory / "sent"), clock
 
 
@@ -160,7 +160,7 @@ def _is(entry: Entry, mark: str) -> bool:
 
 def test_killed_connector_blemishes_what_the_gap_touched_and_nothing_else(tmp_path: Path) -> None:
     dice = random.Random(SEED)
-    with started(tmp_path, "none") as (scripts, exchange, clock):
+    with started(tmp_path, "none", SPEED_OF_TWO_FEEDS) as (scripts, exchange, clock):
         whole = str(tmp_path / "whole")
         scripts.start(OBSERVER, ["connect.py"], REDIS_PREFIX="whole:", JOURNAL_DIR=whole, LOG_DIR=whole)
         client = scripts.stores.client
