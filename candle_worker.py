@@ -68,6 +68,9 @@ class CandleWorker:
         try:
             while not self._stop.requested:
                 self._run_guarded()
+        except BaseException:
+            self._held.clear()  # what was taken may not have been said: no snapshot may go beyond it
+            raise
         finally:
             self._shutdown()
         return EXIT_OK
@@ -217,8 +220,8 @@ class CandleWorker:
             self._log.warning("no snapshot at the end: the next start reads on from the last one", error=str(error))
         if not self._archives.close():
             self._log.warning("MongoDB does not answer: what is not written yet waits in the closed stream")
-        for shard in list(self._held):
-            self._leases[shard].release()
+        for lease in self._leases.values():
+            lease.release()
         self._workers.leave()
 
 

@@ -106,6 +106,9 @@ class SignalWorker:
         try:
             while not self._stop.requested:
                 self._run_guarded()
+        except BaseException:
+            self._held.clear()  # what was taken may not have been said: no snapshot may go beyond it
+            raise
         finally:
             self._shutdown()
         return EXIT_OK
@@ -295,8 +298,8 @@ class SignalWorker:
             self._archive.request_stop()
             if not self._archive.join():
                 self._log.warning("MongoDB does not answer: what is not written yet waits in the signals stream")
-        for shard in self._held:
-            self._leases[shard].release()
+        for lease in self._leases.values():
+            lease.release()
         self._workers.leave()
 
 

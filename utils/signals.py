@@ -206,13 +206,12 @@ class SignalEngine:
     ) -> None:
         try:
             proposal = strategy.evaluate(candle, now, before)
+            signal = None if proposal is None else _signal(strategy.name, candle, now, proposal)
         except Exception as error:
             applied.faults.append(f"strategy {strategy.name} failed on {candle.id}: {error!r}")
             return
-        if proposal is not None:
-            signal = _signal(strategy.name, candle, now, proposal)
-            if self._is_new(signal):
-                applied.fired.append(Fired(at, signal))
+        if signal is not None and self._is_new(signal):
+            applied.fired.append(Fired(at, signal))
 
     def _is_new(self, signal: Signal) -> bool:
         pair, start = (signal.symbol, signal.timeframe), f"|{signal.start_ms:015d}|"
@@ -238,9 +237,9 @@ def _signal(strategy: str, candle: Candle, now: IndicatorValues, proposal: Propo
         start_ms=candle.start_ms,
         at_ms=candle.end_ms,
         direction=proposal.direction,
-        entry=proposal.entry,
-        stop=proposal.stop,
-        target=proposal.target,
+        entry=float(proposal.entry),  # numpy's floats are floats, and JSON does not know them
+        stop=float(proposal.stop),
+        target=float(proposal.target),
         conditions=proposal.conditions,
         values=now,
         candle_complete=candle.complete,

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
 import orjson
 import pandas as pd
 import pytest
@@ -162,6 +163,24 @@ def test_a_strategy_that_fails_is_counted_and_stops_nobody() -> None:
     assert len(applied.faults) == 5
     assert "broken" in applied.faults[0]
     assert "of mine" in applied.faults[0]
+
+
+def test_prices_of_numpy_become_plain_ones_and_what_is_no_price_is_a_fault() -> None:
+    """orjson knows no numpy.float64: such a signal would end the worker at the moment it is said."""
+
+    def of_numpy(candle: Candle, now: IndicatorValues, before: IndicatorValues) -> Proposal | None:
+        entry = np.float64(candle.close)
+        return Proposal(Direction.LONG, entry, entry - 1, entry + 1, ())
+
+    def no_price(candle: Candle, now: IndicatorValues, before: IndicatorValues) -> Proposal | None:
+        return Proposal(Direction.LONG, "dear", 1.0, 2.0, ())  # type: ignore[arg-type]
+
+    candles = minute_candles("NSE:INFY", [OPEN_MS])[:3]
+    applied = engine(Strategy("numpy", (), of_numpy), Strategy("none", (), no_price)).apply(candles)
+    assert len(applied.faults) == 3
+    assert [orjson.loads(orjson.dumps(one.signal.as_document()))["entry"] for one in applied.fired] == [
+        candle.close for candle in candles
+    ]
 
 
 @pytest.mark.parametrize("at", [0, 1, 150, 777])
