@@ -101,15 +101,16 @@ def test_nothing_new_takes_no_command(client: redis.Redis) -> None:
     assert write_all(store, engine) == 0
 
 
-def test_what_another_wrote_is_corrected_after_some_refreshes(client: redis.Redis) -> None:
+@pytest.mark.parametrize("every", [1, 10, 64])
+def test_what_another_wrote_is_corrected_after_some_refreshes(client: redis.Redis, every: int) -> None:
     """A worker that stood still may still write once: fields that do not change any more would stay wrong."""
     store, engine, entries = CandleStore(client, KEYS, 10_000, 1_000), engine_of(), entries_of(2)
     engine.take(entries[:400])
     write_all(store, engine)
     for name in client.keys("live:candle:*"):
         client.hset(name, mapping={"symbol": "NSE:OTHER", "start": "never", "open": "0", "high": "0", "oi": "77"})
-    for _ in range(64):
-        engine.shard.open["dirty"] = engine.shard.last["dirty"] = 1
+    for nth in range(1, 65 + every):
+        engine.shard.open["dirty"] = engine.shard.last["dirty"] = nth % every == 0
         write_all(store, engine)
     assert hashes(client, "candle") == expected_candles(engine)
 

@@ -20,7 +20,7 @@ from utils.candles.layout import CANDLE, Array, Shard
 from utils.candles.texts import ABSENT, DUE, KEPT, write_texts
 from utils.kernel_cache import kernel
 
-WHOLE_EVERY = 64  # refreshes until a hash that goes on changing was told whole again, whatever became of it
+WHOLE_EVERY = 64  # rounds after which a hash that changes is told whole again, whatever became of it
 
 
 class Found(NamedTuple):
@@ -42,10 +42,13 @@ class Told(NamedTuple):
 
     values: Array  # int64, (places, f)
     there: Array  # int64, (places,)
+    whole_at: Array  # int64, (places,): the round in which it was last told whole
 
     @classmethod
     def nothing(cls, places: int, fields: Fields) -> Told:
-        return cls(np.zeros((places, len(fields.names)), np.int64), np.zeros(places, np.int64))
+        return cls(
+            np.zeros((places, len(fields.names)), np.int64), np.zeros(places, np.int64), np.zeros(places, np.int64)
+        )
 
 
 class Hashes(NamedTuple):
@@ -102,7 +105,10 @@ def mark_news(found: Found, told: Told, lengths: Array, whole: Array, absent: in
     for i in range(lengths.shape[0]):
         place = found.places[i]
         there, before = found.there[i], told.there[place]
-        whole[i] = 1 if before == 0 or (place + sweep) % WHOLE_EVERY == 0 else 0
+        whole[i] = 1 if before == 0 or sweep - told.whole_at[place] >= WHOLE_EVERY else 0
+        if whole[i]:
+            # Those that were first told together come round one after the other.
+            told.whole_at[place] = sweep if before else sweep - place % WHOLE_EVERY
         for f in range(lengths.shape[1]):
             is_there, was_there = there >> f & 1, before >> f & 1
             if is_there:
