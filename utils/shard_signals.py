@@ -257,8 +257,8 @@ class ShardSignals:
         result = warmup.result()
         if result is None:
             return
+        self._store.write_values(self._progress.engine.latest())  # first: after the snapshot nobody would
         self._note_warmed(result.done)
-        self._store.write_values(self._progress.engine.latest())
         self._log.info(
             "is warm",
             warm_rows=self.warm_rows(),

@@ -85,7 +85,8 @@ class TickReader:
 
     def begin(self, shard: int) -> None:
         """A snapshot is about to be loaded: reading goes on where that was made."""
-        self._forget()
+        self._asked = {}
+        self._own.forget()  # it may be dead without having been asked anything since
         stored: Any = self._client.hget(self._keys.candle_state_counts(), str(shard))
         position, _, count = (stored or b"0-0 0").decode().partition(" ")
         self._readings[shard] = _Reading(EntryId.parse(position), int(count)) if count else _Reading()
