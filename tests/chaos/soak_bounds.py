@@ -16,7 +16,7 @@ class Sample:
     rss_mb: Mapping[str, float]
     descriptors: Mapping[str, int]
     threads: Mapping[str, int]
-    redis_mb: float
+    redis_mb: float  # without the streams of ticks
     keys: int
     ticks_entries: int
     ticks_hours: float

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import sys
 import time
@@ -76,7 +77,7 @@ class Plan:
             self.closed_max_entries,
             STREAM_HOURS,
             trim_hours,
-            JOURNAL_DAYS + 1 + round(KEEPER_SECONDS * self.speed / 86_400),
+            JOURNAL_DAYS + 1 + math.ceil(KEEPER_SECONDS * self.speed / 86_400),
             self.candles_a_session,
         )
 
@@ -193,7 +194,7 @@ class Soak:
             rss_mb={name: round(rss_mb(pid), 1) for name, pid in pids.items()},
             descriptors={name: _count(pid, "fd") for name, pid in pids.items()},
             threads={name: _count(pid, "task") for name, pid in pids.items()},
-            redis_mb=_held_mb(client),
+            redis_mb=_held_mb(client, [f"ticks:{n}" for n in shards]),
             keys=int(client.dbsize()),
             ticks_entries=sum(int(client.xlen(f"ticks:{n}")) for n in shards),
             ticks_hours=round((self.clock.now_ms() - first_ms) / 3_600_000, 2),
@@ -206,11 +207,15 @@ class Soak:
         )
 
 
-def _held_mb(client: Any) -> float:
-    """The least of some readings: a snapshot on its way, or a long reply, is in Redis' memory for a moment only."""
+def _held_mb(client: Any, ticks: list[str]) -> float:
+    """Without the streams of ticks, which have a bound of their own and are trimmed at any moment.
+
+    The least of some readings: a snapshot on its way, or a long reply, is in Redis' memory for a moment only.
+    """
     readings: list[int] = []
     for _ in range(MEMORY_READINGS):
-        readings.append(int(client.info("memory")["used_memory"]))
+        of_ticks = sum(int(client.memory_usage(name, samples=0) or 0) for name in ticks)
+        readings.append(int(client.info("memory")["used_memory"]) - of_ticks)
         time.sleep(MEMORY_READINGS_APART_SECONDS)
     return round(min(readings) / 2**20, 1)
 
@@ -265,7 +270,7 @@ def told(one: Sample) -> str:
     )
     per_candle = one.mongo_bytes / max(1, one.documents)
     return (
-        f"{sizes}; Redis {one.redis_mb:g} MB, {one.keys} keys, ticks {one.ticks_entries} entries of "
+        f"{sizes}; Redis {one.redis_mb:g} MB beside the ticks, {one.keys} keys, ticks {one.ticks_entries} entries of "
         f"{one.ticks_hours:g} h, closed {one.closed_entries} entries; "
         f"MongoDB {one.documents} of {one.said} candles, {per_candle:.0f} B each; "
         f"journal {one.journal_days} days {one.journal_mb:g} MB"
