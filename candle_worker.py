@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
-import socket
 import time
 from collections import deque
 
@@ -16,11 +14,12 @@ from utils.keys import Keys
 from utils.lifecycle import EXIT_OK, StopRequest, run_script
 from utils.log import BoundLogger
 from utils.pacing import Pacing
+from utils.retry_delay import RetryDelay
 from utils.sessions import SessionCalendar
 from utils.settings import Settings
 from utils.shared_health import SharedHealth
-from utils.stores.lease import Lease, Workers, fair_share
 from utils.stores.redis_connection import RedisError, open_redis
+from utils.stores.shard_leases import Change, ShardLeases
 
 PROCESS = "candle_worker"
 ENTRIES_AT_ONCE = 512  # of a shard, while there is a backlog
@@ -28,7 +27,6 @@ YOUNG_OBJECTS = 20_000  # before they are searched for garbage: a batch's entrie
 IDLE_SECONDS = 0.5
 HEALTH_SECONDS = 1.0
 CROWD, REST_SECONDS, REST_EVERY_SECONDS = 1_000, 0.35, 10.0  # closes at once, after which the live view rests
-FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 2.0
 
 
 class CandleWorker:
@@ -40,21 +38,18 @@ class CandleWorker:
         self._log = log
         client = open_redis(settings.redis_url.get_secret_value())
         keys = Keys(settings.redis_prefix)
-        owner = f"{socket.gethostname()}:{os.getpid()}"
         calendar, shards = SessionCalendar.load(), range(settings.shards)
         self._store = open_candle_store(settings)
         self._candles = {n: ShardCandles(n, settings, calendar, self._store) for n in shards}
-        self._leases = {n: Lease(client, keys, PROCESS, n, owner, settings.lease_seconds) for n in shards}
+        self._leases = ShardLeases(client, keys, PROCESS, settings.shards, settings.lease_seconds)
         self._archives = CandleArchives(settings)
-        self._workers = Workers(client, keys, PROCESS, owner, settings.lease_seconds)
-        self._owners = [owner]
-        self._health = SharedHealth(client, keys, PROCESS, owner, settings.health_ttl_seconds)
+        self._health = SharedHealth(client, keys, PROCESS, self._leases.owner, settings.health_ttl_seconds)
         self._held: dict[int, ShardCandles] = {}
         self._refreshing: deque[int] = deque()
         self._rest_until = 0.0
         self._unsaved: set[int] = set()
         self._lost = {"lost_entries": 0, "lost_ms": 0}
-        self._pause_seconds = FIRST_PAUSE_SECONDS
+        self._delay = RetryDelay(0.1, 2.0)
         self._pacing = Pacing(
             hold=settings.lease_seconds / 3,
             refresh=settings.live_refresh_ms / 1000,
@@ -79,13 +74,12 @@ class CandleWorker:
         """A lost Redis is waited for; then everything is recovered, as after a restart."""
         try:
             self._run_once()
-            self._pause_seconds = FIRST_PAUSE_SECONDS
+            self._delay.reset()
         except RedisError as error:
             self._log.warning("Redis does not answer: frames wait in the journal", error=str(error))
             self._held.clear()
             self._pacing.make_due("hold")
-            self._stop.wait(self._pause_seconds)
-            self._pause_seconds = min(2 * self._pause_seconds, LONGEST_PAUSE_SECONDS)
+            self._stop.wait(self._delay.next_seconds())
 
     def _run_once(self) -> None:
         if self._pacing.is_due("hold", time.monotonic()):
@@ -106,17 +100,9 @@ class CandleWorker:
             self._report()
 
     def _hold_shards(self) -> None:
-        """Renews what is held, and takes what is free, up to a fair share of all."""
-        self._owners = self._workers.come()
-        share = fair_share(len(self._candles), len(self._owners))
-        # First what is ours already: a shard changes hands only when it must.
-        for shard in sorted(self._candles, key=lambda shard: shard not in self._held):
-            if len(self._held.keys() - {shard}) >= share:
-                self._give_up(shard)
-            elif not self._leases[shard].hold():
-                self._let_go(shard)
-            elif shard not in self._held or self._leases[shard].was_taken:
-                self._recover(shard)
+        become = {Change.OURS: self._recover, Change.LOST: self._let_go, Change.SPARE: self._give_up}
+        for shard, change in self._leases.changes(self._held):
+            become[change](shard)
 
     def _recover(self, shard: int) -> None:
         recovery = self._candles[shard].recover()
@@ -132,7 +118,7 @@ class CandleWorker:
         if candles is not None:
             candles.save()
             self._archives.stop(shard)
-            self._leases[shard].release()
+            self._leases.release(shard)
             self._log.info("leaves a shard to another worker", shard=shard)
 
     def _let_go(self, shard: int) -> None:
@@ -209,7 +195,7 @@ class CandleWorker:
                 **self._lost,
                 **self._archives.health_fields(),
             },
-            self._owners,
+            self._leases.owners,
         )
 
     def _shutdown(self) -> None:
@@ -220,9 +206,7 @@ class CandleWorker:
             self._log.warning("no snapshot at the end: the next start reads on from the last one", error=str(error))
         if not self._archives.close():
             self._log.warning("MongoDB does not answer: what is not written yet waits in the closed stream")
-        for lease in self._leases.values():
-            lease.release()
-        self._workers.leave()
+        self._leases.leave()
 
 
 def main(settings: Settings, stop: StopRequest) -> int:

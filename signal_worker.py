@@ -6,8 +6,6 @@ Several may run; each shard is held by one of them at a time.
 from __future__ import annotations
 
 import gc
-import os
-import socket
 import time
 from collections import Counter
 
@@ -30,9 +28,9 @@ from utils.signal_file import SignalFile
 from utils.signals import SignalEngine
 from utils.stores.archive import StreamArchiver
 from utils.stores.archive_thread import ArchiveThread
-from utils.stores.lease import Lease, Workers, fair_share
 from utils.stores.mongo import MongoStore
 from utils.stores.redis_connection import RedisError, open_redis
+from utils.stores.shard_leases import Change, ShardLeases
 from utils.stores.signal_store import ClosedEntry, SignalStore
 from utils.stores.unhurried import Unhurried
 from utils.strategies import load_strategies
@@ -66,18 +64,15 @@ class SignalWorker:
         self._rejected: Counter[str] = Counter()
         self._tools = self._make_tools()
         self._store, self._mongo = self._tools.store, self._tools.mongo
-        owner, seconds = f"{socket.gethostname()}:{os.getpid()}", settings.lease_seconds
         self._signals = {shard: ShardSignals(shard, self._tools) for shard in range(settings.shards)}
-        self._leases = {n: Lease(self._client, keys, PROCESS, n, owner, seconds) for n in self._signals}
-        self._workers = Workers(self._client, keys, PROCESS, owner, seconds)
-        self._owners = [owner]
-        self._health = SharedHealth(self._client, keys, PROCESS, owner, settings.health_ttl_seconds)
+        self._leases = ShardLeases(self._client, keys, PROCESS, settings.shards, settings.lease_seconds)
+        self._health = SharedHealth(self._client, keys, PROCESS, self._leases.owner, settings.health_ttl_seconds)
         self._held: dict[int, ShardSignals] = {}
         self._stands_by = False
         self._archive: ArchiveThread | None = None
         self._delay = RetryDelay(0.1, 2.0)
         self._pacing = Pacing(
-            hold=seconds / 3,
+            hold=settings.lease_seconds / 3,
             save=settings.snapshot_seconds,
             health=HEALTH_SECONDS,
             progress=PROGRESS_SECONDS,
@@ -143,17 +138,9 @@ class SignalWorker:
     # ---- shards
 
     def _hold_shards(self) -> None:
-        """Renews what is held, and takes what is free, up to a fair share of all."""
-        self._owners = self._workers.come()
-        share = fair_share(len(self._signals), len(self._owners))
-        # First what is ours already: a shard changes hands only when it must.
-        for shard in sorted(self._signals, key=lambda shard: shard not in self._held):
-            if len(self._held.keys() - {shard}) >= share:
-                self._give_up(shard)
-            elif not self._leases[shard].hold():
-                self._let_go(shard)
-            elif shard not in self._held or self._leases[shard].was_taken:
-                self._recover(shard)
+        become = {Change.OURS: self._recover, Change.LOST: self._let_go, Change.SPARE: self._give_up}
+        for shard, change in self._leases.changes(self._held):
+            become[change](shard)
         if not self._held and not self._stands_by:
             self._log.info("stands by: other workers hold all shards")
         self._stands_by = not self._held
@@ -170,7 +157,7 @@ class SignalWorker:
         if signals is not None:
             signals.save()
             self._leave(shard)
-            self._leases[shard].release()
+            self._leases.release(shard)
             self._log.info("leaves a shard to another worker", shard=shard)
 
     def _let_go(self, shard: int) -> None:
@@ -233,7 +220,7 @@ class SignalWorker:
         if not self._settings.warmup:
             return None
         self._rejected.update(self._history.rejected if self._history is not None else {})
-        rate = self._settings.history_requests_per_second / max(1, len(self._owners))
+        rate = self._settings.history_requests_per_second / max(1, len(self._leases.owners))
         self._history = KiteHistory(self._settings.kite_api_url, self._authorization, rate, self._stop)
         return self._history
 
@@ -280,14 +267,14 @@ class SignalWorker:
                 "shards": ",".join(str(shard) for shard in sorted(self._held)),
                 "all_shards": len(self._signals),
             },
-            self._owners,
+            self._leases.owners,
         )
 
     def _shutdown(self) -> None:
         """First what is known is saved, then the archive writes what is still there, last the shards are let go."""
         try:
             for shard, signals in self._held.items():
-                if self._leases[shard].hold():
+                if self._leases.hold(shard):
                     signals.save()
         except RedisError as error:
             self._log.warning("no snapshot at the end: the next start reads on from the last one", error=str(error))
@@ -298,9 +285,7 @@ class SignalWorker:
             self._archive.request_stop()
             if not self._archive.join():
                 self._log.warning("MongoDB does not answer: what is not written yet waits in the signals stream")
-        for lease in self._leases.values():
-            lease.release()
-        self._workers.leave()
+        self._leases.leave()
 
 
 def main(settings: Settings, stop: StopRequest) -> int:

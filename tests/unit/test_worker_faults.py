@@ -14,7 +14,9 @@ class _NeverStopped:
     requested = False
 
 
-class _FailingCandleWorker(CandleWorker):
+class _Failing:
+    """In front of a worker: its `run` as it is, over one shard that is held."""
+
     def __init__(self) -> None:
         self._stop: Any = _NeverStopped()
         self._held: Any = {0: "a shard"}
@@ -27,17 +29,12 @@ class _FailingCandleWorker(CandleWorker):
         self.saved += self._held
 
 
-class _FailingSignalWorker(SignalWorker):
-    def __init__(self) -> None:
-        self._stop: Any = _NeverStopped()
-        self._held: Any = {0: "a shard"}
-        self.saved: list[int] = []
+class _FailingCandleWorker(_Failing, CandleWorker):
+    pass
 
-    def _run_once(self) -> None:
-        raise ValueError("a bug, after entries were taken")
 
-    def _shutdown(self) -> None:
-        self.saved += self._held
+class _FailingSignalWorker(_Failing, SignalWorker):
+    pass
 
 
 @pytest.mark.parametrize("failing", [_FailingCandleWorker, _FailingSignalWorker])
