@@ -14,6 +14,7 @@ from utils.feed import Entry, EntryId, Kind, down_mark, subscribed_mark
 from utils.instruments import Instrument, SessionClass
 from utils.keys import Keys
 from utils.kite_frames import pack_frame
+from utils.lasting_objects import lasting_objects
 from utils.sessions import Session
 from utils.stores.live_hashes import LiveHashes
 from utils.timeframes import parse_timeframes
@@ -35,6 +36,7 @@ class _AnyHours:
         return day > date.min + timedelta(days=1)
 
 
+@lasting_objects()
 def compile_candle_kernels() -> None:
     """Send a trade through a candle engine and out of it: every kernel is compiled, or read from the cache."""
     engine = CandleEngine(parse_timeframes("1m,1d"), Rules(1, 1, 1, 2.5, 4.0, 1, 1.0, 2), 10, _AnyHours())

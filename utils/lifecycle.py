@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import select
 import signal
@@ -69,6 +70,7 @@ def run_script(process: str, main: Callable[[Settings, StopRequest], int]) -> No
     except SettingsError as error:
         _leave_for_settings(process, error)
     log.info("starts", pid=os.getpid())
+    gc.freeze()  # what imports make stays: no full collection goes through it, not even the first
     try:
         code = main(settings, stop)
     except SettingsError as error:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from utils.candle import Candle, Source, TimedBy
 from utils.indicators.table import IndicatorTable
+from utils.lasting_objects import lasting_objects
 
 
+@lasting_objects()
 def compile_indicator_kernels() -> None:
     """Send one candle through a table."""
     candle = Candle("", "1m", 0, 0, 1, 1.0, 1.0, 1.0, 1.0, 1, None, None, 1, True, Source.LIVE, 0, TimedBy.EXCHANGE)
