@@ -23,7 +23,7 @@ from utils.stores.shard_leases import Change, ShardLeases
 
 PROCESS = "candle_worker"
 ENTRIES_AT_ONCE = 512  # of a shard, while there is a backlog
-YOUNG_OBJECTS = 20_000  # before they are searched for garbage: a batch's entries are some thousands, and no cycles
+YOUNG_OBJECTS = 200_000  # before they are searched for cycles: those of some batches, and nearly all are gone by then
 IDLE_SECONDS = 0.5
 HEALTH_SECONDS = 1.0
 CROWD, REST_SECONDS, REST_EVERY_SECONDS = 1_000, 0.35, 10.0  # closes at once, after which the live view rests
@@ -42,7 +42,7 @@ class CandleWorker:
         self._store = open_candle_store(settings)
         self._candles = {n: ShardCandles(n, settings, calendar, self._store) for n in shards}
         self._leases = ShardLeases(client, keys, PROCESS, settings.shards, settings.lease_seconds)
-        self._archives = CandleArchives(settings)
+        self._archives = CandleArchives(settings, lambda: self._store.is_behind)
         self._health = SharedHealth(client, keys, PROCESS, self._leases.owner, settings.health_ttl_seconds)
         self._held: dict[int, ShardCandles] = {}
         self._refreshing: deque[int] = deque()

@@ -7,7 +7,7 @@ then said again was said with the same ids before, and is not heard twice.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from utils.candles.engine import CandleEngine, Said
@@ -111,12 +111,12 @@ class ShardCandles:
 
     def refresh_live(self) -> bool:
         """Write a portion of what changed to the live view; returns whether more of this round is left."""
-        with self._store.live_connection() as connection:
-            if connection.socket is not self._told_over:  # a server that came back may have lost what it was told
-                self._told_over = connection.socket
-                self._engine.tell_anew()
-            candles, ticks = self._engine.next_live()
-            self._store.write_live(connection, self.shard, self._engine.rows, candles, ticks)
+        socket = self._store.live_socket()
+        if socket is not self._told_over:  # a server that came back may have lost what it was told
+            self._told_over = socket
+            self._engine.tell_anew()
+        candles, ticks = self._engine.next_live()
+        self._store.write_live(self.shard, self._engine.rows, candles, ticks)
         return not self._engine.is_live_round_done
 
     def save(self) -> None:
@@ -139,9 +139,15 @@ class ShardCandles:
 
 
 class CandleArchives:
-    """Brings the closed candles of the shards that are held to MongoDB, each shard in a thread of its own."""
+    """Brings the closed candles of the shards that are held to MongoDB, each shard in a thread of its own.
 
-    def __init__(self, settings: Settings) -> None:
+    While `is_behind` says that frames wait, MongoDB waits, too, until a quarter of the closed stream is to be stored:
+    candles come before their storing, and nothing may be dropped unstored.
+    """
+
+    def __init__(self, settings: Settings, is_behind: Callable[[], bool]) -> None:
+        self._is_behind = is_behind
+        self._room = settings.closed_max_entries // 4
         self._keys = Keys(settings.redis_prefix)
         self._redis_url = settings.redis_url.get_secret_value()
         self._rejected_max = settings.rejected_max_entries
@@ -159,6 +165,7 @@ class CandleArchives:
             Unhurried(self._mongo.upsert_candles),
             self._keys.archive_rejected(),
             self._rejected_max,
+            is_to_rest=lambda backlog: 0 <= backlog < self._room and self._is_behind(),
         )
         self._threads[shard] = ArchiveThread(f"archive-{shard}", archiver)
 

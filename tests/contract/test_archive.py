@@ -136,6 +136,28 @@ def test_what_an_earlier_run_left_pending_comes_first(client: redis.Redis) -> No
     assert order == ["a", "b"]
 
 
+def test_it_rests_while_others_need_the_cores_until_too_much_waits(client: redis.Redis) -> None:
+    memory, asked = Memory(), list[int]()
+
+    def is_to_rest(backlog: int) -> bool:
+        asked.append(backlog)
+        return 0 <= backlog < 5
+
+    timing = ArchiverTiming(backlog_seconds=0.0)
+    one = StreamArchiver(client, STREAM, GROUP, memory.write, REJECTED, 100, timing, is_to_rest)
+    client.xgroup_create(STREAM, GROUP, id="0", mkstream=True)
+    say(client, *({"_id": str(n)} for n in range(3)))
+    with running(one):
+        wait_for(lambda: asked.count(3) >= 3)
+        assert memory.documents == {}
+        say(client, *({"_id": str(n)} for n in range(3, 7)))
+        wait_for(lambda: len(memory.documents) == 7)
+        say(client, {"_id": "7"})
+        wait_for(lambda: asked.count(1) >= 3)
+        assert "7" not in memory.documents
+    assert "7" in memory.documents, "the end does not wait for others"
+
+
 def test_a_bad_document_is_put_aside_and_the_rest_goes_on(client: redis.Redis) -> None:
     memory = Memory()
     one = archiver(client, memory.write)

@@ -50,11 +50,10 @@ def engine_of() -> CandleEngine:
 def write_all(store: CandleStore, engine: CandleEngine) -> int:
     """Portions until the round is done; returns how many commands it took."""
     commands = 0
-    with store.live_connection() as connection:
-        while True:
-            commands += store.write_live(connection, 0, engine.rows, *engine.next_live())
-            if engine.is_live_round_done:
-                return commands
+    while True:
+        commands += store.write_live(0, engine.rows, *engine.next_live())
+        if engine.is_live_round_done:
+            return commands
 
 
 def hashes(client: redis.Redis, kind: str) -> dict[str, dict[str, str]]:

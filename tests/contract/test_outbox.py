@@ -14,7 +14,7 @@ import redis
 from tests.servers import valkey_server
 from utils.feed import EntryId
 from utils.keys import Keys
-from utils.stores.outbox import Outbox, Saying, saying_id
+from utils.stores.outbox import Outbox, OutboxMovedError, Saying, saying_id
 from utils.stores.redis_connection import open_redis
 
 KEYS = Keys("t:")
@@ -118,6 +118,42 @@ def test_more_than_fit_in_one_call(client: redis.Redis) -> None:
     assert own(client).say(sayings) == 1_234
     assert own(client).say(sayings, at_once=100) == 0
     assert [text for _, text in heard(client, "t:closed:0")] == [one.json for one in sayings]
+
+
+def test_what_is_begun_is_said_in_order_before_anybody_waits(client: redis.Redis) -> None:
+    outbox, sayings = own(client), [saying(number) for number in range(900)]
+    for start in range(0, 900, 100):
+        outbox.begin(sayings[start : start + 100])
+    assert outbox.settle() == 900
+    assert outbox.settle() == 0
+    assert [text for _, text in heard(client, "t:closed:0")] == [one.json for one in sayings]
+
+
+def test_after_a_call_that_failed_the_one_under_way_is_refused(client: redis.Redis) -> None:
+    client.xadd("t:closed:0", {"json": "{}"}, id=f"{START_MS + 5}-0")  # ids up to it can not be added any more
+    outbox = own(client)
+    outbox.begin([saying(1), saying(2)])
+    outbox.begin([saying(10), saying(11)])
+    with pytest.raises(redis.ResponseError, match="smaller"):
+        outbox.settle()
+    assert client.xlen("t:closed:0") == 1
+    client.delete("t:closed:0")
+    assert outbox.say([saying(number) for number in (1, 2, 10, 11)]) == 4
+
+
+def test_what_a_redis_forgot_meanwhile_is_not_said_on(client: redis.Redis) -> None:
+    outbox = own(client)
+    outbox.say([saying(1)])
+    outbox.begin([saying(2)])
+    assert outbox.settle() == 1
+    client.delete("t:closed:0", KEYS.said())
+    outbox.begin([saying(3)])
+    outbox.begin([saying(4)])
+    with pytest.raises(OutboxMovedError):
+        outbox.check()
+    assert client.exists("t:closed:0") == 0
+    outbox.forget()
+    assert outbox.say([saying(number) for number in range(1, 5)]) == 4
 
 
 def test_nothing_to_say(client: redis.Redis) -> None:

@@ -13,7 +13,7 @@ import pytest
 import redis
 
 from tests.servers import valkey_server
-from utils.stores.packed_commands import SENT_AT_ONCE, pack, packed_connection, send_packed
+from utils.stores.packed_commands import SENT_AT_ONCE, OwnConnection, pack, send_packed
 from utils.stores.redis_connection import open_redis
 
 
@@ -90,26 +90,61 @@ def test_the_first_of_several_errors_is_raised(client: redis.Redis) -> None:
 
 
 def test_a_killed_connection_is_an_error_and_the_client_goes_on(client: redis.Redis, url: str) -> None:
-    other = open_redis(url)
-    with packed_connection(client) as connection:
-        connection.send(pack("CLIENT", "SETNAME", "victim"), 1)
-        clients: Any = other.client_list()
-        other.client_kill_filter(_id=next(one["id"] for one in clients if one["name"] == "victim"))
-        with pytest.raises(redis.ConnectionError):
-            connection.send(pack("HSET", "h", "a", 1), 1)
+    other, own = open_redis(url), OwnConnection(client)
+    own.ask([("CLIENT", "SETNAME", "victim")])
+    own.settle()
+    clients: Any = other.client_list()
+    other.client_kill_filter(_id=next(one["id"] for one in clients if one["name"] == "victim"))
+    with pytest.raises(redis.ConnectionError):
+        own.ask([("HSET", "h", "a", 1)])
+        own.settle()
     assert client.ping() is True
+    own.ask([("HSET", "h", "a", 2)])
+    assert own.replies() == [1]
     other.close()
 
 
-def test_a_new_connection_has_another_socket(client: redis.Redis, url: str) -> None:
-    with packed_connection(client) as connection:
-        first = connection.socket
-    with packed_connection(client) as connection:
-        assert connection.socket is first
-    open_redis(url).client_kill_filter(_type="normal")
-    with packed_connection(client) as connection:
-        assert connection.socket is not None
-        assert connection.socket is not first
+def test_a_new_connection_has_another_socket(client: redis.Redis) -> None:
+    own = OwnConnection(client)
+    first = own.socket
+    own.ask([("PING",)])
+    own.settle()
+    assert own.socket is first
+    own.forget()
+    assert own.socket is not None
+    assert own.socket is not first
+
+
+def test_replies_come_in_the_order_of_what_was_asked(client: redis.Redis) -> None:
+    own = OwnConnection(client)
+    own.ask([("INCR", "n"), ("INCR", "n")])
+    own.send(pack("INCR", "n") + pack("GET", "n"), 2)
+    assert own.reply() == 1
+    assert own.replies() == [2, 3, b"3"]
+    assert own.replies() == []
+
+
+def test_nobody_gets_the_replies_that_were_forgotten(client: redis.Redis) -> None:
+    own = OwnConnection(client)
+    own.ask([("SET", "k", "1"), ("GET", "k")])
+    own.forget()
+    own.ask([("PING",)])
+    assert own.replies() == [b"PONG"]
+    own.ask([("GET", "k")])
+    own.give_back()
+    assert client.ping() is True
+
+
+def test_after_an_error_reply_the_others_are_read_by_settle(client: redis.Redis) -> None:
+    client.set("text", "no hash")
+    own = OwnConnection(client)
+    socket_before = own.socket
+    own.ask([("HSET", "text", "a", n) for n in range(3)] + [("SET", "k", "1")])
+    with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
+        own.settle()
+    own.ask([("GET", "k")])
+    assert own.replies() == [b"1"]
+    assert own.socket is socket_before
 
 
 def serve_once(listener: socket.socket, answer: bytes) -> None:
@@ -136,9 +171,10 @@ def test_replies_that_break_off(answer: bytes, error: str, tmp_path: Path) -> No
         thread = threading.Thread(target=serve_once, args=(listener, answer))
         thread.start()
         client = redis.Redis(unix_socket_path=path, protocol=2, socket_timeout=5, driver_info=None)
-        with packed_connection(client) as connection:
-            with pytest.raises(redis.RedisError, match=error):
-                connection.send(b"".join(pack("HSET", "h", "a", n) for n in range(3)), 3)
-            assert connection.socket is None, "the broken connection was left open"
+        own = OwnConnection(client)
+        own.send(b"".join(pack("HSET", "h", "a", n) for n in range(3)), 3)
+        with pytest.raises(redis.RedisError, match=error):
+            own.settle()
+        assert own.replies() == [], "replies of the broken connection are still awaited"
         thread.join()
         client.close()

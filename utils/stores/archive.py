@@ -27,6 +27,7 @@ CONSUMER = "archiver"  # one name for all: whoever comes next finds what the las
 SMALLEST_BULK = 50
 LARGEST_BULK = 1_000
 GATHER_SECONDS = 0.1
+REST_SECONDS = 0.1
 LONGEST_REASON = 300
 
 WriteDocuments = Callable[[Sequence[Document]], list[Refusal]]
@@ -101,8 +102,12 @@ class StreamArchiver:
         rejected_stream: str,
         rejected_max_entries: int,
         timing: ArchiverTiming | None = None,
+        is_to_rest: Callable[[int], bool] = lambda backlog: False,
     ) -> None:
-        """`write` is `MongoStore.upsert_candles` or its like; `client` may be shared between threads."""
+        """`write` is `MongoStore.upsert_candles` or its like; `client` may be shared between threads.
+
+        `is_to_rest` is asked, with the backlog, whether somebody else needs the cores more.
+        """
         self._client = client
         self._stream = stream
         self._group = group
@@ -110,6 +115,7 @@ class StreamArchiver:
         self._rejected_stream = rejected_stream
         self._rejected_max_entries = rejected_max_entries
         self._timing = timing or ArchiverTiming()
+        self._is_to_rest = is_to_rest
         self._breaker = pybreaker.CircuitBreaker(
             fail_max=self._timing.faults, reset_timeout=self._timing.reset_seconds, throw_new_error_on_trip=False
         )
@@ -144,14 +150,17 @@ class StreamArchiver:
         return 0
 
     def _run_once(self, stop: StopRequest, block_ms: int) -> int:
+        if time.monotonic() - self._progress.backlog_at >= self._timing.backlog_seconds:
+            self._note_backlog()
+        if block_ms and self._is_to_rest(self.health.backlog):
+            stop.wait(REST_SECONDS)
+            return 0
         entries = self._read_pending()
         if not entries:
             entries = self._read_new(stop, block_ms)
         if entries:
             self.health = replace(self.health, state=ArchiverState.WRITING)
             self._archive(entries)
-        if time.monotonic() - self._progress.backlog_at >= self._timing.backlog_seconds:
-            self._note_backlog()
         return len(entries)
 
     def _read_pending(self) -> list[StreamEntry]:
@@ -235,6 +244,7 @@ class StreamArchiver:
             if not str(second).startswith("BUSYGROUP"):
                 self._on_fault(stop, second)
         self._progress.has_pending = True
+        self._progress.backlog_at = float("-inf")
 
     def _on_fault(self, stop: StopRequest, error: Exception) -> None:
         progress = self._progress

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
 from typing import Any
 
 import orjson
@@ -18,12 +17,17 @@ from utils.feed import Entry, EntryId
 from utils.keys import Keys
 from utils.stores.live_hashes import LiveHashes
 from utils.stores.outbox import SAID_AT_ONCE, Outbox, Saying, saying_id
-from utils.stores.packed_commands import PackedConnection, packed_connection
+from utils.stores.packed_commands import OwnConnection
 from utils.stores.tick_reader import Gap, TickReader
 
 
 class CandleStore:
-    """What the candle worker reads and writes in Redis. Every method raises RedisError and may be repeated."""
+    """What the candle worker reads and writes in Redis. Every method raises RedisError.
+
+    While entries wait (`is_behind`), closed candles and the live view are sent without waiting for the replies: these
+    are read by the next call of the kind, by `save_state` at the latest. After a RedisError only `load_state` may
+    follow, for every shard.
+    """
 
     def __init__(self, client: redis.Redis, keys: Keys, closed_max: int, rejected_max: int) -> None:
         self._client = client
@@ -31,6 +35,7 @@ class CandleStore:
         self._closed_max = closed_max
         self._rejected_max = rejected_max
         self._outboxes: dict[tuple[str, int], Outbox] = {}
+        self._live = OwnConnection(client)
         self._live_hashes: dict[int, LiveHashes] = {}
         self._reader = TickReader(client, keys)
 
@@ -52,6 +57,7 @@ class CandleStore:
         """The shard's snapshot. What comes after it is said again, to whatever Redis this is now."""
         for outbox in self._outboxes_of(shard):
             outbox.forget()
+        self._live.forget()
         self._reader.begin(shard)
         content = self._client.get(self._keys.candle_state(shard))
         return content if isinstance(content, bytes) else None
@@ -60,15 +66,20 @@ class CandleStore:
         """OutboxMovedError instead of a snapshot that is further than what Redis knows to have been said."""
         for outbox in self._outboxes_of(shard):
             outbox.check()
+        self._live.settle()
         pipeline = self._client.pipeline(transaction=True)
         pipeline.set(self._keys.candle_state(shard), content)
         pipeline.hset(self._keys.candle_state_counts(), str(shard), self._reader.note_of(shard))
         pipeline.execute()
 
-    def say_closed(self, shard: int, closed: Sequence[ClosedRecords]) -> int:
-        """To the closed stream and its channels; returns how many had not been said before."""
+    def say_closed(self, shard: int, closed: Sequence[ClosedRecords]) -> None:
+        """To the closed stream and its channels, what had not been said before."""
         outbox = self._outbox(self._keys.closed(shard), shard, own_ids=True)
-        return sum(outbox.say(self._sayings(part)) for records in closed for part in records.parts(SAID_AT_ONCE))
+        for records in closed:
+            for part in records.parts(SAID_AT_ONCE):
+                outbox.begin(self._sayings(part))
+        if not self.is_behind:
+            outbox.settle()
 
     def _sayings(self, records: ClosedRecords) -> list[Saying]:
         candles = [records.rows.at(place) for place in records.places]
@@ -98,18 +109,21 @@ class CandleStore:
     def _outboxes_of(self, shard: int) -> list[Outbox]:
         return [outbox for (_, of_shard), outbox in self._outboxes.items() if of_shard == shard]
 
-    def live_connection(self) -> AbstractContextManager[PackedConnection]:
-        """What the live view is written over: when its socket is another one, all is to be told anew."""
-        return packed_connection(self._client)
+    def live_socket(self) -> object:
+        """What the live view is written over: when it is another one than before, all is to be told anew."""
+        self._live.settle()
+        return self._live.socket
 
-    def write_live(self, connection: PackedConnection, shard: int, rows: Rows, candles: Hashes, ticks: Hashes) -> int:
+    def write_live(self, shard: int, rows: Rows, candles: Hashes, ticks: Hashes) -> int:
         """The live view: the hashes of candles and of latest ticks; returns how many commands that took."""
         known = self._live_hashes.get(shard)
         if known is None:
             known = self._live_hashes[shard] = LiveHashes(self._keys)
         content, count = known.pack(rows, candles, ticks)
         if count:
-            connection.send(content, count)
+            self._live.send(content, count)
+        if not self.is_behind:
+            self._live.settle()
         return count
 
 

@@ -11,14 +11,17 @@ Ids rise within a call: the script compares until the first that is new, and tri
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import redis
 
 from utils.keys import Keys
+from utils.stores.packed_commands import OwnConnection, Word
 
 SAID_AT_ONCE = 500  # in one script call: some milliseconds during which Redis does nothing else
+UNDER_WAY = 2  # calls: while Redis works on one, the next is made ready
 COUNTER_BITS = 20  # up to a million things may be said because of one entry
 
 _SAY = """
@@ -62,8 +65,7 @@ class OutboxMovedError(redis.RedisError):
     """Redis lost what this outbox had said: its worker has to go back to where Redis is."""
 
 
-@dataclass(frozen=True, slots=True)
-class Saying:
+class Saying(NamedTuple):
     """One thing to say: its rising id, its JSON, and the channel it also goes out on ('' for none)."""
 
     id: str
@@ -86,37 +88,83 @@ class Outbox:
     def __init__(
         self, client: redis.Redis, keys: Keys, stream: str, shard: int, max_entries: int, own_ids: bool
     ) -> None:
-        self._script = client.register_script(_SAY)
-        self._keys = [stream, keys.said()]
-        self._head = [f"{stream}|{shard}", str(max_entries), "own" if own_ids else "auto"]
+        self._own = OwnConnection(client)
+        self._keys = (stream, keys.said())
+        self._head = (f"{stream}|{shard}", max_entries, "own" if own_ids else "auto")
         self._said_to = NOTHING_SAID
+        self._under_way: deque[str] = deque()  # the last id of each call that is not answered yet
+        self._new = 0
 
     def say(self, sayings: Sequence[Saying], at_once: int = SAID_AT_ONCE) -> int:
         """Say them in order; returns how many were new.
 
         RedisError leaves the rest unsaid: say all again. OutboxMovedError: nothing was said, and `forget` goes first.
         """
-        new = 0
+        self.settle()
         for start in range(0, len(sayings), at_once):
-            part = sayings[start : start + at_once]
-            new += self._say(part)
-            self._said_to = part[-1].id
+            self.begin(sayings[start : start + at_once])
+        return self.settle()
+
+    def begin(self, sayings: Sequence[Saying]) -> None:
+        """Send them, SAID_AT_ONCE at most; what became of them the next calls tell, `settle` at the latest.
+
+        Raises as `say`. Each call knows what must have been said before it: after one that failed those that are
+        under way already are refused.
+        """
+        while len(self._under_way) >= UNDER_WAY:
+            self._hear()
+        if sayings:
+            self._ask(sayings)
+            self._under_way.append(sayings[-1].id)
+
+    def settle(self) -> int:
+        """Wait until all is said that was begun; returns how many were new since the last time. Raises as `say`."""
+        while self._under_way:
+            self._hear()
+        new, self._new = self._new, 0
         return new
 
     def check(self) -> None:
         """OutboxMovedError when Redis does not know any more what was said. RedisError."""
+        self.settle()
         if self._said_to != NOTHING_SAID:
-            self._say(())
+            self._ask(())
+            self._take_reply()
 
     def forget(self) -> None:
         """Begin anew from wherever Redis is: all that it may have lost is said again."""
+        self._drop()
         self._said_to = NOTHING_SAID
 
-    def _say(self, part: Sequence[Saying]) -> int:
-        arguments: list[str | bytes] = [*self._head, self._said_to]
-        for one in part:
-            arguments += (one.id, one.json, one.channel)
-        new = int(self._script(keys=self._keys, args=arguments))
+    def _ask(self, sayings: Sequence[Saying]) -> None:
+        known = self._under_way[-1] if self._under_way else self._said_to
+        words: list[Word] = ["EVAL", _SAY, len(self._keys), *self._keys, *self._head, known]
+        for one in sayings:
+            words += (one.id, one.json, one.channel)
+        try:
+            self._own.ask([words])
+        except BaseException:
+            self._drop()
+            raise
+
+    def _hear(self) -> None:
+        self._new += self._take_reply()
+        self._said_to = self._under_way.popleft()
+
+    def _take_reply(self) -> int:
+        """How many were new."""
+        try:
+            new = int(self._own.reply())
+        except BaseException:
+            self._drop()
+            raise
         if new < 0:
+            self._drop()
             raise OutboxMovedError(f"Redis lost what was said in {self._keys[0]} (said up to {self._said_to})")
         return new
+
+    def _drop(self) -> None:
+        """What is under way may or may not be said."""
+        self._own.forget()
+        self._under_way.clear()
+        self._new = 0

@@ -1,14 +1,12 @@
-"""Many small writes at once: commands made into bytes by hand and sent over redis-py's own connection.
+"""Commands made into bytes by hand, sent over redis-py's own connection, their replies read when it suits.
 
-A pipeline of redis-py costs some 20 µs of client time for a hash of 19 fields, nearly all of it around the packing.
-What changes little can be packed once and kept; what is left here is to send it and to look at every reply.
+A pipeline of redis-py costs some 20 µs of client time for a hash of 19 fields, nearly all of it around the packing:
+what changes little can be packed once and kept. And what the server does meanwhile, nobody needs to wait for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from itertools import islice
+from collections.abc import Sequence
 from typing import Any
 
 import hiredis
@@ -25,83 +23,114 @@ def pack(*words: Word) -> bytes:
     return packed
 
 
+class OwnConnection:
+    """One connection of the client's pool, kept from the first request on. Not safe for threads.
+
+    Every method raises RedisError when there is no link; then it has none any more, and nothing is awaited.
+    """
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._pool: Any = client.connection_pool
+        self._connection: Any = None
+        self._awaited = 0
+
+    @property
+    def socket(self) -> object:
+        """What it is connected by: another object than last time means another connection, perhaps another server."""
+        found: object = self._connected()._sock
+        return found
+
+    def ask(self, commands: Sequence[Sequence[Word]]) -> None:
+        """Send commands, all at once."""
+        self.send(b"".join(pack(*words) for words in commands), len(commands))
+
+    def send(self, packed: bytes | memoryview, count: int) -> None:
+        """Send `count` commands that are packed already."""
+        try:
+            self._connected().send_packed_command([packed])
+        except BaseException:
+            self.forget()
+            raise
+        self._awaited += count
+
+    def reply(self) -> Any:
+        """The oldest that is awaited. An error reply is raised, too, and those after it are forgotten."""
+        try:
+            found = self._connection.read_response(disable_decoding=True)
+        except BaseException:
+            self.forget()
+            raise
+        self._awaited -= 1
+        return found
+
+    def replies(self) -> list[Any]:
+        """One for each command that was asked; errors as in `reply`."""
+        return [self.reply() for _ in range(self._awaited)]
+
+    def settle(self) -> None:
+        """Read what is awaited for nothing but its errors: the first is raised when all were read."""
+        first_error = None
+        while self._awaited:
+            try:
+                self._read()
+            except redis.ResponseError as error:
+                first_error = first_error or error
+            except BaseException:
+                self.forget()
+                raise
+        if first_error is not None:
+            raise first_error
+
+    def forget(self) -> None:
+        """Replies under way belong to nobody any more: only a new connection is sure to have none of them."""
+        connection, self._connection, self._awaited = self._connection, None, 0
+        if connection is not None:
+            connection.disconnect()
+            self._pool.release(connection)
+
+    def give_back(self) -> None:
+        """To the pool, for others to use."""
+        if self._awaited:
+            self.forget()
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            self._pool.release(connection)
+
+    def _connected(self) -> Any:
+        if self._connection is None:
+            self._connection = self._pool.get_connection()
+        return self._connection
+
+    def _read(self) -> None:
+        """One reply, and those that came with it: `read_response` costs three times as much for each.
+
+        ResponseError: one of them is an error; nothing after it was read.
+        """
+        self._awaited -= 1
+        self._connection.read_response(disable_decoding=True)
+        reader = getattr(self._connection._parser, "_reader", None)
+        while isinstance(reader, hiredis.Reader) and self._awaited and reader.has_data():
+            reply = reader.gets(False)
+            if _is_unfinished(reply):
+                break
+            self._awaited -= 1
+            if isinstance(reply, redis.RedisError):
+                raise reply
+
+
 def send_packed(client: redis.Redis, commands: Sequence[bytes]) -> None:
     """Send commands, one to each bytes, in order. RedisError: the first error reply, when all were read, or no link.
 
     Nothing is repeated. After an error any of them may have been done; the client stays usable.
     """
-    if not commands:
-        return
-    rest = iter(commands)
-    with packed_connection(client) as connection:
-        while part := list(islice(rest, SENT_AT_ONCE)):
-            connection.send(b"".join(part), len(part))
-
-
-class PackedConnection:
-    """A connection that is ours for the time being."""
-
-    def __init__(self, connection: Any) -> None:
-        self._connection = connection
-
-    @property
-    def socket(self) -> object:
-        """What it is connected by: another object than last time means another connection, perhaps another server."""
-        found: object = self._connection._sock
-        return found
-
-    def send(self, packed: bytes | memoryview, count: int) -> None:
-        """Send `count` commands and read as many replies. RedisError, as `send_packed`."""
-        try:
-            self._connection.send_packed_command([packed])
-            first_error = self._read_replies(count)
-        except BaseException:
-            self._connection.disconnect()  # whatever replies are still under way belong to nobody
-            raise
-        if first_error is not None:
-            raise first_error
-
-    def _read_replies(self, count: int) -> redis.RedisError | None:
-        """Reads that many; returns the first that is an error."""
-        first_error: redis.RedisError | None = None
-        left = count
-        while left:
-            left -= 1
-            try:
-                self._connection.read_response(disable_decoding=True)
-            except redis.ResponseError as error:
-                first_error = first_error or error
-            error_in_buffer, read = self._replies_in_buffer(left)
-            first_error = first_error or error_in_buffer
-            left -= read
-        return first_error
-
-    def _replies_in_buffer(self, most: int) -> tuple[redis.RedisError | None, int]:
-        """Takes replies that came with the one before: `read_response` costs three times as much for each."""
-        reader = getattr(self._connection._parser, "_reader", None)
-        if not isinstance(reader, hiredis.Reader):
-            return None, 0
-        first_error: redis.RedisError | None = None
-        read = 0
-        while read < most and reader.has_data():
-            reply = reader.gets(False)
-            if _is_unfinished(reply):
-                break
-            read += 1
-            if isinstance(reply, redis.RedisError):
-                first_error = first_error or reply
-        return first_error, read
-
-
-@contextmanager
-def packed_connection(client: redis.Redis) -> Iterator[PackedConnection]:
-    """A connection of the client's pool, given back afterwards. RedisError when none can be made."""
-    pool: Any = client.connection_pool
-    connection = pool.get_connection()
+    own = OwnConnection(client)
     try:
-        yield PackedConnection(connection)
+        for first in range(0, len(commands), SENT_AT_ONCE):
+            part = commands[first : first + SENT_AT_ONCE]
+            own.send(b"".join(part), len(part))
+            own.settle()
     finally:
-        pool.release(connection)
+        own.give_back()
 
 
 def _is_unfinished(reply: object) -> bool:

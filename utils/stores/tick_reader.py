@@ -16,8 +16,7 @@ import redis
 
 from utils.feed import ZERO_ID, Entry, EntryId, Kind, down_mark
 from utils.keys import Keys
-from utils.stores.own_connection import OwnConnection
-from utils.stores.packed_commands import Word
+from utils.stores.packed_commands import OwnConnection, Word
 from utils.stores.redis_connection import BLOCK_MS
 
 READ_BYTES = 16 << 20  # about as much is read at once, however large the frames are
@@ -85,7 +84,7 @@ class TickReader:
 
     def begin(self, shard: int) -> None:
         """A snapshot is about to be loaded: reading goes on where that was made."""
-        self._asked = {}
+        self._asked, self.is_behind = {}, False
         self._own.forget()  # it may be dead without having been asked anything since
         stored: Any = self._client.hget(self._keys.candle_state_counts(), str(shard))
         position, _, count = (stored or b"0-0 0").decode().partition(" ")
@@ -148,7 +147,7 @@ class TickReader:
     def _answers(self, positions: Mapping[int, EntryId]) -> list[tuple[int, list[Entry]]]:
         """Of the shards that are named, the entries that came; others that were asked about are passed over."""
         asked, self._asked = self._asked, {}
-        self.is_behind = False
+        is_behind = False
         answers: Any = self._own.replies()[-1]
         found: list[tuple[int, list[Entry]]] = []
         for (shard, request), read, info in zip(asked.items(), answers[::2], answers[1::2], strict=True):
@@ -157,8 +156,9 @@ class TickReader:
                     raise answer
             if read and shard in positions:
                 entries = [entry_of(raw) for raw in read[0][1]]
-                self.is_behind |= len(entries) >= request.count
+                is_behind |= len(entries) >= request.count
                 found.append((shard, self._noted(shard, request, entries, _facts(info), len(asked))))
+        self.is_behind = is_behind  # other threads look at it
         return found
 
     def _forget(self) -> None:
