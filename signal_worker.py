@@ -43,7 +43,7 @@ WARMING_SECONDS = 0.05
 HEALTH_SECONDS = 1.0
 PROGRESS_SECONDS = 10.0
 WARMUP_END_SECONDS = 1.0
-COUNTED = ("signals", "candles", "skipped", "unreadable", "strategy_faults", "cut_off")
+COUNTED = ("signals", "candles", "skipped", "unreadable", "strategy_faults", "cut_off", "file_lost")
 
 
 class SignalWorker:
@@ -255,6 +255,7 @@ class SignalWorker:
             {
                 "instruments": sum(signals.instrument_count for signals in held),
                 **{name: self._tools.counts[name] for name in COUNTED},
+                "file_waiting": sum(signals.waiting_lines for signals in held),
                 **self._rejected_fields(),
                 "last_entry_ms": last_ms,
                 "lag_ms": now_ms - last_ms if last_ms else 0,
@@ -280,6 +281,9 @@ class SignalWorker:
             self._log.warning("no snapshot at the end: the next start reads on from the last one", error=str(error))
         for signals in self._held.values():
             signals.let_go()
+        waiting = sum(signals.waiting_lines for signals in self._held.values())
+        if waiting:
+            self._log.warning("LOG_DIR's file still lacks signals: the next start writes them", signals=waiting)
         self._tools.turn.join(WARMUP_END_SECONDS)
         if self._archive is not None:
             self._archive.request_stop()

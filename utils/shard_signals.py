@@ -17,8 +17,9 @@ from utils.sessions import SessionCalendar
 from utils.settings import Settings
 from utils.shared_health import RUNNING
 from utils.signal_file import SignalFile
+from utils.signal_lines import SignalLines
 from utils.signal_progress import MakeEngine, SignalProgress, Taken, missed_a_session
-from utils.signal_snapshot import taken_apart
+from utils.signal_snapshot import lines_of, taken_apart, with_lines
 from utils.signals import LatestValues, Pair, Signal
 from utils.stores.mongo import MongoStore
 from utils.stores.signal_store import ClosedEntry, SignalStore
@@ -77,12 +78,13 @@ class ShardSignals:
         self._symbols = set(tools.symbols_of[shard])
         self._wanted = [(symbol, name) for symbol in tools.symbols_of[shard] for name in self._timeframes]
         self._progress = SignalProgress.fresh(tools.make_engine, {shard: ZERO_ID}, 0)
-        self._saved_at: EntryId | None = None
+        self._saved_at: tuple[EntryId, int] | None = None
         self._unwritten = Unwritten()
         self._warmup: WarmupThread | None = None
         self._loaded_seconds = 0.0
         self._pacing = Pacing(warm_again=WARM_AGAIN_SECONDS, look=LOOK_SECONDS)
         self._log = structlog.get_logger("signal_worker").bind(shard=shard)
+        self._lines = SignalLines(tools.file, tools.counts, self._log)
 
     @property
     def position(self) -> EntryId:
@@ -120,11 +122,15 @@ class ShardSignals:
         if self._warmup is not None:
             return
         self.write()
-        if self._saved_at == self.position:
+        saved_at = (self.position, self.waiting_lines)
+        if self._saved_at == saved_at:
             self._store.check(self.shard)
             return
-        self._store.save_snapshot(self.shard, self._progress.dump())
-        self._saved_at = self.position
+        self._store.save_snapshot(self.shard, self._packed(self._progress))
+        self._saved_at = saved_at
+
+    def _packed(self, progress: SignalProgress) -> bytes:
+        return with_lines(progress.dump(), self._lines.content())
 
     def let_go(self) -> None:
         """Another worker has it, or nobody for now."""
@@ -144,12 +150,13 @@ class ShardSignals:
         position = {self.shard: self._store.last_id(self.shard)}
         now_ms = self._tools.settings.market_clock.now_ms()
         progress = SignalProgress.fresh(self._tools.make_engine, position, now_ms)
-        self._store.save_snapshot(self.shard, progress.dump())
+        self._store.save_snapshot(self.shard, self._packed(progress))
         self._log.info("starts fresh", after=str(position[self.shard]))
         return progress
 
     def _restored(self) -> SignalProgress | None:
         packed = self._store.load_snapshot(self.shard)
+        self._lines.restore(lines_of(packed or b""))
         try:
             progress = self._own_part(packed or self._store.peek_snapshot(0))
         except SnapshotError as error:
@@ -308,17 +315,18 @@ class ShardSignals:
             self._store.write_values(list(self._unwritten.latest.values()))
             self._unwritten.latest.clear()
 
+    @property
+    def waiting_lines(self) -> int:
+        """Signals that the file refused; `save` tries again."""
+        return len(self._lines)
+
     def write(self) -> None:
         """What was taken goes to the latest values and the file. RedisError."""
-        if self.has_unwritten:
-            self.write_values()
-            self._write_file()
+        self.write_values()
+        self._write_file()
 
     def _write_file(self) -> None:
-        try:
-            self._tools.file.append(self._unwritten.signals)
-        except OSError as error:
-            self._log.error("signals are not in LOG_DIR's file yet (they are in Redis)", reason=str(error))
+        self._lines.write(self._unwritten.signals)
         self._unwritten.signals = []
 
     def _note_cut_off(self) -> None:

@@ -1,4 +1,4 @@
-"""Takes a snapshot of several shards, or of instruments that went to another shard, apart. Pure."""
+"""Takes a snapshot of several shards, or of instruments that changed shards, apart; puts lines behind one. Pure."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
+import zstandard
 from numpy.typing import NDArray
 
 from utils.indicators.kernels import STATE_DTYPE
@@ -20,6 +21,21 @@ def taken_apart(packed: bytes, symbols_of: Mapping[int, Collection[str]]) -> dic
     state, arrays = unpack(packed, [STATE_DTYPE, np.dtype(np.float64)])
     shards = [shard for shard in symbols_of if str(shard) in state["caller"]["positions"]]
     return {shard: _part(state, arrays, shard, set(symbols_of[shard])) for shard in shards}
+
+
+def with_lines(packed: bytes, content: bytes) -> bytes:
+    """A snapshot, and lines behind it in a frame of their own (RFC 8878, 3.1), which nobody sees but `lines_of`."""
+    return packed + zstandard.ZstdCompressor(level=1).compress(content) if content else packed
+
+
+def lines_of(packed: bytes) -> bytes:
+    """What `with_lines` put there, whatever version the snapshot is of; nothing when it is none."""
+    first = zstandard.ZstdDecompressor().decompressobj()
+    try:
+        first.decompress(packed)
+        return zstandard.ZstdDecompressor().decompress(first.unused_data) if first.unused_data else b""
+    except zstandard.ZstdError:
+        return b""
 
 
 def _part(state: Mapping[str, Any], arrays: Arrays, shard: int, symbols: Collection[str]) -> bytes:

@@ -17,7 +17,7 @@ from tests.servers import EmbeddedServer, mongo_server, valkey_server
 from utils.indicators import INDICATOR_NAMES, IndicatorValues
 from utils.keys import Keys
 from utils.lifecycle import StopRequest
-from utils.signal_file import SignalFile, signal_path
+from utils.signal_file import SignalFile, SignalLine, signal_path
 from utils.signals import Signal
 from utils.stores.archive import CONSUMER, ArchiverTiming, StreamArchiver
 from utils.stores.mongo import MongoStore, Refusal
@@ -64,7 +64,7 @@ def test_a_stale_writer_does_not_undo_a_revision(tmp_path: Path) -> None:
         assert (
             store.upsert_candles([revision(0), revision(0, "NSE:INFY|1m|002"), revision(0, "NSE:INFY|1m|003")]) == []
         )
-        stored = {one["_id"]: one["rev"] for one in store._database["candles"].find()}
+        stored = {one["_id"]: one["rev"] for one in store._database.find("reading", "candles", {}, [("_id", 1)])}
         store.close()
     assert stored == {"NSE:INFY|1m|001": 1, "NSE:INFY|1m|002": 0, "NSE:INFY|1m|003": 0}
 
@@ -143,6 +143,10 @@ def signal(nth: int) -> Signal:
     )
 
 
+def lines(*nths: int) -> list[SignalLine]:
+    return [SignalLine.of(signal(nth)) for nth in nths]
+
+
 def ids(path: Path) -> list[str]:
     return [orjson.loads(line)["id"] for line in path.read_bytes().splitlines()]
 
@@ -150,32 +154,38 @@ def ids(path: Path) -> list[str]:
 def test_two_writers_of_one_file_say_each_signal_once(tmp_path: Path) -> None:
     sleeper, other = SignalFile(tmp_path), SignalFile(tmp_path)
     path = signal_path(tmp_path, AT_MS)
-    assert sleeper.append([signal(1)]) == 1
-    assert other.append([signal(1), signal(2), signal(3)]) == 2
-    assert sleeper.append([signal(2), signal(3), signal(4)]) == 1
-    assert other.append([signal(4), signal(5)]) == 1
+    assert sleeper.append(lines(1)) == 1
+    assert other.append(lines(1, 2, 3)) == 2
+    assert sleeper.append(lines(2, 3, 4)) == 1
+    assert other.append(lines(4, 5)) == 1
     assert ids(path) == [signal(nth).id for nth in range(1, 6)]
 
 
-def test_a_writer_that_hangs_with_the_lock_is_not_waited_for(tmp_path: Path) -> None:
+def test_a_writer_that_hangs_with_the_lock_is_waited_for_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = signal_path(tmp_path, AT_MS)
     survivor = SignalFile(tmp_path)
-    survivor.append([signal(1)])
+    survivor.append(lines(1))
     with path.open("rb") as hanging:
         fcntl.flock(hanging, fcntl.LOCK_EX)
         with pytest.raises(BlockingIOError):
-            survivor.append([signal(2)])
-        assert survivor.append([]) == 0
+            survivor.append(lines(2))
+        slept: list[float] = []
+        monkeypatch.setattr(time, "sleep", slept.append)
+        with pytest.raises(BlockingIOError, match="another process"):
+            survivor.append(lines(2))
+        assert slept == []  # once was enough
         assert ids(path) == [signal(1).id]
-    assert survivor.append([signal(3)]) == 2
+    assert survivor.append(lines(2, 3)) == 2
     assert ids(path) == [signal(nth).id for nth in (1, 2, 3)]
 
 
 def test_a_line_that_another_writer_tore_is_written_anew(tmp_path: Path) -> None:
     survivor, killed = SignalFile(tmp_path), SignalFile(tmp_path)
     path = signal_path(tmp_path, AT_MS)
-    survivor.append([signal(1)])
-    killed.append([signal(2)])
+    survivor.append(lines(1))
+    killed.append(lines(2))
     path.write_bytes(path.read_bytes()[:-5])
-    assert survivor.append([signal(2), signal(3)]) == 2
+    assert survivor.append(lines(2, 3)) == 2
     assert ids(path) == [signal(nth).id for nth in (1, 2, 3)]
