@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from array import array
+from bisect import bisect_left
 from collections import Counter, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -11,15 +13,27 @@ import orjson
 import redis
 
 from utils.candle import Candle
-from utils.keys import Keys
+from utils.keys import Keys, candle_id
 
 _READ_AT_ONCE = 5_000
 _CLOSES_KEPT = 40
 
 
 @dataclass(slots=True)
+class _Series:
+    """Of one symbol and timeframe: starts (epoch ms, rising), and at the same places the hashes of the last words.
+
+    A day of 9 000 instruments closes more than five million candles: 16 bytes each, not a dict's 250.
+    """
+
+    starts: array[int] = field(default_factory=lambda: array("q"))
+    hashes: array[int] = field(default_factory=lambda: array("q"))
+    revs: dict[int, int] = field(default_factory=dict)  # by start, where it is not 0
+
+
+@dataclass(slots=True)
 class ClosedTally:
-    """Counts by timeframe. `last_word` has the hash of each candle's highest revision, by `_id`.
+    """Counts by timeframe, and by shard (`taken`: entries of its stream that were read).
 
     `twice` counts entries that say again what was said: there should be none.
     """
@@ -27,47 +41,67 @@ class ClosedTally:
     shards: list[int]
     candles: Counter[str] = field(default_factory=Counter)
     revisions: Counter[str] = field(default_factory=Counter)
+    taken: Counter[int] = field(default_factory=Counter)
     twice: int = 0
-    newest_end_ms: int = 0
-    last_word: dict[str, int] = field(default_factory=dict)
     closes: dict[str, deque[float]] = field(default_factory=dict)
-    _revs: dict[str, int] = field(default_factory=dict)
+    _series: dict[str, dict[str, _Series]] = field(default_factory=dict)  # by symbol, then by timeframe
     _positions: dict[str, str] = field(default_factory=dict)
 
-    def read_on(self, client: redis.Redis, keys: Keys, most: int = 1_000_000_000) -> int:
-        """Takes up to about `most` entries that came since the last call; returns how many."""
-        taken = 0
-        for shard in self.shards:
-            name = keys.closed(shard)
-            while taken < most:
-                rows: Any = client.xrange(name, min=self._positions.get(name, "-"), count=_READ_AT_ONCE)
-                self._take(row[1][b"json"] for row in rows)
-                taken += len(rows)
-                if rows:
-                    self._positions[name] = "(" + rows[-1][0].decode()
-                if len(rows) < _READ_AT_ONCE:
-                    break
-        return taken
+    @property
+    def symbols(self) -> list[str]:
+        """Those of which a candle was said."""
+        return list(self._series)
 
-    def _take(self, texts: Iterable[bytes]) -> None:
-        for text in texts:
-            self.add(Candle.from_document(orjson.loads(text)))
+    @property
+    def last_word(self) -> dict[str, int]:
+        """The hash of each candle's highest revision, by `_id`; made anew at each call."""
+        return {
+            candle_id(symbol, timeframe, start_ms): said
+            for symbol, by_timeframe in self._series.items()
+            for timeframe, one in by_timeframe.items()
+            for start_ms, said in zip(one.starts, one.hashes, strict=True)
+        }
+
+    def of(self, symbols: Iterable[str]) -> ClosedTally:
+        """What was said of these symbols, for `last_word`; it has no counts."""
+        return ClosedTally(self.shards, _series={one: self._series[one] for one in symbols if one in self._series})
+
+    def read_on(self, client: redis.Redis, keys: Keys, most: int = 1_000_000_000) -> int:
+        """Takes up to about `most` entries of each shard that came since the last; returns how many. RedisError."""
+        before = self.taken.total()
+        for shard in self.shards:
+            limit = self.taken[shard] + most
+            while self.taken[shard] < limit and self._read(client, keys.closed(shard), shard) == _READ_AT_ONCE:
+                pass
+        return self.taken.total() - before
+
+    def _read(self, client: redis.Redis, stream: str, shard: int) -> int:
+        rows: Any = client.xrange(stream, min=self._positions.get(stream, "-"), count=_READ_AT_ONCE)
+        for row in rows:
+            self.add(Candle.from_document(orjson.loads(row[1][b"json"])))
+        if rows:
+            self._positions[stream] = "(" + rows[-1][0].decode()
+        self.taken[shard] += len(rows)
+        return len(rows)
 
     def add(self, candle: Candle) -> None:
         """One entry of a closed stream."""
-        name = candle.id
-        known = self._revs.get(name)
-        if known is not None and candle.rev <= known:
-            self.twice += 1
-            return
-        if known is None:
+        series = self._series.setdefault(candle.symbol, {}).setdefault(candle.timeframe, _Series())
+        start_ms = candle.start_ms
+        at = bisect_left(series.starts, start_ms)
+        if at == len(series.starts) or series.starts[at] != start_ms:
+            series.starts.insert(at, start_ms)
+            series.hashes.insert(at, hash(candle))
             self.candles[candle.timeframe] += 1
             self._keep_close(candle)
-        else:
+        elif candle.rev > series.revs.get(start_ms, 0):
+            series.hashes[at] = hash(candle)
             self.revisions[candle.timeframe] += 1
-        self._revs[name] = candle.rev
-        self.last_word[name] = hash(candle)
-        self.newest_end_ms = max(self.newest_end_ms, candle.end_ms)
+        else:
+            self.twice += 1
+            return
+        if candle.rev:
+            series.revs[start_ms] = candle.rev
 
     def _keep_close(self, candle: Candle) -> None:
         if candle.timeframe == "1m":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -12,9 +12,10 @@ from typing import NamedTuple
 
 import redis
 
-from utils.feed import ZERO_ID, Entry, EntryId
+from utils.feed import ZERO_ID, Entry, EntryId, Kind
 from utils.journal import JournalDamage, last_entry_id, read_journal
 from utils.keys import Keys
+from utils.sessions import DAY_MS
 from utils.stores.packed_commands import pack, send_packed
 
 ENTRIES_AT_ONCE = 500
@@ -67,18 +68,69 @@ def shown_position(client: redis.Redis, keys: Keys, symbols: Sequence[str]) -> E
     return EntryId(max((int(one) for one in pipeline.execute() if one is not None), default=0), 0)
 
 
+def batches(entries: Iterable[ShardEntry], span_ms: int) -> Iterator[list[ShardEntry]]:
+    """What is sent together: at most ENTRIES_AT_ONCE, and no more than so much of the market's time."""
+    batch: list[ShardEntry] = []
+    for one in entries:
+        if batch and (len(batch) == ENTRIES_AT_ONCE or one.entry.id.ms - batch[0].entry.id.ms > span_ms):
+            yield batch
+            batch = []
+        batch.append(one)
+    if batch:
+        yield batch
+
+
+@dataclass(frozen=True, slots=True)
+class ClosingBound:
+    """How many candles of a shard what was sent may close before it is known that they were said: `most`.
+
+    `instruments` is their number by shard, `lengths_ms` has the timeframes' lengths.
+    """
+
+    instruments: Mapping[int, int]
+    lengths_ms: Sequence[int]
+    most: int
+
+    def closed_by(self, shard: int, span_ms: int, packets: int) -> int:
+        """At most, by entries that span so much time: what is open, and what they open.
+
+        A packet opens one candle of a timeframe, an instrument one in each bucket; there are few packets where hardly
+        anything is traded, and few buckets where much is.
+        """
+        instruments = self.instruments[shard]
+        opened = sum(min(packets, instruments * (span_ms // one + 1)) for one in self.lengths_ms)
+        return instruments * len(self.lengths_ms) + opened
+
+    @property
+    def span_at_once_ms(self) -> int:
+        """What may be sent without a look at how far the worker is: a quarter of it all."""
+        in_a_day = max(1, *self.instruments.values()) * sum(DAY_MS / one for one in self.lengths_ms)
+        return int(self.most / 4 / in_a_day * DAY_MS)
+
+
+class _Sent(NamedTuple):
+    """An entry that the worker may not have taken yet."""
+
+    id: EntryId
+    size: int
+    packets: int
+
+
 class JournalFeed:
     """Sends entries, and forgets in Redis what the worker has taken: the stream stays as short as the lead.
 
     `last_sent` has the last id sent to each shard.
     """
 
-    def __init__(self, client: redis.Redis, keys: Keys, shards: list[int]) -> None:
+    def __init__(self, client: redis.Redis, keys: Keys, bound: ClosingBound) -> None:
+        shards = list(bound.instruments)
         self._client = client
+        self._bound = bound
         self._streams = {shard: keys.ticks(shard) for shard in shards}
         self.last_sent: dict[int, EntryId] = dict.fromkeys(shards, ZERO_ID)
         self.sent = 0
-        self._ahead: dict[int, deque[tuple[EntryId, int]]] = {shard: deque() for shard in shards}
+        self._ahead: dict[int, deque[_Sent]] = {shard: deque() for shard in shards}
+        self._ahead_packets = dict.fromkeys(shards, 0)
         self._ahead_bytes = 0
 
     @property
@@ -89,15 +141,24 @@ class JournalFeed:
     @property
     def is_too_far_ahead(self) -> bool:
         """Whether the worker must catch up before more is sent."""
-        return self._ahead_bytes > AHEAD_BYTES or self.ahead_entries > AHEAD_ENTRIES
+        if self._ahead_bytes > AHEAD_BYTES or self.ahead_entries > AHEAD_ENTRIES:
+            return True
+        return any(waiting and self._may_close(shard) > self._bound.most for shard, waiting in self._ahead.items())
+
+    def _may_close(self, shard: int) -> int:
+        """With what is sent next."""
+        span_ms = self.last_sent[shard].ms - self._ahead[shard][0].id.ms + self._bound.span_at_once_ms
+        return self._bound.closed_by(shard, span_ms, self._ahead_packets[shard])
 
     def send(self, batch: list[ShardEntry]) -> None:
         """Appends the entries with their own ids. RedisError."""
         commands: list[bytes] = []
         for shard, entry in batch:
             commands.append(pack("XADD", self._streams[shard], str(entry.id), entry.kind.value, entry.payload))
-            self._ahead[shard].append((entry.id, len(entry.payload)))
-            self._ahead_bytes += len(entry.payload)
+            sent = _Sent(entry.id, len(entry.payload), _packets(entry))
+            self._ahead[shard].append(sent)
+            self._ahead_packets[shard] += sent.packets
+            self._ahead_bytes += sent.size
             self.last_sent[shard] = entry.id
         send_packed(self._client, commands)
         self.sent += len(batch)
@@ -105,9 +166,16 @@ class JournalFeed:
     def forget_taken(self, shard: int, position: EntryId) -> None:
         """The worker has taken everything up to `position`: the stream need not keep it. RedisError."""
         waiting, taken = self._ahead[shard], False
-        while waiting and waiting[0][0] <= position:
-            self._ahead_bytes -= waiting.popleft()[1]
+        while waiting and waiting[0].id <= position:
+            sent = waiting.popleft()
+            self._ahead_packets[shard] -= sent.packets
+            self._ahead_bytes -= sent.size
             taken = True
         if taken:
             after = EntryId(position.ms, position.counter + 1)
             self._client.xtrim(self._streams[shard], minid=str(after), approximate=False)
+
+
+def _packets(entry: Entry) -> int:
+    """As many as a frame says that it has; the heartbeat of one byte has none."""
+    return int.from_bytes(entry.payload[:2]) if entry.kind is Kind.FRAME and len(entry.payload) > 1 else 0

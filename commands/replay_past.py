@@ -14,6 +14,8 @@ from utils.stores.mongo import MongoStore
 
 # The signal worker looks at some more than settles its indicators.
 _BARS_COPIED = DEFAULT_PARAMETERS.bars_to_settle + 50
+_SYMBOLS_AT_ONCE = 20
+_WRITTEN_AT_ONCE = 1_000  # between two looks at whether to stop
 
 
 def instruments_of(files: Sequence[JournalFile]) -> list[Instrument]:
@@ -36,19 +38,23 @@ def copy_past(
     symbols: Sequence[str],
     timeframes: Sequence[str],
     before_ms: int,
-    check: Callable[[], None],
+    on_progress: Callable[[int, int], None],
 ) -> int:
     """Copies the last candles that ended by an instant; returns how many. StoreError.
 
-    `check` is called between instruments and may raise to end it.
+    `on_progress` is called now and then with how many are copied, and of how many symbols; it may raise to end this.
     """
     copied = 0
     if not live.count(CANDLES_COLLECTION):
         return 0
-    for symbol in symbols:
-        check()
-        candles = [one for name in timeframes for one in live.candles_before(symbol, name, before_ms, _BARS_COPIED)]
-        past = [one.as_document() for one in candles if one.end_ms <= before_ms]
-        own.upsert_candles(past)
-        copied += len(past)
+    in_order = sorted(symbols)  # as the keys are: one answer has neighbours
+    for at in range(0, len(in_order), _SYMBOLS_AT_ONCE):
+        asked = [(symbol, name) for symbol in in_order[at : at + _SYMBOLS_AT_ONCE] for name in timeframes]
+        found = live.newest_of_each(asked, before_ms, _BARS_COPIED).values()
+        past = [one.as_document() for candles in found for one in candles if one.end_ms <= before_ms]
+        for start in range(0, len(past), _WRITTEN_AT_ONCE):
+            on_progress(copied, at)
+            own.upsert_candles(past[start : start + _WRITTEN_AT_ONCE])
+            copied += len(past[start : start + _WRITTEN_AT_ONCE])
+        on_progress(copied, min(at + _SYMBOLS_AT_ONCE, len(in_order)))
     return copied

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from datetime import date
-from itertools import islice
 from pathlib import Path
 
 import redis
@@ -15,9 +15,10 @@ from commands.child_process import ChildProcess, StartError, end_all
 from commands.closed_tally import ClosedTally
 from commands.demo_environment import LONGEST_VALUE
 from commands.journal_feed import (
-    ENTRIES_AT_ONCE,
+    ClosingBound,
     JournalFeed,
     JournalFile,
+    batches,
     journal_window_ms,
     merged_entries,
     shown_position,
@@ -30,19 +31,21 @@ from commands.pipeline_processes import (
     end_orderly,
     start_script,
 )
-from commands.pipeline_readiness import position_of, workers_ready
+from commands.pipeline_readiness import Reports, position_of, workers_ready
 from commands.pipeline_reading import PipelineReader, shown_timeframe
-from commands.replay_figures import gather_replay_figures
+from commands.replay_backlog import HELD_SHARE, ReplayBacklog
+from commands.replay_figures import ReplayComparison
 from commands.replay_past import copy_past, instruments_of
 from commands.run_directory import clear_prefix
-from commands.terminal import Terminal
-from commands.waiting import Interrupted, wait_for, wait_while_moving
+from commands.terminal import LINE_SECONDS, Terminal
+from commands.waiting import Interrupted, wait_while_moving
 from commands.working_off import STILL_SECONDS, work_off
 from utils.health import read_health
 from utils.journal import JournalError
 from utils.keys import Keys
 from utils.lifecycle import EXIT_FAILED, EXIT_OK, StopRequest
 from utils.market_clock import MarketClock
+from utils.sessions import DAY_MS
 from utils.settings import Settings
 from utils.stores.mongo import MongoStore, StoreError
 from utils.stores.redis_connection import open_redis
@@ -53,6 +56,8 @@ WORKER_GRACE_SECONDS = 20.0
 _POSITIONS_SECONDS = 0.1
 _SHOWN = 10  # so many instruments of a shard are asked for the newest entry that was taken
 _START_SECONDS = 120.0
+_TALLIED_AT_ONCE = 20_000  # closed candles of a shard
+_CROWDS_KEPT = 6  # a closed stream has room for so many times all that its instruments can close at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,14 +101,24 @@ class _Replay:
         self._keys = Keys(plan.prefix)
         self._database = f"{settings.mongo_db}_replay"
         self._logs = settings.log_dir / "replay"
-        self._feed = JournalFeed(self._client, self._keys, plan.shards)
         self._workers: list[ChildProcess] = []
-        self._positions_due = 0.0
+        self._positions_due, self._copied_due = 0.0, self._began + LINE_SECONDS
         of_shard = {one.shard: instruments_of([one]) for one in plan.files}
         self._instruments = [one for instruments in of_shard.values() for one in instruments]
         self._shown = {shard: [one.symbol for one in found[:_SHOWN]] for shard, found in of_shard.items()}
         self._symbols = [one.symbol for one in self._instruments]
         self._tally = ClosedTally(plan.shards)
+        crowd = len(settings.timeframes) * max(map(len, of_shard.values()))
+        self._closed_max_entries = max(settings.closed_max_entries, _CROWDS_KEPT * crowd)
+        self._backlog = ReplayBacklog(
+            self._client, self._keys, plan.shards, self._closed_max_entries, settings.signals_max_entries
+        )
+        self._bound = ClosingBound(
+            {shard: len(found) for shard, found in of_shard.items()},
+            [one.length_ms or DAY_MS for one in settings.timeframes],
+            int(self._closed_max_entries * (1 - HELD_SHARE)),
+        )
+        self._feed = JournalFeed(self._client, self._keys, self._bound)
         self._window_ms = journal_window_ms(plan.files)
         self._reader = self._new_reader()
 
@@ -120,30 +135,38 @@ class _Replay:
             self._start_workers()
             self._send_all()
             faults += work_off(self._client, self._keys, plan.shards, self._stop, self._look)
-            self._forget_taken()
+            reports = read_health(self._client, self._keys)
+            self._forget_taken(reports)
+            cut_off = int(reports.get(SIGNAL_WORKER, {}).get("cut_off", 0))
         finally:
             for child in self._workers:
                 child.ask_to_end()
             for child in self._workers:
                 faults += end_orderly(child, WORKER_GRACE_SECONDS)
             end_all(self._workers)
-        return self._close(faults)
+        return self._close(faults, cut_off)
 
     def _prepare(self) -> None:
         """An empty corner, with the candles from before the day that the live database has."""
         clear_prefix(self._client, self._plan.prefix)
         live, own = self._stores()
         own.clear()
-        copied = copy_past(live, own, self._symbols, self._timeframes, self._window_ms[0], self._check_stop)
+        names = [one.name for one in self._settings.timeframes]
+        copied = copy_past(live, own, self._symbols, names, self._window_ms[0], self._tell_copied)
         self._terminal.say(
             f"{copied:,} earlier candles copied from the live database, so that indicators are warm."
             if copied
             else "The live database has no earlier candles: indicators begin cold."
         )
 
-    @property
-    def _timeframes(self) -> list[str]:
-        return [one.name for one in self._settings.timeframes]
+    def _tell_copied(self, candles: int, instruments: int) -> None:
+        self._check_stop()
+        now = time.monotonic()
+        if now >= self._copied_due:
+            self._copied_due = now + LINE_SECONDS
+            self._terminal.say(
+                f"{candles:,} earlier candles copied, {instruments:,} of {len(self._symbols):,} instruments"
+            )
 
     def _new_reader(self) -> PipelineReader:
         plan, settings = self._plan, self._settings
@@ -176,6 +199,7 @@ class _Replay:
             "MONGO_DB": self._database,
             "LOG_DIR": str(self._logs),
             "CONNECTIONS": str(max(plan.shards) + 1),
+            "CLOSED_MAX_ENTRIES": str(self._closed_max_entries),
             "MARKET_CLOCK": str(clock),
             "WARMUP": "false",  # the broker is not asked for what is long past
         }
@@ -184,26 +208,35 @@ class _Replay:
         for name in (CANDLE_WORKER, SIGNAL_WORKER):
             self._workers.append(start_script(name, self._logs, environment, Path.cwd()))
         # The signal worker counts what is closed before it is ready as past, and says nothing of it.
-        if not wait_for(self._workers_are_ready, _START_SECONDS, self._stop):
+        if not wait_while_moving(self._workers_are_ready, self._readiness, _START_SECONDS, self._stop):
             raise StartError(
-                f"The workers were not ready within {_START_SECONDS:g} s; their logs are in {self._logs}."
+                f"The workers did not become ready: nothing moved for {_START_SECONDS:g} s; their logs are in "
+                f"{self._logs}."
             )
 
     def _workers_are_ready(self) -> bool:
         check_alive(self._workers)
         return workers_ready(read_health(self._client, self._keys))
 
+    def _readiness(self) -> Hashable:
+        """Changes while the workers start and the signal worker warms up: with many candles that takes minutes."""
+        reports = read_health(self._client, self._keys)
+        signals = reports.get(SIGNAL_WORKER, {})
+        return tuple(reports), signals.get("state"), signals.get("warm_rows")
+
     def _send_all(self) -> None:
         """Entry by entry in the order of ids, as fast as asked for and as the worker can take them."""
-        entries = merged_entries(self._plan.files)
+        span_ms = self._bound.span_at_once_ms
+        if self._plan.speed:
+            span_ms = min(span_ms, int(1000 * _POSITIONS_SECONDS * self._plan.speed))
         first_ms, began = 0, time.monotonic()
         with self._terminal.view():
-            while batch := list(islice(entries, ENTRIES_AT_ONCE)):
+            for batch in batches(merged_entries(self._plan.files), span_ms):
                 first_ms = first_ms or batch[0].entry.id.ms
                 self._wait_for_time(batch[0].entry.id.ms - first_ms, began)
                 self._feed.send(batch)
                 self._look()
-                self._wait_for_worker()
+                self._wait_for_readers()
 
     def _wait_for_time(self, market_ms: int, began: float) -> None:
         if self._plan.speed:
@@ -213,39 +246,44 @@ class _Replay:
                 ahead_seconds = market_ms / 1000 / self._plan.speed - (time.monotonic() - began)
         self._check_stop()
 
-    def _wait_for_worker(self) -> None:
-        if self._feed.is_too_far_ahead:
-            moving = wait_while_moving(
-                lambda: not self._feed.is_too_far_ahead,
-                lambda: self._feed.ahead_entries,
-                STILL_SECONDS,
-                self._stop,
-                self._look,
+    def _wait_for_readers(self) -> None:
+        """No more is sent than memory holds, and no more said than those who read it have kept up with."""
+        feed, backlog = self._feed, self._backlog
+        if not self._held_back(lambda: feed.is_too_far_ahead, lambda: feed.ahead_entries):
+            raise StartError(f"The candle worker does not take the entries; its log is in {self._logs}.")
+        if not self._held_back(lambda: backlog.is_too_long, lambda: backlog.position):
+            raise StartError(
+                f"{backlog.unread[backlog.slowest]:,} entries wait for {backlog.slowest}, which takes none of them; "
+                f"the workers' logs are in {self._logs}."
             )
-            if not moving:
-                raise StartError(f"The candle worker does not take the entries; its log is in {self._logs}.")
+
+    def _held_back(self, must_wait: Callable[[], bool], position: Callable[[], Hashable]) -> bool:
+        """Waits while it must; False when nothing moves any more."""
+        return wait_while_moving(lambda: not must_wait(), position, STILL_SECONDS, self._stop, self._look)
 
     def _look(self) -> None:
-        """The workers live; what they have taken is forgotten; the view is drawn."""
+        """The workers live; what they have taken is forgotten; what they said is counted; the view is drawn."""
         check_alive(self._workers)
         now = time.monotonic()
         if now >= self._positions_due:
             self._positions_due = now + _POSITIONS_SECONDS
-            self._forget_taken()
+            reports = read_health(self._client, self._keys)
+            self._forget_taken(reports)
+            self._tally.read_on(self._client, self._keys, _TALLIED_AT_ONCE)
+            self._backlog.look(reports, self._tally.taken)
         last_ms = max(one.ms for one in self._feed.last_sent.values())
         self._terminal.show(lambda: self._reader.picture(last_ms, self._workers))
 
-    def _forget_taken(self) -> None:
-        reports = read_health(self._client, self._keys)
+    def _forget_taken(self, reports: Reports) -> None:
         for shard in self._plan.shards:
             shown = shown_position(self._client, self._keys, self._shown[shard])
             self._feed.forget_taken(shard, max(shown, position_of(reports, CANDLE_WORKER, shard)))
 
-    def _close(self, faults: list[str]) -> int:
+    def _close(self, faults: list[str], cut_off: int) -> int:
         live, own = self._stores()
-        figures = gather_replay_figures(
-            self._client, self._keys, live, own, self._tally, self._symbols, self._timeframes, self._plan.day
-        )
+        self._tally.read_on(self._client, self._keys)
+        compared = ReplayComparison(live, own, self._tally, self._symbols, self._settings.timeframes, self._plan.day)
+        figures = compared.figures(self._client, self._keys, cut_off, self._check_stop)
         for line in figures.lines():
             self._terminal.say(line)
         self._terminal.say(

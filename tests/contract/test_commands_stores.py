@@ -12,9 +12,11 @@ import redis
 
 from commands.closed_tally import ClosedTally
 from commands.journal_feed import (
+    ClosingBound,
     JournalFeed,
     JournalFile,
     ShardEntry,
+    batches,
     journal_window_ms,
     merged_entries,
     shown_position,
@@ -67,8 +69,12 @@ def _entry(nth: int, size: int = 10) -> Entry:
     return Entry(EntryId(AT_MS + nth, nth % 3), Kind.FRAME, bytes([nth % 256]) * size)
 
 
+def _bound(*shards: int, most: int = 1_000_000) -> ClosingBound:
+    return ClosingBound(dict.fromkeys(shards, 10), [60_000, 300_000], most)
+
+
 def test_the_feed_sends_entries_under_their_own_ids(client: redis.Redis) -> None:
-    feed = JournalFeed(client, KEYS, [0, 1])
+    feed = JournalFeed(client, KEYS, _bound(0, 1))
     feed.send([ShardEntry(0, _entry(1)), ShardEntry(1, _entry(2)), ShardEntry(0, _entry(3))])
     first: Any = client.xrange("some:ticks:0")
     assert [(name, fields) for name, fields in first] == [
@@ -81,7 +87,7 @@ def test_the_feed_sends_entries_under_their_own_ids(client: redis.Redis) -> None
 
 
 def test_the_feed_waits_for_a_worker_that_is_behind_and_forgets_what_it_took(client: redis.Redis) -> None:
-    feed = JournalFeed(client, KEYS, [0])
+    feed = JournalFeed(client, KEYS, _bound(0))
     feed.send([ShardEntry(0, _entry(nth, size=1 << 20)) for nth in range(124)])
     assert not feed.is_too_far_ahead
     feed.send([ShardEntry(0, _entry(nth, size=1 << 20)) for nth in range(124, 134)])
@@ -97,9 +103,53 @@ def test_the_feed_waits_for_a_worker_that_is_behind_and_forgets_what_it_took(cli
 
 
 def test_the_feed_bounds_many_small_entries_too(client: redis.Redis) -> None:
-    feed = JournalFeed(client, KEYS, [0])
+    feed = JournalFeed(client, KEYS, _bound(0))
     feed.send([ShardEntry(0, _entry(nth, size=1)) for nth in range(50_001)])
     assert feed.is_too_far_ahead
+
+
+def _frame_at(minute: float, packets: int) -> Entry:
+    return Entry(EntryId(AT_MS + round(60_000 * minute), 0), Kind.FRAME, packets.to_bytes(2) + b"whatever")
+
+
+def test_the_feed_waits_before_more_closes_than_the_closed_streams_hold(client: redis.Redis) -> None:
+    """Few bytes may be much of the day: one frame a minute, each with a packet of every instrument."""
+    feed = JournalFeed(client, KEYS, _bound(0, 1, most=400))
+    for minute in range(12):
+        feed.send([ShardEntry(1, _frame_at(minute, 10))])
+    assert not feed.is_too_far_ahead
+    for minute in range(12, 40):
+        feed.send([ShardEntry(1, _frame_at(minute, 10))])
+    assert feed.is_too_far_ahead
+    feed.forget_taken(1, EntryId(AT_MS + 30 * 60_000, 0))
+    assert not feed.is_too_far_ahead
+
+
+def test_the_feed_does_not_wait_where_nothing_is_traded(client: redis.Redis) -> None:
+    feed = JournalFeed(client, KEYS, _bound(0, most=400))
+    heartbeats = [ShardEntry(0, Entry(EntryId(AT_MS + 1_000 * nth, 0), Kind.FRAME, b"0")) for nth in range(36_000)]
+    feed.send(heartbeats)
+    assert not feed.is_too_far_ahead
+    feed.send([ShardEntry(0, _frame_at(601, 400))])
+    assert feed.is_too_far_ahead
+
+
+def test_what_is_sent_together_is_short_in_number_and_in_time() -> None:
+    seconds = [0, 1, 2, 61, 62, 63, 600, 601, *range(1_000, 1_051)]
+    entries = [ShardEntry(nth % 2, _frame_at(second / 60, 0)) for nth, second in enumerate(seconds)]
+    found = list(batches(iter(entries), 50_000))
+    assert [len(one) for one in found] == [3, 3, 2, 51]
+    assert [one for batch in found for one in batch] == entries
+    assert [len(one) for one in batches([entries[0]] * 1_200, 50_000)] == [500, 500, 200]
+    assert list(batches([], 50_000)) == []
+
+
+def test_what_was_sent_closes_no_more_than_is_said_of_it() -> None:
+    bound = ClosingBound({0: 3_000}, [60_000, 180_000, 86_400_000], most=1_000)
+    assert bound.closed_by(0, 0, 0) == 3 * 3_000  # what is open
+    assert bound.closed_by(0, 119_999, 1_000_000) == 3 * 3_000 + (2 + 1 + 1) * 3_000
+    assert bound.closed_by(0, 36_000_000, 7) == 3 * 3_000 + 3 * 7
+    assert bound.closed_by(0, 120_000, 4_000) == 3 * 3_000 + 4_000 + 2 * 3_000
 
 
 def test_what_the_live_view_shows_was_taken(client: redis.Redis) -> None:

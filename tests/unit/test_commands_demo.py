@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 from dataclasses import replace
 from datetime import date, datetime
@@ -157,6 +158,26 @@ def test_the_tally_counts_candles_revisions_and_repetitions() -> None:
     tally.add(_candle(rev=0))
     assert tally.twice == 2
     assert tally.candles == {"1m": 2, "5m": 1}
+
+
+def test_the_tally_knows_candles_in_any_order_and_gives_those_of_some_symbols() -> None:
+    tally = ClosedTally([0])
+    dice = random.Random(20261121)
+    said: dict[str, Candle] = {}
+    candles = [
+        _candle(OPEN_MS + nth * 60_000, timeframe=name, symbol=symbol)
+        for nth in range(30) for name in ("1m", "3m") for symbol in ("NSE:A", "NSE:B", "NSE:C")
+    ]  # fmt: skip
+    for rev in (0, 1, 4):
+        dice.shuffle(candles)
+        for one in candles[: len(candles) if rev == 0 else 50]:
+            said[one.id] = replace(one, rev=rev, high=100.0 + dice.randrange(1_000))
+            tally.add(said[one.id])
+    assert tally.last_word == {name: hash(one) for name, one in said.items()}
+    assert (tally.candles.total(), tally.revisions.total(), tally.twice) == (180, 100, 0)
+    of_two = {name: hash(one) for name, one in said.items() if one.symbol != "NSE:B"}
+    assert tally.of(["NSE:C", "NSE:A", "NSE:UNKNOWN"]).last_word == of_two
+    assert sorted(tally.symbols) == ["NSE:A", "NSE:B", "NSE:C"]
 
 
 def test_stored_candles_are_compared_with_the_last_word() -> None:
