@@ -5,7 +5,6 @@ Every field here is explained in `.env.example`; a test keeps the two the same.
 
 from __future__ import annotations
 
-import re
 import warnings
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -31,6 +30,7 @@ from pydantic_settings import (
 )
 
 from utils.market_clock import MarketClock, parse_market_clock
+from utils.mongo_url import is_mongo_url
 from utils.timeframes import Timeframe, parse_timeframes
 
 EXIT_BAD_SETTINGS = 2
@@ -48,11 +48,6 @@ DEFAULT_INSTRUMENTS = (
     "NSE:NESTLEIND,NSE:NTPC,NSE:ONGC,NSE:POWERGRID,NSE:RELIANCE,NSE:SBILIFE,NSE:SBIN,NSE:SHRIRAMFIN,"
     "NSE:SUNPHARMA,NSE:TATACONSUM,NSE:TATASTEEL,NSE:TCS,NSE:TECHM,NSE:TITAN,NSE:TRENT,NSE:ULTRACEMCO,"
     "NSE:WIPRO,NSE:ADANIENT,NSE:JIOFIN"
-)
-
-
-_PLAIN_MONGO_URL = re.compile(
-    r"mongodb://[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:([1-9][0-9]{0,3}|[1-5][0-9]{4}))?/?"
 )
 
 DEFAULT_SECRETS_DIR = "/run/secrets"  # where Docker puts a service's secrets
@@ -99,21 +94,12 @@ def _can_be_opened(url: str) -> bool:
     """Whether the client of the server understands all of it; nothing is connected to."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error")  # pymongo's would show a part of a password with `?` or `&` in it
+            warnings.simplefilter("error")
             if url.startswith(("redis://", "rediss://", "unix://")):
                 redis.Redis.from_url(url).connection_pool.make_connection()
-            elif url.startswith("mongodb://") and not _PLAIN_MONGO_URL.fullmatch(url):
-                _check_mongo_url(url)
-    except Exception:  # of any kind: TypeError, ValueError, those of the clients
+    except Exception:  # of any kind: TypeError, ValueError, those of the client
         return False
-    return True
-
-
-def _check_mongo_url(url: str) -> None:
-    # Imported only for a URL that needs it: pymongo takes 0.15 s and 22 MB, and the connector never talks to MongoDB.
-    from pymongo.uri_parser import parse_uri  # noqa: PLC0415
-
-    parse_uri(url, warn=False)
+    return is_mongo_url(url) if url.startswith("mongodb") else True
 
 
 def _time_of_day(text: str) -> str:

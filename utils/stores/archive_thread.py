@@ -16,7 +16,7 @@ class ArchiveThread:
     def __init__(self, name: str, archiver: StreamArchiver) -> None:
         self._archiver = archiver
         self._stop = StopRequest()
-        self._thread = threading.Thread(target=archiver.run, args=(self._stop,), name=name, daemon=True)
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
     @property
@@ -31,3 +31,9 @@ class ArchiveThread:
         """Wait for its end after `request_stop`; False when it did not come in time."""
         self._thread.join(_STOP_SECONDS)
         return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        # Now, with the shard held, and not when the first crowd of candles closes.
+        from utils.stores import mongo_database  # noqa: F401, PLC0415
+
+        self._archiver.run(self._stop)

@@ -1,0 +1,199 @@
+"""The one owner of every call of pymongo: only what behaves the same on a real mongod and on the stand-in.
+
+Every write is an upsert by `_id`, so repeating one is harmless.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import bson
+import pymongo
+from bson.errors import InvalidDocument
+from pymongo import MongoClient, ReplaceOne, UpdateOne
+from pymongo.errors import BulkWriteError, PyMongoError
+
+from utils.mongo_url import AS_WANTED
+from utils.stores.documents import Document, Refusal, StoreError, Write
+
+WRITE_BATCH = 1_000
+# Error codes that speak of the one document (mongod's error_codes.yml): any other is the server's trouble.
+DOCUMENT_FAULT_CODES = frozenset({2, 9, 14, 52, 53, 54, 55, 57, 66, 121, 10334, 17280, 17419, 17420})
+DUPLICATE_KEY = 11000
+UNKNOWN_ERROR = 8  # what the stand-in says of everything, a locked file among it
+SERVER_TROUBLE_WORDS = ("locked", "disk", "i/o", "readonly", "interrupted", "timeout")
+
+LARGEST_DOCUMENT_BYTES = 16_000_000
+
+T = TypeVar("T")
+Operation = ReplaceOne[Document] | UpdateOne
+
+
+class MongoDatabase:
+    """One database. Every call: StoreError when it was not done. Safe to share between threads."""
+
+    def __init__(self, url: str, name: str, socket_timeout_ms: int, selection_timeout_ms: int) -> None:
+        """No I/O, except that a `mongodb+srv` name is looked up. StoreError when the URL is none."""
+        try:
+            self._client: MongoClient[Document] = MongoClient(
+                url,
+                connect=False,
+                serverSelectionTimeoutMS=selection_timeout_ms,
+                connectTimeoutMS=selection_timeout_ms,
+                socketTimeoutMS=socket_timeout_ms,
+                retryWrites=False,
+                tz_aware=True,
+            )
+        except (PyMongoError, ValueError) as error:
+            raise StoreError(f"MONGO_URL is not {AS_WANTED} ({type(error).__name__})") from None
+        self._database = self._client[name]
+
+    def ping(self) -> None:
+        _do("asking whether it is there", lambda: self._client.admin.command("ping"))
+
+    def close(self) -> None:
+        self._client.close()
+
+    def clear(self) -> None:
+        """Drop every collection."""
+        _do("emptying the database", self._drop_all)
+
+    def make_indexes(self, collection: str, fields: Sequence[str]) -> None:
+        """A unique one on `k`, and one on the fields together."""
+        _do("making the indexes", lambda: self._make_indexes(collection, fields))
+
+    def find(
+        self, what: str, collection: str, query: Mapping[str, Any], sort: Sequence[tuple[str, int]], limit: int = 0
+    ) -> list[Document]:
+        """All that match, in an order (1 up, -1 down). `what` stands in a StoreError; `limit` 0 is none."""
+        found = self._database[collection]
+        return _do(what, lambda: list(found.find(query).sort(list(sort)).limit(limit)))
+
+    def count(self, collection: str, query: Mapping[str, Any]) -> int:
+        return _do("counting", lambda: self._database[collection].count_documents(query))
+
+    def write(self, collection: str, documents: Sequence[Document], write: Write) -> list[Refusal]:
+        """Write them, the last of an `_id` winning. Those refused for themselves are returned."""
+        last_of_each = list({one.get("_id"): one for one in documents}.values())
+        refused: list[Refusal] = []
+        for start in range(0, len(last_of_each), WRITE_BATCH):
+            refused += self._write_batch(collection, last_of_each[start : start + WRITE_BATCH], write)
+        return refused
+
+    def _drop_all(self) -> None:
+        for name in self._database.list_collection_names():
+            self._database.drop_collection(name)
+
+    def _make_indexes(self, name: str, fields: Sequence[str]) -> None:
+        collection = self._database[name]
+        collection.create_index("k", unique=True)
+        collection.create_index([(field, 1) for field in fields])
+
+    def _write_batch(self, name: str, documents: list[Document], write: Write) -> list[Refusal]:
+        try:
+            errors = self._bulk(name, documents, write)
+        except (InvalidDocument, OverflowError, TypeError, ValueError):
+            fit, unfit = _sorted_out(documents)
+            if not unfit:
+                raise
+            return unfit + (self._write_batch(name, fit, write) if fit else [])
+        again = [documents[one["index"]] for one in errors if one.get("code") == DUPLICATE_KEY]
+        if again:  # two upserts that race can both try to insert: the second time it is a replacement
+            second = self._bulk(name, again, write)
+            if write is Write.REPLACE_UNLESS_NEWER:
+                newer = self._ids_of_newer(name, again)
+                second = [one for one in second if again[one["index"]]["_id"] not in newer]
+            errors = [one for one in errors if one.get("code") != DUPLICATE_KEY]
+            return _refusals(documents, errors) + _refusals(again, second)
+        return _refusals(documents, errors)
+
+    def _bulk(self, name: str, documents: list[Document], write: Write) -> list[Document]:
+        """The write errors, by position; empty when all was written."""
+        build = _BUILD[write]
+        try:
+            operations = [build(one) for one in documents]
+            _do("writing", lambda: self._database[name].bulk_write(operations, ordered=False))
+        except BulkWriteError as error:
+            return list(error.details.get("writeErrors", []))
+        return []
+
+    def _ids_of_newer(self, name: str, documents: list[Document]) -> set[str]:
+        """Which of them are there in a later revision."""
+        revs = {one["_id"]: one.get("rev", 0) for one in documents}
+        query = {"_id": {"$in": list(revs)}}
+        stored = _do("reading revisions", lambda: list(self._database[name].find(query, {"rev": 1})))
+        return {one["_id"] for one in stored if one.get("rev", 0) > revs[one["_id"]]}
+
+
+def _do(what: str, call: Callable[[], T]) -> T:
+    """Trouble of the server is a StoreError; what is wrong with the documents is the caller's to sort out."""
+    try:
+        return call()
+    except (InvalidDocument, BulkWriteError):
+        raise
+    except PyMongoError as error:
+        raise _store_error(what, error) from None
+
+
+def _replace(document: Document) -> Operation:
+    return ReplaceOne({"_id": document["_id"]}, document, upsert=True)
+
+
+def _replace_unless_newer(document: Document) -> Operation:
+    # With a newer one there the filter finds nothing, and the insert that follows meets its `_id`.
+    older = {"_id": document["_id"], "rev": {"$lte": document.get("rev", 0)}}
+    return ReplaceOne(older, document, upsert=True)
+
+
+def _insert_if_absent(document: Document) -> Operation:
+    fields = {name: value for name, value in document.items() if name != "_id"}
+    return UpdateOne({"_id": document["_id"]}, {"$setOnInsert": fields}, upsert=True)
+
+
+_BUILD: dict[Write, Callable[[Document], Operation]] = {
+    Write.REPLACE: _replace,
+    Write.REPLACE_UNLESS_NEWER: _replace_unless_newer,
+    Write.ADD: _insert_if_absent,
+}
+
+
+def _refusals(documents: list[Document], errors: list[Document]) -> list[Refusal]:
+    for error in errors:
+        if not _is_documents_fault(error):
+            raise StoreError(f"MongoDB failed while writing: {_short(error.get('errmsg'))}; it will be tried again")
+    return [Refusal(documents[one["index"]], _short(one.get("errmsg"))) for one in errors]
+
+
+def _is_documents_fault(error: Document) -> bool:
+    code, text = error.get("code"), str(error.get("errmsg", "")).lower()
+    if code == UNKNOWN_ERROR:
+        return not any(word in text for word in SERVER_TROUBLE_WORDS)
+    return code == DUPLICATE_KEY or code in DOCUMENT_FAULT_CODES
+
+
+def _sorted_out(documents: list[Document]) -> tuple[list[Document], list[Refusal]]:
+    """Those that can be written as BSON, and those that can not."""
+    fit: list[Document] = []
+    unfit: list[Refusal] = []
+    for one in documents:
+        try:
+            if "_id" not in one:
+                raise ValueError("it has no _id")
+            if len(bson.encode(one)) > LARGEST_DOCUMENT_BYTES:
+                raise ValueError("it is larger than 16 MB")
+            fit.append(one)
+        except (bson.errors.BSONError, OverflowError, TypeError, ValueError, RecursionError) as error:
+            unfit.append(Refusal(one, _short(error)))
+    return fit, unfit
+
+
+def _store_error(what: str, error: PyMongoError) -> StoreError:
+    # pymongo's texts name hosts, never the password; the topology dump behind the first comma helps nobody.
+    if isinstance(error, pymongo.errors.ServerSelectionTimeoutError | pymongo.errors.AutoReconnect):
+        return StoreError(f"MongoDB is away ({what}): {_short(error)}; check MONGO_URL and that the server runs")
+    return StoreError(f"MongoDB failed ({what}): {_short(error)}")
+
+
+def _short(error: object) -> str:
+    return str(error).split(", full error:")[0].split(", Timeout:")[0].split(" (configured timeouts:")[0][:200]
