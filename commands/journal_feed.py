@@ -101,6 +101,10 @@ class ClosingBound:
         opened = sum(min(packets, instruments * (span_ms // one + 1)) for one in self.lengths_ms)
         return instruments * len(self.lengths_ms) + opened
 
+    def closed_at_once(self, shard: int) -> int:
+        """At most, by the entries of one batch beside what is open."""
+        return self.instruments[shard] * sum(self.span_at_once_ms // one + 1 for one in self.lengths_ms)
+
     @property
     def span_at_once_ms(self) -> int:
         """What may be sent without a look at how far the worker is: a quarter of it all."""
@@ -147,8 +151,8 @@ class JournalFeed:
 
     def _may_close(self, shard: int) -> int:
         """With what is sent next."""
-        span_ms = self.last_sent[shard].ms - self._ahead[shard][0].id.ms + self._bound.span_at_once_ms
-        return self._bound.closed_by(shard, span_ms, self._ahead_packets[shard])
+        span_ms = self.last_sent[shard].ms - self._ahead[shard][0].id.ms
+        return self._bound.closed_by(shard, span_ms, self._ahead_packets[shard]) + self._bound.closed_at_once(shard)
 
     def send(self, batch: list[ShardEntry]) -> None:
         """Appends the entries with their own ids. RedisError."""

@@ -150,6 +150,8 @@ def test_what_was_sent_closes_no_more_than_is_said_of_it() -> None:
     assert bound.closed_by(0, 119_999, 1_000_000) == 3 * 3_000 + (2 + 1 + 1) * 3_000
     assert bound.closed_by(0, 36_000_000, 7) == 3 * 3_000 + 3 * 7
     assert bound.closed_by(0, 120_000, 4_000) == 3 * 3_000 + 4_000 + 2 * 3_000
+    slow = ClosingBound({0: 10}, [60_000], most=400)
+    assert (slow.span_at_once_ms, slow.closed_at_once(0)) == (10 * 60_000, 11 * 10)
 
 
 def test_what_the_live_view_shows_was_taken(client: redis.Redis) -> None:
