@@ -10,6 +10,7 @@ import structlog
 
 from data_handler import CandleArchives, ShardCandles, open_candle_store
 from utils.compile_kernels import compile_candle_kernels
+from utils.feed import Entry
 from utils.keys import Keys
 from utils.lifecycle import EXIT_OK, StopRequest, run_script
 from utils.log import BoundLogger
@@ -85,14 +86,15 @@ class CandleWorker:
         if self._pacing.is_due("hold", time.monotonic()):
             self._hold_shards()
         if self._held:
-            self._take_entries()
+            self._take(self._read_entries())
         else:
             self._stop.wait(IDLE_SECONDS)
         now_seconds = time.monotonic()
         self._rest_after_closes(now_seconds)
         if self._pacing.is_due("refresh", now_seconds) and now_seconds >= self._rest_until:
             self._refreshing.extend(shard for shard in self._held if shard not in self._refreshing)
-        self._refresh_live()
+        if not self._store.is_behind:
+            self._refresh_live()
         if self._pacing.is_due("save", now_seconds):
             self._unsaved |= set(self._held)
         self._save_next()
@@ -126,11 +128,16 @@ class CandleWorker:
             self._log.warning("another worker took the shard over", shard=shard)
         self._archives.stop(shard)
 
-    def _take_entries(self) -> None:
+    def _read_entries(self) -> list[tuple[int, list[Entry]]]:
         positions = {shard: candles.position for shard, candles in self._held.items()}
         left_seconds = 0.0 if self._refreshing else self._pacing.seconds_left("refresh", time.monotonic())
         wait_ms = round(1000 * left_seconds)
-        for shard, entries in self._store.read_ticks(positions, wait_ms, ENTRIES_AT_ONCE):
+        return self._store.read_ticks(positions, wait_ms, ENTRIES_AT_ONCE)
+
+    def _take(self, found: list[tuple[int, list[Entry]]]) -> None:
+        if self._store.is_behind:
+            self._refresh_live()  # now: Redis writes it while these entries are worked on
+        for shard, entries in found:
             candles = self._held[shard]
             candles.take(entries)
             for day in candles.new_unknown_days():
