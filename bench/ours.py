@@ -20,7 +20,7 @@ from utils.settings import Settings
 from utils.timeframes import parse_timeframes
 
 FOUR_TIMEFRAMES = "1m,5m,15m,1h"
-ENTRIES_AT_ONCE = 256  # as the candle worker reads them
+ENTRIES_AT_ONCE = 512  # as the candle worker reads them
 _EVENTS = 1 << 16  # places for closed candles in the bare kernel's buffers
 
 _CALENDAR = SessionCalendar.load()
