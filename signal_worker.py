@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import time
 from collections import Counter
+from collections.abc import Iterable
 
 import structlog
 
@@ -123,15 +124,14 @@ class SignalWorker:
     def _run_once(self) -> None:
         if self._pacing.is_due("hold", time.monotonic()):
             self._hold_shards()
+        if self._pacing.is_due("save", time.monotonic()):
+            self._save()
         ready = [shard for shard, signals in self._held.items() if signals.prepare(time.monotonic())]
         if ready:
             self._take(ready)
         else:
             self._stop.wait(WARMING_SECONDS if self._held else IDLE_SECONDS)
-        now_seconds = time.monotonic()
-        if self._pacing.is_due("save", now_seconds):
-            self._save()
-        if self._pacing.is_due("health", now_seconds):
+        if self._pacing.is_due("health", time.monotonic()):
             self._report()
         self._tell_progress()
 
@@ -199,19 +199,28 @@ class SignalWorker:
             of.setdefault(entry.shard, []).append(entry)
         for shard, entries in of.items():
             self._held[shard].take(entries, now_seconds)
-        if not of and has_unwritten:
+        if has_unwritten and (not of or any(self._held[shard].has_much_unwritten for shard in ready)):
             self._write(ready)
 
     def _write(self, ready: list[int]) -> None:
         """The values of all shards before the first file."""
-        for shard in ready:
-            self._held[shard].write_values()
-        for shard in ready:
-            self._held[shard].write()
+        covered = self._covered(ready)
+        for signals in covered:
+            signals.write_values()
+        for signals in covered:
+            signals.write()
 
     def _save(self) -> None:
-        for signals in self._held.values():
+        for signals in self._covered(self._held):
             signals.save()
+
+    def _covered(self, shards: Iterable[int]) -> list[ShardSignals]:
+        """Those that are surely ours still: after a standstill another may have newer values and a newer snapshot."""
+        now_seconds = time.monotonic()
+        covered = {shard: self._leases.cover(shard, now_seconds) for shard in shards}
+        if not all(covered.values()):
+            self._pacing.make_due("hold")
+        return [self._held[shard] for shard, is_covered in covered.items() if is_covered]
 
     # ---- the broker's history
 

@@ -292,8 +292,6 @@ class ShardSignals:
         taken = self._progress.take(entries)
         said = self._store.say(taken.fired)
         self._unwritten.add(taken)
-        if len(self._unwritten) > MOST_UNWRITTEN:
-            self.write()
         self._tools.counts.update(
             signals=said,
             candles=len(entries),
@@ -308,6 +306,11 @@ class ShardSignals:
     def has_unwritten(self) -> bool:
         """Whether `write` has anything to do."""
         return len(self._unwritten) > 0
+
+    @property
+    def has_much_unwritten(self) -> bool:
+        """Whether `write` should not wait until there is nothing else to take."""
+        return len(self._unwritten) > MOST_UNWRITTEN
 
     def write_values(self) -> None:
         """What was taken goes to the latest values. RedisError."""

@@ -58,3 +58,24 @@ def test_it_is_renewed_and_its_loss_is_seen(client: redis.Redis) -> None:
     while first.hold():
         assert time.monotonic() < deadline + 60
         time.sleep(0.02)
+
+
+def test_how_long_it_is_surely_ours_is_known_without_asking(client: redis.Redis) -> None:
+    first, second = lease(client, "one"), lease(client, "two")
+    assert not first.covers(time.monotonic())
+    before = time.monotonic()
+    assert first.hold()
+    after = time.monotonic()
+    client.delete(KEYS.lease("signal", 0))  # whatever Redis says meanwhile
+    assert second.hold()
+    assert first.covers(before + 29.9)
+    assert not first.covers(after + 30.0)
+    first.release()
+    assert not first.covers(after)
+
+
+def test_one_that_another_has_covers_nothing(client: redis.Redis) -> None:
+    assert lease(client, "one").hold()
+    second = lease(client, "two")
+    assert not second.hold()
+    assert not second.covers(time.monotonic())

@@ -67,6 +67,10 @@ class Lease:
             self._renewed_at = asked_at
         return ours
 
+    def covers(self, now_seconds: float) -> bool:
+        """Whether it can not have run out since it was last renewed; `now_seconds` of the monotonic clock."""
+        return now_seconds - self._renewed_at < self._seconds
+
     def release(self) -> None:
         """Give it up if it is ours. With Redis away it runs out by itself."""
         self._renewed_at = float("-inf")

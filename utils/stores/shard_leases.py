@@ -49,6 +49,10 @@ class ShardLeases:
         """Whether it is ours, renewed if need be. RedisError."""
         return self._leases[shard].hold()
 
+    def cover(self, shard: int, now_seconds: float) -> bool:
+        """Whether it is surely ours, without asking; `now_seconds` of the monotonic clock."""
+        return self._leases[shard].covers(now_seconds)
+
     def release(self, shard: int) -> None:
         """Give it up if it is ours."""
         self._leases[shard].release()

@@ -1,0 +1,67 @@
+"""A signal worker that stood still looks at its leases again before it writes values or a snapshot."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from signal_worker import SignalWorker
+from utils.pacing import Pacing
+
+
+class _Shard:
+    """Notes what it is asked to write."""
+
+    has_unwritten = has_much_unwritten = True
+
+    def __init__(self, shard: int, done: list[str]) -> None:
+        self._shard, self._done = shard, done
+
+    def write_values(self) -> None:
+        self._done.append(f"values {self._shard}")
+
+    def write(self) -> None:
+        self._done.append(f"file {self._shard}")
+
+    def save(self) -> None:
+        self._done.append(f"snapshot {self._shard}")
+
+
+class _Leases:
+    """Two leases, each good until a moment."""
+
+    def cover(self, shard: int, now_seconds: float) -> bool:
+        return now_seconds < {0: 105.0, 1: 103.0}[shard]
+
+
+class _StoodStill(SignalWorker):
+    """The worker's own writing, over two shards that are held."""
+
+    def __init__(self) -> None:
+        self.done: list[str] = []
+        held: Any = {shard: _Shard(shard, self.done) for shard in (0, 1)}
+        leases: Any = _Leases()
+        self._held, self._leases = held, leases
+        self._pacing = Pacing(hold=60.0)
+        self._pacing.is_due("hold", 100.0)
+
+    def looks_at_its_leases_next(self) -> bool:
+        return self._pacing.is_due("hold", 100.0)
+
+
+@pytest.mark.parametrize(
+    ("now_seconds", "writes"), [(102.9, [0, 1]), (103.0, [0]), (104.9, [0]), (105.0, []), (9_000.0, [])]
+)
+def test_what_a_lease_does_not_cover_any_more_is_not_written(
+    monkeypatch: pytest.MonkeyPatch, now_seconds: float, writes: list[int]
+) -> None:
+    monkeypatch.setattr("time.monotonic", lambda: now_seconds)
+    worker = _StoodStill()
+    worker._write([0, 1])
+    assert worker.done == [f"values {shard}" for shard in writes] + [f"file {shard}" for shard in writes]
+    assert worker.looks_at_its_leases_next() == (writes != [0, 1])
+    worker = _StoodStill()
+    worker._save()
+    assert worker.done == [f"snapshot {shard}" for shard in writes]
+    assert worker.looks_at_its_leases_next() == (writes != [0, 1])
