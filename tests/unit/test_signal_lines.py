@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import resource
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +91,31 @@ def test_a_day_that_is_refused_loses_and_doubles_nothing_of_another(tmp_path: Pa
     lines.write()
     for one in (before, signal(1), after):
         assert ids(signal_path(tmp_path, one.at_ms)) == [one.id]
+
+
+@contextmanager
+def files_no_longer_than(length: int) -> Iterator[None]:
+    """As on a disk that is full: a write goes as far as there is room, the next one fails."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (length, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("room", [0, 1, 700, 1_300])
+def test_a_line_torn_by_a_full_disk_is_mended_by_whoever_writes_next(tmp_path: Path, room: int) -> None:
+    first, second, path = the_lines(tmp_path), the_lines(tmp_path), signal_path(tmp_path, AT_MS)
+    first.write(signals(1))
+    with capture_logs(), files_no_longer_than(path.stat().st_size + room):
+        first.write(signals(2, 3, 4))
+        second.write(signals(5))
+    assert path.stat().st_size == len(first.content()) // 3 + room
+    assert (len(first), len(second)) == (3, 1)
+    second.write()
+    first.write()
+    assert sorted(ids(path)) == [one.id for one in signals(1, 2, 3, 4, 5)]
 
 
 def test_the_oldest_are_forced_out_counted_and_said_once(
