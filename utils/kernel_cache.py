@@ -10,7 +10,10 @@ import hashlib
 import os
 from pathlib import Path
 
-import numba
+from utils.lasting_objects import lasting_objects
+
+with lasting_objects():  # it is a quarter of all that a worker imports
+    import numba
 
 _KERNEL_FOLDERS = ("candles", "indicators")
 
