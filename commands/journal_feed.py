@@ -82,7 +82,7 @@ def batches(entries: Iterable[ShardEntry], span_ms: int) -> Iterator[list[ShardE
 
 @dataclass(frozen=True, slots=True)
 class ClosingBound:
-    """How many candles of a shard what was sent may close before it is known that they were said: `most`.
+    """How many candles of a shard what is sent may close before it is known that they were said: `most`.
 
     `instruments` is their number by shard, `lengths_ms` has the timeframes' lengths.
     """
@@ -92,18 +92,13 @@ class ClosingBound:
     most: int
 
     def closed_by(self, shard: int, span_ms: int, packets: int) -> int:
-        """At most, by entries that span so much time: what is open, and what they open.
+        """At most, by entries that span so much time and have so many packets in their frames.
 
-        A packet opens one candle of a timeframe, an instrument one in each bucket; there are few packets where hardly
-        anything is traded, and few buckets where much is.
+        In each bucket that ends an instrument has a candle at most, and that is open or a packet must open it: there
+        are few packets where hardly anything is traded, and few buckets where much is.
         """
         instruments = self.instruments[shard]
-        opened = sum(min(packets, instruments * (span_ms // one + 1)) for one in self.lengths_ms)
-        return instruments * len(self.lengths_ms) + opened
-
-    def closed_at_once(self, shard: int) -> int:
-        """At most, by the entries of one batch beside what is open."""
-        return self.instruments[shard] * sum(self.span_at_once_ms // one + 1 for one in self.lengths_ms)
+        return sum(min(instruments * (span_ms // one + 1), instruments + packets) for one in self.lengths_ms)
 
     @property
     def span_at_once_ms(self) -> int:
@@ -142,17 +137,18 @@ class JournalFeed:
         """How many entries the worker has not taken yet."""
         return sum(map(len, self._ahead.values()))
 
-    @property
-    def is_too_far_ahead(self) -> bool:
-        """Whether the worker must catch up before more is sent."""
+    def is_too_far_ahead(self, batch: Sequence[ShardEntry]) -> bool:
+        """Whether the worker must catch up before this is sent; with nothing ahead of it anything may be."""
         if self._ahead_bytes > AHEAD_BYTES or self.ahead_entries > AHEAD_ENTRIES:
             return True
-        return any(waiting and self._may_close(shard) > self._bound.most for shard, waiting in self._ahead.items())
-
-    def _may_close(self, shard: int) -> int:
-        """With what is sent next."""
-        span_ms = self.last_sent[shard].ms - self._ahead[shard][0].id.ms
-        return self._bound.closed_by(shard, span_ms, self._ahead_packets[shard]) + self._bound.closed_at_once(shard)
+        newest_ms = batch[-1].entry.id.ms
+        packets = sum(_packets(one.entry) for one in batch)
+        return any(
+            self._bound.closed_by(shard, newest_ms - waiting[0].id.ms, self._ahead_packets[shard] + packets)
+            > self._bound.most
+            for shard, waiting in self._ahead.items()
+            if waiting
+        )
 
     def send(self, batch: list[ShardEntry]) -> None:
         """Appends the entries with their own ids. RedisError."""

@@ -18,7 +18,7 @@ from utils.sessions import DAY_MS, ist_midnight_ms
 from utils.stores.mongo import MongoStore
 from utils.timeframes import Timeframe
 
-_SYMBOLS_AT_ONCE = 40  # a day of nine thousand is not held in memory
+_SYMBOLS_AT_ONCE = 10  # a day of nine thousand is not held in memory
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from commands.journal_feed import (
     ClosingBound,
     JournalFeed,
     JournalFile,
+    ShardEntry,
     batches,
     journal_window_ms,
     merged_entries,
@@ -234,9 +235,9 @@ class _Replay:
             for batch in batches(merged_entries(self._plan.files), span_ms):
                 first_ms = first_ms or batch[0].entry.id.ms
                 self._wait_for_time(batch[0].entry.id.ms - first_ms, began)
+                self._wait_for_readers(batch)
                 self._feed.send(batch)
                 self._look()
-                self._wait_for_readers()
 
     def _wait_for_time(self, market_ms: int, began: float) -> None:
         if self._plan.speed:
@@ -246,10 +247,10 @@ class _Replay:
                 ahead_seconds = market_ms / 1000 / self._plan.speed - (time.monotonic() - began)
         self._check_stop()
 
-    def _wait_for_readers(self) -> None:
+    def _wait_for_readers(self, batch: list[ShardEntry]) -> None:
         """No more is sent than memory holds, and no more said than those who read it have kept up with."""
         feed, backlog = self._feed, self._backlog
-        if not self._held_back(lambda: feed.is_too_far_ahead, lambda: feed.ahead_entries):
+        if not self._held_back(lambda: feed.is_too_far_ahead(batch), lambda: feed.ahead_entries):
             raise StartError(f"The candle worker does not take the entries; its log is in {self._logs}.")
         if not self._held_back(lambda: backlog.is_too_long, lambda: backlog.position):
             raise StartError(

@@ -69,6 +69,9 @@ def _entry(nth: int, size: int = 10) -> Entry:
     return Entry(EntryId(AT_MS + nth, nth % 3), Kind.FRAME, bytes([nth % 256]) * size)
 
 
+_NEXT = [ShardEntry(0, _entry(0))]
+
+
 def _bound(*shards: int, most: int = 1_000_000) -> ClosingBound:
     return ClosingBound(dict.fromkeys(shards, 10), [60_000, 300_000], most)
 
@@ -89,11 +92,11 @@ def test_the_feed_sends_entries_under_their_own_ids(client: redis.Redis) -> None
 def test_the_feed_waits_for_a_worker_that_is_behind_and_forgets_what_it_took(client: redis.Redis) -> None:
     feed = JournalFeed(client, KEYS, _bound(0))
     feed.send([ShardEntry(0, _entry(nth, size=1 << 20)) for nth in range(124)])
-    assert not feed.is_too_far_ahead
+    assert not feed.is_too_far_ahead(_NEXT)
     feed.send([ShardEntry(0, _entry(nth, size=1 << 20)) for nth in range(124, 134)])
-    assert feed.is_too_far_ahead  # more than 128 MB
+    assert feed.is_too_far_ahead(_NEXT)  # more than 128 MB
     feed.forget_taken(0, EntryId(AT_MS + 39, 0))
-    assert not feed.is_too_far_ahead
+    assert not feed.is_too_far_ahead(_NEXT)
     left: Any = client.xrange("some:ticks:0", count=1)
     assert left[0][0] == f"{AT_MS + 40}-1".encode()
     assert feed.ahead_entries == client.xlen("some:ticks:0") == 94
@@ -105,7 +108,7 @@ def test_the_feed_waits_for_a_worker_that_is_behind_and_forgets_what_it_took(cli
 def test_the_feed_bounds_many_small_entries_too(client: redis.Redis) -> None:
     feed = JournalFeed(client, KEYS, _bound(0))
     feed.send([ShardEntry(0, _entry(nth, size=1)) for nth in range(50_001)])
-    assert feed.is_too_far_ahead
+    assert feed.is_too_far_ahead(_NEXT)
 
 
 def _frame_at(minute: float, packets: int) -> Entry:
@@ -115,23 +118,24 @@ def _frame_at(minute: float, packets: int) -> Entry:
 def test_the_feed_waits_before_more_closes_than_the_closed_streams_hold(client: redis.Redis) -> None:
     """Few bytes may be much of the day: one frame a minute, each with a packet of every instrument."""
     feed = JournalFeed(client, KEYS, _bound(0, 1, most=400))
-    for minute in range(12):
-        feed.send([ShardEntry(1, _frame_at(minute, 10))])
-    assert not feed.is_too_far_ahead
-    for minute in range(12, 40):
-        feed.send([ShardEntry(1, _frame_at(minute, 10))])
-    assert feed.is_too_far_ahead
-    feed.forget_taken(1, EntryId(AT_MS + 30 * 60_000, 0))
-    assert not feed.is_too_far_ahead
+    minutes = [[ShardEntry(1, _frame_at(minute, 10))] for minute in range(50)]
+    assert not feed.is_too_far_ahead([*minutes[0], *minutes[49]])  # of whatever is sent alone
+    for one in minutes[:20]:
+        feed.send(one)
+    assert not feed.is_too_far_ahead(minutes[20])
+    for one in minutes[20:40]:
+        feed.send(one)
+    assert feed.is_too_far_ahead(minutes[40])
+    feed.forget_taken(1, minutes[30][0].entry.id)
+    assert not feed.is_too_far_ahead(minutes[40])
 
 
 def test_the_feed_does_not_wait_where_nothing_is_traded(client: redis.Redis) -> None:
     feed = JournalFeed(client, KEYS, _bound(0, most=400))
     heartbeats = [ShardEntry(0, Entry(EntryId(AT_MS + 1_000 * nth, 0), Kind.FRAME, b"0")) for nth in range(36_000)]
     feed.send(heartbeats)
-    assert not feed.is_too_far_ahead
-    feed.send([ShardEntry(0, _frame_at(601, 400))])
-    assert feed.is_too_far_ahead
+    assert not feed.is_too_far_ahead([ShardEntry(0, _frame_at(601, 100))])
+    assert feed.is_too_far_ahead([ShardEntry(0, _frame_at(601, 400))])
 
 
 def test_what_is_sent_together_is_short_in_number_and_in_time() -> None:
@@ -144,14 +148,13 @@ def test_what_is_sent_together_is_short_in_number_and_in_time() -> None:
     assert list(batches([], 50_000)) == []
 
 
-def test_what_was_sent_closes_no_more_than_is_said_of_it() -> None:
+def test_what_is_sent_closes_no_more_than_is_said_of_it() -> None:
     bound = ClosingBound({0: 3_000}, [60_000, 180_000, 86_400_000], most=1_000)
-    assert bound.closed_by(0, 0, 0) == 3 * 3_000  # what is open
-    assert bound.closed_by(0, 119_999, 1_000_000) == 3 * 3_000 + (2 + 1 + 1) * 3_000
-    assert bound.closed_by(0, 36_000_000, 7) == 3 * 3_000 + 3 * 7
-    assert bound.closed_by(0, 120_000, 4_000) == 3 * 3_000 + 4_000 + 2 * 3_000
-    slow = ClosingBound({0: 10}, [60_000], most=400)
-    assert (slow.span_at_once_ms, slow.closed_at_once(0)) == (10 * 60_000, 11 * 10)
+    assert bound.closed_by(0, 0, 1_000_000) == 3 * 3_000  # a boundary of all of them
+    assert bound.closed_by(0, 120_000, 1_000_000) == (3 + 1 + 1) * 3_000
+    assert bound.closed_by(0, 36_000_000, 7) == 3 * 3_000 + 2 * 7  # the day ends once
+    assert bound.closed_by(0, 120_000, 4_000) == 3_000 + 4_000 + 2 * 3_000
+    assert ClosingBound({0: 10, 1: 5}, [60_000], most=400).span_at_once_ms == 10 * 60_000
 
 
 def test_what_the_live_view_shows_was_taken(client: redis.Redis) -> None:
