@@ -141,6 +141,14 @@ def test_the_image_runs_as_no_root_from_small_official_bases() -> None:
     assert not DOCKERFILE.read_text().startswith("# syntax=")
 
 
+def test_no_start_in_the_image_compiles_python() -> None:
+    """Ours and the standard library, of which the base has the sources only; pip compiles what it installs."""
+    (live,) = re.findall(r"^FROM \S+ AS live$(.*?)^FROM ", DOCKERFILE.read_text(), flags=re.MULTILINE | re.DOTALL)
+    assert re.search(r"^RUN python -m compileall .* /usr/local/lib/python3\.\*/$", live, flags=re.MULTILINE)
+    assert any("-m compileall -q ." in command for command in instructions("RUN"))
+    assert not any("--no-compile" in command for command in instructions("RUN"))
+
+
 def is_sent_to_the_builder(path: str) -> bool:
     """.dockerignore's rules, as far as the file uses them: the last one that fits decides."""
     sent = True
