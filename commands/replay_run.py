@@ -54,7 +54,8 @@ from utils.stores.tick_stream import TickStream
 
 EXIT_INTERRUPTED = 130
 WORKER_GRACE_SECONDS = 20.0
-_POSITIONS_SECONDS = 0.1
+_LOOK_SECONDS = 0.25  # as often as the live view is written, from which positions are known
+_STEP_SECONDS = 0.1  # so much is sent at once where a speed is kept to
 _SHOWN = 10  # so many instruments of a shard are asked for the newest entry that was taken
 _START_SECONDS = 120.0
 _TALLIED_AT_ONCE = 20_000  # closed candles of a shard
@@ -103,7 +104,7 @@ class _Replay:
         self._database = f"{settings.mongo_db}_replay"
         self._logs = settings.log_dir / "replay"
         self._workers: list[ChildProcess] = []
-        self._positions_due, self._copied_due = 0.0, self._began + LINE_SECONDS
+        self._look_due, self._copied_due = 0.0, self._began + LINE_SECONDS
         of_shard = {one.shard: instruments_of([one]) for one in plan.files}
         self._instruments = [one for instruments in of_shard.values() for one in instruments]
         self._shown = {shard: [one.symbol for one in found[:_SHOWN]] for shard, found in of_shard.items()}
@@ -229,7 +230,7 @@ class _Replay:
         """Entry by entry in the order of ids, as fast as asked for and as the worker can take them."""
         span_ms = self._bound.span_at_once_ms
         if self._plan.speed:
-            span_ms = min(span_ms, int(1000 * _POSITIONS_SECONDS * self._plan.speed))
+            span_ms = min(span_ms, int(1000 * _STEP_SECONDS * self._plan.speed))
         first_ms, began = 0, time.monotonic()
         with self._terminal.view():
             for batch in batches(merged_entries(self._plan.files), span_ms):
@@ -242,7 +243,7 @@ class _Replay:
     def _wait_for_time(self, market_ms: int, began: float) -> None:
         if self._plan.speed:
             ahead_seconds = market_ms / 1000 / self._plan.speed - (time.monotonic() - began)
-            while ahead_seconds > 0 and not self._stop.wait(min(ahead_seconds, _POSITIONS_SECONDS)):
+            while ahead_seconds > 0 and not self._stop.wait(min(ahead_seconds, _STEP_SECONDS)):
                 self._look()
                 ahead_seconds = market_ms / 1000 / self._plan.speed - (time.monotonic() - began)
         self._check_stop()
@@ -266,8 +267,8 @@ class _Replay:
         """The workers live; what they have taken is forgotten; what they said is counted; the view is drawn."""
         check_alive(self._workers)
         now = time.monotonic()
-        if now >= self._positions_due:
-            self._positions_due = now + _POSITIONS_SECONDS
+        if now >= self._look_due:
+            self._look_due = now + _LOOK_SECONDS
             reports = read_health(self._client, self._keys)
             self._forget_taken(reports)
             self._tally.read_on(self._client, self._keys, _TALLIED_AT_ONCE)
