@@ -32,7 +32,7 @@ from utils.stores.archive_thread import ArchiveThread
 from utils.stores.mongo import MongoStore
 from utils.stores.redis_connection import RedisError, open_redis
 from utils.stores.shard_leases import Change, ShardLeases
-from utils.stores.signal_store import ClosedEntry, SignalStore
+from utils.stores.signal_store import SignalStore
 from utils.stores.unhurried import Unhurried
 from utils.strategies import load_strategies
 
@@ -41,6 +41,7 @@ ARCHIVING_SHARD = 0  # whoever holds it also brings the signals of all shards to
 WAIT_MS = 500
 IDLE_SECONDS = 0.5
 WARMING_SECONDS = 0.05
+YOUNG_OBJECTS = 200_000  # before they are searched for cycles: those of a minute's end; nearly all are gone by then
 HEALTH_SECONDS = 1.0
 PROGRESS_SECONDS = 10.0
 WARMUP_END_SECONDS = 1.0
@@ -124,8 +125,8 @@ class SignalWorker:
     def _run_once(self) -> None:
         if self._pacing.is_due("hold", time.monotonic()):
             self._hold_shards()
-        if self._pacing.is_due("save", time.monotonic()):
-            self._save()
+        if not self._has_unwritten(self._held) and self._pacing.is_due("save", time.monotonic()):
+            self._save()  # not in the middle of a minute's end
         ready = [shard for shard, signals in self._held.items() if signals.prepare(time.monotonic())]
         if ready:
             self._take(ready)
@@ -193,14 +194,15 @@ class SignalWorker:
         wait_seconds = self._pacing.seconds_left("hold", now_seconds) if is_idle else WARMING_SECONDS
         wait_ms = max(1, min(WAIT_MS, round(1000 * wait_seconds)))
         # Signals first: values and file wait until every candle at hand is taken.
-        has_unwritten = any(self._held[shard].has_unwritten for shard in ready)
-        of: dict[int, list[ClosedEntry]] = {}
-        for entry in self._store.closed_after(positions, ENTRIES_AT_ONCE, None if has_unwritten else wait_ms):
-            of.setdefault(entry.shard, []).append(entry)
-        for shard, entries in of.items():
-            self._held[shard].take(entries, now_seconds)
-        if has_unwritten and (not of or any(self._held[shard].has_much_unwritten for shard in ready)):
+        has_unwritten = self._has_unwritten(ready)
+        found = self._store.read_closed(positions, ENTRIES_AT_ONCE, 0 if has_unwritten else wait_ms)
+        for shard, read in found.items():
+            self._held[shard].take(read, now_seconds)
+        if has_unwritten and (not found or any(self._held[shard].has_much_unwritten for shard in ready)):
             self._write(ready)
+
+    def _has_unwritten(self, shards: Iterable[int]) -> bool:
+        return any(self._held[shard].has_unwritten for shard in shards)
 
     def _write(self, ready: list[int]) -> None:
         """The values of all shards before the first file."""
@@ -209,6 +211,7 @@ class SignalWorker:
             signals.write_values()
         for signals in covered:
             signals.write()
+        self._store.settle()
 
     def _save(self) -> None:
         for signals in self._covered(self._held):
@@ -305,6 +308,7 @@ def main(settings: Settings, stop: StopRequest) -> int:
     compile_indicator_kernels()  # before a shard is held: compiling takes longer than a lease lasts
     gc.collect()
     gc.freeze()  # or each full collection goes through all modules, in the middle of a close
+    gc.set_threshold(YOUNG_OBJECTS)
     return SignalWorker(settings, stop, structlog.get_logger(PROCESS)).run()
 
 

@@ -21,8 +21,9 @@ from utils.signal_lines import SignalLines
 from utils.signal_progress import MakeEngine, SignalProgress, Taken, missed_a_session
 from utils.signal_snapshot import lines_of, taken_apart, with_lines
 from utils.signals import LatestValues, Pair, Signal
+from utils.stores.closed_reader import ClosedRead
 from utils.stores.mongo import MongoStore
-from utils.stores.signal_store import ClosedEntry, SignalStore
+from utils.stores.signal_store import SignalStore
 from utils.warmup import OnProgress, WarmUp, WarmupResult
 from utils.warmup_thread import WarmupThread, WarmupTurn
 
@@ -281,10 +282,11 @@ class ShardSignals:
 
     # ---- candles in, signals out
 
-    def take(self, entries: Sequence[ClosedEntry], now_seconds: float) -> None:
+    def take(self, read: ClosedRead, now_seconds: float) -> None:
         """What comes of the entries after `position` goes to the stream at once; the rest waits for `write`."""
+        entries = read.entries
         # A stream is only cut when it is long: fewer entries than one asks for were never cut before they were read.
-        if len(entries) >= ENTRIES_AT_ONCE and self._store.is_cut_off({self.shard: self.position}):
+        if len(entries) >= ENTRIES_AT_ONCE and read.is_cut_off:
             self._note_cut_off()
             self.write()
             self._set(self._begun_anew(), now_seconds)

@@ -11,7 +11,7 @@ from utils.feed import EntryId
 from utils.instruments import SessionClass
 from utils.sessions import SessionCalendar, ist_date
 from utils.signals import LatestValues, Pair, Signal, SignalEngine
-from utils.stores.signal_store import ClosedEntry
+from utils.stores.closed_reader import ClosedEntry
 from utils.warmup import Cut
 
 MakeEngine = Callable[[], SignalEngine]

@@ -35,6 +35,14 @@ class _Leases:
         return now_seconds < {0: 105.0, 1: 103.0}[shard]
 
 
+class _Store:
+    def __init__(self, done: list[str]) -> None:
+        self._done = done
+
+    def settle(self) -> None:
+        self._done.append("all is answered")
+
+
 class _StoodStill(SignalWorker):
     """The worker's own writing, over two shards that are held."""
 
@@ -42,7 +50,8 @@ class _StoodStill(SignalWorker):
         self.done: list[str] = []
         held: Any = {shard: _Shard(shard, self.done) for shard in (0, 1)}
         leases: Any = _Leases()
-        self._held, self._leases = held, leases
+        store: Any = _Store(self.done)
+        self._held, self._leases, self._store = held, leases, store
         self._pacing = Pacing(hold=60.0)
         self._pacing.is_due("hold", 100.0)
 
@@ -59,7 +68,8 @@ def test_what_a_lease_does_not_cover_any_more_is_not_written(
     monkeypatch.setattr("time.monotonic", lambda: now_seconds)
     worker = _StoodStill()
     worker._write([0, 1])
-    assert worker.done == [f"values {shard}" for shard in writes] + [f"file {shard}" for shard in writes]
+    values, files = ([f"{what} {shard}" for shard in writes] for what in ("values", "file"))
+    assert worker.done == [*values, *files, "all is answered"]
     assert worker.looks_at_its_leases_next() == (writes != [0, 1])
     worker = _StoodStill()
     worker._save()

@@ -3,31 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
 import redis
 
-from utils.candle import Candle
 from utils.feed import ZERO_ID, EntryId
 from utils.instruments import Instrument
 from utils.keys import Keys
 from utils.signals import LatestValues, Signal
+from utils.stores.closed_reader import ClosedEntry, ClosedRead, ClosedReader, closed_entry
 from utils.stores.indicator_hashes import values_commands
 from utils.stores.outbox import Outbox, Saying, saying_id
-from utils.stores.packed_commands import send_packed
+from utils.stores.packed_commands import OwnConnection
 
 PAGE = 1_000
-
-
-@dataclass(frozen=True, slots=True)
-class ClosedEntry:
-    """One entry of a closed stream; `candle` is None when it can not be read."""
-
-    shard: int
-    id: EntryId
-    candle: Candle | None
+VALUES_AT_ONCE = 1_000
 
 
 class SignalStore:
@@ -36,6 +27,7 @@ class SignalStore:
     def __init__(self, client: redis.Redis, keys: Keys, shards: int, signals_max_entries: int) -> None:
         self._client = client
         self._keys = keys
+        self._reader, self._values = ClosedReader(client, keys), OwnConnection(client)
         self._streams = {keys.closed(shard).encode(): shard for shard in range(shards)}
         self._outboxes = [
             Outbox(client, keys, keys.signals(), shard, signals_max_entries, own_ids=False) for shard in range(shards)
@@ -62,12 +54,14 @@ class SignalStore:
                 return True
         return False
 
-    def closed_after(
-        self, positions: Mapping[int, EntryId], count: int, block_ms: int | None = None
-    ) -> list[ClosedEntry]:
-        """The next entries after each position, at most `count` of each shard; waits for them if told to."""
+    def read_closed(self, positions: Mapping[int, EntryId], count: int, block_ms: int = 0) -> dict[int, ClosedRead]:
+        """As ClosedReader.read: for the worker itself, whose warm-ups ask `closed_after`."""
+        return self._reader.read(positions, count, block_ms)
+
+    def closed_after(self, positions: Mapping[int, EntryId], count: int) -> list[ClosedEntry]:
+        """The next entries after each position, at most `count` of each shard."""
         streams: Any = {self._keys.closed(shard).encode(): str(position) for shard, position in positions.items()}
-        answer: Any = self._client.xread(streams, count=count, block=block_ms)
+        answer: Any = self._client.xread(streams, count=count)
         return [
             _entry(self._streams[name], entry_id, fields)
             for name, content in answer or []
@@ -98,6 +92,8 @@ class SignalStore:
     def load_snapshot(self, shard: int) -> bytes | None:
         """The last one saved. What comes after it is said again, to whatever Redis this is now."""
         self._outboxes[shard].forget()
+        self._values.forget()
+        self._reader.forget()
         return self.peek_snapshot(shard)
 
     def peek_snapshot(self, shard: int) -> bytes | None:
@@ -108,6 +104,7 @@ class SignalStore:
     def save_snapshot(self, shard: int, content: bytes) -> None:
         """OutboxMovedError instead of a snapshot that is further than what Redis knows to have been said."""
         self.check(shard)
+        self.settle()
         self._client.set(self._keys.signal_state(shard), content)
 
     def add_missing_snapshot(self, shard: int, content: bytes) -> None:
@@ -131,13 +128,19 @@ class SignalStore:
         return sum(self._outboxes[shard].say(of_shard) for shard, of_shard in sayings.items())
 
     def write_values(self, latest: Sequence[LatestValues]) -> None:
-        """The newest values of each instrument and timeframe; those that are absent leave the hash."""
-        send_packed(self._client, values_commands(self._keys, latest))
+        """The newest values of each instrument and timeframe; those that are absent leave the hash.
+
+        Sent, and not waited for: `settle` does, and `save_snapshot` before it saves. Not safe for threads.
+        """
+        for first in range(0, len(latest), VALUES_AT_ONCE):
+            self._values.settle()
+            commands = values_commands(self._keys, latest[first : first + VALUES_AT_ONCE])
+            self._values.send(b"".join(commands), len(commands))
+
+    def settle(self) -> None:
+        """Wait until all values are written that were sent."""
+        self._values.settle()
 
 
 def _entry(shard: int, entry_id: bytes, fields: Mapping[bytes, bytes]) -> ClosedEntry:
-    try:
-        candle = Candle.from_document(orjson.loads(fields[b"json"]))
-    except (ValueError, KeyError, TypeError):
-        candle = None
-    return ClosedEntry(shard, EntryId.parse(entry_id), candle)
+    return closed_entry(shard, entry_id, [word for pair in fields.items() for word in pair])
