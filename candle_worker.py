@@ -24,10 +24,14 @@ from utils.stores.shard_leases import Change, ShardLeases
 
 PROCESS = "candle_worker"
 ENTRIES_AT_ONCE = 512  # of a shard, while there is a backlog
-YOUNG_OBJECTS = 200_000  # before they are searched for cycles: those of some batches, and nearly all are gone by then
+YOUNG_OBJECTS = 1_000_000  # before they are searched for cycles in the middle of the work
 IDLE_SECONDS = 0.5
 HEALTH_SECONDS = 1.0
-CROWD, REST_SECONDS, REST_EVERY_SECONDS = 1_000, 0.35, 10.0  # closes at once, after which the live view rests
+CROWD, REST_SECONDS, REST_EVERY_SECONDS = (
+    1_000,
+    0.45,
+    10.0,
+)  # closes at once, after which the live view rests, and no snapshot is made
 
 
 class CandleWorker:
@@ -97,7 +101,8 @@ class CandleWorker:
             self._refresh_live()
         if self._pacing.is_due("save", now_seconds):
             self._unsaved |= set(self._held)
-        self._save_next()
+        if now_seconds >= self._rest_until:
+            self._save_next()
         if self._pacing.is_due("health", now_seconds):
             self._report()
 
@@ -178,6 +183,7 @@ class CandleWorker:
             shard = self._unsaved.pop()
             if shard in self._held:
                 self._held[shard].save()
+            gc.collect(1)  # now, when nobody waits for it
 
     def _save_all(self) -> None:
         for candles in self._held.values():

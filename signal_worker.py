@@ -41,7 +41,7 @@ ARCHIVING_SHARD = 0  # whoever holds it also brings the signals of all shards to
 WAIT_MS = 500
 IDLE_SECONDS = 0.5
 WARMING_SECONDS = 0.05
-YOUNG_OBJECTS = 200_000  # before they are searched for cycles: those of a minute's end; nearly all are gone by then
+YOUNG_OBJECTS = 1_000_000  # before they are searched for cycles in the middle of the work
 HEALTH_SECONDS = 1.0
 PROGRESS_SECONDS = 10.0
 WARMUP_END_SECONDS = 1.0
@@ -193,11 +193,13 @@ class SignalWorker:
         is_idle = len(ready) == len(self._held)
         wait_seconds = self._pacing.seconds_left("hold", now_seconds) if is_idle else WARMING_SECONDS
         wait_ms = max(1, min(WAIT_MS, round(1000 * wait_seconds)))
-        # Signals first: values and file wait until every candle at hand is taken.
+        # The file waits until every candle at hand is taken.
         has_unwritten = self._has_unwritten(ready)
         found = self._store.read_closed(positions, ENTRIES_AT_ONCE, 0 if has_unwritten else wait_ms)
         for shard, read in found.items():
             self._held[shard].take(read, now_seconds)
+            for signals in self._covered([shard]):
+                signals.send_values()  # whoever acts on a signal has it already
         if has_unwritten and (not found or any(self._held[shard].has_much_unwritten for shard in ready)):
             self._write(ready)
 
@@ -216,6 +218,7 @@ class SignalWorker:
     def _save(self) -> None:
         for signals in self._covered(self._held):
             signals.save()
+        gc.collect(1)  # now, when nobody waits for it
 
     def _covered(self, shards: Iterable[int]) -> list[ShardSignals]:
         """Those that are surely ours still: after a standstill another may have newer values and a newer snapshot."""

@@ -28,6 +28,7 @@ from utils.warmup import OnProgress, WarmUp, WarmupResult
 from utils.warmup_thread import WarmupThread, WarmupTurn
 
 ENTRIES_AT_ONCE = 1_000
+CROWD_READS = 30  # full ones, one after the other: an hour's end has so many
 LOOK_SECONDS = 0.5
 MOST_UNWRITTEN = 20_000  # rows of values and signals that wait until there is nothing else to take
 WARM_AGAIN_SECONDS = 300.0
@@ -81,6 +82,7 @@ class ShardSignals:
         self._progress = SignalProgress.fresh(tools.make_engine, {shard: ZERO_ID}, 0)
         self._saved_at: tuple[EntryId, int] | None = None
         self._unwritten = Unwritten()
+        self._full_reads = 0
         self._warmup: WarmupThread | None = None
         self._loaded_seconds = 0.0
         self._pacing = Pacing(warm_again=WARM_AGAIN_SECONDS, look=LOOK_SECONDS)
@@ -285,6 +287,7 @@ class ShardSignals:
     def take(self, read: ClosedRead, now_seconds: float) -> None:
         """What comes of the entries after `position` goes to the stream at once; the rest waits for `write`."""
         entries = read.entries
+        self._full_reads = self._full_reads + 1 if len(entries) >= ENTRIES_AT_ONCE else 0
         # A stream is only cut when it is long: fewer entries than one asks for were never cut before they were read.
         if len(entries) >= ENTRIES_AT_ONCE and read.is_cut_off:
             self._note_cut_off()
@@ -292,10 +295,9 @@ class ShardSignals:
             self._set(self._begun_anew(), now_seconds)
             return
         taken = self._progress.take(entries)
-        said = self._store.say(taken.fired)
+        self._store.say(taken.fired)
         self._unwritten.add(taken)
         self._tools.counts.update(
-            signals=said,
             candles=len(entries),
             skipped=taken.skipped,
             unreadable=taken.unreadable,
@@ -315,7 +317,16 @@ class ShardSignals:
         return len(self._unwritten) > MOST_UNWRITTEN
 
     def write_values(self) -> None:
-        """What was taken goes to the latest values. RedisError."""
+        """What was taken goes to the latest values, when all its signals are said. RedisError."""
+        self._tools.counts.update(signals=self._store.heard(self.shard))
+        self._send_values()
+
+    def send_values(self) -> None:
+        """Those of the last `take`, unless so much waits that rows would be written again and again. RedisError."""
+        if self._full_reads <= CROWD_READS:
+            self._send_values()
+
+    def _send_values(self) -> None:
         if self._unwritten.latest:
             self._store.write_values(list(self._unwritten.latest.values()))
             self._unwritten.latest.clear()

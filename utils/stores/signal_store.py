@@ -14,7 +14,7 @@ from utils.keys import Keys
 from utils.signals import LatestValues, Signal
 from utils.stores.closed_reader import ClosedEntry, ClosedRead, ClosedReader, closed_entry
 from utils.stores.indicator_hashes import values_commands
-from utils.stores.outbox import Outbox, Saying, saying_id
+from utils.stores.outbox import SAID_AT_ONCE, Outbox, Saying, saying_id
 from utils.stores.packed_commands import OwnConnection
 
 PAGE = 1_000
@@ -115,8 +115,8 @@ class SignalStore:
         """OutboxMovedError when Redis does not know any more what was said."""
         self._outboxes[shard].check()
 
-    def say(self, fired: Sequence[tuple[ClosedEntry, Signal]]) -> int:
-        """Signals with the entries that caused them, in order; returns how many had not been said before."""
+    def say(self, fired: Sequence[tuple[ClosedEntry, Signal]]) -> None:
+        """Send signals with the entries that caused them, in order; what became of them `heard` tells."""
         sayings: dict[int, list[Saying]] = {}
         last, nth = (-1, ZERO_ID), 0
         for entry, signal in fired:
@@ -125,7 +125,13 @@ class SignalStore:
             channel = self._keys.signals_channel(signal.symbol, signal.timeframe)
             saying = Saying(saying_id(*entry.id, nth), orjson.dumps(signal.as_document()), channel)
             sayings.setdefault(entry.shard, []).append(saying)
-        return sum(self._outboxes[shard].say(of_shard) for shard, of_shard in sayings.items())
+        for shard, of_shard in sayings.items():
+            for first in range(0, len(of_shard), SAID_AT_ONCE):
+                self._outboxes[shard].begin(of_shard[first : first + SAID_AT_ONCE])
+
+    def heard(self, shard: int) -> int:
+        """Wait until all signals are said that were sent; returns how many of them had not been said before."""
+        return self._outboxes[shard].settle()
 
     def write_values(self, latest: Sequence[LatestValues]) -> None:
         """The newest values of each instrument and timeframe; those that are absent leave the hash.
@@ -133,8 +139,8 @@ class SignalStore:
         Sent, and not waited for: `settle` does, and `save_snapshot` before it saves. Not safe for threads.
         """
         for first in range(0, len(latest), VALUES_AT_ONCE):
-            self._values.settle()
             commands = values_commands(self._keys, latest[first : first + VALUES_AT_ONCE])
+            self._values.settle()
             self._values.send(b"".join(commands), len(commands))
 
     def settle(self) -> None:
