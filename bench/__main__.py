@@ -69,7 +69,7 @@ FULL = Plan(
     grid=FULL_GRID,
     load_seconds=20.0,
     climbs=tuple(Climb(count, max(4.0, 4_000 / count), 4.0, 14) for count in COUNTS),
-    replay=Replay(9_000, 240, 3, 300.0),
+    replay=Replay(9_000, 480, 3, 300.0),
     pipelines=(50, 500, 3_000),
     footprint_seconds=60.0,
 )
@@ -84,7 +84,7 @@ QUICK = Plan(
     grid=QUICK_GRID,
     load_seconds=4.0,
     climbs=(Climb(9_000, 4.0, 2.0, 5),),
-    replay=Replay(9_000, 30, 1, 20.0),
+    replay=Replay(9_000, 120, 1, 20.0),
     pipelines=(50,),
     footprint_seconds=8.0,
 )
