@@ -70,6 +70,7 @@ def _replay(stage: Stage, size: Replay) -> tuple[float, str]:
 
 def _timed(stage: Stage, size: Replay, shards: int, last_ms: int) -> tuple[float, str]:
     began = time.monotonic()
+    stage.client.config_resetstat()
     stage.mark()
     try:
         wait_until(lambda: _is_through(stage, shards, last_ms), "through", size.longest_seconds, 0.005)
@@ -77,7 +78,16 @@ def _timed(stage: Stage, size: Replay, shards: int, last_ms: int) -> tuple[float
     except BenchError:
         ticks, end = int(stage.health("candle_worker").get("packets", 0)), " NOT THROUGH, given up;"
     taken = time.monotonic() - began
-    return ticks / taken, f"{taken:.1f} s;{end} {said_usage(stage.usage())}"
+    live = f"each live hash that changed was written every {_seconds_of_a_round(stage, size, taken):.1f} s of it"
+    return ticks / taken, f"{taken:.1f} s;{end} {live}; {said_usage(stage.usage())}"
+
+
+def _seconds_of_a_round(stage: Stage, size: Replay, taken_seconds: float) -> float:
+    """So often each of the instruments' hashes came round: one of its latest tick, one of each timeframe."""
+    statistics: Any = stage.client.info("commandstats")
+    written = statistics.get("cmdstat_hset", {"calls": 1})["calls"]
+    hashes = size.instruments * (1 + len(SEVEN_TIMEFRAMES.split(",")))
+    return taken_seconds * hashes / float(max(1, written))
 
 
 def _fill(stage: Stage, count: int, seconds: int, shards: int) -> int:
