@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import time
 from collections import deque
 
@@ -12,6 +11,7 @@ from data_handler import CandleArchives, ShardCandles, open_candle_store
 from utils.compile_kernels import compile_candle_kernels
 from utils.feed import Entry
 from utils.keys import Keys
+from utils.lasting_objects import GarbageSearch
 from utils.lifecycle import EXIT_OK, StopRequest, run_script
 from utils.log import BoundLogger
 from utils.pacing import Pacing
@@ -24,14 +24,11 @@ from utils.stores.shard_leases import Change, ShardLeases
 
 PROCESS = "candle_worker"
 ENTRIES_AT_ONCE = 512  # of a shard, while there is a backlog
-YOUNG_OBJECTS = 1_000_000  # before they are searched for cycles in the middle of the work
 IDLE_SECONDS = 0.5
 HEALTH_SECONDS = 1.0
-CROWD, REST_SECONDS, REST_EVERY_SECONDS = (
-    1_000,
-    0.45,
-    10.0,
-)  # closes at once, after which the live view rests, and no snapshot is made
+CROWD = 1_000  # closes at once, after which live view and snapshots rest
+REST_SECONDS = 0.45
+REST_EVERY_SECONDS = 10.0  # at most
 
 
 class CandleWorker:
@@ -44,10 +41,11 @@ class CandleWorker:
         client = open_redis(settings.redis_url.get_secret_value())
         keys = Keys(settings.redis_prefix)
         calendar, shards = SessionCalendar.load(), range(settings.shards)
+        self._garbage = GarbageSearch()
         self._store = open_candle_store(settings)
         self._candles = {n: ShardCandles(n, settings, calendar, self._store) for n in shards}
         self._leases = ShardLeases(client, keys, PROCESS, settings.shards, settings.lease_seconds)
-        self._archives = CandleArchives(settings, lambda: self._store.is_behind)
+        self._archives = CandleArchives(settings, lambda: bool(self._held) and self._store.is_behind)
         self._health = SharedHealth(client, keys, PROCESS, self._leases.owner, settings.health_ttl_seconds)
         self._held: dict[int, ShardCandles] = {}
         self._refreshing: deque[int] = deque()
@@ -124,9 +122,9 @@ class CandleWorker:
         candles = self._held.pop(shard, None)
         if candles is not None:
             candles.save()
-            self._archives.stop(shard)
-            self._leases.release(shard)
             self._log.info("leaves a shard to another worker", shard=shard)
+        self._archives.stop(shard)
+        self._leases.release(shard)
 
     def _let_go(self, shard: int) -> None:
         if self._held.pop(shard, None) is not None:
@@ -183,7 +181,7 @@ class CandleWorker:
             shard = self._unsaved.pop()
             if shard in self._held:
                 self._held[shard].save()
-            gc.collect(1)  # now, when nobody waits for it
+            self._garbage.run(time.monotonic())
 
     def _save_all(self) -> None:
         for candles in self._held.values():
@@ -224,9 +222,6 @@ class CandleWorker:
 
 def main(settings: Settings, stop: StopRequest) -> int:
     compile_candle_kernels()  # before a shard is held: compiling takes longer than a lease lasts
-    gc.collect()
-    gc.freeze()  # or each full collection goes through all modules, in the middle of a close
-    gc.set_threshold(YOUNG_OBJECTS)
     return CandleWorker(settings, stop, structlog.get_logger(PROCESS)).run()
 
 

@@ -142,7 +142,7 @@ class CandleArchives:
     """Brings the closed candles of the shards that are held to MongoDB, each shard in a thread of its own.
 
     While `is_behind` says that frames wait, MongoDB waits, too, until a quarter of the closed stream is to be stored:
-    candles come before their storing, and nothing may be dropped unstored.
+    candles come before their storing, and long before anything could be dropped unstored it goes on.
     """
 
     def __init__(self, settings: Settings, is_behind: Callable[[], bool]) -> None:

@@ -5,7 +5,6 @@ Several may run; each shard is held by one of them at a time.
 
 from __future__ import annotations
 
-import gc
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -17,6 +16,7 @@ from utils.indicators.compiling import compile_indicator_kernels
 from utils.instrument_watch import shard_of
 from utils.keys import SIGNALS_COLLECTION, Keys
 from utils.kite_history import KiteHistory
+from utils.lasting_objects import GarbageSearch
 from utils.lifecycle import EXIT_OK, StopRequest, run_script
 from utils.log import BoundLogger, hide_secret
 from utils.pacing import Pacing
@@ -41,7 +41,6 @@ ARCHIVING_SHARD = 0  # whoever holds it also brings the signals of all shards to
 WAIT_MS = 500
 IDLE_SECONDS = 0.5
 WARMING_SECONDS = 0.05
-YOUNG_OBJECTS = 1_000_000  # before they are searched for cycles in the middle of the work
 HEALTH_SECONDS = 1.0
 PROGRESS_SECONDS = 10.0
 WARMUP_END_SECONDS = 1.0
@@ -64,6 +63,7 @@ class SignalWorker:
         self._tokens = AccessTokens(settings.access_token.get_secret_value(), settings.access_token_file)
         self._history: KiteHistory | None = None
         self._rejected: Counter[str] = Counter()
+        self._garbage = GarbageSearch()
         self._tools = self._make_tools()
         self._store, self._mongo = self._tools.store, self._tools.mongo
         self._signals = {shard: ShardSignals(shard, self._tools) for shard in range(settings.shards)}
@@ -125,8 +125,9 @@ class SignalWorker:
     def _run_once(self) -> None:
         if self._pacing.is_due("hold", time.monotonic()):
             self._hold_shards()
-        if not self._has_unwritten(self._held) and self._pacing.is_due("save", time.monotonic()):
-            self._save()  # not in the middle of a minute's end
+        is_amid_a_crowd = any(signals.is_amid_a_crowd for signals in self._held.values())
+        if not is_amid_a_crowd and self._pacing.is_due("save", time.monotonic()):
+            self._save()
         ready = [shard for shard, signals in self._held.items() if signals.prepare(time.monotonic())]
         if ready:
             self._take(ready)
@@ -157,9 +158,9 @@ class SignalWorker:
         signals = self._held.pop(shard, None)
         if signals is not None:
             signals.save()
-            self._leave(shard)
-            self._leases.release(shard)
             self._log.info("leaves a shard to another worker", shard=shard)
+        self._leave(shard)
+        self._leases.release(shard)
 
     def _let_go(self, shard: int) -> None:
         if self._held.pop(shard, None) is not None:
@@ -194,17 +195,14 @@ class SignalWorker:
         wait_seconds = self._pacing.seconds_left("hold", now_seconds) if is_idle else WARMING_SECONDS
         wait_ms = max(1, min(WAIT_MS, round(1000 * wait_seconds)))
         # The file waits until every candle at hand is taken.
-        has_unwritten = self._has_unwritten(ready)
+        has_unwritten = any(self._held[shard].has_unwritten for shard in ready)
         found = self._store.read_closed(positions, ENTRIES_AT_ONCE, 0 if has_unwritten else wait_ms)
         for shard, read in found.items():
             self._held[shard].take(read, now_seconds)
-            for signals in self._covered([shard]):
-                signals.send_values()  # whoever acts on a signal has it already
+        for signals in self._covered(found):
+            signals.send_values()
         if has_unwritten and (not found or any(self._held[shard].has_much_unwritten for shard in ready)):
             self._write(ready)
-
-    def _has_unwritten(self, shards: Iterable[int]) -> bool:
-        return any(self._held[shard].has_unwritten for shard in shards)
 
     def _write(self, ready: list[int]) -> None:
         """The values of all shards before the first file."""
@@ -218,7 +216,7 @@ class SignalWorker:
     def _save(self) -> None:
         for signals in self._covered(self._held):
             signals.save()
-        gc.collect(1)  # now, when nobody waits for it
+        self._garbage.run(time.monotonic())
 
     def _covered(self, shards: Iterable[int]) -> list[ShardSignals]:
         """Those that are surely ours still: after a standstill another may have newer values and a newer snapshot."""
@@ -309,9 +307,6 @@ class SignalWorker:
 
 def main(settings: Settings, stop: StopRequest) -> int:
     compile_indicator_kernels()  # before a shard is held: compiling takes longer than a lease lasts
-    gc.collect()
-    gc.freeze()  # or each full collection goes through all modules, in the middle of a close
-    gc.set_threshold(YOUNG_OBJECTS)
     return SignalWorker(settings, stop, structlog.get_logger(PROCESS)).run()
 
 

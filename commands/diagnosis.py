@@ -33,6 +33,7 @@ _LOSSES = (
         "{count:,} frames ({stretch}) were dropped before they were read: raise STREAM_MAX_MB or add a worker.",
     ),
     ("cut_off", "closed candles were dropped before they were read, {count:,} times: raise CLOSED_MAX_ENTRIES."),
+    ("file_lost", "{count:,} signals are missing in LOG_DIR's file, which refused them: MongoDB has them."),
     ("history_rejected", "{count:,} rows of the broker's history were left out: history_rejected_* say why."),
 )
 
@@ -152,6 +153,11 @@ def _worker(
         sentence = "some shards are held by no worker: start another one, or see the workers' logs."
         yield Finding(process, sentence, moment.in_session)
     yield from _losses(process, report)
+    if _number(report, "file_waiting"):
+        sentence = (
+            f"{_number(report, 'file_waiting'):,} signals wait for LOG_DIR's file, which refuses them: see its log."
+        )
+        yield Finding(process, sentence)
     if report.get("archive_state") == "failing":
         fault = report.get("archive_fault") or "no reason given"
         yield Finding(process, f"does not get its results into MongoDB ({fault}); they wait in Redis.")

@@ -60,7 +60,7 @@ def journal_window_ms(files: list[JournalFile]) -> tuple[int, int]:
 def shown_position(client: redis.Redis, keys: Keys, symbols: Sequence[str]) -> EntryId:
     """An entry that the worker of these symbols has taken for sure: the newest one in their live view. RedisError.
 
-    The live view is some four times as fresh as the health report.
+    The live view is fresher than the health report.
     """
     pipeline = client.pipeline(transaction=False)
     for symbol in symbols:

@@ -54,7 +54,7 @@ from utils.stores.tick_stream import TickStream
 
 EXIT_INTERRUPTED = 130
 WORKER_GRACE_SECONDS = 20.0
-_LOOK_SECONDS = 0.25  # as often as the live view is written, from which positions are known
+_LOOK_SECONDS = 0.25  # the live view, from which positions are known, is hardly written oftener while frames wait
 _STEP_SECONDS = 0.1  # so much is sent at once where a speed is kept to
 _SHOWN = 10  # so many instruments of a shard are asked for the newest entry that was taken
 _START_SECONDS = 120.0

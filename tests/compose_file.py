@@ -14,7 +14,7 @@ REPO = Path(__file__).resolve().parents[1]
 COMPOSE = REPO / "docker-compose.yml"
 STORES = ("redis", "mongo")
 LIVE_PROCESSES = ("connector", "candle-worker", "signal-worker")
-DEMO = "demo"
+DEMO, REPLAY = "demo", "replay"
 
 _VARIABLE = re.compile(r"\$\$|\$\{(?P<name>[A-Z_]+)(?:(?P<how>:[-?])(?P<rest>[^}]*))?\}")
 

@@ -6,6 +6,11 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from utils.pacing import Pacing
+
+YOUNG_OBJECTS = 1_000_000  # made since the last search, before there is one in the middle of the work
+WHOLE_SEARCH_SECONDS = 600.0
+
 
 @contextmanager
 def lasting_objects() -> Iterator[None]:
@@ -18,3 +23,17 @@ def lasting_objects() -> Iterator[None]:
         gc.freeze()
         if was_on:
             gc.enable()
+
+
+class GarbageSearch:
+    """Reference cycles are looked for when nobody waits; what is there when this is made is left out for good."""
+
+    def __init__(self) -> None:
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(YOUNG_OBJECTS)
+        self._pacing = Pacing(whole=WHOLE_SEARCH_SECONDS)
+
+    def run(self, now_seconds: float) -> None:
+        """Now: among what was made since the last time, and now and then among all."""
+        gc.collect(2 if self._pacing.is_due("whole", now_seconds) else 1)

@@ -18,12 +18,13 @@ from utils.settings import Settings
 from utils.shared_health import RUNNING
 from utils.signal_file import SignalFile
 from utils.signal_lines import SignalLines
-from utils.signal_progress import MakeEngine, SignalProgress, Taken, missed_a_session
+from utils.signal_progress import MakeEngine, SignalProgress, missed_a_session
 from utils.signal_snapshot import lines_of, taken_apart, with_lines
-from utils.signals import LatestValues, Pair, Signal
+from utils.signals import Pair
 from utils.stores.closed_reader import ClosedRead
 from utils.stores.mongo import MongoStore
 from utils.stores.signal_store import SignalStore
+from utils.unwritten import Unwritten
 from utils.warmup import OnProgress, WarmUp, WarmupResult
 from utils.warmup_thread import WarmupThread, WarmupTurn
 
@@ -49,21 +50,6 @@ class SignalTools:
     history: Callable[[], KiteHistory | None]
     turn: WarmupTurn = field(default_factory=WarmupTurn)
     counts: Counter[str] = field(default_factory=Counter)
-
-
-@dataclass(slots=True)
-class Unwritten:
-    """What is said, but not in the file and the hashes yet: whoever acts on a signal does not wait for these."""
-
-    signals: list[Signal] = field(default_factory=list)
-    latest: dict[Pair, LatestValues] = field(default_factory=dict)
-
-    def __len__(self) -> int:
-        return len(self.signals) + len(self.latest)
-
-    def add(self, taken: Taken) -> None:
-        self.signals += [signal for _, signal in taken.fired]
-        self.latest.update({(one.symbol, one.timeframe): one for one in taken.latest})
 
 
 class ShardSignals:
@@ -167,12 +153,12 @@ class ShardSignals:
             return None
         if progress is None:
             return None
-        if self._store.is_cut_off(progress.positions):
+        upcoming = self._store.read_closed(progress.positions, 1).get(self.shard)
+        if upcoming is not None and upcoming.is_cut_off:
             self._note_cut_off()
             return None
-        upcoming = self._store.closed_after(progress.positions, 1)
         now_ms = self._tools.settings.market_clock.now_ms()
-        next_ms = min((one.id.ms for one in upcoming), default=now_ms)
+        next_ms = upcoming.entries[0].id.ms if upcoming is not None else now_ms
         if missed_a_session(progress.seen_ms(), next_ms, self._tools.calendar):
             self._log.warning("a session passed without this worker's candles: all is warmed up again")
             return None
@@ -285,7 +271,10 @@ class ShardSignals:
     # ---- candles in, signals out
 
     def take(self, read: ClosedRead, now_seconds: float) -> None:
-        """What comes of the entries after `position` goes to the stream at once; the rest waits for `write`."""
+        """The signals of the entries after `position` are sent to the stream at once; the rest waits.
+
+        `send_values` or `write` may follow. RedisError.
+        """
         entries = read.entries
         self._full_reads = self._full_reads + 1 if len(entries) >= ENTRIES_AT_ONCE else 0
         # A stream is only cut when it is long: fewer entries than one asks for were never cut before they were read.
@@ -316,20 +305,21 @@ class ShardSignals:
         """Whether `write` should not wait until there is nothing else to take."""
         return len(self._unwritten) > MOST_UNWRITTEN
 
+    @property
+    def is_amid_a_crowd(self) -> bool:
+        """Whether what is at hand will be written in a moment: nothing else should come in between."""
+        return self.has_unwritten and self._full_reads <= CROWD_READS
+
+    def send_values(self) -> None:
+        """As `write_values`, unless so many entries wait that rows would be written again and again. RedisError."""
+        if self._full_reads <= CROWD_READS:
+            self.write_values()
+
     def write_values(self) -> None:
         """What was taken goes to the latest values, when all its signals are said. RedisError."""
         self._tools.counts.update(signals=self._store.heard(self.shard))
-        self._send_values()
-
-    def send_values(self) -> None:
-        """Those of the last `take`, unless so much waits that rows would be written again and again. RedisError."""
-        if self._full_reads <= CROWD_READS:
-            self._send_values()
-
-    def _send_values(self) -> None:
-        if self._unwritten.latest:
-            self._store.write_values(list(self._unwritten.latest.values()))
-            self._unwritten.latest.clear()
+        self._unwritten.note_said()
+        self._store.write_values(self._unwritten.take_latest())
 
     @property
     def waiting_lines(self) -> int:
@@ -342,8 +332,7 @@ class ShardSignals:
         self._write_file()
 
     def _write_file(self) -> None:
-        self._lines.write(self._unwritten.signals)
-        self._unwritten.signals = []
+        self._lines.write(self._unwritten.take_said())
 
     def _note_cut_off(self) -> None:
         self._tools.counts["cut_off"] += 1

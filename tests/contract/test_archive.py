@@ -158,6 +158,23 @@ def test_it_rests_while_others_need_the_cores_until_too_much_waits(client: redis
     assert "7" in memory.documents, "the end does not wait for others"
 
 
+def test_it_does_not_rest_on_a_fault(client: redis.Redis) -> None:
+    """Or the fault would look as if it were over."""
+    memory = Memory()
+    memory.faults_left = 1_000_000
+    one = StreamArchiver(client, STREAM, GROUP, memory.write, REJECTED, 100, TIMING, lambda backlog: is_busy)
+    is_busy = False
+    with running(one):
+        say(client, {"_id": "a"})
+        wait_for(lambda: one.health.state is ArchiverState.FAILING)
+        is_busy, left = True, memory.faults_left
+        wait_for(lambda: memory.faults_left < left - 2)
+        assert one.health.fault == "away"
+        memory.faults_left = 0
+        wait_for(lambda: one.health.fault == "")
+    assert "a" in memory.documents
+
+
 def test_a_bad_document_is_put_aside_and_the_rest_goes_on(client: redis.Redis) -> None:
     memory = Memory()
     one = archiver(client, memory.write)

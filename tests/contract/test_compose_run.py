@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -21,7 +22,7 @@ import pymongo
 import pytest
 import redis
 
-from tests.compose_file import LIVE_PROCESSES, REPO, STORES
+from tests.compose_file import LIVE_PROCESSES, REPLAY, REPO, STORES
 from tests.network_namespace import HERE, network_namespace, why_not
 from tests.servers import free_port
 from utils.market_clock import MarketClock, parse_market_clock
@@ -101,7 +102,7 @@ def overlay(is_stand_in: bool, clock: MarketClock) -> dict[str, Any]:
     command = ["python", "-m", "simulator", "--host", "0.0.0.0", "--port", "8000", "--seed", "7", "--faults", "none"]
     exchange = {"image": "candlewick-demo", "command": command, "environment": {"MARKET_CLOCK": str(clock)}}
     exchange["networks"] = ["internet"]
-    live = {name: {"environment": {**settings, **mongo}} for name in LIVE_PROCESSES}
+    live = {name: {"environment": {**settings, **mongo}} for name in (*LIVE_PROCESSES, REPLAY)}
     return {"services": {**live, "demo": {"environment": mongo}, "exchange": {**exchange, "init": True}}}
 
 
@@ -129,7 +130,7 @@ def composed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Composed]:
     try:
         yield one
     finally:
-        one.compose("--profile", "demo", "down", "--volumes", "--timeout", "5", check=False)
+        one.compose("--profile", "demo", "--profile", "replay", "down", "--volumes", "--timeout", "5", check=False)
 
 
 def live_keys(client: redis.Redis) -> set[str]:
@@ -299,6 +300,16 @@ def test_the_demo_plays_beside_live_data_and_leaves_it_alone(composed: Composed)
         said = composed.compose("--profile", "demo", "run", "--no-TTY", "--rm", "demo", *SHORT_DEMO).stdout
         assert "every process ended as asked" in said
         assert (live_keys(client), client.xlen("closed:0")) == (live, length)
+
+
+def test_the_recorded_day_is_replayed_beside_live_data_and_leaves_it_alone(composed: Composed) -> None:
+    replay = ("python", "manage.py", "replay", "2026-11-20")
+    with redis_of(composed) as client:
+        live = {key for key in live_keys(client) if not key.startswith("replay:")}
+        said = composed.compose("--profile", "replay", "run", "--no-TTY", "--rm", REPLAY, *replay).stdout
+        assert re.search(r"live +[1-9][0-9,]* of the [1-9][0-9,]* candles", said), said
+        assert {key for key in live_keys(client) if not key.startswith("replay:")} == live
+        assert client.exists("replay:closed:0") == 1
 
 
 _REACH = """

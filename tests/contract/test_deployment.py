@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from tests.compose_file import COMPOSE, DEMO, LIVE_PROCESSES, REPO, STORES, filled_in, mounts, services
+from tests.compose_file import COMPOSE, DEMO, LIVE_PROCESSES, REPLAY, REPO, STORES, filled_in, mounts, services
 from tests.guarded_valkey import password_names
 
 DOCKERFILE = REPO / "Dockerfile"
 EXAMPLE = REPO / ".env.example"
 TOOLS = Path(sys.executable).parent
-PROCESSES = (*LIVE_PROCESSES, DEMO)
+PROCESSES = (*LIVE_PROCESSES, DEMO, REPLAY)
 ALL = (*STORES, *PROCESSES)
 
 
@@ -45,7 +45,7 @@ def test_hadolint_finds_nothing_in_the_dockerfile() -> None:
 
 def test_the_services_are_those_the_readme_speaks_of() -> None:
     assert set(services()) == set(ALL)
-    assert {name for name, one in services().items() if one.get("profiles")} == {DEMO}
+    assert {name for name, one in services().items() if one.get("profiles")} == {DEMO, REPLAY}
 
 
 @pytest.mark.parametrize("name", STORES)
@@ -129,6 +129,16 @@ def test_the_demo_holds_nothing_of_the_live_data() -> None:
     assert set(mounts(demo)) == {"/data/demo"}
     assert "env_file" not in demo
     assert not {"API_KEY", "API_SECRET", "ACCESS_TOKEN"} & set(demo["environment"])
+
+
+def test_a_replay_reads_the_journal_and_knows_nothing_of_the_broker() -> None:
+    replay = services()[REPLAY]
+    assert {"logs:/data/logs", "journal:/data/journal:ro"} == set(replay["volumes"])
+    assert {name: replay["environment"][name] for name in ("API_KEY", "API_SECRET", "ACCESS_TOKEN")} == dict.fromkeys(
+        ("API_KEY", "API_SECRET", "ACCESS_TOKEN"), ""
+    )
+    assert replay["environment"]["REDIS_URL"].startswith("redis://demo:")
+    assert replay["networks"] == ["stores"]
 
 
 def test_the_image_runs_as_no_root_from_small_official_bases() -> None:

@@ -13,6 +13,7 @@ from tests.servers import valkey_server
 from utils.keys import Keys
 from utils.stores.lease import Lease
 from utils.stores.redis_connection import open_redis
+from utils.stores.shard_leases import Change, ShardLeases
 
 KEYS = Keys("test:")
 
@@ -79,3 +80,42 @@ def test_one_that_another_has_covers_nothing(client: redis.Redis) -> None:
     second = lease(client, "two")
     assert not second.hold()
     assert not second.covers(time.monotonic())
+
+
+def follow(leases: ShardLeases, held: dict[int, object]) -> list[tuple[int, Change]]:
+    """All changes, each of them done."""
+    seen = []
+    for shard, change in leases.changes(held):
+        seen.append((shard, change))
+        if change is Change.OURS:
+            held[shard] = object()
+        else:
+            held.pop(shard, None)
+        if change is Change.SPARE:
+            leases.release(shard)
+    return seen
+
+
+def test_what_was_lost_in_a_standstill_is_not_spare(client: redis.Redis) -> None:
+    """To leave a spare shard in order is to save it: not over what another has saved meanwhile."""
+    leases, held = ShardLeases(client, KEYS, "signal", 2, 0.05), dict[int, object]()
+    assert follow(leases, held) == [(0, Change.OURS), (1, Change.OURS)]
+    time.sleep(0.1)  # longer than a lease lasts: nothing is renewed without being asked
+    client.zadd(KEYS.workers("signal"), {"another": 10**15})
+    for shard in (0, 1):
+        client.set(KEYS.lease("signal", shard), "another")
+        client.set(KEYS.last_owner("signal", shard), "another")
+    assert follow(leases, held) == [(0, Change.LOST), (1, Change.LOST)]
+
+
+def test_what_another_had_meanwhile_is_begun_anew_before_it_is_spare(client: redis.Redis) -> None:
+    leases, held = ShardLeases(client, KEYS, "signal", 2, 0.05), dict[int, object]()
+    follow(leases, held)
+    time.sleep(0.1)
+    client.zadd(KEYS.workers("signal"), {"another": 10**15})
+    for shard in (0, 1):
+        client.delete(KEYS.lease("signal", shard))
+        client.set(KEYS.last_owner("signal", shard), "another")
+    assert follow(leases, held) == [(0, Change.OURS), (1, Change.OURS)]
+    assert follow(leases, held) == [(0, Change.SPARE)]
+    assert list(held) == [1]

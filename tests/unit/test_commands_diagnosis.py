@@ -93,6 +93,7 @@ def test_stale_data_is_a_problem_in_session_and_a_note_at_night(
         ("connector", {"shard0_backlog_ms": "180000"}, "3 min of frames wait in the journal"),
         ("candle_worker", {"archive_state": "failing", "archive_fault": "away"}, "into MongoDB (away)"),
         ("signal_worker", {"archive_backlog": "60000"}, "60,000 results wait"),
+        ("signal_worker", {"file_waiting": "12"}, "12 signals wait for LOG_DIR's file"),
     ],
 )
 def test_what_loses_or_holds_up_data_is_a_problem_at_any_hour(
@@ -103,6 +104,14 @@ def test_what_loses_or_holds_up_data_is_a_problem_at_any_hour(
     ((said, is_problem),) = _findings(reports, NIGHT)
     assert sentence in said
     assert is_problem
+
+
+def test_signals_that_never_reached_the_file_are_noted() -> None:
+    reports = _reports()
+    reports["signal_worker"]["file_lost"] = "3"
+    ((said, is_problem),) = _findings(reports)
+    assert "3 signals are missing in LOG_DIR's file" in said
+    assert not is_problem
 
 
 @pytest.mark.parametrize("worker", ["candle_worker", "signal_worker"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -52,6 +53,8 @@ class _StoodStill(SignalWorker):
         leases: Any = _Leases()
         store: Any = _Store(self.done)
         self._held, self._leases, self._store = held, leases, store
+        garbage: Any = SimpleNamespace(run=lambda now_seconds: None)
+        self._garbage = garbage
         self._pacing = Pacing(hold=60.0)
         self._pacing.is_due("hold", 100.0)
 

@@ -152,7 +152,7 @@ class StreamArchiver:
     def _run_once(self, stop: StopRequest, block_ms: int) -> int:
         if time.monotonic() - self._progress.backlog_at >= self._timing.backlog_seconds:
             self._note_backlog()
-        if block_ms and self._is_to_rest(self.health.backlog):
+        if block_ms and not self._progress.faults_in_row and self._is_to_rest(self.health.backlog):
             stop.wait(REST_SECONDS)
             return 0
         entries = self._read_pending()

@@ -57,7 +57,8 @@ class CandleStore:
         """The shard's snapshot. What comes after it is said again, to whatever Redis this is now."""
         for outbox in self._outboxes_of(shard):
             outbox.forget()
-        self._live.forget()
+        self._live.settle()  # other shards' writes may be under way
+        self._live.give_back()  # it may be dead without having been asked anything since
         self._reader.begin(shard)
         content = self._client.get(self._keys.candle_state(shard))
         return content if isinstance(content, bytes) else None

@@ -83,7 +83,7 @@ def _is_cut_off(after: EntryId, info: Sequence[Any]) -> bool:
 def closed_entry(shard: int, entry_id: bytes, fields: Sequence[bytes]) -> ClosedEntry:
     """fields: names and values, one after the other, as Redis gives them."""
     try:
-        body = fields[1] if fields[0] == b"json" else fields[fields.index(b"json") + 1]
+        body = fields[1] if fields[0] == b"json" else dict(zip(fields[::2], fields[1::2], strict=True))[b"json"]
         candle = Candle.from_document(orjson.loads(body))
     except (ValueError, KeyError, TypeError):
         candle = None

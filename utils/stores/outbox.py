@@ -108,8 +108,8 @@ class Outbox:
     def begin(self, sayings: Sequence[Saying]) -> None:
         """Send them, SAID_AT_ONCE at most; what became of them the next calls tell, `settle` at the latest.
 
-        Raises as `say`. Each call knows what must have been said before it: after one that failed those that are
-        under way already are refused.
+        Each call knows what must have been said before it: after one that failed those under way are refused.
+        RedisError: any of what was begun since the last `settle` may be unsaid. OutboxMovedError: as `say`.
         """
         while len(self._under_way) >= UNDER_WAY:
             self._hear()
@@ -118,7 +118,7 @@ class Outbox:
             self._under_way.append(sayings[-1].id)
 
     def settle(self) -> int:
-        """Wait until all is said that was begun; returns how many were new since the last time. Raises as `say`."""
+        """Wait until all is said that was begun; returns how many were new since the last time. Raises as `begin`."""
         while self._under_way:
             self._hear()
         new, self._new = self._new, 0

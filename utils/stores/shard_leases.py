@@ -38,12 +38,15 @@ class ShardLeases:
         share = fair_share(len(self._leases), len(self.owners))
         # First what is ours already: a shard changes hands only when it must.
         for shard in sorted(self._leases, key=lambda shard: shard not in held):
-            if len(held.keys() - {shard}) >= share:
+            is_held, is_spare = shard in held, len(held.keys() - {shard}) >= share
+            if is_spare and not is_held:
                 yield shard, Change.SPARE
             elif not self._leases[shard].hold():
                 yield shard, Change.LOST
-            elif shard not in held or self._leases[shard].was_taken:
+            elif not is_held or self._leases[shard].was_taken:
                 yield shard, Change.OURS
+            elif is_spare:
+                yield shard, Change.SPARE
 
     def hold(self, shard: int) -> bool:
         """Whether it is ours, renewed if need be. RedisError."""

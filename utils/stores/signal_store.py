@@ -22,7 +22,9 @@ VALUES_AT_ONCE = 1_000
 
 
 class SignalStore:
-    """Every call may raise RedisError; repeating any of them is harmless."""
+    """Every call may raise RedisError. What `say` and `write_values` sent may be undone then: only `load_snapshot`
+    may follow, for every shard.
+    """
 
     def __init__(self, client: redis.Redis, keys: Keys, shards: int, signals_max_entries: int) -> None:
         self._client = client
@@ -37,22 +39,6 @@ class SignalStore:
         """The id of the newest entry of a closed stream; 0-0 where there is none yet."""
         newest: Any = self._client.xrevrange(self._keys.closed(shard), count=1)
         return EntryId.parse(newest[0][0]) if newest else ZERO_ID
-
-    def is_cut_off(self, positions: Mapping[int, EntryId]) -> bool:
-        """Whether entries after one of these were trimmed away, before they were read or since.
-
-        Redis does not say which entry it trimmed last: a stream that lost entries and begins after the position
-        counts as cut off, though in a rare case it is cut exactly there.
-        """
-        for shard, position in positions.items():
-            name = self._keys.closed(shard)
-            first: Any = self._client.xrange(name, count=1)
-            if not first or EntryId.parse(first[0][0]) <= position:
-                continue
-            about: Any = self._client.xinfo_stream(name)
-            if about["entries-added"] > about["length"]:
-                return True
-        return False
 
     def read_closed(self, positions: Mapping[int, EntryId], count: int, block_ms: int = 0) -> dict[int, ClosedRead]:
         """As ClosedReader.read: for the worker itself, whose warm-ups ask `closed_after`."""
@@ -92,7 +78,8 @@ class SignalStore:
     def load_snapshot(self, shard: int) -> bytes | None:
         """The last one saved. What comes after it is said again, to whatever Redis this is now."""
         self._outboxes[shard].forget()
-        self._values.forget()
+        self.settle()  # other shards' values may be under way
+        self._values.give_back()  # it may be dead without having been asked anything since
         self._reader.forget()
         return self.peek_snapshot(shard)
 
