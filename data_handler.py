@@ -22,7 +22,6 @@ from utils.stores.archive_thread import ArchiveThread
 from utils.stores.candle_store import CandleStore
 from utils.stores.mongo import MongoStore
 from utils.stores.redis_connection import open_redis
-from utils.stores.unhurried import Unhurried
 
 
 def rules_of(settings: Settings) -> Rules:
@@ -162,7 +161,7 @@ class CandleArchives:
             open_redis(self._redis_url),
             self._keys.closed(shard),
             CANDLES_COLLECTION,
-            Unhurried(self._mongo.upsert_candles),
+            self._mongo.upsert_candles,
             self._keys.archive_rejected(),
             self._rejected_max,
             is_to_rest=lambda backlog: 0 <= backlog < self._room and self._is_behind(),

@@ -33,7 +33,6 @@ from utils.stores.mongo import MongoStore
 from utils.stores.redis_connection import RedisError, open_redis
 from utils.stores.shard_leases import Change, ShardLeases
 from utils.stores.signal_store import SignalStore
-from utils.stores.unhurried import Unhurried
 from utils.strategies import load_strategies
 
 PROCESS = "signal_worker"
@@ -180,7 +179,7 @@ class SignalWorker:
             self._client,
             self._keys.signals(),
             SIGNALS_COLLECTION,
-            Unhurried(self._mongo.upsert_signals),
+            self._mongo.upsert_signals,
             self._keys.archive_rejected(),
             self._settings.rejected_max_entries,
         )

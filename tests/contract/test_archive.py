@@ -22,7 +22,9 @@ from utils.stores.mongo import MongoStore, Refusal, StoreError
 from utils.stores.redis_connection import open_redis
 
 STREAM, GROUP, REJECTED = "closed:0", "archive", "archive.rejected"
-TIMING = ArchiverTiming(faults=3, reset_seconds=0.2, first_backoff_seconds=0.05, longest_backoff_seconds=0.2)
+TIMING = ArchiverTiming(
+    faults=3, reset_seconds=0.2, first_backoff_seconds=0.05, longest_backoff_seconds=0.2, pause_seconds=0.0
+)
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = 90.0) -> None:
@@ -134,6 +136,21 @@ def test_what_an_earlier_run_left_pending_comes_first(client: redis.Redis) -> No
     with running(archiver(client, write)):
         wait_for(lambda: nothing_pending(client))
     assert order == ["a", "b"]
+
+
+def test_the_first_entries_after_a_quiet_time_are_left_alone_for_a_while(client: redis.Redis) -> None:
+    """The pause is waited for before they are read: reading costs, too. A stop ends it, and nothing is left."""
+    memory = Memory()
+    one = StreamArchiver(client, STREAM, GROUP, memory.write, REJECTED, 100, ArchiverTiming(pause_seconds=600.0))
+    client.xgroup_create(STREAM, GROUP, id="0", mkstream=True)
+    with running(one):
+        wait_for(lambda: bool(client.client_list()) and any(c["cmd"] == "xread" for c in client.client_list()))
+        say(client, {"_id": "a"})
+        wait_for(lambda: all(c["cmd"] != "xread" or "b" not in c["flags"] for c in client.client_list()))
+        groups: Any = client.xinfo_groups(STREAM)
+        assert (groups[0]["pending"], groups[0]["lag"]) == (0, 1)
+        assert memory.documents == {}
+    assert "a" in memory.documents
 
 
 def test_it_rests_while_others_need_the_cores_until_too_much_waits(client: redis.Redis) -> None:

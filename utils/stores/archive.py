@@ -71,7 +71,11 @@ class ArchiverHealth:
 
 @dataclass(frozen=True, slots=True)
 class ArchiverTiming:
-    """Real seconds. The breaker opens after `faults` in a row, and lets one try through every `reset_seconds`."""
+    """Real seconds. The breaker opens after `faults` in a row, and lets one try through every `reset_seconds`.
+
+    After a quiet time the first entries are taken `pause_seconds` after they came: candles close in crowds, and then
+    whoever makes signals of them needs the cores more.
+    """
 
     faults: int = 3
     reset_seconds: float = 5.0
@@ -79,6 +83,7 @@ class ArchiverTiming:
     longest_backoff_seconds: float = 5.0
     drain_seconds: float = 5.0
     backlog_seconds: float = 1.0
+    pause_seconds: float = 0.8
 
 
 @dataclass(slots=True)
@@ -174,6 +179,7 @@ class StreamArchiver:
     def _read_new(self, stop: StopRequest, block_ms: int) -> list[StreamEntry]:
         entries, position = self._take_new(LARGEST_BULK)
         if not entries and block_ms and self._client.xread({self._stream: position}, count=1, block=block_ms):
+            stop.wait(self._timing.pause_seconds)
             entries, _ = self._take_new(LARGEST_BULK)
         if 0 < len(entries) < SMALLEST_BULK and block_ms:
             stop.wait(GATHER_SECONDS)  # candles close in crowds: one write for the crowd
