@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from bench.candle_loop import BareState, take_trades
 from bench.candle_sets import CandleSet, Key
 from bench.synthetic import instruments, subscription
+from candle_worker import ENTRIES_AT_ONCE
 from data_handler import rules_of
 from utils.candle import Candle
 from utils.candles.engine import CandleEngine
@@ -20,7 +21,6 @@ from utils.settings import Settings
 from utils.timeframes import parse_timeframes
 
 FOUR_TIMEFRAMES = "1m,5m,15m,1h"
-ENTRIES_AT_ONCE = 512  # as the candle worker reads them
 _EVENTS = 1 << 16  # places for closed candles in the bare kernel's buffers
 
 _CALENDAR = SessionCalendar.load()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import orjson
 import redis
@@ -12,7 +12,8 @@ import redis
 from utils.candle import Candle
 from utils.feed import EntryId
 from utils.keys import Keys
-from utils.stores.packed_commands import OwnConnection, Word
+from utils.stores.packed_commands import OwnConnection
+from utils.stores.stream_read import StreamAnswer, StreamRequest, ask_streams, stream_answers
 
 
 class ClosedEntry(NamedTuple):
@@ -43,47 +44,31 @@ class ClosedReader:
         self._keys = keys
 
     def read(self, positions: Mapping[int, EntryId], count: int, block_ms: int = 0) -> dict[int, ClosedRead]:
-        """Of each shard that has some the next entries after its position, at most so many; waits if there are none.
-
-        Entries and what shows whether some are gone come in one transaction, so that no trim comes between.
-        """
-        names = {shard: self._keys.closed(shard) for shard in positions}
-        commands: list[tuple[Word, ...]] = [("MULTI",)]
-        for shard, after in positions.items():
-            commands.append(("XREAD", "COUNT", count, "STREAMS", names[shard], str(after)))
-            commands.append(("XINFO", "STREAM", names[shard]))
-        commands.append(("EXEC",))
-        if block_ms:
-            afters = [str(after) for after in positions.values()]
-            commands.insert(0, ("XREAD", "COUNT", 1, "BLOCK", block_ms, "STREAMS", *names.values(), *afters))
-        self._own.ask(commands)
-        answers: Any = self._own.replies()[-1]
-        return dict(_read(positions, answers))
+        """Of each shard that has some, the next entries after its position, at most so many; may wait for them."""
+        requests = [StreamRequest(self._keys.closed(shard), after, count) for shard, after in positions.items()]
+        ask_streams(self._own, requests, block_ms)
+        answers = zip(positions.items(), stream_answers(self._own), strict=True)
+        return {shard: _read(shard, after, answer) for (shard, after), answer in answers if answer is not None}
 
     def forget(self) -> None:
         """The next read takes a new connection: this one may be dead."""
         self._own.forget()
 
 
-def _read(positions: Mapping[int, EntryId], answers: Sequence[Any]) -> Iterator[tuple[int, ClosedRead]]:
-    for (shard, after), read, info in zip(positions.items(), answers[::2], answers[1::2], strict=True):
-        for answer in (read, info):
-            if isinstance(answer, Exception) and "no such key" not in str(answer):
-                raise answer
-        if read:
-            entries = [closed_entry(shard, entry_id, fields) for entry_id, fields in read[0][1]]
-            yield shard, ClosedRead(entries, _is_cut_off(after, info))
+def _read(shard: int, after: EntryId, answer: StreamAnswer) -> ClosedRead:
+    entries = [closed_entry(shard, entry_id, _body(fields)) for entry_id, fields in answer.entries]
+    return ClosedRead(entries, is_cut_off=answer.facts.dropped > 0 and answer.facts.first > after)
 
 
-def _is_cut_off(after: EntryId, info: Sequence[Any]) -> bool:
-    said = dict(zip(info[::2], info[1::2], strict=True))
-    return said[b"entries-added"] > said[b"length"] and EntryId.parse(said[b"first-entry"][0]) > after
+def _body(fields: Sequence[bytes]) -> bytes:
+    if fields[0] == b"json":
+        return fields[1]
+    return dict(zip(fields[::2], fields[1::2], strict=True)).get(b"json", b"")
 
 
-def closed_entry(shard: int, entry_id: bytes, fields: Sequence[bytes]) -> ClosedEntry:
-    """fields: names and values, one after the other, as Redis gives them."""
+def closed_entry(shard: int, entry_id: bytes, body: bytes) -> ClosedEntry:
+    """Of its field `json`, empty when it has none."""
     try:
-        body = fields[1] if fields[0] == b"json" else dict(zip(fields[::2], fields[1::2], strict=True))[b"json"]
         candle = Candle.from_document(orjson.loads(body))
     except (ValueError, KeyError, TypeError):
         candle = None

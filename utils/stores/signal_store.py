@@ -49,7 +49,7 @@ class SignalStore:
         streams: Any = {self._keys.closed(shard).encode(): str(position) for shard, position in positions.items()}
         answer: Any = self._client.xread(streams, count=count)
         return [
-            _entry(self._streams[name], entry_id, fields)
+            closed_entry(self._streams[name], entry_id, fields.get(b"json", b""))
             for name, content in answer or []
             for entry_id, fields in content
         ]
@@ -62,7 +62,7 @@ class SignalStore:
             name, until = self._keys.closed(shard), str(position)
             while len(newest_first) < limit:
                 page: Any = self._client.xrevrange(name, max=until, count=min(PAGE, limit - len(newest_first)))
-                newest_first += [_entry(shard, entry_id, fields) for entry_id, fields in page]
+                newest_first += [closed_entry(shard, entry_id, fields.get(b"json", b"")) for entry_id, fields in page]
                 if len(page) < PAGE:
                     break
                 until = f"({newest_first[-1].id}"
@@ -133,7 +133,3 @@ class SignalStore:
     def settle(self) -> None:
         """Wait until all values are written that were sent."""
         self._values.settle()
-
-
-def _entry(shard: int, entry_id: bytes, fields: Mapping[bytes, bytes]) -> ClosedEntry:
-    return closed_entry(shard, entry_id, [word for pair in fields.items() for word in pair])

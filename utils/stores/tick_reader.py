@@ -16,8 +16,9 @@ import redis
 
 from utils.feed import ZERO_ID, Entry, EntryId, Kind, down_mark
 from utils.keys import Keys
-from utils.stores.packed_commands import OwnConnection, Word
+from utils.stores.packed_commands import OwnConnection
 from utils.stores.redis_connection import BLOCK_MS
+from utils.stores.stream_read import StreamFacts, StreamRequest, ask_streams, stream_answers
 
 READ_BYTES = 16 << 20  # about as much is read at once, however large the frames are
 _FIRST_READ = 16
@@ -39,15 +40,6 @@ class Gap:
         return self.until.ms - self.after.ms
 
 
-@dataclass(frozen=True, slots=True)
-class _StreamFacts:
-    """`dropped` entries stood before the first one, `added` is all that there ever were."""
-
-    added: int
-    dropped: int
-    first: EntryId
-
-
 @dataclass(slots=True)
 class _Reading:
     """How far a shard was read: `count` is the number of its stream's entries up to `position`, None: not known."""
@@ -55,14 +47,6 @@ class _Reading:
     position: EntryId = ZERO_ID
     count: int | None = 0
     at_once: int = _FIRST_READ
-
-
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """At most `count` entries after `after`."""
-
-    after: EntryId
-    count: int
 
 
 class TickReader:
@@ -79,7 +63,7 @@ class TickReader:
         self._client = client
         self._keys = keys
         self._own = OwnConnection(client)
-        self._asked: dict[int, _Asked] = {}
+        self._asked: dict[int, StreamRequest] = {}
         self._readings: dict[int, _Reading] = {}
 
     def begin(self, shard: int) -> None:
@@ -122,24 +106,13 @@ class TickReader:
         return all(shard in asked and asked[shard].after == after for shard, after in positions.items())
 
     def _ask(self, positions: Mapping[int, EntryId], most: int, block_ms: int | None = None) -> None:
-        """For entries, in one transaction with what Redis says about each stream, so that no trim comes between.
-
-        With `block_ms` the transaction begins when there is an entry, or after that time: that costs no round trip.
-        """
-        names = {shard: self._keys.ticks(shard) for shard in positions}
-        commands: list[tuple[Word, ...]] = [("MULTI",)]
+        """With `block_ms` it waits for an entry, so long at most."""
         for shard, after in positions.items():
             count = self._at_once(shard, after, most)
-            self._asked[shard] = _Asked(after, count)
-            commands.append(("XREAD", "COUNT", count, "STREAMS", names[shard], str(after)))
-            commands.append(("XINFO", "STREAM", names[shard]))
-        commands.append(("EXEC",))
-        if block_ms is not None:
-            wait_ms = min(max(1, block_ms), BLOCK_MS)
-            afters = [str(after) for after in positions.values()]
-            commands.insert(0, ("XREAD", "COUNT", 1, "BLOCK", wait_ms, "STREAMS", *names.values(), *afters))
+            self._asked[shard] = StreamRequest(self._keys.ticks(shard), after, count)
+        wait_ms = 0 if block_ms is None else min(max(1, block_ms), BLOCK_MS)
         try:
-            self._own.ask(commands)
+            ask_streams(self._own, [self._asked[shard] for shard in positions], wait_ms)
         except BaseException:
             self._forget()
             raise
@@ -148,16 +121,12 @@ class TickReader:
         """Of the shards that are named, the entries that came; others that were asked about are passed over."""
         asked, self._asked = self._asked, {}
         is_behind = False
-        answers: Any = self._own.replies()[-1]
         found: list[tuple[int, list[Entry]]] = []
-        for (shard, request), read, info in zip(asked.items(), answers[::2], answers[1::2], strict=True):
-            for answer in (read, info):
-                if isinstance(answer, Exception) and "no such key" not in str(answer):
-                    raise answer
-            if read and shard in positions:
-                entries = [entry_of(raw) for raw in read[0][1]]
+        for (shard, request), answer in zip(asked.items(), stream_answers(self._own), strict=True):
+            if answer is not None and shard in positions:
+                entries = [entry_of(raw) for raw in answer.entries]
                 is_behind |= len(entries) >= request.count
-                found.append((shard, self._noted(shard, request, entries, _facts(info), len(asked))))
+                found.append((shard, self._noted(shard, request, entries, answer.facts, len(asked))))
         self.is_behind = is_behind  # other threads look at it
         return found
 
@@ -174,7 +143,7 @@ class TickReader:
         return min(most, reading.at_once)
 
     def _noted(
-        self, shard: int, request: _Asked, entries: list[Entry], facts: _StreamFacts, shards: int
+        self, shard: int, request: StreamRequest, entries: list[Entry], facts: StreamFacts, shards: int
     ) -> list[Entry]:
         """The entries, with a mark before them when something is missing there."""
         reading = self._readings[shard]
@@ -202,13 +171,7 @@ class TickReader:
         return Entry(at, Kind.MARK, down_mark(_GAP_REASON))
 
 
-def _facts(info: list[Any]) -> _StreamFacts:
-    said = dict(zip(info[::2], info[1::2], strict=True))
-    added = int(said[b"entries-added"])
-    return _StreamFacts(added, added - int(said[b"length"]), EntryId.parse(said[b"first-entry"][0]))
-
-
-def _missing(reading: _Reading, facts: _StreamFacts) -> int:
+def _missing(reading: _Reading, facts: StreamFacts) -> int:
     """How many entries after the position are gone; where that is not known, at most so many."""
     if reading.count is not None:
         return max(0, facts.dropped - reading.count)

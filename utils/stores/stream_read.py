@@ -1,0 +1,70 @@
+"""Entries of streams together with what Redis says about each stream, so that no trim comes in between."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from utils.feed import EntryId
+from utils.stores.packed_commands import OwnConnection, Word
+
+RawEntry = tuple[bytes, list[bytes]]  # id; names and values of its fields, one after the other
+
+
+@dataclass(frozen=True, slots=True)
+class StreamRequest:
+    """At most `count` entries after `after`."""
+
+    stream: str
+    after: EntryId
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class StreamFacts:
+    """`dropped` entries stood before the first one, `added` is all that there ever were."""
+
+    added: int
+    dropped: int
+    first: EntryId
+
+
+@dataclass(frozen=True, slots=True)
+class StreamAnswer:
+    """Some entries, and how their stream stood at that moment."""
+
+    entries: list[RawEntry]
+    facts: StreamFacts
+
+
+def ask_streams(own: OwnConnection, requests: Sequence[StreamRequest], block_ms: int = 0) -> None:
+    """One transaction for all. RedisError.
+
+    With `block_ms` it begins when there is an entry, or after that time: that costs no round trip.
+    """
+    commands: list[tuple[Word, ...]] = [("MULTI",)]
+    for one in requests:
+        commands.append(("XREAD", "COUNT", one.count, "STREAMS", one.stream, str(one.after)))
+        commands.append(("XINFO", "STREAM", one.stream))
+    commands.append(("EXEC",))
+    if block_ms:
+        streams, afters = [one.stream for one in requests], [str(one.after) for one in requests]
+        commands.insert(0, ("XREAD", "COUNT", 1, "BLOCK", block_ms, "STREAMS", *streams, *afters))
+    own.ask(commands)
+
+
+def stream_answers(own: OwnConnection) -> Iterator[StreamAnswer | None]:
+    """To each request in order; None where nothing came. RedisError."""
+    answers: Any = own.replies()[-1]
+    for read, info in zip(answers[::2], answers[1::2], strict=True):
+        for answer in (read, info):
+            if isinstance(answer, Exception) and "no such key" not in str(answer):
+                raise answer
+        yield StreamAnswer(read[0][1], _facts(info)) if read else None
+
+
+def _facts(info: Sequence[Any]) -> StreamFacts:
+    said = dict(zip(info[::2], info[1::2], strict=True))
+    added = int(said[b"entries-added"])
+    return StreamFacts(added, added - int(said[b"length"]), EntryId.parse(said[b"first-entry"][0]))
