@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import redis
 
 from tests.closed_candles import ClosedCandle, past_and_day, say_closed
-from tests.servers import valkey_server
 from utils.feed import ZERO_ID, EntryId
 from utils.indicators import INDICATOR_NAMES
 from utils.indicators.values import IndicatorValues
@@ -21,19 +18,6 @@ from utils.stores.redis_connection import open_redis
 from utils.stores.signal_store import SignalStore
 
 KEYS = Keys("t:")
-
-
-@pytest.fixture
-def url(tmp_path: Path) -> Iterator[str]:
-    with valkey_server(tmp_path) as server:
-        yield server.url
-
-
-@pytest.fixture
-def client(url: str) -> Iterator[redis.Redis]:
-    opened = open_redis(url)
-    yield opened
-    opened.close()
 
 
 @pytest.fixture(scope="module")
@@ -55,10 +39,10 @@ def test_each_shard_is_read_on_from_its_position(client: redis.Redis, day: list[
         assert entries == [one for one in day if one.shard == shard]
 
 
-def test_it_waits_for_the_first_entry(client: redis.Redis, url: str, day: list[ClosedCandle]) -> None:
+def test_it_waits_for_the_first_entry(client: redis.Redis, redis_url: str, day: list[ClosedCandle]) -> None:
     reader = ClosedReader(client, KEYS)
     assert reader.read({0: ZERO_ID}, 10, block_ms=1) == {}
-    later = threading.Thread(target=lambda: say_closed(open_redis(url), KEYS, day[:1]))
+    later = threading.Thread(target=lambda: say_closed(open_redis(redis_url), KEYS, day[:1]))
     later.start()
     shard = day[0].shard
     assert [str(one.id) for one in reader.read({shard: ZERO_ID}, 10, block_ms=4_000)[shard].entries] == [
@@ -87,8 +71,8 @@ def test_what_is_no_candle_is_an_entry_without_one(client: redis.Redis, fields: 
     assert (entry.id, entry.candle) == (EntryId(1, 0), None)
 
 
-def test_a_take_over_leaves_the_values_of_other_shards_under_way(client: redis.Redis, url: str) -> None:
-    store = SignalStore(open_redis(url), KEYS, 2, 1_000)
+def test_a_take_over_leaves_the_values_of_other_shards_under_way(client: redis.Redis, redis_url: str) -> None:
+    store = SignalStore(open_redis(redis_url), KEYS, 2, 1_000)
     store.write_values([])
     values = IndicatorValues(*(1.5 for _ in INDICATOR_NAMES))
     latest = [LatestValues(f"NSE:S{nth}", "1m", 60_000, values) for nth in range(100)]

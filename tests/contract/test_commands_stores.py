@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,6 @@ from commands.journal_feed import (
 )
 from commands.run_directory import clear_prefix
 from commands.stream_ends import all_archived, last_id, unarchived
-from tests.servers import valkey_server
 from utils.candle import Candle, Source, TimedBy
 from utils.feed import ZERO_ID, Entry, EntryId, Kind
 from utils.journal import JournalWriter, journal_path
@@ -32,19 +30,6 @@ from utils.keys import Keys
 
 AT_MS = 1_795_149_000_000  # 2026-11-20 10:00 IST
 KEYS = Keys("some:")
-
-
-@pytest.fixture(scope="module")
-def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with valkey_server(tmp_path_factory.mktemp("stores")) as server:
-        yield server.url
-
-
-@pytest.fixture
-def client(redis_url: str) -> redis.Redis:
-    client = redis.Redis.from_url(redis_url)
-    client.flushall()
-    return client
 
 
 def test_clearing_a_prefix_leaves_all_else(client: redis.Redis) -> None:

@@ -6,32 +6,18 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import redis
 
-from tests.servers import free_port, valkey_server
+from tests.servers import free_port
 from utils.health import HealthReport
 from utils.keys import Keys
 
 _ROOT = Path(__file__).resolve().parents[2]
 _AT_TEN_MS = 1_795_149_000_000  # 2026-11-20 10:00 IST
 _PREFIX = "doctored:"
-
-
-@pytest.fixture(scope="module")
-def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with valkey_server(tmp_path_factory.mktemp("doctor")) as server:
-        yield server.url
-
-
-@pytest.fixture
-def client(redis_url: str) -> redis.Redis:
-    client = redis.Redis.from_url(redis_url)
-    client.flushall()
-    return client
 
 
 def _doctor(directory: Path, redis_url: str, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,20 +14,6 @@ from utils.keys import Keys
 from utils.stores.redis_connection import open_redis
 
 KEYS = Keys("demo:")
-
-
-@pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with valkey_server(tmp_path_factory.mktemp("valkey")) as server:
-        yield server.url
-
-
-@pytest.fixture
-def client(url: str) -> Iterator[redis.Redis]:
-    opened = open_redis(url)
-    opened.flushall()
-    yield opened
-    opened.close()
 
 
 def test_what_is_written_can_be_read_by_name(client: redis.Redis) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,30 +11,14 @@ import redis
 from tests.reference.engine_runs import new_engine
 from tests.reference.inputs import ReferenceSettings
 from tests.reference.random_feed import WHO, random_feed
-from tests.servers import valkey_server
 from tests.shown_candles import candle_hash, shown_candles, tick_hash
 from utils.candles.engine import CandleEngine
 from utils.feed import Entry, EntryId, Kind
 from utils.keys import Keys
 from utils.stores.candle_store import CandleStore
-from utils.stores.redis_connection import open_redis
 
 SETTINGS = ReferenceSettings(timeframes=(("5s", 5_000), ("1m", 60_000), ("75m", 4_500_000), ("1d", 0)), z_window=30)
 KEYS = Keys("live:")
-
-
-@pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with valkey_server(tmp_path_factory.mktemp("valkey")) as server:
-        yield server.url
-
-
-@pytest.fixture
-def client(url: str) -> Iterator[redis.Redis]:
-    opened = open_redis(url)
-    opened.flushall()
-    yield opened
-    opened.close()
 
 
 def entries_of(seed: int, seconds: int = 600) -> list[Entry]:

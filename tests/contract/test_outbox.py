@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,20 +19,6 @@ from utils.stores.redis_connection import open_redis
 KEYS = Keys("t:")
 START_MS = 1_795_146_300_000
 CHANNEL = "t:candles.closed.1m.NSE:INFY"
-
-
-@pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with valkey_server(tmp_path_factory.mktemp("valkey")) as server:
-        yield server.url
-
-
-@pytest.fixture
-def client(url: str) -> Iterator[redis.Redis]:
-    opened = open_redis(url)
-    opened.flushall()
-    yield opened
-    opened.close()
 
 
 def own(client: redis.Redis, shard: int = 0, max_entries: int = 100_000) -> Outbox:
@@ -161,8 +146,8 @@ def test_nothing_to_say(client: redis.Redis) -> None:
     assert client.keys("*") == []
 
 
-def test_subscribers_hear_what_is_new_and_only_that(client: redis.Redis, url: str) -> None:
-    subscriber: Any = open_redis(url)
+def test_subscribers_hear_what_is_new_and_only_that(client: redis.Redis, redis_url: str) -> None:
+    subscriber: Any = open_redis(redis_url)
     listener = subscriber.pubsub()
     listener.psubscribe("t:candles.closed.1m.*")
     assert _next_message(listener)["type"] == "psubscribe"

@@ -5,30 +5,14 @@ from __future__ import annotations
 import random
 import socket
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
 
-from tests.servers import valkey_server
 from utils.stores.packed_commands import SENT_AT_ONCE, OwnConnection, pack, send_packed
 from utils.stores.redis_connection import open_redis
-
-
-@pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with valkey_server(tmp_path_factory.mktemp("valkey")) as server:
-        yield server.url
-
-
-@pytest.fixture
-def client(url: str) -> Iterator[redis.Redis]:
-    opened = open_redis(url)
-    opened.flushall()
-    yield opened
-    opened.close()
 
 
 def hashes(client: redis.Redis) -> dict[bytes, Any]:
@@ -89,8 +73,8 @@ def test_the_first_of_several_errors_is_raised(client: redis.Redis) -> None:
         send_packed(client, [pack("HSET", "h"), pack("HSET", "text", "a", 1)])
 
 
-def test_a_killed_connection_is_an_error_and_the_client_goes_on(client: redis.Redis, url: str) -> None:
-    other, own = open_redis(url), OwnConnection(client)
+def test_a_killed_connection_is_an_error_and_the_client_goes_on(client: redis.Redis, redis_url: str) -> None:
+    other, own = open_redis(redis_url), OwnConnection(client)
     own.ask([("CLIENT", "SETNAME", "victim")])
     own.settle()
     clients: Any = other.client_list()

@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 import redis
 
 from commands.replay_backlog import ARCHIVE, SIGNALS, TALLY, ReplayBacklog
-from tests.servers import valkey_server
 from utils.keys import Keys
 
 KEYS = Keys("some:")
 CLOSED_MAX, SIGNALS_MAX = 100, 40
 GROUP = "candles"
-
-
-@pytest.fixture(scope="module")
-def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with valkey_server(tmp_path_factory.mktemp("backlog")) as server:
-        yield server.url
-
-
-@pytest.fixture
-def client(redis_url: str) -> redis.Redis:
-    client = redis.Redis.from_url(redis_url)
-    client.flushall()
-    return client
 
 
 @pytest.fixture

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 import redis
 
 from tests.reference.engine_runs import new_engine
 from tests.reference.inputs import ReferenceSettings
 from tests.reference.random_feed import WHO, random_feed
-from tests.servers import valkey_server
 from tests.shown_candles import candle_hash, shown_candles
 from utils.candles.closed_form import ClosedRecords
 from utils.candles.engine import CandleEngine
@@ -27,24 +23,11 @@ SEED = 7
 
 
 @pytest.fixture
-def url(tmp_path: Path) -> Iterator[str]:
-    with valkey_server(tmp_path) as server:
-        yield server.url
-
-
-@pytest.fixture
-def client(url: str) -> Iterator[redis.Redis]:
-    opened = open_redis(url)
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def behind(client: redis.Redis, url: str) -> CandleStore:
+def behind(client: redis.Redis, redis_url: str) -> CandleStore:
     """A store that knows of entries that wait."""
     for nth in range(100):
         client.xadd(KEYS.ticks(0), {"f": b""}, id=f"{1_700_000_000_000 + nth}-0")
-    store = CandleStore(open_redis(url), KEYS, 10_000, 1_000)
+    store = CandleStore(open_redis(redis_url), KEYS, 10_000, 1_000)
     store.read_ticks({0: ZERO_ID}, 0, 10)
     assert store.is_behind
     return store
