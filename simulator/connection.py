@@ -28,6 +28,13 @@ class Asked:
     error: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class _Ping:
+    """A WebSocket ping in the queue of messages."""
+
+    number: int
+
+
 class Connection:
     """Sends in the order in which it was told to; a client that does not read is dropped, as the broker does."""
 
@@ -47,9 +54,16 @@ class Connection:
         self._socket = socket
         self._clock = clock
         self._record = record
-        self._waiting: asyncio.Queue[bytes | str] = asyncio.Queue()
+        self._waiting: asyncio.Queue[bytes | str | _Ping] = asyncio.Queue()
         self._waiting_bytes = 0
+        self._pings = self._pongs = 0
+        self._pong_came = asyncio.Event()
         self.abort: Callable[[], None] = lambda: None
+
+    @property
+    def is_subscribed(self) -> bool:
+        """Whether it gets packets."""
+        return bool(self.modes.any())
 
     def say(self, message: bytes | str) -> None:
         """Put a frame (bytes) or a text message in the queue, unless the connection is frozen."""
@@ -65,13 +79,33 @@ class Connection:
         """Run until the socket is gone."""
         while True:
             message = await self._waiting.get()
-            self._waiting_bytes -= len(message)
             try:
                 await self._send(message)
             except (ConnectionError, RuntimeError):
                 return
 
-    async def _send(self, message: bytes | str) -> None:
+    async def until_taken(self) -> None:
+        """Returns when the client has taken all that was sent before: it answers a ping after them. Or is frozen."""
+        if self._clock() < self.frozen_until_ms:
+            return
+        self._pings += 1
+        self._waiting.put_nowait(_Ping(self._pings))
+        wanted = self._pings
+        while self._pongs < wanted:
+            self._pong_came.clear()
+            await self._pong_came.wait()
+
+    def pong(self, number: bytes) -> None:
+        """The client's answer to a ping of ours."""
+        if number.isdigit():
+            self._pongs = max(self._pongs, int(number))
+            self._pong_came.set()
+
+    async def _send(self, message: bytes | str | _Ping) -> None:
+        if isinstance(message, _Ping):
+            await self._socket.ping(str(message.number).encode())
+            return
+        self._waiting_bytes -= len(message)
         if isinstance(message, str):
             await self._socket.send_str(message)
             return
@@ -86,6 +120,8 @@ class Connection:
             self._record.flush()
 
     def close(self) -> None:
+        self._pongs = self._pings
+        self._pong_came.set()
         if self._record is not None:
             self._record.close()
 

@@ -11,6 +11,7 @@ from simulator.exchange import Exchange
 from simulator.replies import refusal, success
 from simulator.ticker import EXCHANGE
 from utils.candle import iso_ist
+from utils.market_clock import SteppedClock
 
 
 def status_of(exchange: Exchange) -> dict[str, Any]:
@@ -19,6 +20,7 @@ def status_of(exchange: Exchange) -> dict[str, Any]:
     return {
         "market_time": iso_ist(now_ms),
         "market_ms": now_ms,
+        "subscribed": sum(one.is_subscribed for one in exchange.connections),
         "seed": exchange.options.seed,
         "instruments": len(exchange.universe),
         "connections": len(exchange.connections),
@@ -44,6 +46,21 @@ async def fault(request: web.Request) -> web.Response:
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
         return refusal(400, "InputException", f"This fault can not be switched: {error!r}")
     exchange.switched[name] += 1
+    return success(status_of(exchange))
+
+
+async def play(request: web.Request) -> web.Response:
+    """POST `{"until_ms": T, "speed": S}`: a stepped exchange plays on to T, S times real time at most (0: any)."""
+    exchange = request.app[EXCHANGE]
+    if not isinstance(exchange.clock, SteppedClock):
+        return refusal(
+            400, "InputException", "The clock of this exchange runs by itself: MARKET_CLOCK is not stepped."
+        )
+    try:
+        wanted = orjson.loads(await request.read())
+        exchange.order.play_until(int(wanted["until_ms"]), float(wanted.get("speed", 0)))
+    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+        return refusal(400, "InputException", f"This cannot be played: {error!r}")
     return success(status_of(exchange))
 
 

@@ -42,6 +42,28 @@ class Options:
     others_per_second: float = 10.0
 
 
+class PlayOrder:
+    """How far a stepped exchange has been told to play, and how many times faster than real time (0: no limit)."""
+
+    def __init__(self) -> None:
+        self.until_ms = 0
+        self.speed = 0.0
+        self._changed = asyncio.Event()
+
+    def play_until(self, until_ms: int, speed: float) -> None:
+        """ValueError for a speed below 0."""
+        if not 0 <= speed < float("inf"):
+            raise ValueError(f"the speed {speed} is below 0")
+        self.until_ms, self.speed = until_ms, speed
+        self._changed.set()
+
+    async def wait(self, now_ms: int) -> None:
+        """Returns when it is to play beyond `now_ms`."""
+        while self.until_ms <= now_ms:
+            self._changed.clear()
+            await self._changed.wait()
+
+
 @dataclass(slots=True)
 class Figures:
     """What has been done so far; the lag is real ms between when a sending was due and when it went out."""
@@ -75,7 +97,9 @@ class Exchange:
         if options.record is not None:
             record_universe(options.record, universe)
         self.day = self._open_day(ist_date(clock.now_ms()))
+        self.order = PlayOrder()
         self._due: deque[Sending] = deque()
+        self._from_ms = 0
         self._beat_s = 0
         self._beat_real = 0.0
 
@@ -95,20 +119,41 @@ class Exchange:
 
     # ------------------------------------------------------------------ playing
 
+    def begin(self) -> None:
+        """What is due before this moment is not sent: it is part of the cached packets."""
+        self._from_ms = self.clock.now_ms()
+
     async def play(self) -> None:
         """Run until cancelled: send what is due, sleep until the next is."""
-        from_ms = self.clock.now_ms()
+        self.begin()
         while True:
-            await self._refill()
-            while self._due and self._due[0].due_ms < from_ms:
-                self.day.last_sent.take(self._due.popleft().packets)
-            now_ms = self.clock.now_ms()
-            sent = 0
-            while self._due and self._due[0].due_ms <= now_ms and sent < SENDINGS_BETWEEN_BREATHS:
-                self._send(self._due.popleft(), now_ms)
-                sent += 1
-            self._beat(now_ms)
+            await self.refill()
+            self.send_due(SENDINGS_BETWEEN_BREATHS)
+            self._beat(self.clock.now_ms())
             await asyncio.sleep(self._pause_seconds())
+
+    def send_due(self, most: int | None = None) -> None:
+        """Send what is due by now, in order."""
+        now_ms = self.clock.now_ms()
+        while self._due and self._due[0].due_ms <= now_ms and most != 0:
+            self._send(self._due.popleft(), now_ms)
+            most = None if most is None else most - 1
+
+    def next_ms(self) -> int:
+        """Market time of the next thing to send, packets or a heartbeat; after now."""
+        now_ms = self.clock.now_ms()
+        next_second_ms = (now_ms // 1000 + 1) * 1000
+        return min(next_second_ms, max(self._due[0].due_ms, now_ms + 1)) if self._due else next_second_ms
+
+    def beat_each_second(self) -> None:
+        """A heartbeat for each market second."""
+        if self.clock.now_ms() % 1000 == 0:
+            self._say_beat(self.clock.now_ms() // 1000)
+
+    async def until_taken(self) -> None:
+        """Returns when every client has taken all that was sent to it."""
+        for connection in list(self.connections):
+            await connection.until_taken()
 
     def _pause_seconds(self) -> float:
         """Until the next sending or heartbeat, whichever is first."""
@@ -119,7 +164,7 @@ class Exchange:
             pause = min(pause, self.clock.real_seconds((self._due[0].due_ms - now_ms) / 1000))
         return min(max(pause, 0.0), LONGEST_SLEEP_SECONDS)
 
-    async def _refill(self) -> None:
+    async def refill(self) -> None:
         """Take the next minute in, once the clock has reached it."""
         while not self._due:
             coming = self.day.next_minute_when(self.clock.now_ms())
@@ -129,6 +174,8 @@ class Exchange:
         if not self._due and ist_date(self.clock.now_ms()) > self.day.tape.day:
             self.day.close()
             self.day = self._open_day(self.day.tape.day + timedelta(days=1))
+        while self._due and self._due[0].due_ms < self._from_ms:
+            self.day.last_sent.take(self._due.popleft().packets)
 
     def _send(self, sending: Sending, now_ms: int) -> None:
         self.day.last_sent.take(sending.packets)
@@ -148,8 +195,12 @@ class Exchange:
         real = time.monotonic()
         if now_ms // 1000 <= self._beat_s or real - self._beat_real < 1 / HEARTBEATS_A_REAL_SECOND:
             return
-        speak = now_ms // 1000 // MESSAGE_EVERY_SECONDS > self._beat_s // MESSAGE_EVERY_SECONDS > 0
-        self._beat_s, self._beat_real = now_ms // 1000, real
+        self._beat_real = real
+        self._say_beat(now_ms // 1000)
+
+    def _say_beat(self, second: int) -> None:
+        speak = second // MESSAGE_EVERY_SECONDS > self._beat_s // MESSAGE_EVERY_SECONDS > 0
+        self._beat_s = second
         for connection in self.connections:
             connection.say(wire.HEARTBEAT)
             connection.flush()

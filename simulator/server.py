@@ -10,6 +10,7 @@ from aiohttp import web
 
 from simulator import control, quotes, rest
 from simulator.exchange import Exchange
+from simulator.play import played
 from simulator.ticker import EXCHANGE, ticker
 
 
@@ -33,6 +34,7 @@ def build_app(exchange: Exchange) -> web.Application:
             web.get("/quote/ltp", quotes.ltp),
             web.get("/simulator/status", control.status),
             web.post("/simulator/fault", control.fault),
+            web.post("/simulator/play", control.play),
         ]
     )
     return app
@@ -47,7 +49,7 @@ async def serve(exchange: Exchange, host: str, port: int, ready: Callable[[int],
         site = web.TCPSite(runner, host, port)
         await site.start()
         ready(runner.addresses[0][1])
-        await _until(asked_to_stop, asyncio.create_task(exchange.play()))
+        await _until(asked_to_stop, asyncio.create_task(played(exchange)))
     finally:
         exchange.drop()
         exchange.close()

@@ -34,7 +34,7 @@ async def ticker(request: web.Request) -> web.StreamResponse:
 
 
 async def _converse(exchange: Exchange, request: web.Request, api_key: str) -> web.WebSocketResponse:
-    socket = web.WebSocketResponse(compress=False, max_msg_size=1 << 20)
+    socket = web.WebSocketResponse(compress=False, max_msg_size=1 << 20, autoping=False)
     await socket.prepare(request)
     connection = Connection(api_key, socket, len(exchange.universe), exchange.clock.now_ms, _recording(exchange))
     connection.abort = lambda: request.transport.abort() if request.transport else None
@@ -46,6 +46,10 @@ async def _converse(exchange: Exchange, request: web.Request, api_key: str) -> w
                 asked = connection.asked(message.data, exchange.universe, exchange.row_of_token)
                 if asked is not None:
                     exchange.answer(connection, asked)
+            elif message.type is WSMsgType.PONG:
+                connection.pong(message.data)
+            elif message.type is WSMsgType.PING:
+                await socket.pong(message.data)
     finally:
         exchange.connections.remove(connection)
         exchange.frames_before += connection.sent_frames

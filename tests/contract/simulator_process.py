@@ -50,6 +50,9 @@ class SimulatorProcess:
     def fault(self, **wanted: Any) -> requests.Response:
         return requests.post(f"{self.http}/simulator/fault", json=wanted, timeout=ANSWER_SECONDS)
 
+    def play(self, **wanted: Any) -> requests.Response:
+        return requests.post(f"{self.http}/simulator/play", json=wanted, timeout=ANSWER_SECONDS)
+
     def status(self) -> dict[str, Any]:
         content: dict[str, Any] = self.get("/simulator/status").json()["data"]
         return content
@@ -63,10 +66,14 @@ def clock_text(market_time: str, speed: float) -> str:
 
 @contextmanager
 def simulator(
-    *options: str, at: str = "10:00:00", speed: float = 60, errors: Path | None = None
+    *options: str,
+    at: str = "10:00:00",
+    speed: float = 60,
+    errors: Path | None = None,
+    clock: MarketClock | None = None,
 ) -> Iterator[SimulatorProcess]:
-    """`python -m simulator` with these options; `errors` takes its stderr."""
-    environment = {**os.environ, "MARKET_CLOCK": clock_text(at, speed)}
+    """`python -m simulator` with these options; `errors` takes its stderr. A `clock` goes before `at` and `speed`."""
+    environment = {**os.environ, "MARKET_CLOCK": str(clock) if clock else clock_text(at, speed)}
     command = [sys.executable, "-m", "simulator", *options]
     stderr = errors.open("wb") if errors else subprocess.DEVNULL
     process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=stderr)

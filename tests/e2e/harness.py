@@ -30,8 +30,9 @@ CONNECTOR, CANDLE_WORKER, SIGNAL_WORKER = "connect", "candle_worker", "signal_wo
 WORKERS = (CANDLE_WORKER, SIGNAL_WORKER)
 POLL_SECONDS = 0.05
 DEADLINE_SECONDS = 120.0
-STILL_SECONDS = 90.0
-END_SECONDS = 60.0
+READY_SECONDS = 300.0  # kernels may have to be compiled first
+STILL_SECONDS = 180.0
+END_SECONDS = 120.0
 Document = dict[str, Any]
 
 
@@ -128,8 +129,12 @@ class Scripts:
             self.until(
                 lambda name=name: all(f"position_{n}" in self.health(name) for n in range(self.shards)),  # type: ignore[misc]
                 f"{name} holds its shards",
-                200,
+                READY_SECONDS,
             )
+
+    def until_connected(self) -> None:
+        """The connector has subscribed on each of its connections."""
+        self.until(lambda: self.health("connector").get("state") == "up", "the connector is connected", READY_SECONDS)
 
     def drain(self) -> None:
         """Ends the connector, then waits until everything it sent has gone through to MongoDB, however long that

@@ -18,14 +18,16 @@ from pathlib import Path
 import pandas as pd
 import requests
 
-from tests.e2e.harness import CONNECTOR, Scripts
+from tests.e2e.harness import Scripts
 from tests.reference.candles import reference_candles
 from tests.reference.inputs import IST_OFFSET, Entry, ReferenceInstrument, ReferenceSettings
 from utils.journal import journal_days, journal_path, read_journal
+from utils.market_clock import SteppedClock, new_stepped_clock
 
 SIMULATOR = "simulator"
 DAY = "2026-11-20"
-READY_SECONDS = 120.0
+READY_SECONDS = 240.0
+STALL_SECONDS = 120.0  # a step takes a millisecond, and a stopped process a few seconds
 
 # Open, close, day start, day end on DAY: under phase 1 of the closing auction, and MCX in winter.
 HOURS = {
@@ -66,11 +68,35 @@ class Clock:
 
 
 @dataclass(frozen=True)
+class Steps:
+    """Virtual time: the exchange steps the clock, and the next step waits until every frame is received."""
+
+    clock: SteppedClock
+
+    @classmethod
+    def from_start(cls, directory: Path, start: str) -> Steps:
+        directory.mkdir(parents=True, exist_ok=True)
+        return cls(new_stepped_clock(directory / "market_clock", ist_ms(start)))
+
+    @property
+    def setting(self) -> str:
+        return str(self.clock)
+
+    def now_ms(self) -> int:
+        return self.clock.now_ms()
+
+
+@dataclass(frozen=True)
 class Exchange:
     """A running simulator: its address, and its instruments as the reference knows them, in the dump's order."""
 
     port: int
     instruments: list[ReferenceInstrument]
+
+    def play(self, until_ms: int, speed: float = 0.0) -> None:
+        """Orders a stepped exchange to play on, so many times real speed at most (0: as fast as frames are taken)."""
+        order = {"until_ms": until_ms, "speed": speed}
+        requests.post(f"http://127.0.0.1:{self.port}/simulator/play", json=order, timeout=60).raise_for_status()
 
     @property
     def settings(self) -> dict[str, str]:
@@ -82,7 +108,7 @@ class Exchange:
 
 
 def start_exchange(
-    scripts: Scripts, clock: Clock, instruments: int, seed: int, faults: str, record: Path
+    scripts: Scripts, clock: Clock | Steps, instruments: int, seed: int, faults: str, record: Path
 ) -> Exchange:
     """Starts it, and gives the scripts that are started later what they need to find it."""
     scripts.environment |= {"MARKET_CLOCK": clock.setting}
@@ -156,8 +182,8 @@ def reference_of_shards(
     return candles, sum((one.rejected for one in results), Counter[str]())
 
 
-def play_until(scripts: Scripts, clock: Clock, until: str) -> None:
-    """Lets the market run on to a time of day; fails when a process dies or the connector falls silent."""
-    seconds = max(0.0, clock.real_seconds_until(until))
-    scripts.until(lambda: clock.now_ms() >= ist_ms(until), f"it is {until} at the exchange", seconds + 60)
-    assert CONNECTOR in scripts.running
+def play_on(scripts: Scripts, exchange: Exchange, clock: Steps, until_ms: int, speed: float = 0.0) -> None:
+    """Plays on to `until_ms`; fails when a process dies, or when the clock stands still for STALL_SECONDS."""
+    exchange.play(until_ms, speed)
+    while (before := clock.now_ms()) < until_ms:
+        scripts.until(lambda before=before: clock.now_ms() > before, "the exchange plays on", STALL_SECONDS)  # type: ignore[misc]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
 
-from utils.market_clock import REAL_TIME, MarketClock, parse_market_clock
+from utils.market_clock import REAL_TIME, MarketClock, new_stepped_clock, parse_market_clock
 
 NINE_IST_MS = 1_795_145_400_000  # 2026-11-20 09:00 IST
 
@@ -63,3 +64,22 @@ def test_anything_else_is_refused_with_the_form(text: str) -> None:
 def test_the_speed_is_above_zero(speed: str) -> None:
     with pytest.raises(ValueError, match="must be above 0"):
         parse_market_clock(f"2026-11-20T09:00@{speed}@1795000000")
+
+
+# ---- virtual time
+
+
+def test_a_stepped_clock_shows_the_last_step_to_every_reader(tmp_path: Path) -> None:
+    clock = new_stepped_clock(tmp_path / "clock", NINE_IST_MS)
+    reader = parse_market_clock(str(clock))
+    assert (reader, reader.now_ms()) == (clock, NINE_IST_MS)
+    clock.step_to(NINE_IST_MS + 1)
+    assert reader.now_ms() == NINE_IST_MS + 1
+
+
+@pytest.mark.parametrize("content", [None, b"", b"short"])
+def test_a_file_that_is_no_stepped_clock_is_refused_by_name(tmp_path: Path, content: bytes | None) -> None:
+    if content is not None:
+        (tmp_path / "clock").write_bytes(content)
+    with pytest.raises(ValueError, match="clock is not the clock of a simulated exchange"):
+        parse_market_clock(f"stepped:{tmp_path}/clock")

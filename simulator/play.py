@@ -1,0 +1,54 @@
+"""How the day is played: by a clock that runs, or in steps, each taken by every client before the next begins.
+
+In steps a day is the same however slow the machine is: a frame is received at the market time at which it was sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from simulator.exchange import Exchange
+from utils.market_clock import SteppedClock
+
+
+async def played(exchange: Exchange) -> None:
+    """Plays until cancelled."""
+    if isinstance(exchange.clock, SteppedClock):
+        await _in_steps(exchange, exchange.clock)
+    else:
+        await exchange.play()
+
+
+async def _in_steps(exchange: Exchange, clock: SteppedClock) -> None:
+    exchange.begin()
+    while True:
+        await exchange.order.wait(clock.now_ms())
+        await exchange.until_taken()  # what was subscribed before the order is part of the play
+        pace = _Pace(exchange.order.speed, clock.now_ms())
+        while clock.now_ms() < exchange.order.until_ms:
+            await exchange.refill()
+            step_ms = min(exchange.next_ms(), exchange.order.until_ms)
+            await pace.until(step_ms)
+            clock.step_to(step_ms)
+            exchange.send_due()
+            exchange.beat_each_second()
+            await exchange.until_taken()
+
+
+class _Pace:
+    """Real time for market time, at most `speed` times as fast; what came late is not hurried after."""
+
+    def __init__(self, speed: float, market_ms: int) -> None:
+        self._speed = speed
+        self._market_ms = market_ms
+        self._due = time.monotonic()
+
+    async def until(self, market_ms: int) -> None:
+        if not self._speed:
+            return
+        now = time.monotonic()
+        self._due = max(now, self._due + (market_ms - self._market_ms) / 1000 / self._speed)
+        self._market_ms = market_ms
+        if self._due > now:
+            await asyncio.sleep(self._due - now)
