@@ -1,6 +1,7 @@
 """A small broker of the tests' own: Kite's REST and WebSocket written from its documentation, with its own frames.
 
-It runs in a thread of the test, plays a seeded tape at the pace of a market clock, and keeps what it really sent.
+It runs in a thread of the test, plays a seeded tape, and keeps what it really sent. Time is virtual: it steps the
+clock second by second, and goes on when the client has answered a ping that came after the frames.
 """
 
 from __future__ import annotations
@@ -8,15 +9,15 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from aiohttp import WSMsgType, web
 
-from tests.e2e.plain_market import Second, cached_packets, dump_csv, history_rows, seconds_of
+from tests.e2e.plain_market import Second, cached_packets, dump_csv, history_rows
 from tests.reference.inputs import Entry
+from utils.market_clock import SteppedClock
 
 HEARTBEAT = b"\x00"
 
@@ -29,8 +30,7 @@ class Manners:
     start: str = "09:13:30"
     first_trade: str = "09:15"
     until: str = "09:35"
-    speed: float = 120.0
-    heartbeat_each_real_second: bool = False
+    heartbeat_every_seconds: int = 1
     cached_quote_on_subscribe: bool = False
     first_packet_after_seconds: float = 0.0
     preopen_volume: int = 0
@@ -48,23 +48,25 @@ class PlainBroker:
     """
 
     manners: Manners
-    real_zero: float
+    clock: SteppedClock
     day: dict[int, Second]
+    loop: asyncio.AbstractEventLoop
     port: int = 0
     live_from_s: int = 0
     sent: list[list[Entry]] = field(default_factory=list)
     messages: list[dict[str, object]] = field(default_factory=list)
     history_calls: int = 0
-    _next_s: int = 0
+    _until_s: int = 0
+    _sockets: list[web.WebSocketResponse] = field(default_factory=list)
+    _pong: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def now_ms(self) -> int:
-        market = seconds_of(self.manners.start) + (time.time() - self.real_zero) * self.manners.speed
-        return round(market * 1000)
+    def play_until(self, second: int) -> None:
+        """From the test's thread: play on until that market second is over."""
 
-    @property
-    def clock(self) -> str:
-        """For MARKET_CLOCK."""
-        return f"2026-11-20T{self.manners.start}+05:30@{self.manners.speed:g}@{self.real_zero:.3f}"
+        def order() -> None:
+            self._until_s = second
+
+        self.loop.call_soon_threadsafe(order)
 
     # -- REST -------------------------------------------------------------------------------------------------
 
@@ -84,14 +86,17 @@ class PlainBroker:
     async def socket(self, request: web.Request) -> web.WebSocketResponse:
         if request.query.get("access_token") != "plain_token" or request.query.get("api_key") != "plain_key":
             raise web.HTTPForbidden
-        socket = web.WebSocketResponse()
+        socket = web.WebSocketResponse(autoping=False)
         await socket.prepare(request)
         self.sent.append([])
-        feed = asyncio.create_task(self._feed(socket, self.sent[-1]))
+        self._sockets.append(socket)
         async for message in socket:
             if message.type == WSMsgType.TEXT:
                 await self._obey(socket, self.sent[-1], json.loads(message.data))
-        feed.cancel()
+            elif message.type == WSMsgType.PONG:
+                self._pong.set()
+        self._sockets.remove(socket)
+        self._pong.set()
         return socket
 
     async def _obey(self, socket: web.WebSocketResponse, sent: list[Entry], message: dict[str, object]) -> None:
@@ -100,7 +105,7 @@ class PlainBroker:
         if message["a"] == "subscribe":
             named = [{"token": token} for token in message["v"]]  # type: ignore[attr-defined]
             mark = json.dumps({"mark": "subscribed", "mode": "full", "instruments": named}).encode()
-            sent.append(Entry(self.now_ms(), 0, "m", mark))
+            sent.append(Entry(self.clock.now_ms(), 0, "m", mark))
             if manners.cached_quote_on_subscribe:
                 await self._send(socket, sent, _frame(cached_packets(self.day, self._next_s, manners, quote=True)))
         elif message["a"] == "mode":
@@ -110,25 +115,37 @@ class PlainBroker:
 
     async def _send(self, socket: web.WebSocketResponse, sent: list[Entry], frame: bytes) -> None:
         before = sent[-1]
-        ms = max(self.now_ms(), before.ms)
+        ms = max(self.clock.now_ms(), before.ms)
         sent.append(Entry(ms, before.counter + 1 if ms == before.ms else 0, "f", frame))
         await socket.send_bytes(frame)
 
-    async def _feed(self, socket: web.WebSocketResponse, sent: list[Entry]) -> None:
-        """Each market second its frame, or a heartbeat."""
-        self._next_s, self.live_from_s, beat_at = self.now_ms() // 1000, 0, 0.0
-        while not socket.closed:
-            wait_ms = self._next_s * 1000 + 400 - self.now_ms()
-            if wait_ms > 0:
-                await asyncio.sleep(wait_ms / 1000 / self.manners.speed)
+    async def play(self) -> None:
+        """Each market second its frame, or a heartbeat, taken by the client before the next second begins."""
+        while True:
+            if not self._sockets or self._next_s >= self._until_s:
+                await asyncio.sleep(0.01)
                 continue
-            at_s, self._next_s = self._next_s, self._next_s + 1
-            packets = self._packets_of(at_s)
-            if packets:
-                await self._send(socket, sent, _frame(packets))
-            elif sent and (not self.manners.heartbeat_each_real_second or time.monotonic() - beat_at >= 1):
-                beat_at = time.monotonic()
-                await self._send(socket, sent, HEARTBEAT)
+            at_s = self._next_s
+            self.clock.step_to(at_s * 1000 + 400)
+            await self._send_second(self._sockets[-1], self.sent[-1], at_s)
+            await self._until_taken(self._sockets[-1])
+
+    @property
+    def _next_s(self) -> int:
+        """The market second that is played next."""
+        return (self.clock.now_ms() - 400) // 1000 + 1
+
+    async def _send_second(self, socket: web.WebSocketResponse, sent: list[Entry], at_s: int) -> None:
+        packets = self._packets_of(at_s)
+        if packets:
+            await self._send(socket, sent, _frame(packets))
+        elif sent and at_s % self.manners.heartbeat_every_seconds == 0:
+            await self._send(socket, sent, HEARTBEAT)
+
+    async def _until_taken(self, socket: web.WebSocketResponse) -> None:
+        self._pong.clear()
+        await socket.ping()
+        await self._pong.wait()
 
     def _packets_of(self, at_s: int) -> list[bytes]:
         is_live = self.live_from_s and at_s >= self.live_from_s + self.manners.first_packet_after_seconds
@@ -140,10 +157,10 @@ def _frame(packets: list[bytes]) -> bytes:
 
 
 @contextmanager
-def plain_broker(manners: Manners, day: dict[int, Second], real_zero: float) -> Iterator[PlainBroker]:
-    """A running one on a free port."""
-    broker = PlainBroker(manners, real_zero, day)
+def plain_broker(manners: Manners, day: dict[int, Second], clock: SteppedClock) -> Iterator[PlainBroker]:
+    """A running one on a free port; it waits for `play_until`."""
     loop = asyncio.new_event_loop()
+    broker = PlainBroker(manners, clock, day, loop)
     ready = threading.Event()
     thread = threading.Thread(target=_serve, args=(loop, broker, ready), daemon=True)
     thread.start()
@@ -167,7 +184,9 @@ def _serve(loop: asyncio.AbstractEventLoop, broker: PlainBroker, ready: threadin
     site = web.TCPSite(runner, "127.0.0.1", 0)
     loop.run_until_complete(site.start())
     broker.port = runner.addresses[0][1]
+    playing = loop.create_task(broker.play())
     ready.set()
     loop.run_forever()
+    playing.cancel()
     loop.run_until_complete(runner.cleanup())
     loop.close()

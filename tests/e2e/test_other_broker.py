@@ -6,7 +6,6 @@ The tape knows only what was traded: the broker shows every trade, so the candle
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,11 +20,14 @@ from tests.e2e.plain_market import MARKET, play, seconds_of, true_candles
 from tests.reference.candles import reference_candles
 from tests.reference.comparison import FIELDS, compare
 from tests.reference.inputs import ReferenceSettings
+from utils.market_clock import new_stepped_clock
 
 MINUTES = {"1m": 1, "2m": 2, "5m": 5, "10m": 10, "1d": 0}
 SETTINGS = ReferenceSettings(tuple((name, length * 60_000) for name, length in MINUTES.items()))
-START_SECONDS = 6.0  # real: until the connector has come up, before the market's own start
+PLAY_SECONDS = 600.0
 ALL_BUT_REV = tuple(field for field in FIELDS if field != "rev")
+
+HEARTBEATS_SELDOM = 120  # market seconds: between two of them the connector's own marks tell the time
 
 # All of them end where every timeframe's bucket ends, so that nothing is left half done.
 RUNS = (
@@ -39,19 +41,19 @@ RUNS = (
         seed=2,
     ),
     Manners(
-        "no cached packets, no depth, heartbeats once a real second",
+        "no cached packets, no depth, heartbeats seldom",
         first_packet_after_seconds=30,
         depth="none",
-        heartbeat_each_real_second=True,
+        heartbeat_every_seconds=HEARTBEATS_SELDOM,
         seed=3,
     ),
     Manners(
-        "from mid-session, quote packets first, heartbeats once a real second",
+        "from mid-session, quote packets first, heartbeats seldom",
         start="10:52:30",
         until="11:15",
         preopen_volume=777,
         cached_quote_on_subscribe=True,
-        heartbeat_each_real_second=True,
+        heartbeat_every_seconds=HEARTBEATS_SELDOM,
         seed=4,
     ),
 )
@@ -68,27 +70,30 @@ class Played:
 
 @contextmanager
 def played(manners: Manners, directory: Path) -> Iterator[Played]:
-    """Starts everything shortly before the market's start, ends when the tape has."""
+    """Starts everything at the market's start, plays the tape, and ends."""
     day = play(manners)
-    with stores(directory) as where, plain_broker(manners, day, time.time() + START_SECONDS) as broker:
+    clock = new_stepped_clock(directory / "market_clock", seconds_of(manners.start) * 1000)
+    with stores(directory) as where, plain_broker(manners, day, clock) as broker:
         settings = {
             "INSTRUMENTS": ",".join(one.symbol for one in MARKET),
             "KITE_API_URL": f"http://127.0.0.1:{broker.port}",
             "KITE_WS_URL": f"ws://127.0.0.1:{broker.port}",
-            "MARKET_CLOCK": broker.clock,
+            "MARKET_CLOCK": str(clock),
             "TIMEFRAMES": ",".join(MINUTES),
+            "WATCHDOG_SECONDS": "3600",
         }
         listener = where.client.pubsub()  # type: ignore[no-untyped-call]
         listener.psubscribe("candles.closed.*")
         with pipeline(directory, where, settings) as scripts:
-            # The connector first: what it receives waits for the workers, and the market waits for nobody.
             for name in (CONNECTOR, CANDLE_WORKER, SIGNAL_WORKER):
                 scripts.start(name)
+            scripts.until_connected()
             # One more frame has to come after the last candle's end, or the connector's own end would blemish it.
-            beat_seconds = manners.speed * 1.5 if manners.heartbeat_each_real_second else 1.5
-            over_ms = round((seconds_of(manners.until) + 5 + beat_seconds) * 1000)
-            real_seconds = START_SECONDS + (over_ms / 1000 - seconds_of(manners.start)) / manners.speed
-            scripts.until(lambda: broker.now_ms() > over_ms, "the tape is over", real_seconds + 90)
+            over_s = _next_heartbeat(seconds_of(manners.until) + 9, manners)
+            broker.play_until(seconds_of(manners.until) + 8)
+            scripts.until(lambda: _last_minute_is_closed(scripts, manners), "the last minute is closed", PLAY_SECONDS)
+            broker.play_until(over_s + 1)
+            scripts.until(lambda: clock.now_ms() >= over_s * 1000, "the tape is over", PLAY_SECONDS)
             scripts.until_ready(*WORKERS)
             _until_live_view_is_right(scripts, broker)
             scripts.drain()
@@ -98,6 +103,19 @@ def played(manners: Manners, directory: Path) -> Iterator[Played]:
                 if one["type"] == "pmessage"
             ]
             yield Played(scripts, broker, heard)
+
+
+def _next_heartbeat(second: int, manners: Manners) -> int:
+    return -(-second // manners.heartbeat_every_seconds) * manners.heartbeat_every_seconds
+
+
+def _last_minute_is_closed(scripts: Scripts, manners: Manners) -> bool:
+    """Where heartbeats are seldom, only the connector's own marks can have closed it: the market stands still now."""
+    last_start_ms = (seconds_of(manners.until) - 60) * 1000
+    closed = {
+        one["symbol"] for one in scripts.closed_stream() if (one["timeframe"], one["t"]) == ("1m", last_start_ms)
+    }
+    return closed == {one.symbol for one in MARKET}
 
 
 @pytest.mark.parametrize("manners", RUNS, ids=[one.name for one in RUNS])
