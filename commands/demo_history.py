@@ -1,4 +1,4 @@
-"""The simulated market's past, written into MongoDB before the demo begins, so that indicators are warm at the open.
+"""The simulated market's past, written into MongoDB while the demo's processes start, so that indicators are warm.
 
 The bars come from the simulator's own history (what its REST answers would say) without the broker's three requests
 a second, and are stored as the signal worker stores what it fetches: source `history`.
@@ -7,11 +7,13 @@ a second, and are stored as the signal worker stores what it fetches: source `hi
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from datetime import date, timedelta
-from typing import Any
+from typing import Any, Self
 
+from commands.picture import Step
 from simulator.bars import Bars
 from simulator.history import History, Interval
 from simulator.tape import Tape
@@ -44,22 +46,75 @@ def store_history(
     """Writes the last BARS_WANTED candles over by `until_ms`, of each timeframe and instrument (at most the first
     MOST_WITH_HISTORY); returns how many.
 
-    `progress` is told instruments done and in all. StoreError when MongoDB does not take them.
+    `progress` is called with instruments done and in all. StoreError when MongoDB does not accept them.
     """
     history = History(tape.universe, calendar, tape)
     written, instruments = 0, min(len(tape.universe), MOST_WITH_HISTORY)
     with ThreadPoolExecutor(1) as writing:  # MongoDB writes one instrument while the next one is drawn
         write: Future[list[Refusal]] | None = None
+        # The longest first: the days that the others need are drawn by then.
+        by_length = sorted(timeframes, key=lambda timeframe: (not timeframe.is_day, -timeframe.length_ms))
         for row in range(instruments):
-            documents = [one.as_document() for one in _candles_of(history, row, tape, calendar, timeframes, until_ms)]
+            candles = _candles_of(history, row, tape, calendar, by_length, until_ms)
+            documents = [candle.as_document() for candle in candles]
             if write is not None:
                 write.result()
-            write = writing.submit(store.upsert_candles, documents)
+            write = writing.submit(store.add_missing_candles, documents)  # never over a live one
             written += len(documents)
             progress(row + 1, instruments)
         if write is not None:
             write.result()
     return written
+
+
+class HistoryWriting:
+    """`store_history` in a thread of its own; `with` ends it before its next instrument."""
+
+    def __init__(
+        self, tape: Tape, calendar: SessionCalendar, timeframes: Sequence[Timeframe], until_ms: int, store: MongoStore
+    ) -> None:
+        self._instruments = len(tape.universe)
+        self._done, self._of = 0, min(self._instruments, MOST_WITH_HISTORY)
+        self._is_cancelled = False
+        self._began = self._ended = time.monotonic()
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="history")
+        self._written = self._pool.submit(
+            store_history, tape, calendar, timeframes, until_ms, store, self._on_progress
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._is_cancelled = True
+        self._pool.shutdown()
+
+    @property
+    def is_over(self) -> bool:
+        return self._written.done()
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether there are instruments without a past."""
+        return self._of < self._instruments
+
+    @property
+    def seconds(self) -> float:
+        """How long it took so far."""
+        return self._ended - self._began
+
+    @property
+    def step(self) -> Step:
+        return Step("history", self._done, self._of, f"{self._done} of {self._of} instruments")
+
+    def result(self) -> int:
+        """How many candles were written; waits for the end. StoreError when MongoDB did not accept them."""
+        return self._written.result()
+
+    def _on_progress(self, done: int, _of: int) -> None:
+        self._done, self._ended = done, time.monotonic()
+        if self._is_cancelled:
+            raise CancelledError
 
 
 def _candles_of(

@@ -26,7 +26,7 @@ from utils.health import read_health
 from utils.keys import Keys
 from utils.lifecycle import StopRequest
 
-READY_SECONDS = 90.0
+READY_SECONDS = 300.0
 CONNECTOR_GRACE_SECONDS = 30.0
 WORKER_GRACE_SECONDS = 20.0
 
@@ -36,7 +36,7 @@ class PipelineFault(RuntimeError):
 
 
 class DemoPipeline:
-    """Start with `start`, ask `check` again and again, end with `drain` and `end`."""
+    """Start with `start` and `start_signals`, ask `check` again and again, end with `drain` and `end`."""
 
     def __init__(
         self, place: RunPlace, client: redis.Redis, keys: Keys, shards: list[int], stop: StopRequest
@@ -48,35 +48,48 @@ class DemoPipeline:
         self._shards = shards
         self._stop = stop
         self._finished: list[ChildProcess] = []
+        self._environment: dict[str, str] = {}
 
     def start(
-        self, plan: DemoPlan, environment: Mapping[str, str], symbols: tuple[str, ...], record: Path | None
+        self,
+        plan: DemoPlan,
+        environment: Mapping[str, str],
+        symbols: tuple[str, ...],
+        record: Path | None,
+        meanwhile: Callable[[], None],
     ) -> None:
-        """All four; when this returns, every tick becomes part of a candle.
+        """All but the signal worker; when this returns, every tick becomes part of a candle.
 
         StartError, ChildDied, PipelineFault, Interrupted.
         """
         simulator = start_exchange(plan, self._place, environment, record)
         self.children.append(simulator)
-        workers = dict(environment)
-        add_instruments(workers, symbols, self._place)
+        self._environment = dict(environment)
+        add_instruments(self._environment, symbols, self._place)
         # The workers need no exchange but for missing history: they come up while the simulator does.
-        self.children.append(start_script(CANDLE_WORKER, self._place.logs, workers, self._place.work))
+        self._start_script(CANDLE_WORKER)
         exchange = wait_for_exchange(simulator)
-        workers |= {"KITE_API_URL": exchange.api_url, "KITE_WS_URL": exchange.ws_url}
-        self.children.append(start_script(SIGNAL_WORKER, self._place.logs, workers, self._place.work))
-        self.children.append(start_script(CONNECTOR, self._place.logs, workers, self._place.work))
-        self._wait_for(lambda reports: candles_wait_for(reports, len(symbols)))
+        self._environment |= {"KITE_API_URL": exchange.api_url, "KITE_WS_URL": exchange.ws_url}
+        self._start_script(CONNECTOR)
+        self._wait_for(lambda reports: candles_wait_for(reports, len(symbols)), meanwhile)
 
-    def wait_for_signals(self) -> None:
-        """Until the signal worker is warm: what closes before that is past to it. PipelineFault, ChildDied."""
-        self._wait_for(signals_wait_for)
+    def start_signals(self) -> None:
+        """The signal worker, when there is a past to warm up from."""
+        self._start_script(SIGNAL_WORKER)
 
-    def _wait_for(self, waits_for: Callable[[Reports], list[str]]) -> None:
+    def signals_are_warm(self) -> bool:
+        """Whether closed candles are evaluated: what closes before that is past to the signal worker."""
+        return not signals_wait_for(read_health(self._client, self._keys))
+
+    def _start_script(self, name: str) -> None:
+        self.children.append(start_script(name, self._place.logs, self._environment, self._place.work))
+
+    def _wait_for(self, waits_for: Callable[[Reports], list[str]], meanwhile: Callable[[], None]) -> None:
         waits: list[str] = []
 
         def is_ready() -> bool:
             self.check()
+            meanwhile()
             waits[:] = waits_for(read_health(self._client, self._keys))
             return not waits
 

@@ -16,6 +16,19 @@ from utils.settings import INSTRUMENTS_PER_CONNECTION, MAX_CONNECTIONS
 MOST = INSTRUMENTS_PER_CONNECTION * MAX_CONNECTIONS
 
 
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """From when until when (IST, HH:MM) a demo plays, and at which speed."""
+
+    start: str
+    until: str
+    speed: float
+
+
+SHORT = Stretch("09:07", "10:37", 40.0)  # the pre-open session, the open, and the first candle of an hour
+FULL = Stretch("09:00", "15:45", 60.0)
+
+
 class PlanError(ValueError):
     """An option that can not be played: one sentence."""
 

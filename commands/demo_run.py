@@ -1,11 +1,11 @@
-"""One demo from start to end: servers, history, processes, the live view, the closing figures."""
+"""One demo from start to end: servers, processes, a view with the past written beside it, the closing figures."""
 
 from __future__ import annotations
 
 import os
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,16 +19,20 @@ from commands.closed_tally import ClosedTally
 from commands.closing_words import candles_table, figure_lines
 from commands.demo_environment import RunPlace, own_environment
 from commands.demo_figures import Figures, gather_figures
-from commands.demo_history import MOST_WITH_HISTORY, store_history
+from commands.demo_history import MOST_WITH_HISTORY, HistoryWriting
 from commands.demo_pipeline import DemoPipeline, PipelineFault
 from commands.demo_plan import DemoPlan
+from commands.demo_warming import Warming
 from commands.embedded_servers import ServerUrls, open_servers
 from commands.kernel_compiling import KernelCompiling
+from commands.live_view import first_candle_line
+from commands.picture import Picture, Step
 from commands.pipeline_processes import CANDLE_WORKER, ChildDied, check_alive
 from commands.pipeline_reading import PipelineReader, choose_shown, shown_timeframe
 from commands.run_directory import DirectoryError, clear_prefix, run_directory
 from commands.terminal import UPDATES_A_SECOND, Terminal
-from commands.waiting import Interrupted
+from commands.waiting import Interrupted, wait_for
+from commands.what_next import LATER_COMMANDS, commands_to_try, may_stay, stay
 from simulator.tape import Tape
 from simulator.universe import build_universe
 from utils.health import read_health
@@ -44,6 +48,7 @@ from utils.timeframes import Timeframe
 PREFIX = "demo:"
 DATABASE = "candlewick_demo"
 EXIT_INTERRUPTED = 130
+LONGEST_HISTORY_SECONDS = 1_800.0
 _LINGER_MARKET_MS, _LINGER_REAL_SECONDS = 10_000, 1.5
 
 
@@ -54,16 +59,22 @@ class DemoOptions:
     directory: Path | None
     record: Path | None
     json_file: Path | None
+    history_first: bool
+    stay: bool
     settings: Settings
 
 
 def run_demo(plan: DemoPlan, options: DemoOptions, terminal: Terminal, stop: StopRequest) -> int:
     """Plays the plan; returns the exit code. Whatever happens, every process that it started has ended."""
+    began = time.monotonic()
     try:
         with run_directory(options.directory, "demo") as directory:
             directory.keep()  # for a look at the logs, unless all goes well
-            with open_servers(directory.path, os.environ) as servers:
-                code = _Demo(plan, options, terminal, stop, servers, directory.path).run()
+            with (
+                KernelCompiling(directory.path, os.environ) as compiling,
+                open_servers(directory.path, os.environ) as servers,
+            ):
+                code = _Demo(plan, options, terminal, stop, servers, compiling, directory.path, began).run()
             if code == EXIT_OK and options.directory is None:
                 directory.drop()
                 terminal.say(f"Removed {directory.path} (--directory DIR keeps journal, logs and data).")
@@ -88,14 +99,18 @@ class _Demo:
         terminal: Terminal,
         stop: StopRequest,
         servers: ServerUrls,
+        compiling: KernelCompiling,
         directory: Path,
+        began: float,
     ) -> None:
-        self._began = time.monotonic()
+        self._began = began
         self._plan = plan
         self._options = options
         self._terminal = terminal
         self._stop = stop
         self._servers = servers
+        self._compiling = compiling
+        self._first_candle_seconds: float | None = None
         self._place = RunPlace(directory, servers.redis_url, PREFIX, servers.mongo_url, DATABASE)
         self._client = open_redis(servers.redis_url)
         self._keys = Keys(PREFIX)
@@ -109,20 +124,21 @@ class _Demo:
 
     def run(self) -> int:
         self._say_where()
-        environment = self._environment()
-        with KernelCompiling(self._place, environment) as compiling:
-            self._write_history(compiling.look)
-            lead_seconds = compiling.finish(self._terminal, self._stop)
-        try:
-            self._play(environment, lead_seconds + self._plan.instruments / 50)
-            faults, worker = self._drain()
-        finally:
-            ending_faults = self._pipeline.end()
-        store = MongoStore(self._servers.mongo_url, DATABASE)
+        store = self._empty_corner()
+        with HistoryWriting(self._tape, self._calendar, self._timeframes, self._plan.from_ms, store) as history:
+            self._warming = Warming(history, self._pipeline, self._terminal.say)
+            try:
+                with self._terminal.view():
+                    self._play()
+                faults, worker = self._drain()
+            finally:
+                ending_faults = self._pipeline.end()
         figures = gather_figures(
             self._client, self._keys, store, self._tally, worker, self._plan, self._timeframes, self._tape
         )
-        return self._close(figures, [*faults, *ending_faults, *figures.faults()])
+        code = self._close(figures, [*faults, *ending_faults, *figures.faults()])
+        self._say_what_next()
+        return code
 
     def _environment(self) -> dict[str, str]:
         settings = {"API_KEY": "demo", "ACCESS_TOKEN": "demo-token", "HEALTH_TTL_SECONDS": "10"}
@@ -145,73 +161,97 @@ class _Demo:
         self._terminal.say(f"  logs     {place.logs}")
         self._terminal.say(f"  journal  {place.journal}")
 
-    def _write_history(self, look: Callable[[], None]) -> None:
-        """An empty corner, and the market's past in it. `look` is called between instruments."""
-
-        def progress(done: int, instruments: int) -> None:
-            look()
-            if self._stop.requested:
-                raise Interrupted
-            if done % 25 == 0 and done < instruments:
-                self._terminal.say(f"  history  {done} of {instruments} instruments")
-
+    def _empty_corner(self) -> MongoStore:
         clear_prefix(self._client, PREFIX)
         store = MongoStore(self._servers.mongo_url, DATABASE)
         store.clear()
         store.prepare()
-        began = time.monotonic()
-        written = store_history(self._tape, self._calendar, self._timeframes, self._plan.from_ms, store, progress)
-        self._terminal.say(f"  history  {written:,} candles written in {time.monotonic() - began:.1f} s")
-        if self._plan.instruments > MOST_WITH_HISTORY:
-            self._terminal.say(
-                f"  history  only the first {MOST_WITH_HISTORY} instruments have one: the others begin cold"
-            )
+        return store
 
-    def _play(self, environment: dict[str, str], lead_seconds: float) -> None:
-        starts_at_ms = time.time_ns() // 1_000_000 + round(1000 * lead_seconds)
-        clock = self._plan.clock_reaching_start_at(starts_at_ms)
-        environment["MARKET_CLOCK"] = str(clock)
-        self._pipeline.start(self._plan, environment, self._symbols, self._options.record)
-        self._say_if_late(
-            clock, "connector and the candle worker", "the candles until then are missing or incomplete"
-        )
-        self._pipeline.wait_for_signals()
-        self._say_if_late(clock, "signal worker", "what closed until then was not evaluated")
+    def _play(self) -> None:
+        lead_seconds = self._compiling.finish(self._stop, self._show_kernels) + self._plan.instruments / 50
+        if self._options.history_first:
+            wait_for(self._history_is_written, LONGEST_HISTORY_SECONDS, self._stop)
+        clock = self._plan.clock_reaching_start_at(time.time_ns() // 1_000_000 + round(1000 * lead_seconds))
+        environment = self._environment() | {"MARKET_CLOCK": str(clock)}
+
+        def meanwhile() -> None:
+            self._show_start()
+            self._warming.advance(clock.now_ms())
+
+        self._pipeline.start(self._plan, environment, self._symbols, self._options.record, meanwhile)
+        self._say_if_late(clock)
         self._watch(clock)
 
-    def _say_if_late(self, clock: MarketClock, who: str, so_what: str) -> None:
+    def _history_is_written(self) -> bool:
+        self._terminal.show_steps(self._warming.steps)
+        return self._warming.history_is_written
+
+    def _show_kernels(self) -> None:
+        check_alive(self._servers.own)
+        self._terminal.show_steps((self._compiling.step, *self._warming.steps))
+
+    def _show_start(self) -> None:
+        check_alive(self._servers.own)
+        names = ", ".join(child.name for child in self._pipeline.children)
+        self._terminal.show_steps((Step("processes", 0, 0, f"{names} come up"), *self._warming.steps))
+
+    def _say_if_late(self, clock: MarketClock) -> None:
         late_seconds = (clock.now_ms() - self._plan.from_ms) / 1000 / self._plan.speed
         if late_seconds > 0:
-            self._terminal.say(f"The {who} came up {late_seconds:.1f} s after the market's start: {so_what}.")
+            self._terminal.say(
+                f"The connector and the candle worker came up {late_seconds:.1f} s after the market's start: the "
+                "candles until then are missing or incomplete."
+            )
 
     def _watch(self, clock: MarketClock) -> None:
         linger_ms = max(_LINGER_MARKET_MS, round(_LINGER_REAL_SECONDS * 1000 * self._plan.speed))
         end_ms = self._plan.until_ms + linger_ms
         self._clock, self._reader = clock, self._new_reader()
-        with self._terminal.view():
-            while clock.now_ms() < end_ms and not self._stop.wait(1 / UPDATES_A_SECOND):
-                self._look()
+        # The signal worker is waited for: else it would count all that closed as past.
+        while clock.now_ms() < end_ms or not self._warming.is_warm:
+            if self._stop.wait(1 / UPDATES_A_SECOND):
+                break
+            self._look()
+            self._warming.advance(clock.now_ms())
+        if not self._warming.is_warm:
+            raise Interrupted
 
     def _look(self) -> None:
         self._pipeline.check()
         check_alive(self._servers.own)
-        self._terminal.show(lambda: self._reader.picture(self._clock.now_ms(), self._pipeline.children))
+        if self._first_candle_seconds is None:
+            self._look_for_first_candle()
+        self._terminal.show(self._picture)
+
+    def _look_for_first_candle(self) -> None:
+        candle = next(iter(self._reader.live()), None)
+        if candle is not None:
+            self._first_candle_seconds = time.monotonic() - self._began
+            self._terminal.say(first_candle_line(candle, self._first_candle_seconds))
+
+    def _picture(self) -> Picture:
+        return self._reader.picture(self._clock.now_ms(), self._pipeline.children, self._warming.steps)
 
     def _new_reader(self) -> PipelineReader:
         plan = self._plan
         title = f"Candlewick demo · {plan.session:%A %Y-%m-%d} · {plan.speed:g} times real time · seed {plan.seed}"
-        by_class: dict[str, list[str]] = defaultdict(list)
-        for one in self._tape.universe.instruments:
-            by_class[one.session_class].append(one.symbol)
         return PipelineReader(
             self._client,
             self._keys,
             self._tally,
             title,
             (plan.from_ms, plan.until_ms),
-            choose_shown(by_class, self._terminal.rows_for_candles),
+            self._shown,
             shown_timeframe(self._timeframes, plan.speed).name,
         )
+
+    @property
+    def _shown(self) -> list[str]:
+        by_class: dict[str, list[str]] = defaultdict(list)
+        for instrument in self._tape.universe.instruments:
+            by_class[instrument.session_class].append(instrument.symbol)
+        return choose_shown(by_class, self._terminal.rows_for_candles)
 
     def _drain(self) -> tuple[list[str], dict[str, str]]:
         """A second Ctrl-C while this lasts ends the demo without closing figures."""
@@ -236,6 +276,19 @@ class _Demo:
             write_json(self._options.json_file, self._as_dict(figures, faults, seconds))
         return EXIT_FAILED if faults else EXIT_OK
 
+    def _say_what_next(self) -> None:
+        live = self._reader.live() if self._options.stay or may_stay() else ()
+        if not live:
+            self._say_list("What to try next:", LATER_COMMANDS)
+            return
+        candle = max(live, key=lambda each: (each.symbol.startswith("NSE:"), each.volume or 0))
+        commands = commands_to_try(self._place, candle.symbol, candle.timeframe, self._plan.session)
+        self._say_list("What to try next, in another terminal:", commands)
+        stay(self._options.stay, self._terminal.say)
+
+    def _say_list(self, title: str, lines: Sequence[str]) -> None:
+        self._terminal.say("\n  ".join((title, *lines)))
+
     def _as_dict(self, figures: Figures, faults: list[str], seconds: float) -> dict[str, Any]:
         plan, place = self._plan, self._place
         return {
@@ -257,6 +310,8 @@ class _Demo:
             "journal": str(place.journal),
             "logs": str(place.logs),
             "seconds": round(seconds, 1),
+            "first_candle_seconds": self._first_candle_seconds,
+            "signals_from_ms": self._warming.since_ms,
             **figures.as_dict(),
         }
 

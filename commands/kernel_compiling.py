@@ -1,34 +1,37 @@
-"""Compiles the numba kernels before the clock starts: the first time this takes a while, then nothing."""
+"""Compiles the numba kernels before the clock starts, or finds that they are there; meanwhile other things begin."""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Self
 
 from commands.child_process import ChildProcess
-from commands.demo_environment import RunPlace
+from commands.demo_environment import PROJECT
+from commands.picture import Step
 from commands.pipeline_processes import ChildDied
-from commands.terminal import Terminal
 from commands.waiting import wait_for
 from utils.lifecycle import StopRequest
 
 _COMPILE = (
+    "import time; began = time.monotonic();"
     "from utils.compile_kernels import compile_candle_kernels; compile_candle_kernels();"
-    "from utils.indicators.compiling import compile_indicator_kernels; compile_indicator_kernels()"
+    "from utils.indicators.compiling import compile_indicator_kernels; compile_indicator_kernels();"
+    "print(time.monotonic() - began)"
 )
-_LONGEST_SECONDS = 300.0
-_COMPILED_SECONDS = 6.0
+_LONGEST_SECONDS = 600.0
+_COMPILED_SECONDS = 6.0  # a slow machine may need as long to read them: then this is done twice, and no harm
 
 
 class KernelCompiling:
     """A process that compiles while other things are prepared; `with` ends it whatever happens."""
 
-    def __init__(self, place: RunPlace, environment: Mapping[str, str]) -> None:
-        self._place = place
-        self._environment = environment
-        self._seconds: float | None = None
+    def __init__(self, directory: Path, environment: Mapping[str, str]) -> None:
+        self._directory = directory
+        paths = [str(PROJECT), *filter(None, [environment.get("PYTHONPATH", "")])]
+        self._environment = {**environment, "PYTHONPATH": ":".join(paths)}
         self._start()
 
     def __enter__(self) -> Self:
@@ -37,37 +40,41 @@ class KernelCompiling:
     def __exit__(self, *_: object) -> None:
         self._child.end(grace_seconds=2.0)
 
-    def look(self) -> None:
-        """Notes when it has ended: to be called now and then."""
-        if self._seconds is None and not self._child.is_alive:
-            self._seconds = time.monotonic() - self._began
+    @property
+    def step(self) -> Step:
+        """Nobody knows how much there is to compile."""
+        seconds = time.monotonic() - self._began
+        return Step(
+            "kernels", 0, 0, f"compiling, {seconds:.0f} s (once: they are kept)" if seconds > 2 else "reading"
+        )
 
-    def finish(self, terminal: Terminal, stop: StopRequest) -> float:
+    def finish(self, stop: StopRequest, meanwhile: Callable[[], None]) -> float:
         """Waits; returns how many real seconds to give the processes to come up, judged by how long this took.
 
         ChildDied when it fails, Interrupted when asked to stop.
         """
-        seconds = self._wait(stop)
+        seconds = self._wait(stop, meanwhile)
         if seconds > _COMPILED_SECONDS:
-            terminal.say(f"  kernels  compiled in {seconds:.1f} s (once: they are kept)")
             self._start()
-            seconds = self._wait(stop)
-        return 5.0 + 3.0 * seconds
+            seconds = self._wait(stop, meanwhile)
+        return 3.0 + 3.0 * seconds
 
     def _start(self) -> None:
-        self._place.work.mkdir(parents=True, exist_ok=True)
-        self._began, self._seconds = time.monotonic(), None
+        self._began = time.monotonic()
         self._child = ChildProcess(
             "compile_kernels",
             [sys.executable, "-c", _COMPILE],
-            log_path=self._place.logs / "compile_kernels.out",
+            log_path=self._directory / "logs" / "compile_kernels.out",
             environment=self._environment,
-            directory=self._place.work,
+            directory=self._directory,
         )
 
-    def _wait(self, stop: StopRequest) -> float:
-        wait_for(lambda: not self._child.is_alive, _LONGEST_SECONDS, stop)
-        self.look()
+    def _wait(self, stop: StopRequest, meanwhile: Callable[[], None]) -> float:
+        def is_over() -> bool:
+            meanwhile()
+            return not self._child.is_alive
+
+        wait_for(is_over, _LONGEST_SECONDS, stop)
         if self._child.exit_code != 0:
             raise ChildDied(self._child)
-        return self._seconds or 0.0
+        return float(self._child.last_lines(1))

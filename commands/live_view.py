@@ -13,7 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from commands.picture import LiveCandle, Picture, ProcessLine, SignalLine
+from commands.picture import LiveCandle, Picture, ProcessLine, SignalLine, Step
 from utils.candle import IST
 
 _BARS = "▁▂▃▄▅▆▇█"
@@ -26,9 +26,36 @@ def draw(picture: Picture) -> RenderableType:
     """The whole view."""
     return Group(
         _head(picture),
+        *([draw_steps(picture.steps)] if picture.steps else []),
         Panel(_candles(picture.live), title="live candles", title_align="left", border_style="grey37"),
         _beside(_signals_panel(picture.signals), _side(picture)),
     )
+
+
+def draw_steps(steps: Sequence[Step]) -> RenderableType:
+    """A bar for each thing that is made ready; one that cannot tell how far it is moves to and fro."""
+    grid = Table.grid(expand=True, padding=(0, 2))
+    grid.add_column(no_wrap=True)
+    grid.add_column(ratio=1)
+    grid.add_column(ratio=2, no_wrap=True)
+    for step in steps:
+        bar = ProgressBar(total=step.of or None, completed=step.done, pulse=not step.of, finished_style=_UP)
+        grid.add_row(Text(step.name), bar, Text(step.note, style=_DIM))
+    return Panel(grid, title="being made ready", title_align="left", border_style="grey37")
+
+
+def steps_line(steps: Sequence[Step]) -> str:
+    """The same in one line."""
+    return "  ready    " + "; ".join(f"{step.name}: {step.note}" for step in steps)
+
+
+def first_candle_line(candle: LiveCandle, seconds: float) -> str:
+    """The first live candle, and how long it took."""
+    places = decimals_of((candle.open, candle.high, candle.low, candle.close))
+    prices = (candle.open, candle.high, candle.low, candle.close)
+    said = " ".join(f"{name} {price:,.{places}f}" for name, price in zip("OHLC", prices, strict=True))
+    volume = "" if candle.volume is None else f" volume {candle.volume:,}"
+    return f"First live candle after {seconds:.1f} s: {candle.symbol} {candle.timeframe}  {said}{volume}"
 
 
 def progress_line(picture: Picture) -> str:

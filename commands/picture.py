@@ -58,6 +58,20 @@ class SignalLine:
 
 
 @dataclass(frozen=True, slots=True)
+class Step:
+    """Something that is made ready: how far it has come, of how much (0: unknown), and what there is to say of it."""
+
+    name: str
+    done: int
+    of: int
+    note: str
+
+    @property
+    def is_over(self) -> bool:
+        return 0 < self.of <= self.done
+
+
+@dataclass(frozen=True, slots=True)
 class Picture:
     """Everything at one moment. Rates are per real second."""
 
@@ -75,6 +89,7 @@ class Picture:
     signals: tuple[SignalLine, ...] = ()
     processes: tuple[ProcessLine, ...] = ()
     rejected: dict[str, int] = field(default_factory=dict)
+    steps: tuple[Step, ...] = ()
 
     @property
     def progress(self) -> float:

@@ -11,7 +11,7 @@ import redis
 from commands.child_process import ChildProcess
 from commands.closed_tally import ClosedTally
 from commands.closing_figures import rejected_by_reason
-from commands.picture import LiveCandle, Picture, ProcessLine, SignalLine
+from commands.picture import LiveCandle, Picture, ProcessLine, SignalLine, Step
 from commands.pipeline_processes import CANDLE_WORKER, CONNECTOR, SIGNAL_WORKER
 from utils.health import read_health
 from utils.keys import Keys
@@ -65,14 +65,14 @@ class PipelineReader:
         """The living reports, by process."""
         return read_health(self._client, self._keys)
 
-    def picture(self, market_ms: int, children: Sequence[ChildProcess]) -> Picture:
-        """Everything at this moment. RedisError when Redis is away."""
+    def picture(self, market_ms: int, children: Sequence[ChildProcess], steps: tuple[Step, ...] = ()) -> Picture:
+        """Everything at this moment, and `steps`, what is still made ready. RedisError when Redis is away."""
         self._tally.read_on(self._client, self._keys, most=20_000)
         health = self.health()
         worker = health.get(CANDLE_WORKER, {})
         packets, now = int(worker.get("packets", 0)), time.monotonic()
         candles = dict(self._tally.candles)
-        live, signals, said = self._candles_and_signals()
+        signals, said = self._signals()
         return Picture(
             title=self._title,
             market_ms=market_ms,
@@ -84,22 +84,26 @@ class PipelineReader:
             candles_a_second=self._candle_rate.at(sum(candles.values()), now),
             revisions=self._tally.revisions.total(),
             signals_said=said,
-            live=live,
+            live=self.live(),
             signals=signals,
             processes=tuple(process_line(child, health.get(child.name)) for child in children),
             rejected=rejected_by_reason(worker),
+            steps=steps,
         )
 
-    def _candles_and_signals(self) -> tuple[tuple[LiveCandle, ...], tuple[SignalLine, ...], int]:
+    def live(self) -> tuple[LiveCandle, ...]:
+        """The shown instruments' candles as they form. RedisError when Redis is away."""
         pipeline = self._client.pipeline(transaction=False)
         for symbol in self._shown:
             pipeline.hgetall(self._keys.candle(symbol, self._timeframe))
+        return tuple(self._live_candle(fields) for fields in pipeline.execute() if fields)
+
+    def _signals(self) -> tuple[tuple[SignalLine, ...], int]:
+        pipeline = self._client.pipeline(transaction=False)
         pipeline.xrevrange(self._keys.signals(), count=_SIGNALS_SHOWN)
         pipeline.xlen(self._keys.signals())
-        *hashes, rows, said = pipeline.execute()
-        live = tuple(self._live_candle(fields) for fields in hashes if fields)
-        signals = tuple(SignalLine.from_document(orjson.loads(fields[b"json"])) for _, fields in rows)
-        return live, signals, said
+        rows, said = pipeline.execute()
+        return tuple(SignalLine.from_document(orjson.loads(fields[b"json"])) for _, fields in rows), said
 
     def _live_candle(self, fields: Mapping[bytes, bytes]) -> LiveCandle:
         values = {name.decode(): value.decode() for name, value in fields.items()}

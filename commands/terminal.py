@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from rich.console import Console, RenderableType
 from rich.live import Live
 
-from commands.live_view import draw, progress_line
-from commands.picture import Picture
+from commands.live_view import draw, draw_steps, progress_line, steps_line
+from commands.picture import Picture, Step
 
 UPDATES_A_SECOND = 2.5
 LINE_SECONDS = 5.0
@@ -24,7 +24,9 @@ class Terminal:
 
     def __init__(self, with_view: bool) -> None:
         is_terminal = sys.stdout.isatty()
-        self._console = Console(highlight=False, soft_wrap=True, width=None if is_terminal else _FILE_WIDTH)
+        self._console = Console(
+            highlight=False, emoji=False, soft_wrap=True, width=None if is_terminal else _FILE_WIDTH
+        )
         self.has_view = with_view and is_terminal
         self._live: Live | None = None
         self._next = 0.0
@@ -32,7 +34,11 @@ class Terminal:
     @property
     def rows_for_candles(self) -> int:
         """How many instruments the view has room for."""
-        return max(_FEWEST_CANDLES, min(_MOST_CANDLES, self._console.height - _OTHER_ROWS))
+        return (
+            _MOST_CANDLES
+            if not self.has_view
+            else max(_FEWEST_CANDLES, min(_MOST_CANDLES, self._console.height - _OTHER_ROWS))
+        )
 
     def say(self, text: str = "") -> None:
         """One line (or some), without markup."""
@@ -41,15 +47,27 @@ class Terminal:
 
     def show(self, take_picture: Callable[[], Picture]) -> None:
         """Draws the view, or every few seconds says a line. Calls that come too soon cost nothing."""
+        if self._is_time():
+            picture = take_picture()
+            self._update(lambda: draw(picture), lambda: progress_line(picture))
+
+    def show_steps(self, steps: Sequence[Step]) -> None:
+        """Likewise, before there is anything else to see: how far everything is that is made ready."""
+        if self._is_time():
+            self._update(lambda: draw_steps(steps), lambda: steps_line(steps))
+
+    def _is_time(self) -> bool:
         now = time.monotonic()
         if now < self._next:
-            return
+            return False
+        self._next = now + (1 / UPDATES_A_SECOND if self._live is not None else LINE_SECONDS)
+        return True
+
+    def _update(self, drawn: Callable[[], RenderableType], line: Callable[[], str]) -> None:
         if self._live is not None:
-            self._next = now + 1 / UPDATES_A_SECOND
-            self._live.update(draw(take_picture()), refresh=True)
+            self._live.update(drawn(), refresh=True)
         else:
-            self._next = now + LINE_SECONDS
-            self.say(progress_line(take_picture()))
+            self.say(line())
 
     def draw(self, what: RenderableType) -> None:
         """A table or the like."""

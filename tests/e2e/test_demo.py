@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -50,7 +51,7 @@ class _Demo:
 
 def _command(directory: Path, *options: str) -> list[str]:
     figures = ["--json", str(directory / "out" / "figures.json")]
-    return [sys.executable, str(_ROOT / "manage.py"), "demo", "--speed", "60", *figures, *options]
+    return [sys.executable, str(_ROOT / "manage.py"), "demo", *figures, *options]
 
 
 def _environment(directory: Path) -> dict[str, str]:
@@ -104,7 +105,7 @@ def _processes_of(directory: Path) -> dict[int, str]:
     return found
 
 
-def _wait_for(condition: Callable[[], bool], what: str, seconds: float = 120.0) -> None:
+def _wait_for(condition: Callable[[], bool], what: str, seconds: float = 250.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"
@@ -113,9 +114,10 @@ def _wait_for(condition: Callable[[], bool], what: str, seconds: float = 120.0) 
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> _Demo:
-    """Forty minutes of the default day with the usual faults."""
+    """The first half hour of the default day with the usual faults."""
     directory = tmp_path_factory.mktemp("demo")
-    ran = _run(directory, "--instruments", "40", "--from", "09:10", "--until", "09:50", "--seed", "11")
+    stretch = ("--from", "09:10", "--until", "09:48", "--speed", "300", "--history-first")
+    ran = _run(directory, "--instruments", "16", *stretch, "--seed", "11")
     print(ran.printed)
     return ran
 
@@ -134,6 +136,26 @@ def test_it_says_where_everything_is(demo: _Demo) -> None:
     for name in ("connect", "candle_worker", "signal_worker"):
         assert (demo.directory / "logs" / f"{name}.log").stat().st_size > 0
     assert list((demo.directory / "journal").glob("2026-11-20/ticks-0.journal*"))
+
+
+def test_it_shows_the_first_live_candle_and_when_it_came(demo: _Demo) -> None:
+    (line,) = [line for line in demo.printed.splitlines() if line.startswith("First live candle")]
+    prices = " ".join(f"{name} ([0-9,.]+)" for name in "OHLC")
+    shown = re.fullmatch(
+        rf"First live candle after ([0-9.]+) s: (\S+:.+) (\d+[mh])  {prices}( volume [0-9,]+)?", line
+    )
+    assert shown is not None, line
+    first_open, high, low, close = (float(text.replace(",", "")) for text in shown.groups()[3:7])
+    assert low <= min(first_open, close) <= max(first_open, close) <= high
+    assert float(shown[1]) == pytest.approx(demo.figures["first_candle_seconds"], abs=0.06)
+    assert demo.figures["first_candle_seconds"] < demo.figures["seconds"]
+
+
+def test_it_says_what_it_makes_ready_and_from_when_there_are_signals(demo: _Demo) -> None:
+    assert re.search(r"^  ready    kernels: .*; history: \d+ of 16 instruments$", demo.printed, re.MULTILINE)
+    assert re.search(r"^  history  [1-9][0-9,]+ candles written in [0-9.]+ s$", demo.printed, re.MULTILINE)
+    assert re.search(r"^  signals  from \d\d:\d\d:\d\d on: the indicators are warm$", demo.printed, re.MULTILINE)
+    assert demo.figures["signals_from_ms"] <= demo.figures["until_ms"]
 
 
 def test_its_figures_agree_with_one_another(demo: _Demo) -> None:
@@ -191,13 +213,30 @@ def test_redis_holds_everything_under_the_prefix(demo: _Demo) -> None:
     assert again == {name: held["revisions"] for name, held in demo.figures["candles"].items() if held["revisions"]}
 
 
-def test_ctrl_c_ends_it_in_order(tmp_path: Path) -> None:
-    with _started(tmp_path, "--instruments", "10") as demo:
+def test_what_it_tells_to_try_next_works_as_it_stands_and_ctrl_c_ends_it_in_order(tmp_path: Path) -> None:
+    """One demo, left running: first by a Ctrl-C in its session, then by one more when everything is tried."""
+    stretch = ("--from", "09:14", "--until", "15:30", "--speed", "90")
+    with _started(tmp_path, "--instruments", "10", *stretch, "--seed", "11", "--stay") as demo:
         printed = tmp_path / "printed"
-        _wait_for(lambda: "packets" in printed.read_text() or demo.poll() is not None, "the first progress line")
-        _wait_for(lambda: "signal_worker.py" in " ".join(_processes_of(tmp_path).values()), "the workers run")
+
+        def is_said(text: str) -> Callable[[], bool]:
+            return lambda: text in printed.read_text() or demo.poll() is not None
+
+        _wait_for(
+            lambda: bool(re.search("signals [1-9]", printed.read_text())) or demo.poll() is not None, "a signal"
+        )
+        assert "signal_worker.py" in " ".join(_processes_of(tmp_path).values())
+        demo.send_signal(signal.SIGINT)
+        _wait_for(is_said("Redis and MongoDB run until"), "the closing lines")
+        tried = printed.read_text().partition("What to try next, in another terminal:\n")[2].splitlines()[:3]
+        answers = [subprocess.run(line, shell=True, capture_output=True, text=True, check=False) for line in tried]
         demo.send_signal(signal.SIGINT)
         code = demo.wait(200)
+    for answer in answers:
+        assert answer.returncode == 0, answer.stderr
+    candle, history, _ = (answer.stdout for answer in answers)
+    assert all(word in candle for word in ("symbol", "open", "high", "low", "close"))
+    assert re.search(r"^\[\d{3} rows x 5 columns\]$", history, re.MULTILINE)
     ended = _demo(tmp_path, code, printed.read_text())
     assert code == 0, ended.printed
     assert "Stopping: what has arrived is worked off first" in ended.printed
@@ -208,9 +247,9 @@ def test_ctrl_c_ends_it_in_order(tmp_path: Path) -> None:
 
 
 def test_a_child_that_dies_is_named_and_all_others_are_ended(tmp_path: Path) -> None:
-    with _started(tmp_path, "--instruments", "10", "--directory", str(tmp_path / "run")) as demo:
+    with _started(tmp_path, "--instruments", "10", "--full", "--directory", str(tmp_path / "run")) as demo:
         printed = tmp_path / "printed"
-        _wait_for(lambda: "packets" in printed.read_text() or demo.poll() is not None, "the first progress line")
+        _wait_for(lambda: "signals  from" in printed.read_text() or demo.poll() is not None, "all processes work")
         running = _processes_of(tmp_path)
         for name in _PROCESSES:
             assert any(name in command for command in running.values()), f"{name} does not run: {running}"

@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from rich.console import Console
+from rich.console import Console, RenderableType
 
 from commands.child_process import ChildProcess
-from commands.live_view import candle_body, decimals_of, draw, progress_line, sparkline
-from commands.picture import LiveCandle, Picture, ProcessLine, SignalLine
+from commands.live_view import (
+    candle_body,
+    decimals_of,
+    draw,
+    draw_steps,
+    first_candle_line,
+    progress_line,
+    sparkline,
+    steps_line,
+)
+from commands.picture import LiveCandle, Picture, ProcessLine, SignalLine, Step
 from commands.pipeline_readiness import candles_wait_for, position_of, signals_wait_for, workers_ready
 from commands.pipeline_reading import Rate, choose_shown, process_line, shown_timeframe
+from commands.terminal import Terminal
 from utils.feed import ZERO_ID, EntryId
 from utils.timeframes import parse_timeframes
 
@@ -44,8 +55,12 @@ def _picture() -> Picture:
 
 
 def _text(picture: Picture, width: int = 130) -> str:
+    return _drawn(draw(picture), width)
+
+
+def _drawn(what: RenderableType, width: int = 130) -> str:
     console = Console(width=width, file=io.StringIO())
-    console.print(draw(picture))
+    console.print(what)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
@@ -63,6 +78,32 @@ def test_the_view_shows_what_the_picture_holds() -> None:
 @pytest.mark.parametrize("width", [60, 80, 200])
 def test_the_view_keeps_to_the_terminals_width(width: int) -> None:
     assert all(len(line) <= width for line in _text(_picture(), width).splitlines())
+
+
+_STEPS = (Step("history", 12, 50, "12 of 50 instruments"), Step("kernels", 0, 0, "compiling, 7 s"))
+
+
+def test_what_is_made_ready_is_shown_with_a_bar_each() -> None:
+    text = _drawn(draw_steps(_STEPS))
+    for part in ("history", "12 of 50 instruments", "kernels", "compiling, 7 s"):
+        assert part in text
+    assert text.count("━") > 20
+
+
+def test_the_view_shows_what_is_still_made_ready_until_it_is() -> None:
+    assert "12 of 50 instruments" in _text(replace(_picture(), steps=_STEPS))
+    assert "being made ready" not in _text(_picture())
+
+
+def test_what_is_made_ready_fits_one_line() -> None:
+    assert steps_line(_STEPS) == "  ready    history: 12 of 50 instruments; kernels: compiling, 7 s"
+
+
+def test_the_first_candle_is_said_with_its_values_and_the_time_it_took() -> None:
+    line = "First live candle after 12.3 s: NSE:INFY 5m  O 101.00 H 104.00 L 100.00 C 103.00 volume 12,345"
+    assert first_candle_line(_live(), 12.34) == line
+    index = replace(_live(), volume=None, open=100.0025)
+    assert first_candle_line(index, 0.0).endswith("O 100.0025 H 104.0000 L 100.0000 C 103.0000")
 
 
 def test_a_picture_of_nothing_can_be_drawn() -> None:
@@ -173,3 +214,8 @@ def test_a_position_is_read_by_shard() -> None:
     assert position_of(reports, "candle_worker", 0) == EntryId(17, 3)
     assert position_of(reports, "candle_worker", 1) == ZERO_ID
     assert position_of(reports, "signal_worker", 0) == ZERO_ID
+
+
+def test_what_is_said_is_printed_as_it_stands(capsys: pytest.CaptureFixture[str]) -> None:
+    Terminal(with_view=False).say("hgetall demo:candle:NSE:INFY:5m [bold]")
+    assert capsys.readouterr().out == "hgetall demo:candle:NSE:INFY:5m [bold]\n"  # rich knows a :candle: of its own
