@@ -277,14 +277,20 @@ class _Demo:
         return EXIT_FAILED if faults else EXIT_OK
 
     def _say_what_next(self) -> None:
-        live = self._reader.live() if self._options.stay or may_stay() else ()
+        """What has ended by the time it could be typed is not told of."""
+        servers_stay = self._servers.redis_is_shared and self._servers.mongo_is_shared
+        is_for_now = servers_stay or self._options.stay or may_stay()
+        live = self._reader.live() if is_for_now else ()
         if not live:
             self._say_list("What to try next:", LATER_COMMANDS)
             return
         candle = max(live, key=lambda each: (each.symbol.startswith("NSE:"), each.volume or 0))
         commands = commands_to_try(self._place, candle.symbol, candle.timeframe, self._plan.session)
-        self._say_list("What to try next, in another terminal:", commands)
-        stay(self._options.stay, self._terminal.say)
+        if servers_stay:
+            self._say_list("What to try next, where REDIS_URL and MONGO_URL are set as here:", commands[:2])
+        else:
+            self._say_list("What to try next, in another terminal:", commands)
+            stay(self._options.stay, self._terminal.say)
 
     def _say_list(self, title: str, lines: Sequence[str]) -> None:
         self._terminal.say("\n  ".join((title, *lines)))
