@@ -26,7 +26,7 @@ def candles_table(figures: Figures) -> RenderableType:
 
 def _truth_cells(count: TruthCount) -> tuple[str, str]:
     if not count.true:
-        return "", ""
+        return "none within what was played", ""
     share = 100 * count.equal / count.true
     return f"{count.equal:,} of {count.true:,} ({share:.1f} %)", f"{count.volume_equal:,}"
 

@@ -246,6 +246,18 @@ def test_what_it_tells_to_try_next_works_as_it_stands_and_ctrl_c_ends_it_in_orde
     assert sorted(one.name for one in tmp_path.iterdir()) == ["out", "printed"]  # nothing of its own stays
 
 
+def test_ctrl_c_before_anything_is_ready_ends_what_was_started(tmp_path: Path) -> None:
+    with _started(tmp_path, "--instruments", "40") as demo:
+        printed = tmp_path / "printed"
+        _wait_for(lambda: "  ready" in printed.read_text() or demo.poll() is not None, "the first line")
+        demo.send_signal(signal.SIGINT)
+        code = demo.wait(200)
+    assert code == 130, printed.read_text()
+    assert "Stopped; everything that was started has ended." in printed.read_text()
+    assert "Traceback" not in printed.read_text()
+    assert _processes_of(tmp_path) == {}
+
+
 def test_a_child_that_dies_is_named_and_all_others_are_ended(tmp_path: Path) -> None:
     with _started(tmp_path, "--instruments", "10", "--full", "--directory", str(tmp_path / "run")) as demo:
         printed = tmp_path / "printed"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import random
 from collections import Counter
 from dataclasses import replace
@@ -10,14 +11,16 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from rich.console import Console
 
 from commands.closed_tally import ClosedTally
 from commands.closing_figures import StoredCandles, compare_stored, rejected_by_reason
+from commands.closing_words import candles_table
 from commands.demo_environment import RunPlace, add_instruments, own_environment
 from commands.demo_figures import Figures
 from commands.demo_plan import PlanError, make_plan
 from commands.demo_run import shown_url
-from commands.truth_comparison import compare_with_tape, total
+from commands.truth_comparison import TruthCount, compare_with_tape, total
 from simulator.tape import Tape
 from simulator.universe import build_universe
 from utils.candle import IST, Candle, Source, TimedBy
@@ -220,6 +223,17 @@ def test_faults_are_said_when_and_only_when_something_is_not_as_it_should_be() -
     assert "say again" in next(_figures(twice=1).faults())
     assert next(_figures(signals_stored=2).faults()) == "3 signals were said, 2 are in MongoDB."
     assert next(_figures(packets=0).faults()) == "Not one packet arrived."
+
+
+def test_a_timeframe_that_nothing_was_played_of_is_no_fault_and_says_so() -> None:
+    figures = _figures(timeframes=("1m", "1d"), truth={"1m": TruthCount(2, 2, 2), "1d": TruthCount()})
+    assert list(figures.faults()) == []
+    console = Console(width=130, file=io.StringIO())
+    console.print(candles_table(figures))
+    assert isinstance(console.file, io.StringIO)
+    minute, day = (line for line in console.file.getvalue().splitlines() if line.startswith((" 1m", " 1d")))
+    assert "2 of 2 (100.0 %)" in minute
+    assert "none within what was played" in day
 
 
 # ---- against the tape
