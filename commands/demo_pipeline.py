@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import redis
+import requests
 
 from commands.child_process import ChildProcess, end_all
 from commands.demo_environment import RunPlace, add_instruments
@@ -19,7 +20,7 @@ from commands.pipeline_processes import (
     start_script,
 )
 from commands.pipeline_readiness import Reports, candles_wait_for, signals_wait_for
-from commands.simulated_exchange import start_exchange, wait_for_exchange
+from commands.simulated_exchange import Exchange, start_exchange, wait_for_exchange
 from commands.waiting import wait_for
 from commands.working_off import work_off
 from utils.health import read_health
@@ -49,6 +50,7 @@ class DemoPipeline:
         self._stop = stop
         self._finished: list[ChildProcess] = []
         self._environment: dict[str, str] = {}
+        self._exchange: Exchange | None = None
 
     def start(
         self,
@@ -68,10 +70,18 @@ class DemoPipeline:
         add_instruments(self._environment, symbols, self._place)
         # The workers need no exchange but for missing history: they come up while the simulator does.
         self._start_script(CANDLE_WORKER)
-        exchange = wait_for_exchange(simulator)
+        self._exchange = exchange = wait_for_exchange(simulator)
         self._environment |= {"KITE_API_URL": exchange.api_url, "KITE_WS_URL": exchange.ws_url}
         self._start_script(CONNECTOR)
         self._wait_for(lambda reports: candles_wait_for(reports, len(symbols)), meanwhile)
+
+    def play(self, until_ms: int, speed: float) -> None:
+        """Lets the market begin, which stood still until now. PipelineFault."""
+        assert self._exchange is not None, "it was not started"
+        try:
+            self._exchange.play(until_ms, speed)
+        except requests.RequestException as error:
+            raise PipelineFault(f"The simulated exchange does not play: {error}") from None
 
     def start_signals(self) -> None:
         """The signal worker, when there is a past to warm up from."""

@@ -9,7 +9,6 @@ from simulator.faults import parse_faults
 from simulator.universe import FEWEST
 from utils.candle import IST
 from utils.instruments import SessionClass
-from utils.market_clock import MarketClock
 from utils.sessions import SessionCalendar
 from utils.settings import INSTRUMENTS_PER_CONNECTION, MAX_CONNECTIONS
 
@@ -35,7 +34,7 @@ class PlanError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class DemoPlan:
-    """One stretch of one session. Times are epoch milliseconds; `speed` is market seconds a real second."""
+    """One stretch of one session. Times are epoch milliseconds; `speed` is market seconds a real second, at most."""
 
     session: date
     from_ms: int
@@ -49,10 +48,6 @@ class DemoPlan:
     def real_seconds(self) -> float:
         """How long the stretch takes to play."""
         return (self.until_ms - self.from_ms) / 1000 / self.speed
-
-    def clock_reaching_start_at(self, real_ms: int) -> MarketClock:
-        """The market clock that shows `from_ms` at a real instant (epoch milliseconds)."""
-        return MarketClock(self.from_ms, self.speed, real_ms)
 
 
 def make_plan(

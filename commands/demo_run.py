@@ -38,7 +38,7 @@ from simulator.universe import build_universe
 from utils.health import read_health
 from utils.keys import Keys
 from utils.lifecycle import EXIT_FAILED, EXIT_OK, StopRequest
-from utils.market_clock import MarketClock
+from utils.market_clock import SteppedClock, new_stepped_clock
 from utils.sessions import SessionCalendar
 from utils.settings import INSTRUMENTS_PER_CONNECTION, Settings
 from utils.stores.mongo import MongoStore, StoreError
@@ -49,7 +49,7 @@ PREFIX = "demo:"
 DATABASE = "candlewick_demo"
 EXIT_INTERRUPTED = 130
 LONGEST_HISTORY_SECONDS = 1_800.0
-_LINGER_MARKET_MS, _LINGER_REAL_SECONDS = 10_000, 1.5
+_LINGER_MS = 10_000  # market time after the end, in which the last candles close
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,10 +169,10 @@ class _Demo:
         return store
 
     def _play(self) -> None:
-        lead_seconds = self._compiling.finish(self._stop, self._show_kernels) + self._plan.instruments / 50
+        self._compiling.finish(self._stop, self._show_kernels)
         if self._options.history_first:
             wait_for(self._history_is_written, LONGEST_HISTORY_SECONDS, self._stop)
-        clock = self._plan.clock_reaching_start_at(time.time_ns() // 1_000_000 + round(1000 * lead_seconds))
+        clock = new_stepped_clock(self._place.directory / "market_clock", self._plan.from_ms)
         environment = self._environment() | {"MARKET_CLOCK": str(clock)}
 
         def meanwhile() -> None:
@@ -180,7 +180,7 @@ class _Demo:
             self._warming.advance(clock.now_ms())
 
         self._pipeline.start(self._plan, environment, self._symbols, self._options.record, meanwhile)
-        self._say_if_late(clock)
+        self._pipeline.play(self._plan.until_ms + _LINGER_MS, self._plan.speed)
         self._watch(clock)
 
     def _history_is_written(self) -> bool:
@@ -196,17 +196,8 @@ class _Demo:
         names = ", ".join(child.name for child in self._pipeline.children)
         self._terminal.show_steps((Step("processes", 0, 0, f"{names} come up"), *self._warming.steps))
 
-    def _say_if_late(self, clock: MarketClock) -> None:
-        late_seconds = (clock.now_ms() - self._plan.from_ms) / 1000 / self._plan.speed
-        if late_seconds > 0:
-            self._terminal.say(
-                f"The connector and the candle worker came up {late_seconds:.1f} s after the market's start: the "
-                "candles until then are missing or incomplete."
-            )
-
-    def _watch(self, clock: MarketClock) -> None:
-        linger_ms = max(_LINGER_MARKET_MS, round(_LINGER_REAL_SECONDS * 1000 * self._plan.speed))
-        end_ms = self._plan.until_ms + linger_ms
+    def _watch(self, clock: SteppedClock) -> None:
+        end_ms = self._plan.until_ms + _LINGER_MS
         self._clock, self._reader = clock, self._new_reader()
         # The signal worker is waited for: else it would count all that closed as past.
         while clock.now_ms() < end_ms or not self._warming.is_warm:

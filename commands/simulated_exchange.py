@@ -17,7 +17,8 @@ from commands.demo_environment import RunPlace
 from commands.demo_plan import DemoPlan
 from utils.instruments import Instrument, parse_dump
 
-READY_SECONDS = 120.0
+READY_SECONDS = 240.0
+ORDER_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,11 @@ class Exchange:
     @property
     def ws_url(self) -> str:
         return f"ws://127.0.0.1:{self.port}"
+
+    def play(self, until_ms: int, speed: float) -> None:
+        """Steps on to `until_ms` (epoch ms of market time), `speed` times real time at most. RequestException."""
+        order = {"until_ms": until_ms, "speed": speed}
+        requests.post(f"{self.api_url}/simulator/play", json=order, timeout=ORDER_SECONDS).raise_for_status()
 
     def instruments(self) -> list[Instrument]:
         """Its whole universe, from `/instruments`."""

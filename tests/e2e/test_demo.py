@@ -62,7 +62,7 @@ def _environment(directory: Path) -> dict[str, str]:
 def _run(directory: Path, *options: str) -> _Demo:
     command = _command(directory, "--directory", str(directory / "run"), *options)
     done = subprocess.run(
-        command, capture_output=True, text=True, cwd=directory, env=_environment(directory), timeout=280, check=False
+        command, capture_output=True, text=True, cwd=directory, env=_environment(directory), timeout=900, check=False
     )
     return _demo(directory, done.returncode, done.stdout + done.stderr)
 
@@ -231,7 +231,7 @@ def test_what_it_tells_to_try_next_works_as_it_stands_and_ctrl_c_ends_it_in_orde
         tried = printed.read_text().partition("What to try next, in another terminal:\n")[2].splitlines()[:3]
         answers = [subprocess.run(line, shell=True, capture_output=True, text=True, check=False) for line in tried]
         demo.send_signal(signal.SIGINT)
-        code = demo.wait(200)
+        code = demo.wait(600)
     for answer in answers:
         assert answer.returncode == 0, answer.stderr
     candle, history, _ = (answer.stdout for answer in answers)
@@ -251,7 +251,7 @@ def test_ctrl_c_before_anything_is_ready_ends_what_was_started(tmp_path: Path) -
         printed = tmp_path / "printed"
         _wait_for(lambda: "  ready" in printed.read_text() or demo.poll() is not None, "the first line")
         demo.send_signal(signal.SIGINT)
-        code = demo.wait(200)
+        code = demo.wait(600)
     assert code == 130, printed.read_text()
     assert "Stopped; everything that was started has ended." in printed.read_text()
     assert "Traceback" not in printed.read_text()
@@ -267,7 +267,7 @@ def test_a_child_that_dies_is_named_and_all_others_are_ended(tmp_path: Path) -> 
             assert any(name in command for command in running.values()), f"{name} does not run: {running}"
         (victim,) = [pid for pid, command in running.items() if "candle_worker.py" in command]
         os.kill(victim, signal.SIGKILL)
-        code = demo.wait(200)
+        code = demo.wait(600)
     text = printed.read_text()
     assert code == 1, text
     figures = json.loads((tmp_path / "out" / "figures.json").read_text())

@@ -37,7 +37,7 @@ class _Recorded:
         environment = os.environ | {"REDIS_URL": self.redis_url, "MONGO_URL": self.mongo_url, **settings}
         return subprocess.run(
             [sys.executable, str(_ROOT / "manage.py"), *arguments],
-            capture_output=True, text=True, cwd=self.directory, env=environment, timeout=200, check=False,
+            capture_output=True, text=True, cwd=self.directory, env=environment, timeout=900, check=False,
         )  # fmt: skip
 
     def replay(self, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -70,6 +70,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[_Recorded]:
     with both_servers(directory / "servers") as servers:
         day = _Recorded(directory, servers.redis_url, servers.mongo_url)
         options = ["--instruments", "12", "--from", "09:10", "--until", "09:36", "--seed", "5"]
+        options += ["--speed", "600", "--history-first"]
         done = day.manage("demo", *options, "--directory", str(directory / "run"))
         assert done.returncode == 0, done.stdout + done.stderr
         yield day

@@ -53,7 +53,7 @@ def test_no_candle_is_dropped_before_it_is_stored(tmp_path: Path) -> None:
         }
         done = subprocess.run(
             [sys.executable, str(_ROOT / "manage.py"), "replay", DAY.isoformat()],
-            capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=200, check=False,
+            capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=900, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
         client = redis.Redis.from_url(servers.redis_url)

@@ -24,7 +24,6 @@ from commands.truth_comparison import TruthCount, compare_with_tape, total
 from simulator.tape import Tape
 from simulator.universe import build_universe
 from utils.candle import IST, Candle, Source, TimedBy
-from utils.market_clock import parse_market_clock
 from utils.sessions import SessionCalendar
 from utils.settings import Settings
 from utils.timeframes import parse_timeframes
@@ -62,13 +61,6 @@ def test_a_plan_is_in_market_milliseconds() -> None:
     plan = make_plan(DAY, "09:15", "15:30", 60.0, 50, "usual", 7)
     assert (plan.from_ms, plan.until_ms) == (OPEN_MS, OPEN_MS + 22_500_000)
     assert plan.real_seconds == 375.0
-
-
-def test_the_clock_shows_the_start_at_the_instant_asked_for() -> None:
-    clock = make_plan(DAY, "09:15", "15:30", 60.0, 50, "usual", 7).clock_reaching_start_at(1_800_000_010_000)
-    assert clock.at(1_800_000_010_000) == OPEN_MS
-    assert clock.at(1_800_000_000_000) == OPEN_MS - 600_000
-    assert parse_market_clock(str(clock)) == clock  # it travels as text
 
 
 @pytest.mark.parametrize(
