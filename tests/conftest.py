@@ -1,0 +1,5 @@
+"""What all tests have: a report that explains a failure, and the options of a whole run."""
+
+from __future__ import annotations
+
+pytest_plugins = ["tests.failure_report", "tests.run_options"]
