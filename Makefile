@@ -2,15 +2,18 @@
 # venv and pip. ARGS are handed on: make demo ARGS="--instruments 50", make test ARGS="tests/unit -k session".
 
 .DEFAULT_GOAL := help
-.PHONY: help test lint format demo compose-test lock audit clean chaos overload soak bench fuzz
+.PHONY: help test test-all lint format demo compose-test lock audit clean chaos overload soak bench fuzz
 READY := .venv/.ready
 BENCH_READY := .venv-bench/.ready
 
 help: ## this list
 	@awk -F ': .*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-test: $(READY) ## everything CI runs: ruff, mypy and all tests
+test: $(READY) ## everything CI runs: ruff, mypy and every promise's tests in a short form, some minutes
 	@.ci/check $(ARGS)
+
+test-all: $(READY) ## the same and the long forms
+	@.ci/check --long $(ARGS)
 
 lint: $(READY) ## ruff and mypy only
 	@.ci/check --lint
