@@ -22,6 +22,7 @@ LINES_AN_ENTRY = 16  # of a traceback, the explanation of the assertion with it
 ENTRIES = 8
 LINES_OF_OUTPUT = 10
 WIDTH = 160
+WIDTH_OF_HEALTH = 480
 
 _Thing = TypeVar("_Thing")
 
@@ -49,7 +50,8 @@ def pytest_fixture_setup(request: pytest.FixtureRequest) -> Generator[None, obje
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     if report.failed:
-        added = {"seeds": _seeds(item, report), "processes": list(_processes(record.owned(_owners(item))))}
+        own_first = sorted(record.owned(_owners(item)), key=lambda process: process.owner != item.nodeid)
+        added = {"seeds": _seeds(item, report), "processes": list(_processes(own_first))}
         _shorten(report)
         report.sections += [(name, "\n".join(lines)) for name, lines in added.items() if lines]
     return report
@@ -111,4 +113,4 @@ def _processes(processes: Sequence[StartedProcess]) -> Iterator[str]:
     for log, process in logs.items():
         yield f"--- {process.program} ({process.state}), {log}"
         yield from _cut("\n".join(last_lines(log, each)), each).split("\n")
-    yield from (line[:WIDTH] for line in health_lines(processes))
+    yield from (line[:WIDTH_OF_HEALTH] for line in health_lines(processes))

@@ -132,6 +132,9 @@ def _reports(url: str, prefix: str) -> list[str]:
             reports = read_health(client, Keys(prefix))
     except (redis.RedisError, ValueError) as error:
         return [f"health: not to be read ({type(error).__name__})"]
-    return [
-        f"health of {name}: {' '.join('='.join(pair) for pair in report.items())}" for name, report in reports.items()
-    ]
+    return [f"health of {prefix}{name}: {_by_state(report)}" for name, report in reports.items()]
+
+
+def _by_state(report: Mapping[str, str]) -> str:
+    state_first = sorted(report.items(), key=lambda pair: pair[0] != "state")
+    return " ".join(f"{field}={value}" for field, value in state_first)

@@ -28,8 +28,8 @@ def processes(redis_url: str, tmp_path: Path) -> list[StartedProcess]:
 
 
 def test_each_report_once_and_a_redis_that_is_away(client: redis.Redis, processes: list[StartedProcess]) -> None:
-    HealthReport(client, Keys("demo:"), "connector", 60).write({"state": "running", "frames": "12"})
+    HealthReport(client, Keys("demo:"), "connector", 60).write({"frames": 12, "state": "running"})
     assert health_lines(processes) == [
-        "health of connector: state=running frames=12",
+        "health of demo:connector: state=running frames=12",
         "health: not to be read (ConnectionError)",
     ]

@@ -85,11 +85,11 @@ def test_it(server, tmp_path, feed_seed):
     assert section(lines, "seeds") == ["feed_seed = 5", "SEED = 77", "seed 99"]
     shown = section(lines, "processes")
     assert [line.split(",")[0] for line in shown if line.startswith("---")] == [
-        f"--- {Path(sys.executable).name} (exit code 0)",
         f"--- {Path(sys.executable).name} (exit code 3)",
+        f"--- {Path(sys.executable).name} (exit code 0)",
     ]
-    assert shown[1] == "ready"
-    assert shown[3:] == [f"line {n}" for n in range(92, 100)]
+    assert shown[1:9] == [f"line {n}" for n in range(92, 100)]
+    assert shown[10:] == ["ready"]
 
 
 def test_a_fixture_that_fails_shows_its_processes(tmp_path: Path) -> None:
