@@ -38,7 +38,7 @@ from simulator.universe import build_universe
 from utils.health import read_health
 from utils.keys import Keys
 from utils.lifecycle import EXIT_FAILED, EXIT_OK, StopRequest
-from utils.market_clock import SteppedClock, new_stepped_clock
+from utils.market_clock import new_stepped_clock
 from utils.sessions import SessionCalendar
 from utils.settings import INSTRUMENTS_PER_CONNECTION, Settings
 from utils.stores.mongo import MongoStore, StoreError
@@ -49,7 +49,7 @@ PREFIX = "demo:"
 DATABASE = "candlewick_demo"
 EXIT_INTERRUPTED = 130
 LONGEST_HISTORY_SECONDS = 1_800.0
-_LINGER_MS = 10_000  # market time after the end, in which the last candles close
+_LINGER_MS = 10_000  # what ends at the stretch's end closes some seconds later
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +120,8 @@ class _Demo:
         self._symbols = tuple(one.symbol for one in universe.instruments)
         self._shards = list(range(-(-plan.instruments // INSTRUMENTS_PER_CONNECTION)))
         self._tally = ClosedTally(self._shards)
+        self._clock = new_stepped_clock(directory / "market_clock", plan.from_ms)
+        self._reader = self._new_reader()
         self._pipeline = DemoPipeline(self._place, self._client, self._keys, self._shards, stop)
 
     def run(self) -> int:
@@ -170,22 +172,17 @@ class _Demo:
 
     def _play(self) -> None:
         self._compiling.finish(self._stop, self._show_kernels)
+        environment = self._environment() | {"MARKET_CLOCK": str(self._clock)}
+        self._pipeline.start(self._plan, environment, self._symbols, self._options.record, self._show_start)
         if self._options.history_first:
-            wait_for(self._history_is_written, LONGEST_HISTORY_SECONDS, self._stop)
-        clock = new_stepped_clock(self._place.directory / "market_clock", self._plan.from_ms)
-        environment = self._environment() | {"MARKET_CLOCK": str(clock)}
+            wait_for(self._is_warm, LONGEST_HISTORY_SECONDS, self._stop)
+        self._watch()
 
-        def meanwhile() -> None:
-            self._show_start()
-            self._warming.advance(clock.now_ms())
-
-        self._pipeline.start(self._plan, environment, self._symbols, self._options.record, meanwhile)
-        self._pipeline.play(self._plan.until_ms + _LINGER_MS, self._plan.speed)
-        self._watch(clock)
-
-    def _history_is_written(self) -> bool:
+    def _is_warm(self) -> bool:
+        self._pipeline.check()
         self._terminal.show_steps(self._warming.steps)
-        return self._warming.history_is_written
+        self._warming.advance(self._clock.now_ms())
+        return self._warming.is_warm
 
     def _show_kernels(self) -> None:
         check_alive(self._servers.own)
@@ -196,15 +193,15 @@ class _Demo:
         names = ", ".join(child.name for child in self._pipeline.children)
         self._terminal.show_steps((Step("processes", 0, 0, f"{names} come up"), *self._warming.steps))
 
-    def _watch(self, clock: SteppedClock) -> None:
+    def _watch(self) -> None:
         end_ms = self._plan.until_ms + _LINGER_MS
-        self._clock, self._reader = clock, self._new_reader()
+        self._pipeline.play(end_ms, self._plan.speed)
         # The signal worker is waited for: else it would count all that closed as past.
-        while clock.now_ms() < end_ms or not self._warming.is_warm:
+        while self._clock.now_ms() < end_ms or not self._warming.is_warm:
             if self._stop.wait(1 / UPDATES_A_SECOND):
                 break
             self._look()
-            self._warming.advance(clock.now_ms())
+            self._warming.advance(self._clock.now_ms())
         if not self._warming.is_warm:
             raise Interrupted
 

@@ -21,10 +21,6 @@ class Warming:
         self._is_started = False
 
     @property
-    def history_is_written(self) -> bool:
-        return self._history.is_over
-
-    @property
     def is_warm(self) -> bool:
         return self.since_ms is not None
 

@@ -1,4 +1,4 @@
-"""Compiles the numba kernels before the clock starts, or finds that they are there; meanwhile other things begin."""
+"""Compiles the numba kernels before the processes start, or finds them in the cache; the history begins meanwhile."""
 
 from __future__ import annotations
 
@@ -16,23 +16,26 @@ from commands.waiting import wait_for
 from utils.lifecycle import StopRequest
 
 _COMPILE = (
-    "import time; began = time.monotonic();"
     "from utils.compile_kernels import compile_candle_kernels; compile_candle_kernels();"
-    "from utils.indicators.compiling import compile_indicator_kernels; compile_indicator_kernels();"
-    "print(time.monotonic() - began)"
+    "from utils.indicators.compiling import compile_indicator_kernels; compile_indicator_kernels()"
 )
 _LONGEST_SECONDS = 600.0
-_COMPILED_SECONDS = 6.0  # a slow machine may need as long to read them: then this is done twice, and no harm
+_READ_SECONDS = 4.0  # whoever takes longer most likely compiles
 
 
 class KernelCompiling:
     """A process that compiles while other things are prepared; `with` ends it whatever happens."""
 
     def __init__(self, directory: Path, environment: Mapping[str, str]) -> None:
-        self._directory = directory
         paths = [str(PROJECT), *filter(None, [environment.get("PYTHONPATH", "")])]
-        self._environment = {**environment, "PYTHONPATH": ":".join(paths)}
-        self._start()
+        self._began = time.monotonic()
+        self._child = ChildProcess(
+            "compile_kernels",
+            [sys.executable, "-c", _COMPILE],
+            log_path=directory / "logs" / "compile_kernels.out",
+            environment={**environment, "PYTHONPATH": ":".join(paths)},
+            directory=directory,
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -45,31 +48,12 @@ class KernelCompiling:
         """Nobody knows how much there is to compile."""
         seconds = time.monotonic() - self._began
         return Step(
-            "kernels", 0, 0, f"compiling, {seconds:.0f} s (once: they are kept)" if seconds > 2 else "reading"
+            "kernels", 0, 0, f"compiling, {seconds:.0f} s (once: they are kept)" if seconds > 4 else "reading"
         )
 
-    def finish(self, stop: StopRequest, meanwhile: Callable[[], None]) -> float:
-        """Waits; returns how many real seconds to give the processes to come up, judged by how long this took.
+    def finish(self, stop: StopRequest, meanwhile: Callable[[], None]) -> None:
+        """Waits. ChildDied when it fails, Interrupted when asked to stop."""
 
-        ChildDied when it fails, Interrupted when asked to stop.
-        """
-        seconds = self._wait(stop, meanwhile)
-        if seconds > _COMPILED_SECONDS:
-            self._start()
-            seconds = self._wait(stop, meanwhile)
-        return 3.0 + 3.0 * seconds
-
-    def _start(self) -> None:
-        self._began = time.monotonic()
-        self._child = ChildProcess(
-            "compile_kernels",
-            [sys.executable, "-c", _COMPILE],
-            log_path=self._directory / "logs" / "compile_kernels.out",
-            environment=self._environment,
-            directory=self._directory,
-        )
-
-    def _wait(self, stop: StopRequest, meanwhile: Callable[[], None]) -> float:
         def is_over() -> bool:
             meanwhile()
             return not self._child.is_alive
@@ -77,4 +61,3 @@ class KernelCompiling:
         wait_for(is_over, _LONGEST_SECONDS, stop)
         if self._child.exit_code != 0:
             raise ChildDied(self._child)
-        return float(self._child.last_lines(1))

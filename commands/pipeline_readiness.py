@@ -8,6 +8,7 @@ from commands.pipeline_processes import CANDLE_WORKER, CONNECTOR, SIGNAL_WORKER
 from utils.feed import ZERO_ID, EntryId
 
 RUNNING = "running"
+_ANSWERS = 2
 
 Reports = Mapping[str, Mapping[str, str]]
 
@@ -15,12 +16,16 @@ Reports = Mapping[str, Mapping[str, str]]
 def candles_wait_for(reports: Reports, instruments: int) -> list[str]:
     """What is missing before every tick becomes part of a candle, in words; empty when nothing is.
 
-    That the candle worker knows all instruments proves that the connector has subscribed to them.
+    That the candle worker knows all instruments proves that the connector has asked for them; that it has their
+    cached packets, those of the subscription and those of its mode, that the exchange has answered.
     """
     waits = _unreported(reports, CONNECTOR, CANDLE_WORKER)
-    known = int(reports.get(CANDLE_WORKER, {}).get("instruments", 0))
+    worker = reports.get(CANDLE_WORKER, {})
+    known, packets = int(worker.get("instruments", 0)), int(worker.get("packets", 0))
     if not waits and known < instruments:
         waits.append(f"{known} of {instruments} instruments are subscribed")
+    elif not waits and packets < _ANSWERS * instruments:
+        waits.append(f"{packets} of {_ANSWERS * instruments} cached packets have come")
     return waits
 
 

@@ -200,6 +200,8 @@ def test_readiness_names_what_is_waited_for() -> None:
     reports = {"connector": {"state": "up"}, "candle_worker": {"instruments": "3"}}
     assert candles_wait_for(reports, 5) == ["3 of 5 instruments are subscribed"]
     reports["candle_worker"]["instruments"] = "5"
+    assert candles_wait_for(reports, 5) == ["0 of 10 cached packets have come"]
+    reports["candle_worker"]["packets"] = "10"
     assert candles_wait_for(reports, 5) == []
     assert signals_wait_for(reports) == ["the signal worker has not reported yet"]
     assert not workers_ready(reports)
