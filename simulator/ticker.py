@@ -35,12 +35,14 @@ async def ticker(request: web.Request) -> web.StreamResponse:
 
 async def _converse(exchange: Exchange, request: web.Request, api_key: str) -> web.WebSocketResponse:
     socket = web.WebSocketResponse(compress=False, max_msg_size=1 << 20, autoping=False)
-    await socket.prepare(request)
     connection = Connection(api_key, socket, len(exchange.universe), exchange.clock.now_ms, _recording(exchange))
     connection.abort = lambda: request.transport.abort() if request.transport else None
+    # Before the handshake is answered: a client that knows it is connected is part of the next step.
     exchange.connections.append(connection)
-    sender = asyncio.create_task(connection.send_all())
+    sender: asyncio.Task[None] | None = None
     try:
+        await socket.prepare(request)
+        sender = asyncio.create_task(connection.send_all())
         async for message in socket:
             if message.type is WSMsgType.TEXT:
                 asked = connection.asked(message.data, exchange.universe, exchange.row_of_token)
@@ -53,9 +55,10 @@ async def _converse(exchange: Exchange, request: web.Request, api_key: str) -> w
     finally:
         exchange.connections.remove(connection)
         exchange.frames_before += connection.sent_frames
-        sender.cancel()
-        with suppress(asyncio.CancelledError):
-            await sender
+        if sender is not None:
+            sender.cancel()
+            with suppress(asyncio.CancelledError):
+                await sender
         connection.close()
     return socket
 
