@@ -144,6 +144,7 @@ class _Demo:
 
     def _environment(self) -> dict[str, str]:
         settings = {"API_KEY": "demo", "ACCESS_TOKEN": "demo-token", "HEALTH_TTL_SECONDS": "10"}
+        settings["WATCHDOG_SECONDS"] = "3600"  # a market that stands until all is up is not a dead socket
         if self._plan.instruments > MOST_WITH_HISTORY:
             settings["WARMUP"] = "false"  # else the rest would be fetched, three requests a second
         return own_environment(self._place, os.environ, **settings)
