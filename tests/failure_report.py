@@ -108,7 +108,11 @@ def _middle_out(things: Sequence[_Thing], most: int) -> list[_Thing]:
 def _processes(processes: Sequence[StartedProcess]) -> Iterator[str]:
     logs: dict[Path, StartedProcess] = {}
     for process in processes:
-        logs |= dict.fromkeys(process.logs(), process)
+        if process.log is not None:
+            logs[process.log] = process
+    for process in processes:
+        for log in process.logs_of_children():
+            logs.setdefault(log, process)
     each = max(1, min(LINES_A_LOG, LINES_OF_ALL_LOGS // max(1, len(logs)) - 1))
     for log, process in logs.items():
         yield f"--- {process.program} ({process.state}), {log}"

@@ -39,7 +39,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     files = [list(tests) for _, tests in groupby(items, key=lambda item: item.path)]
     dice.shuffle(files)
     for tests in files:
-        dice.shuffle(tests)
+        if tests[0].get_closest_marker("in_order") is None:
+            dice.shuffle(tests)
     items[:] = [item for tests in files for item in tests]
 
 

@@ -40,12 +40,11 @@ class StartedProcess:
         code = self.popen.poll()
         return "running" if code is None else f"ended by signal {-code}" if code < 0 else f"exit code {code}"
 
-    def logs(self) -> Iterator[Path]:
-        """Its own, and those of the project's processes that it started (a demo, a replay) in its folder."""
-        if self.log is not None:
-            yield self.log
-        if self.directory is not None and not self.directory.is_relative_to(REPO):
-            yield from sorted(self.directory.rglob("*.out"))
+    def logs_of_children(self) -> list[Path]:
+        """Those of the project's processes that a demo or a replay started in its folder."""
+        if self.directory is None or self.directory.is_relative_to(REPO):
+            return []
+        return sorted(self.directory.rglob("*.out"))
 
 
 class ProcessRecord:

@@ -27,6 +27,8 @@ MID_SESSION = parse_market_clock("2026-11-20T11:00:00+05:30@1@0").market_ms
 
 Environment = dict[str, str]
 
+pytestmark = pytest.mark.in_order
+
 
 def plain_environment(**more: str) -> Environment:
     """Ours without any setting of Candlewick, which a developer's shell may hold."""

@@ -27,7 +27,7 @@ from tests.network_namespace import HERE, network_namespace, why_not
 from tests.servers import free_port
 from utils.market_clock import MarketClock, parse_market_clock
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.timeout(900), pytest.mark.in_order]
 
 PROJECT = "candlewick-test"
 PASSWORD = "ofthistest"

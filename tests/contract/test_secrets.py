@@ -147,7 +147,7 @@ def seen(place: Place) -> Seen:
         wait_until(lambda: client.xlen("closed:0") > length, "candles after it", 120)
     noted = Seen(
         dict(command_lines()),
-        {name: environment_of(process.pid) for name, process in place.running.items()},
+        {name: environment_of(place.running[name].pid) for name in SCRIPTS},
         place.doctor() + place.doctor("--process", "connector"),
     )
     for name in SCRIPTS:

@@ -7,6 +7,7 @@ import os
 import pandas as pd
 import pytest
 
+from tests.length import length
 from tests.reference.candles import ReferenceCandles, reference_candles
 from tests.reference.engine_runs import EngineRun, run_engine
 from tests.reference.inputs import ReferenceSettings
@@ -16,7 +17,7 @@ INSTRUMENTS = [who.reference for who in WHO]
 SETTINGS = ReferenceSettings(
     timeframes=(("5s", 5_000), ("1m", 60_000), ("2m", 120_000), ("75m", 4_500_000), ("1d", 0)), z_window=30
 )
-SEEDS = range(int(os.environ.get("CANDLEWICK_SEEDS", "12")))
+SEEDS = range(int(os.environ.get("CANDLEWICK_SEEDS", length(short="12", long="60"))))
 SPANS = [("09:13:00", 900), ("15:12:30", 600), ("15:28:30", 900), ("11:00:00", 1_200)]
 
 

@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from itertools import groupby
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from tests import run_options
 from tests.started_processes import REPO
 
 HEAD = """
@@ -117,11 +121,15 @@ def test_what_a_demo_or_a_replay_started_is_shown(tmp_path: Path) -> None:
 def test_it(tmp_path):
     (tmp_path / "run" / "logs").mkdir(parents=True)
     write = "open('run/logs/connector.out', 'w').write('the token was refused')"
+    with (tmp_path / "broker.out").open("w") as out:
+        subprocess.run([sys.executable, "-m", "this"], stdout=out)
     subprocess.run([sys.executable, "-c", write], cwd=tmp_path, capture_output=True)
     assert False
 """,
     )
-    assert section(lines, "processes")[1:] == ["the token was refused"]
+    shown = section(lines, "processes")
+    assert shown[0].startswith("--- this (exit code 0)"), "its own, though it lies in the other's folder"
+    assert shown[-1] == "the token was refused"
 
 
 def test_it_stays_on_one_screen(tmp_path: Path) -> None:
@@ -133,7 +141,7 @@ def test_it(tmp_path):
     for n in range(20):
         child(f"worker-{n}", tmp_path, *["x" * 1000] * 50)
     print("\\n".join(map(str, range(1000))))
-    assert list(range(5000)) == list(range(1, 5001))
+    assert list(range(500)) == list(range(1, 501))
 """,
     )
     failure = lines[next(at for at, line in enumerate(lines) if "FAILURES" in line) :]
@@ -144,16 +152,27 @@ def test_it(tmp_path):
     assert max(map(len, failure)) < 250
 
 
-def test_a_shuffle_is_another_order_and_the_same_for_a_seed(tmp_path: Path) -> None:
-    text = "".join(f"def test_{n}(): assert False\n" for n in range(8))
-    orders = [
-        [line for line in run(tmp_path, "--shuffle", seed, one=text, two=text) if line.startswith("FAILED")]
-        for seed in ("1", "1", "2")
+def shuffled(seed: int) -> list[tuple[str, int]]:
+    """File and number of each test, as `--shuffle seed` has them run."""
+    config: Any = SimpleNamespace(getoption=lambda _: seed)
+    marked = {"a": "in_order"}
+    items: list[Any] = [
+        SimpleNamespace(path=path, number=number, get_closest_marker=lambda name, path=path: marked.get(path))
+        for path in "abcd"
+        for number in range(8)
     ]
-    assert orders[0] == orders[1] != orders[2]
-    assert sorted(orders[0]) == sorted(orders[2])
-    files = [line.split("::")[0] for line in orders[0]]
-    assert files == sorted(files) or files == sorted(files, reverse=True), "the tests of a file stay together"
+    run_options.pytest_collection_modifyitems(config, items)
+    return [(item.path, item.number) for item in items]
+
+
+def test_a_shuffle_is_another_order_and_the_same_for_a_seed() -> None:
+    order = shuffled(1)
+    assert order == shuffled(1) != shuffled(2)
+    assert sorted(order) == [(path, number) for path in "abcd" for number in range(8)] != order
+    numbers = {path: [number for _, number in tests] for path, tests in groupby(order, key=lambda test: test[0])}
+    assert len(list(groupby(order, key=lambda test: test[0]))) == 4, "the tests of a file stay together"
+    assert numbers["a"] == list(range(8)), "the steps of one session are in order"
+    assert numbers["b"] != list(range(8))
 
 
 @pytest.mark.parametrize("own", ["", "@pytest.mark.timeout(900)"])
@@ -161,7 +180,7 @@ def test_a_run_s_limit_ends_a_test_that_hangs_with_its_stack(tmp_path: Path, own
     lines = run(
         tmp_path,
         "--run-limit",
-        "2",
+        "1",
         one=f"""
 {own}
 def test_hangs(tmp_path):
@@ -175,4 +194,4 @@ def test_after_it():
     assert "    time.sleep(600)" in lines
     assert any(line.startswith("E   Failed: Timeout") for line in lines)
     assert section(lines, "processes")[1:] == ["I wait for a lock"]
-    assert any("not run: the 2 s of the run are over" in line for line in lines)
+    assert any("not run: the 1 s of the run are over" in line for line in lines)

@@ -19,12 +19,17 @@ from hypothesis import strategies as st
 from tests.fuzz import frames
 from tests.fuzz.frame_program import read_program
 from tests.fuzz.targets import NAMES, load, saved
+from tests.length import length
 
 SEED = 20_261_120
 CASES = {"frames": 60, "journal": 200, "settings_text": 150, "universe": 300, "history": 80}
 HELD = {name: [*load(name).seeds(), *saved(name)] for name in NAMES}
 SETTINGS = settings(
-    max_examples=60, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+    max_examples=length(short=60, long=1_000),
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=list(HealthCheck),
 )
 REPO = Path(__file__).parents[2]
 DIGESTS = """
@@ -55,7 +60,7 @@ def test_what_is_held_and_seeded_changes_of_it(name: str) -> None:
     print(f"seed {SEED}")
     for data in HELD[name] if name != "settings_text" else HELD[name][::5]:
         target.check(data)
-    for number in range(CASES[name]):
+    for number in range(CASES[name] * length(short=1, long=20)):
         data = changed(dice.choice(HELD[name]), dice)
         try:
             target.check(data)

@@ -15,6 +15,7 @@ from simulator.market_day import MarketDay
 from simulator.packet_faults import PacketFaults
 from simulator.packing import pack
 from simulator.universe import build_universe
+from tests.length import length
 from utils.kite_frames import FrameError, split_frame
 from utils.sessions import SessionCalendar
 
@@ -112,8 +113,9 @@ def test_duplicates_are_the_same_bytes_again(clean: Sent) -> None:
 
 
 def test_bad_prints_are_far_off_inside_or_outside_the_day_s_range_or_zero() -> None:
-    sent, counted = _play("badprint", minutes=150)
-    usual = dict.fromkeys(packet for _, packet in _play("none", minutes=150)[0])
+    minutes = length(short=90, long=150)
+    sent, counted = _play("badprint", minutes=minutes)
+    usual = dict.fromkeys(packet for _, packet in _play("none", minutes=minutes)[0])
     odd = [packet for _, packet in sent if packet not in usual]
     assert 0 <= counted["badprint"] - len(odd) <= ONE_MINUTE_S_FAULTS
     kinds: dict[str, int] = defaultdict(int)
@@ -162,7 +164,7 @@ def test_malformed_frames_can_not_be_read_as_they_are() -> None:
     frame = pack_of(7)
     faults = FrameFaults({Fault.MALFORMED}, 5)
     unreadable = odd_lengths = noise = 0
-    for due_ms in range(60_000):
+    for due_ms in range(length(short=20_000, long=60_000)):
         frames = faults.touched(frame, due_ms)
         for one in frames:
             assert len(one) > 1, "one byte is a heartbeat"
