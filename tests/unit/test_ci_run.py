@@ -103,5 +103,7 @@ def test_the_long_form_leaves_no_test_out_and_says_so_to_all(tmp_path: Path) -> 
         executable(tmp_path / ".venv/bin" / program, "true")
     executable(tmp_path / ".venv/bin/python", "echo $CANDLEWICK_LENGTH: $*")
     done = subprocess.run([tmp_path / ".ci/check", "--long"], capture_output=True, text=True, check=True)
-    assert "long: -m pytest" in done.stdout
-    assert "not long" not in done.stdout
+    (everything,) = [line for line in done.stdout.splitlines() if line.startswith("long: -m pytest")]
+    assert "not long" not in everything
+    assert ": -m pytest -p tests.random_stops" in done.stdout
+    assert ": -m tests.mutants" in done.stdout
