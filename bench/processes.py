@@ -15,7 +15,9 @@ import redis
 
 from bench.synthetic import DAY
 from commands.child_process import ChildProcess, end_all
-from commands.embedded_servers import MongoServer, ValkeyServer, running
+from commands.embedded_mongo import MongoServer
+from commands.embedded_redis import ValkeyServer
+from commands.embedded_server import running
 from commands.pipeline_readiness import RUNNING
 from utils.sessions import ist_midnight_ms
 from utils.stores.redis_connection import open_redis
@@ -71,6 +73,9 @@ class Usage:
     rss_mb: float
 
 
+_USER_OF = {"connect": "connector"}  # the user of a script that is named otherwise
+
+
 @dataclass
 class Stage:
     """Both servers with empty data, and whatever of ours is started on them."""
@@ -80,6 +85,7 @@ class Stage:
     mongo_url: str
     client: redis.Redis
     pids: dict[str, int]
+    redis_users: Mapping[str, str]
     children: dict[str, ChildProcess] = field(default_factory=dict)
     _marks: dict[str, float] = field(default_factory=dict)
     _marked_at: float = 0.0
@@ -102,14 +108,14 @@ class Stage:
         }
 
     def start(self, name: str, environment: Mapping[str, str]) -> ChildProcess:
-        """`python <name>.py`, in a folder without a `.env` but the one that is put there."""
+        """`python <name>.py`, as its own user, in a folder without a `.env` but the one that is put there."""
         work = self.directory / "work"
         work.mkdir(exist_ok=True)
         child = ChildProcess(
             name,
             [sys.executable, str(PROJECT / f"{name}.py")],
             log_path=self.directory / f"{name}.log",
-            environment=environment,
+            environment={**environment, "REDIS_URL": self.redis_users[_USER_OF.get(name, name)]},
             directory=work,
         )
         self.children[name] = child
@@ -187,6 +193,7 @@ def stage(directory: Path) -> Iterator[Stage]:
         client = open_redis(valkey.url)
         stack.callback(client.close)
         pids = {name: one.process.pid for name, one in (("redis", valkey), ("mongodb", mongo)) if one.process}
-        found = Stage(directory, valkey.url, mongo.url, client, pids)
+        users = valkey.user_urls()
+        found = Stage(directory, valkey.url, mongo.url, client, pids, users)
         stack.callback(found.end)
         yield found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from utils.settings import Settings
@@ -35,6 +35,11 @@ class RunPlace:
     redis_prefix: str
     mongo_url: str
     mongo_db: str
+    redis_users: Mapping[str, str] = field(default_factory=dict)  # the URL of each process that has its own
+
+    def for_process(self, process: str, environment: Mapping[str, str]) -> dict[str, str]:
+        """The environment with what this process alone has."""
+        return {**environment, "REDIS_URL": self.redis_users.get(process, self.redis_url)}
 
     @property
     def logs(self) -> Path:

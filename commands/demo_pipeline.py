@@ -92,7 +92,8 @@ class DemoPipeline:
         return not signals_wait_for(read_health(self._client, self._keys))
 
     def _start_script(self, name: str) -> None:
-        self.children.append(start_script(name, self._place.logs, self._environment, self._place.work))
+        own = self._place.for_process(name, self._environment)
+        self.children.append(start_script(name, self._place.logs, own, self._place.work))
 
     def _wait_for(self, waits_for: Callable[[Reports], list[str]], meanwhile: Callable[[], None]) -> None:
         waits: list[str] = []

@@ -47,6 +47,7 @@ from utils.timeframes import Timeframe
 
 PREFIX = "demo:"
 DATABASE = "candlewick_demo"
+CONSOLE_USER = "demo"
 EXIT_INTERRUPTED = 130
 LONGEST_HISTORY_SECONDS = 1_800.0
 _LINGER_MS = 10_000  # what ends at the stretch's end closes some seconds later
@@ -72,7 +73,7 @@ def run_demo(plan: DemoPlan, options: DemoOptions, terminal: Terminal, stop: Sto
             directory.keep()  # for a look at the logs, unless all goes well
             with (
                 KernelCompiling(directory.path, os.environ) as compiling,
-                open_servers(directory.path, os.environ) as servers,
+                open_servers(directory.path, os.environ, PREFIX) as servers,
             ):
                 code = _Demo(plan, options, terminal, stop, servers, compiling, directory.path, began).run()
             if code == EXIT_OK and options.directory is None:
@@ -111,8 +112,9 @@ class _Demo:
         self._servers = servers
         self._compiling = compiling
         self._first_candle_seconds: float | None = None
-        self._place = RunPlace(directory, servers.redis_url, PREFIX, servers.mongo_url, DATABASE)
-        self._client = open_redis(servers.redis_url)
+        redis_url = servers.redis_url_of(CONSOLE_USER)
+        self._place = RunPlace(directory, redis_url, PREFIX, servers.mongo_url, DATABASE, servers.redis_users)
+        self._client = open_redis(redis_url)
         self._keys = Keys(PREFIX)
         self._calendar = SessionCalendar.load()
         universe = build_universe(plan.instruments, plan.seed, self._calendar, plan.session)

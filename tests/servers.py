@@ -1,6 +1,6 @@
 """Real servers for tests: on free ports, with their data in a directory of the test's, and always ended.
 
-    with valkey_server(tmp_path) as server: ...      # server.url, server.port, server.kill(), server.start()
+    with valkey_server(tmp_path) as server: ...      # server.url, server.url_of(user), server.kill(), server.start()
     with mongo_server(tmp_path) as server: ...
     with both_servers(tmp_path) as servers: ...      # servers.redis_url, servers.mongo_url
 
@@ -13,22 +13,25 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-from commands.embedded_servers import (
-    EmbeddedServer,
-    MongoServer,
-    ServerUrls,
-    ValkeyServer,
-    free_port,
-    open_servers,
-    running,
-)
+from commands.embedded_mongo import MongoServer
+from commands.embedded_redis import ValkeyServer
+from commands.embedded_server import EmbeddedServer, free_port, running
+from commands.embedded_servers import ServerUrls, open_servers
 
-__all__ = ["EmbeddedServer", "ServerUrls", "both_servers", "free_port", "mongo_server", "valkey_server"]
+__all__ = [
+    "EmbeddedServer",
+    "ServerUrls",
+    "ValkeyServer",
+    "both_servers",
+    "free_port",
+    "mongo_server",
+    "valkey_server",
+]
 
 
 @contextmanager
-def valkey_server(directory: Path) -> Iterator[EmbeddedServer]:
-    """A real Valkey with an append-only file under `directory`/redis."""
+def valkey_server(directory: Path) -> Iterator[ValkeyServer]:
+    """A real Valkey, set up and with users as the container's is, and with its data under `directory`/redis."""
     with running(ValkeyServer(directory / "redis")) as server:
         yield server
 

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Starts Redis with one user a role. The passwords go through a file in memory: a command line is seen by every user of
-# the machine. Key patterns are those of utils/keys.py; %R~ reads, %W~ writes. Arguments go to redis-server.
+# the machine. Key patterns are those of utils/keys.py; %R~ reads, %W~ writes, and a key that is given to EVAL wants both,
+# whatever the script does with it. Arguments go to redis-server, after what redis.conf beside this says.
 set -eu
 umask 077
 prefix=${REDIS_PREFIX:-}
@@ -21,10 +22,10 @@ worker="+get +set +pexpire +hget +hdel +xadd +xreadgroup +xack +xgroup|create +x
 cat > "${ACL_FILE:-/tmp/users.acl}" <<USERS
 user default on >$REDIS_PASSWORD ~* &* +@all
 user connector on >$REDIS_CONNECTOR_PASSWORD resetchannels $ours %RW~${prefix}ticks:* %RW~${prefix}ticks-subscribed:* %RW~${prefix}instruments %RW~${prefix}health:connector +xadd +xtrim +memory|usage
-user candle_worker on >$REDIS_CANDLE_WORKER_PASSWORD resetchannels $ours $worker %RW~${prefix}closed:* %RW~${prefix}candle:* %RW~${prefix}tick:* %RW~${prefix}state:* %RW~${prefix}state-counts %W~${prefix}ticks.rejected %RW~${prefix}lease:candle_worker:* %RW~${prefix}workers:candle_worker %RW~${prefix}health-part:candle_worker:* %RW~${prefix}health:candle_worker &${prefix}candles.closed.*
+user candle_worker on >$REDIS_CANDLE_WORKER_PASSWORD resetchannels $ours $worker %RW~${prefix}closed:* %RW~${prefix}candle:* %RW~${prefix}tick:* %RW~${prefix}state:* %RW~${prefix}state-counts %RW~${prefix}ticks.rejected %RW~${prefix}lease:candle_worker:* %RW~${prefix}workers:candle_worker %RW~${prefix}health-part:candle_worker:* %RW~${prefix}health:candle_worker &${prefix}candles.closed.*
 user signal_worker on >$REDIS_SIGNAL_WORKER_PASSWORD resetchannels $ours $worker %RW~${prefix}signals %RW~${prefix}indicators:* %RW~${prefix}signal-state:* %R~${prefix}instruments %RW~${prefix}lease:signal_worker:* %RW~${prefix}workers:signal_worker %RW~${prefix}health-part:signal_worker:* %RW~${prefix}health:signal_worker +xrevrange &${prefix}signals.*
 user reader on >$REDIS_READER_PASSWORD &* +@read +@connection +subscribe +psubscribe +unsubscribe +punsubscribe +xinfo -@dangerous %R~${prefix}tick:* %R~${prefix}candle:* %R~${prefix}indicators:* %R~${prefix}closed:* %R~${prefix}signals %R~${prefix}ticks:* %R~${prefix}ticks.rejected %R~${prefix}archive.rejected %R~${prefix}instruments %R~${prefix}health:* %R~${prefix}health-processes
 user demo on >$REDIS_DEMO_PASSWORD ~demo:* ~replay:* &demo:* &replay:* +@all -@admin -@dangerous -function -script +script|load +script|exists +info +memory|usage
 USERS
 
-exec "${REDIS_SERVER:-redis-server}" --aclfile "${ACL_FILE:-/tmp/users.acl}" "$@"
+exec "${REDIS_SERVER:-redis-server}" "$(dirname "$0")/redis.conf" --aclfile "${ACL_FILE:-/tmp/users.acl}" "$@"

@@ -5,27 +5,19 @@ from __future__ import annotations
 import socket
 import threading
 from typing import Any
+from urllib.parse import urlsplit
 
 import redis
-
-from tests.compose_file import services
 
 NAME = "deaf"
 ASKED_TIMES = 200
 
 
-def set_stated_limits(client: redis.Redis) -> None:
-    """The output limits of docker-compose.yml, by which Redis lets such readers go."""
-    command = services()["redis"]["command"]
-    limits = str(command[command.index("--client-output-buffer-limit") + 1])
-    client.config_set("client-output-buffer-limit", limits)
-
-
 class DeafReaders:
     """`begin` connects them; `let_go` says how many of them Redis has dropped by now."""
 
-    def __init__(self, port: int, shards: int) -> None:
-        self._port = port
+    def __init__(self, url: str, shards: int) -> None:
+        self._url = urlsplit(url)
         asks = "".join(f"XRANGE ticks:{shard} - +\r\n" for shard in range(shards)) * ASKED_TIMES
         self._words = {"subscriber": "PSUBSCRIBE *\r\n", "asker": asks}
         self._sockets: list[socket.socket] = []
@@ -34,9 +26,10 @@ class DeafReaders:
         for name, words in self._words.items():
             deaf = socket.socket()
             deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            deaf.connect(("127.0.0.1", self._port))
+            deaf.connect((self._url.hostname, self._url.port))
             self._sockets.append(deaf)
-            said = f"CLIENT SETNAME {NAME}-{name}\r\n{words}".encode()
+            login = f"AUTH {self._url.username} {self._url.password}"
+            said = f"{login}\r\nCLIENT SETNAME {NAME}-{name}\r\n{words}".encode()
             # Redis may stop listening to one whose answers pile up.
             threading.Thread(target=_say, args=(deaf, said), daemon=True).start()
 

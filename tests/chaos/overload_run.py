@@ -41,7 +41,7 @@ from tests.chaos.overload_judging import (
     since_start,
     stored_findings,
 )
-from tests.chaos.overload_readers import DeafReaders, set_stated_limits
+from tests.chaos.overload_readers import DeafReaders
 from utils.market_clock import MarketClock, parse_market_clock
 from utils.settings import Settings
 
@@ -144,7 +144,6 @@ def play(scenario: Scenario, seed: int, directory: Path, say: Say) -> Played:
 
 
 def _begin(scenario: Scenario, seed: int, made: Stage) -> Run:
-    set_stated_limits(made.client)
     offer = Offer(scenario.instruments, scenario.shards, seed, BEGIN, scenario.parts)
     made.write_instruments([one.symbol for members in offer.members() for one in members])
     environment = made.environment(
@@ -178,7 +177,7 @@ def _play_on(run: Run, played: Played, say: Say) -> None:
     scenario, made = run.scenario, run.made
     result = made.directory / "feed.json"
     _start_feed(run, result)
-    deaf = DeafReaders(int(made.redis_url.rpartition(":")[2].partition("/")[0]), scenario.shards)
+    deaf = DeafReaders(made.redis_users["reader"], scenario.shards)
     if scenario.mongo_hangs:
         os.kill(made.pids["mongodb"], signal.SIGSTOP)
     try:

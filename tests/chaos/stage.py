@@ -107,7 +107,8 @@ class Stage:
         return self.proxies.opened[f"{who}-{whom}"]
 
     def _redis_url(self, script: str) -> str:
-        return f"redis://127.0.0.1:{self.proxy(script, 'redis').port}/0"
+        url, own = self.scripts.stores.redis_url_of(script), self.valkey.port
+        return url.replace(f":{own}/", f":{self.proxy(script, 'redis').port}/")
 
     def _mongo_url(self, script: str) -> str:
         name = f"{script}-mongo"
@@ -176,7 +177,7 @@ def stage(directory: Path, plan: Plan, seed: int) -> Iterator[Stage]:
         mongo = stack.enter_context(mongo_server(directory))
         client = redis.Redis.from_url(valkey.url, socket_timeout=10)
         stack.callback(client.close)
-        stores = Stores(valkey.url, mongo.url, client, {})
+        stores = Stores(valkey.url, mongo.url, client, {}, valkey.user_urls())
         proxies = stack.enter_context(Proxies())
         settings = {
             "TIMEFRAMES": plan.timeframes,

@@ -15,7 +15,8 @@ import pytest
 import redis
 
 from commands.child_process import ChildProcess, StartError
-from commands.embedded_servers import free_port, open_servers
+from commands.embedded_server import free_port
+from commands.embedded_servers import open_servers
 from tests.servers import both_servers, mongo_server, valkey_server
 
 _ROOT = Path(__file__).resolve().parents[2]

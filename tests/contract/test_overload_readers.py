@@ -1,4 +1,4 @@
-"""Readers that ask and never read: Redis lets them go, by the limits of docker-compose.yml, and the others go on."""
+"""Readers that ask and never read: Redis lets them go, by the limits of redis.conf, and the others go on."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 import redis
 
-from tests.compose_file import services
 from tests.servers import valkey_server
 from utils.keys import Keys
 from utils.stores.outbox import Outbox, Saying, saying_id
@@ -20,27 +19,22 @@ DEADLINE_SECONDS = 60.0
 JSON = b'{"candle":"' + b"x" * 2_000 + b'"}'  # some three times a real one
 
 
-def stated_limits() -> str:
-    command = services()["redis"]["command"]
-    return str(command[command.index("--client-output-buffer-limit") + 1])
-
-
 @pytest.fixture
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[redis.Redis]:
     with valkey_server(tmp_path_factory.mktemp("valkey")) as server:
         one = open_redis(server.url)
-        one.config_set("client-output-buffer-limit", stated_limits())
         yield one
         one.close()
 
 
 def deaf_reader(client: redis.Redis, words: bytes) -> socket.socket:
     """A connection that says something and reads nothing of the answer."""
-    port = int(client.connection_pool.connection_kwargs["port"])
+    url = client.connection_pool.connection_kwargs
     deaf = socket.socket()
     deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    deaf.connect(("127.0.0.1", port))
-    deaf.sendall(b"CLIENT SETNAME deaf\r\n" + words)
+    deaf.connect(("127.0.0.1", int(url["port"])))
+    login = f"AUTH {url['username']} {url['password']}\r\nCLIENT SETNAME deaf\r\n"
+    deaf.sendall(login.encode() + words)
     return deaf
 
 

@@ -23,11 +23,13 @@ import pymongo
 import redis
 
 from commands.child_process import ChildProcess, end_all
+from tests.env_file import names_in_example, write_env_file
 from tests.servers import mongo_server, valkey_server
 
 REPO = Path(__file__).parents[2]
 CONNECTOR, CANDLE_WORKER, SIGNAL_WORKER = "connect", "candle_worker", "signal_worker"
 WORKERS = (CANDLE_WORKER, SIGNAL_WORKER)
+USER_OF = {CONNECTOR: "connector"}  # in Redis, of the script that is named otherwise
 POLL_SECONDS = 0.05
 DEADLINE_SECONDS = 120.0
 READY_SECONDS = 300.0  # kernels may have to be compiled first
@@ -38,12 +40,17 @@ Document = dict[str, Any]
 
 @dataclass(frozen=True)
 class Stores:
-    """A Redis and a MongoDB of the test's own."""
+    """A Redis and a MongoDB of the test's own; `redis_url` and `client` are the administrator's."""
 
     redis_url: str
     mongo_url: str
     client: redis.Redis
     pids: dict[str, int]
+    redis_users: Mapping[str, str] = field(default_factory=dict)
+
+    def redis_url_of(self, script: str) -> str:
+        """The URL with which `<script>.py` is deployed."""
+        return self.redis_users.get(USER_OF.get(script, script), self.redis_url)
 
 
 @contextmanager
@@ -55,7 +62,7 @@ def stores(directory: Path) -> Iterator[Stores]:
         client = redis.Redis.from_url(valkey.url, socket_timeout=60)
         stack.callback(client.close)
         pids = {one.name: one.process.pid for one in (valkey, mongo) if one.process is not None}
-        yield Stores(valkey.url, mongo.url, client, pids)
+        yield Stores(valkey.url, mongo.url, client, pids, valkey.user_urls())
 
 
 @dataclass
@@ -69,17 +76,31 @@ class Scripts:
     running: dict[str, ChildProcess] = field(default_factory=dict)
 
     def start(self, name: str, command: list[str] | None = None, **settings: str) -> ChildProcess:
-        """`python <name>.py` in the project's folder, as a person would start it, unless another command is given."""
+        """`python <name>.py` as its own user of Redis, in a folder with a `.env`, unless another command is given.
+
+        What .env.example knows of the settings goes into that file, the others into the environment.
+        """
         assert name not in self.running, f"{name} runs already"
+        script, *arguments = command or [f"{name}.py"]
+        given = {"REDIS_URL": self._redis_url(script, settings), **self.environment, **settings}
+        in_file = {key: value for key, value in given.items() if key in names_in_example()}
+        work = self.directory / "work" / name
+        write_env_file(work, in_file)
         child = ChildProcess(
             name,
-            [sys.executable, *(command or [f"{name}.py"])],
+            [sys.executable, str(REPO / script) if script.endswith(".py") else script, *arguments],
             log_path=self.directory / f"{name}.err",
-            environment={**self.environment, **settings},
-            directory=REPO,
+            environment={key: value for key, value in given.items() if key not in in_file},
+            directory=work,
         )
         self.running[name] = child
         return child
+
+    def _redis_url(self, script: str, settings: Mapping[str, str]) -> str:
+        """Users have rights to the keys of a deployment: whoever works under a prefix of a test's own has no user."""
+        if settings.get("REDIS_PREFIX"):
+            return self.stores.redis_url
+        return self.stores.redis_url_of(Path(script).stem)
 
     def kill(self, name: str) -> None:
         """kill -9."""
@@ -231,15 +252,20 @@ def as_id(text: str | bytes) -> tuple[int, int]:
 
 
 def plain_environment(directory: Path, where: Stores, **settings: str) -> dict[str, str]:
-    """The environment of a person who set these and nothing else: all paths are within `directory`."""
-    kept = ("PATH", "HOME", "LANG", "TMPDIR", "NUMBA_CACHE_DIR", "VIRTUAL_ENV")
+    """The environment of a person who set these and nothing else: all paths are within `directory`.
+
+    The clock's zone is that of the containers, and there is no home to write to.
+    """
+    kept = ("PATH", "LANG", "TMPDIR", "NUMBA_CACHE_DIR", "VIRTUAL_ENV")
     return {
         **{name: os.environ[name] for name in kept if name in os.environ},
         "PYTHONUNBUFFERED": "1",
+        "PYTHONPATH": str(REPO),
+        "TZ": "UTC",
+        "HOME": "/nonexistent",
         "API_KEY": "plain_key",
         "ACCESS_TOKEN": "plain_token",
         "ACCESS_TOKEN_FILE": str(directory / "access_token"),
-        "REDIS_URL": where.redis_url,
         "MONGO_URL": where.mongo_url,
         "JOURNAL_DIR": str(directory / "journal"),
         "LOG_DIR": str(directory / "logs"),

@@ -1,0 +1,63 @@
+"""The workers under the users of deploy/redis/start.sh, while packets are rejected and candles are revised.
+
+A right that a user lacks is an answer of Redis that no waiting mends: the worker would stand still for good.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from tests.e2e.harness import WORKERS, Scripts, pipeline, stores
+from tests.reference.candles import ReferenceCandles, reference_candles
+from tests.reference.comparison import compare
+from tests.reference.inputs import Entry, ReferenceSettings
+from tests.reference.random_feed import WHO, random_feed
+
+TIMEFRAMES = {"1s": 1, "5s": 5, "1m": 60}
+SETTINGS = ReferenceSettings(tuple((name, seconds * 1_000) for name, seconds in TIMEFRAMES.items()), z_window=30)
+SEED = int(os.environ.get("CANDLEWICK_SEED", "1"))
+FED_BY = {"TIMEFRAMES": ",".join(TIMEFRAMES), "WARMUP": "false", "ZSCORE_WINDOW": "30", "SNAPSHOT_SECONDS": "0.5"}
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Kolkata"])
+def test_candles_close_after_rejections_and_revisions(tmp_path: Path, zone: str) -> None:
+    entries = random_feed(SEED, "09:13:00", 900)
+    expected = reference_candles(entries, [who.reference for who in WHO], SETTINGS)
+    print(f"\n  seed {SEED}: {dict(expected.rejected)}, {len(expected.events)} said")
+    assert_faults_come_before_most_candles(expected)
+    with stores(tmp_path) as where, pipeline(tmp_path, where, {**FED_BY, "TZ": zone}) as scripts:
+        send(scripts, entries)
+        for name in WORKERS:
+            scripts.start(name)
+        scripts.until_ready(*WORKERS)
+        scripts.drain()
+        candles = scripts.candles_said_once()
+        rejected = Counter(str(one["reason"]) for one in scripts.stream("ticks.rejected"))
+        for name in WORKERS:
+            scripts.stop(name)
+        refused = [(one["username"], one["object"]) for one in where.client.acl_log()]
+    assert refused == []
+    assert compare(expected.candles, candles) == []
+    assert rejected == expected.rejected
+
+
+def assert_faults_come_before_most_candles(expected: ReferenceCandles) -> None:
+    assert expected.rejected["price"] and expected.rejected["zscore"], expected.rejected
+    assert any(rev for *_, rev in expected.events)
+
+
+def send(scripts: Scripts, entries: Sequence[Entry]) -> None:
+    """Straight into the stream, and the instruments they are about: the connector's part is played by the test."""
+    named: dict[Any, Any] = {who.reference.symbol: orjson.dumps(dict(who.mark)) for who in WHO}
+    scripts.stores.client.hset("instruments", mapping=named)
+    pipe = scripts.stores.client.pipeline(transaction=False)
+    for one in entries:
+        pipe.xadd("ticks:0", {one.kind: one.payload}, id=f"{one.ms}-{one.counter}")
+    pipe.execute()
