@@ -44,6 +44,7 @@ class Proxy:
         self.port = 0
         self.answers_errors = False
         self.connections_made = self.bytes_passed = self.bytes_swallowed = 0
+        self.ports_to_server: set[int] = set()  # by which the server knows what comes through this proxy
         self._target_port = target_port
         self._loop = loop
         self._answers = answers
@@ -102,6 +103,7 @@ class Proxy:
             _abort(writer)
             return
         self.connections_made += 1
+        self.ports_to_server.add(server[1].get_extra_info("sockname")[1])
         pair = _Pair(self, (reader, writer), server, self._answers(self) if self._answers else None)
         self._open.add(pair)
         try:

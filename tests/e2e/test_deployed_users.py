@@ -23,7 +23,13 @@ from tests.reference.random_feed import WHO, random_feed
 TIMEFRAMES = {"1s": 1, "5s": 5, "1m": 60}
 SETTINGS = ReferenceSettings(tuple((name, seconds * 1_000) for name, seconds in TIMEFRAMES.items()), z_window=30)
 SEED = int(os.environ.get("CANDLEWICK_SEED", "1"))
-FED_BY = {"TIMEFRAMES": ",".join(TIMEFRAMES), "WARMUP": "false", "ZSCORE_WINDOW": "30", "SNAPSHOT_SECONDS": "0.5"}
+FED_BY = {
+    "INSTRUMENTS": ",".join(who.reference.symbol for who in WHO),
+    "TIMEFRAMES": ",".join(TIMEFRAMES),
+    "WARMUP": "false",
+    "ZSCORE_WINDOW": "30",
+    "SNAPSHOT_SECONDS": "0.5",
+}
 
 
 @pytest.mark.parametrize("zone", ["UTC", "Asia/Kolkata"])

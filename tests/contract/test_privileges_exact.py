@@ -1,0 +1,237 @@
+"""Each user of Redis may do what its process needs, and no more: one right less breaks this, one more is named.
+
+The needs are recorded, on the real server, while a session with every kind of fault is played. What a session cannot
+show in seconds stands in RARE, and is done there by the code that does it.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from functools import reduce
+from operator import or_
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+import redis
+
+from commands.embedded_redis import START, ValkeyServer
+from tests.closed_candles import SYMBOLS, past_and_day, say_closed
+from tests.connector_process import running_connector, wait_until
+from tests.contract.test_signal_worker import instrument
+from tests.e2e.harness import CANDLE_WORKER, SIGNAL_WORKER, WORKERS, Scripts, Stores, pipeline
+from tests.env_file import write_env_file
+from tests.fake_broker import FakeBroker, stock
+from tests.redis_needs import Judge, Needs, Recording, users_made
+from tests.reference.random_feed import WHO, random_feed
+from tests.servers import mongo_server, valkey_server
+from utils.feed import Entry, EntryId, Kind
+from utils.keys import Keys
+from utils.stores.lease import Lease
+from utils.stores.redis_connection import open_redis
+from utils.stores.tick_reader import TickReader
+from utils.stores.tick_stream import TickStream
+
+REPO = START.parents[2]
+ROLES = ("connector", "candle_worker", "signal_worker")
+ALL_USERS = (*ROLES, "reader", "demo")
+RIGHT = re.compile(r"(?<=[ \"])[+%&~][^\s\"]+")
+SETTINGS = {
+    "TIMEFRAMES": "1s,5s,1m,5m",
+    "INSTRUMENTS": ",".join({*(who.reference.symbol for who in WHO), *SYMBOLS}),
+    "CONNECTIONS": "2",
+    "WARMUP": "false",
+    "ZSCORE_WINDOW": "30",
+    "SNAPSHOT_SECONDS": "0.3",
+    "LEASE_SECONDS": "0.5",
+}
+_, DAY = past_and_day()  # candles with signals in them
+UNUSED_SHARD = 2
+JUNK: dict[Any, Any] = {"json": b"no document"}
+RecordedNeeds = dict[str, Needs]
+
+
+def trim_a_large_stream(client: redis.Redis) -> None:
+    """STREAM_MAX_MB, reached."""
+    stream = TickStream(client, Keys())
+    frames = [Entry(EntryId(n, 0), Kind.FRAME, bytes(1_000)) for n in range(1, 300)]
+    stream.add(UNUSED_SHARD, frames, EntryId(0, 0))
+    assert stream.trim_to_bytes(UNUSED_SHARD, 100_000)
+
+
+def read_behind_a_dropped_mark(client: redis.Redis) -> None:
+    """What the worker did not read was dropped, and with it the names of the instruments."""
+    reader = TickReader(client, Keys())
+    reader.begin(UNUSED_SHARD)
+    assert reader.read({UNUSED_SHARD: EntryId(1, 0)}, 0, 10)
+
+
+def own_a_shard_first(client: redis.Redis) -> None:
+    """Of a Redis that knows no script yet."""
+    assert Lease(client, Keys(), SIGNAL_WORKER, UNUSED_SHARD, "first", 0.1).hold()
+
+
+RARE: tuple[tuple[str, Callable[[redis.Redis], None]], ...] = (
+    ("connector", trim_a_large_stream),
+    ("candle_worker", read_behind_a_dropped_mark),
+    ("signal_worker", own_a_shard_first),
+)
+
+
+@pytest.fixture(scope="module")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServer]:
+    with valkey_server(tmp_path_factory.mktemp("needs")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def judge(valkey: ValkeyServer) -> Iterator[Judge]:
+    with closing(open_redis(valkey.url)) as administrator:
+        yield Judge(administrator)
+
+
+@pytest.fixture(scope="module")
+def needs(valkey: ValkeyServer, tmp_path_factory: pytest.TempPathFactory) -> RecordedNeeds:
+    directory = tmp_path_factory.mktemp("session")
+    with Recording(valkey) as recording, closing(open_redis(valkey.url)) as administrator:
+        play_the_connector(directory / "connector", recording)
+        administrator.flushall()
+        play_the_workers(directory, recording, valkey, administrator)
+        for user, act in RARE:
+            administrator.script_flush()
+            with closing(open_redis(recording.url_of(user))) as client:
+                act(client)
+        for user in ROLES:
+            ask_the_doctor(directory / f"doctor-{user}", recording.url_of(user))
+        with closing(open_redis(recording.url_of("reader"))) as client:
+            read_what_the_readme_names(client)
+    recorded = recording.needs()
+    # The demo and the replay run all three processes as one user, each under its prefix.
+    of_all = reduce(or_, (recorded[user] for user in ROLES))
+    return {**recorded, "demo": of_all.under("demo:") | of_all.under("replay:")}
+
+
+def play_the_connector(directory: Path, recording: Recording) -> None:
+    with (
+        FakeBroker([stock(256_001, "AAA"), stock(256_257, "BBB")]) as broker,
+        running_connector(directory, broker, recording.url_of("connector")) as connector,
+    ):
+        wait_until(lambda: bool(broker.connections and broker.connections[0].modes()), "it is subscribed")
+        broker.send(b"\0\0 a frame", '{"type":"message"}')
+        wait_until(lambda: len(connector.frames()) >= 2, "the frames are in the stream")
+        assert connector.stop() == 0
+
+
+def play_the_workers(directory: Path, recording: Recording, valkey: ValkeyServer, administrator: redis.Redis) -> None:
+    """Two of each: the first dies, the second takes over and leaves in order."""
+    users = {user: recording.url_of(user) for user in ROLES}
+    with mongo_server(directory) as mongo:
+        where = Stores(valkey.url, mongo.url, administrator, {}, users)
+        with pipeline(directory, where, SETTINGS, shards=2) as scripts:
+            send_a_faulty_session(administrator)
+            for name in WORKERS:
+                scripts.start(name)
+            scripts.until_ready(*WORKERS)
+            say_closed(administrator, Keys(), [one._replace(shard=1) for one in DAY])
+            scripts.until(lambda: administrator.xlen("signals") > 0, "a signal")
+            for name in WORKERS:
+                scripts.start(f"{name}-2", [f"{name}.py"])
+                scripts.until(lambda name=name: len(parts(administrator, name)) == 2, f"two of {name}")  # type: ignore[misc]
+                scripts.until(lambda name=name: administrator.exists(f"{state_of(name)}:0") > 0, "a snapshot")  # type: ignore[misc]
+                scripts.kill(name)
+            spoil_the_outboxes(scripts, administrator)
+            for name in WORKERS:
+                scripts.stop(f"{name}-2")
+
+
+def state_of(worker: str) -> str:
+    return {CANDLE_WORKER: "state", SIGNAL_WORKER: "signal-state"}[worker]
+
+
+def parts(administrator: redis.Redis, worker: str) -> list[bytes]:
+    names: Any = administrator.keys(f"health-part:{worker}:*")
+    return list(names)
+
+
+def send_a_faulty_session(administrator: redis.Redis) -> None:
+    named: dict[Any, Any] = {who.reference.symbol: orjson.dumps(dict(who.mark)) for who in WHO}
+    named |= {symbol: orjson.dumps(instrument(symbol).as_dict()) for symbol in SYMBOLS}
+    administrator.hset("instruments", mapping=named)
+    pipe = administrator.pipeline(transaction=False)
+    for one in random_feed(1, "09:13:00", 900):
+        pipe.xadd("ticks:0", {one.kind: one.payload}, id=f"{one.ms}-{one.counter}")
+    pipe.execute()
+
+
+def spoil_the_outboxes(scripts: Scripts, administrator: redis.Redis) -> None:
+    """Once all is read: what MongoDB does not take goes to archive.rejected."""
+    scripts.drain()
+    before = administrator.xlen("archive.rejected")
+    for stream in ("closed:0", "signals"):
+        administrator.xadd(stream, JUNK)
+    scripts.until(lambda: administrator.xlen("archive.rejected") == before + 2, "both archivers put it aside")
+
+
+def ask_the_doctor(directory: Path, url: str) -> None:
+    """The health check of the container: it reads every report, and the streams behind the workers."""
+    write_env_file(directory, {"REDIS_URL": url})
+    done = subprocess.run(
+        [sys.executable, str(REPO / "manage.py"), "doctor"],
+        cwd=directory, env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode in (0, 1) and "Redis does not answer" not in done.stdout, done.stdout + done.stderr
+
+
+def read_what_the_readme_names(client: redis.Redis) -> None:
+    keys = Keys()
+    for name in (keys.tick("NSE:A"), keys.candle("NSE:A", "5m"), keys.indicators("NSE:A", "5m"), keys.instruments()):
+        client.hgetall(name)
+    client.smembers(keys.health_processes())
+    for process in ("connector", *WORKERS):
+        client.hgetall(keys.health(process))
+    for stream in (keys.closed(0), keys.ticks(0), keys.signals(), keys.rejected(), keys.archive_rejected()):
+        client.xread({stream: "0"})
+        if client.exists(stream):
+            client.xinfo_stream(stream)
+    listening: Any
+    with client.pubsub() as listening:  # type: ignore[no-untyped-call]
+        listening.subscribe(keys.closed_channel("NSE:A", "5m"))
+        listening.psubscribe(f"{keys.signals()}.*")
+        listening.unsubscribe()
+        listening.punsubscribe()
+
+
+@pytest.mark.parametrize("user", ALL_USERS)
+def test_a_role_has_the_rights_that_it_needs(judge: Judge, needs: RecordedNeeds, tmp_path: Path, user: str) -> None:
+    unmet = judge.unmet(users_made(tmp_path)[user], needs[user])
+    assert not unmet, f"deploy/redis/start.sh refuses {user} what it needs: {', '.join(unmet)}"
+
+
+@pytest.mark.parametrize("user", ALL_USERS)
+def test_a_role_has_no_other_rights(judge: Judge, needs: RecordedNeeds, tmp_path: Path, user: str) -> None:
+    spare = judge.spare(users_made(tmp_path)[user], needs[user])
+    assert not spare, f"deploy/redis/start.sh gives {user} more than it needs: {', '.join(spare)}"
+
+
+@pytest.mark.long
+def test_any_right_less_is_noticed(judge: Judge, needs: RecordedNeeds, tmp_path: Path) -> None:
+    """Each right that stands in the file, struck out in turn."""
+    script = START.read_text()
+    of_roles = script.index("\n", script.index("user default"))
+    rights = [
+        right
+        for part in ((script.index("ours="), script.index("cat >")), (of_roles, len(script)))
+        for right in RIGHT.finditer(script, *part)
+    ]
+    assert len(rights) > 80
+    unnoticed = []
+    for right in rights:
+        without = users_made(tmp_path, script[: right.start()] + script[right.end() :])
+        if not any(judge.unmet(without[user], needs[user]) for user in ALL_USERS):
+            unnoticed.append(right[0])
+    assert not unnoticed
