@@ -36,6 +36,7 @@ SYMBOLS = "NSE:NIFTY 50,NSE:INFY,NSE:RELIANCE"
 SHARDS = 3
 STAND_IN_MARK = "/etc/compose-engine"  # images that stand in for the official ones say there what they are
 DEADLINE_SECONDS = 90.0
+FAULTS = "late,duplicate,malformed,badprint,crossed"
 SHORT_DEMO = ["python", "manage.py", "demo", "--until", "09:25", "--speed", "120", "--instruments", "12", "--no-view"]
 
 
@@ -99,7 +100,7 @@ def overlay(is_stand_in: bool, clock: MarketClock) -> dict[str, Any]:
         "MARKET_CLOCK": str(clock),
     }
     mongo = {"MONGO_URL": "mongodb://mongo:27017"} if is_stand_in else {}
-    command = ["python", "-m", "simulator", "--host", "0.0.0.0", "--port", "8000", "--seed", "7", "--faults", "none"]
+    command = ["python", "-m", "simulator", "--host", "0.0.0.0", "--port", "8000", "--seed", "7", "--faults", FAULTS]
     exchange = {"image": "candlewick-demo", "command": command, "environment": {"MARKET_CLOCK": str(clock)}}
     exchange["networks"] = ["internet"]
     live = {name: {"environment": {**settings, **mongo}} for name in (*LIVE_PROCESSES, REPLAY)}
@@ -214,6 +215,26 @@ def test_the_candle_worker_and_the_databases_reach_nothing_outside(composed: Com
     exchange = addresses_of(composed, "exchange")["internet"]
     assert reaches(composed, ["exec", composed.container("connector")], exchange, 8000)
     assert not reaches(composed, ["exec", composed.container("candle-worker")], exchange, 8000)
+
+
+def test_candles_close_after_rejected_packets_and_a_refused_document(composed: Composed) -> None:
+    """Rejected, revised and refused: each is written by its user, and nothing stands still afterwards."""
+    with redis_of(composed) as client:
+        until(lambda: client.xlen("ticks.rejected") > 0, DEADLINE_SECONDS, "a packet is rejected")
+        until(lambda: any(one["rev"] for one in closed_candles(client)), DEADLINE_SECONDS, "a candle is revised")
+        refused: Any = client.xadd("signals", {"json": "no document"})
+        until(lambda: client.xlen("archive.rejected") > 0, DEADLINE_SECONDS, "the document is put aside")
+        client.xdel("signals", refused)
+        before = len(closed_candles(client))
+        until(lambda: len(closed_candles(client)) > before, DEADLINE_SECONDS, "candles close afterwards")
+
+
+def closed_candles(client: redis.Redis) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    for shard in range(SHARDS):
+        entries: Any = client.xrange(f"closed:{shard}")
+        found += [json.loads(fields["json"]) for _, fields in entries]
+    return found
 
 
 def test_nobody_wanted_more_than_its_user_may(composed: Composed) -> None:
