@@ -9,11 +9,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 import redis
 
+from tests.env_file import names_in_example, write_env_file
 from tests.fake_broker import FakeBroker
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -29,12 +30,21 @@ def wait_until(condition: Callable[[], object], what: str, seconds: float = WAIT
         time.sleep(0.02)
 
 
-class ConnectorProcess:
-    """Starts and ends connect.py; everything it writes is under `directory`."""
+class RedisUsers(Protocol):
+    """A Valkey, or what stands before one: the administrator's URL, and each user's."""
 
-    def __init__(self, directory: Path, broker: FakeBroker, redis_url: str, **settings: str) -> None:
+    @property
+    def url(self) -> str: ...
+
+    def url_of(self, user: str) -> str: ...
+
+
+class ConnectorProcess:
+    """Starts and ends connect.py as its own user of Redis; everything it writes is under `directory`."""
+
+    def __init__(self, directory: Path, broker: FakeBroker, valkey: RedisUsers, **settings: str) -> None:
         self.directory = directory
-        self.redis = redis.Redis.from_url(redis_url, protocol=2, socket_timeout=5)
+        self.redis = redis.Redis.from_url(valkey.url, protocol=2, socket_timeout=5)
         self.process: subprocess.Popen[bytes] | None = None
         self.settings = {
             "API_KEY": "key",
@@ -43,18 +53,21 @@ class ConnectorProcess:
             "KITE_API_URL": broker.api_url,
             "KITE_WS_URL": broker.ws_url,
             "INSTRUMENTS": "NSE:AAA,NSE:BBB",
-            "REDIS_URL": redis_url,
+            "REDIS_URL": valkey.url_of("connector"),
             "JOURNAL_DIR": str(directory / "journal"),
             "LOG_DIR": str(directory / "logs"),
             **settings,
         }
 
     def start(self) -> ConnectorProcess:
-        own = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "SSL_CERT_FILE")}
+        own = {name: value for name, value in os.environ.items() if name in ("PATH", "LANG", "SSL_CERT_FILE")}
+        in_file = {name: value for name, value in self.settings.items() if name in names_in_example()}
+        others = {name: value for name, value in self.settings.items() if name not in in_file}
+        write_env_file(self.directory, in_file)
         with (self.directory / "stderr").open("ab") as stderr:
             self.process = subprocess.Popen(
                 [sys.executable, str(ROOT / "connect.py")],
-                env={**own, "PYTHONPATH": str(ROOT), **self.settings},
+                env={**own, "PYTHONPATH": str(ROOT), "TZ": "UTC", "HOME": "/nonexistent", **others},
                 cwd=self.directory,
                 stderr=stderr,
             )
@@ -117,11 +130,11 @@ def _records(data: bytes) -> Iterator[tuple[str, str, bytes]]:
 
 @contextmanager
 def running_connector(
-    directory: Path, broker: FakeBroker, redis_url: str, **settings: str
+    directory: Path, broker: FakeBroker, valkey: RedisUsers, **settings: str
 ) -> Iterator[ConnectorProcess]:
     """Started; killed at the end if it still runs."""
     directory.mkdir(parents=True, exist_ok=True)
-    connector = ConnectorProcess(directory, broker, redis_url, **settings).start()
+    connector = ConnectorProcess(directory, broker, valkey, **settings).start()
     try:
         yield connector
     finally:

@@ -80,6 +80,11 @@ class Recording:
         self._socket.close()
         self._proxies.__exit__(*details)
 
+    @property
+    def url(self) -> str:
+        """The administrator's, whose part is not recorded."""
+        return self._valkey.url
+
     def url_of(self, user: str) -> str:
         port = self._proxies.opened[user].port
         return self._valkey.url_of(user).replace(f":{self._valkey.port}/", f":{port}/")

@@ -14,12 +14,11 @@ import pytest
 import redis
 
 from tests.contract.test_mongo_store import START_MS, candle, documents
-from tests.servers import EmbeddedServer, mongo_server, valkey_server
+from tests.servers import ValkeyServer, mongo_server
 from utils.keys import CANDLES_COLLECTION
 from utils.lifecycle import StopRequest
 from utils.stores.archive import CONSUMER, ArchiverState, ArchiverTiming, StreamArchiver, WriteDocuments
 from utils.stores.mongo import MongoStore, Refusal, StoreError
-from utils.stores.redis_connection import open_redis
 
 STREAM, GROUP, REJECTED = "closed:0", "archive", "archive.rejected"
 TIMING = ArchiverTiming(
@@ -32,17 +31,6 @@ def wait_for(condition: Callable[[], bool], seconds: float = 90.0) -> None:
     while not condition():
         assert time.monotonic() < deadline, "the condition did not come true in time"
         time.sleep(0.02)
-
-
-@pytest.fixture
-def valkey(tmp_path: Path) -> Iterator[EmbeddedServer]:
-    with valkey_server(tmp_path) as server:
-        yield server
-
-
-@pytest.fixture
-def client(valkey: EmbeddedServer) -> redis.Redis:
-    return open_redis(valkey.url)
 
 
 def say(client: redis.Redis, *bodies: dict[str, Any] | bytes) -> None:
@@ -109,7 +97,8 @@ def test_mongo_killed_and_restarted_loses_nothing(client: redis.Redis, tmp_path:
         assert store.count(CANDLES_COLLECTION) == 300
 
 
-def test_redis_losing_everything_is_survived(valkey: EmbeddedServer, client: redis.Redis) -> None:
+@pytest.mark.own_valkey
+def test_redis_losing_everything_is_survived(valkey: ValkeyServer, client: redis.Redis) -> None:
     memory = Memory()
     with running(archiver(client, memory.write)):
         say(client, {"_id": "a"})

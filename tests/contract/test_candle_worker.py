@@ -17,10 +17,11 @@ import pymongo
 import pytest
 import redis
 
+from tests.env_file import write_env_file
 from tests.reference.engine_runs import EngineRun, run_engine
 from tests.reference.inputs import Entry, ReferenceSettings
 from tests.reference.random_feed import WHO, random_feed
-from tests.servers import EmbeddedServer, mongo_server, valkey_server
+from tests.servers import EmbeddedServer, ValkeyServer
 
 REPO = Path(__file__).parents[2]
 SETTINGS = ReferenceSettings(timeframes=(("5s", 5_000), ("1m", 60_000), ("2m", 120_000), ("1d", 0)), z_window=30)
@@ -29,15 +30,14 @@ Environment = dict[str, str]
 
 
 @pytest.fixture
-def servers(tmp_path: Path) -> Iterator[tuple[EmbeddedServer, EmbeddedServer]]:
-    with valkey_server(tmp_path) as valkey, mongo_server(tmp_path) as mongo:
-        yield valkey, mongo
+def servers(valkey: ValkeyServer, mongo: EmbeddedServer) -> tuple[ValkeyServer, EmbeddedServer]:
+    return valkey, mongo
 
 
-def environment(valkey: EmbeddedServer, mongo: EmbeddedServer, tmp_path: Path) -> Environment:
+def environment(valkey: ValkeyServer, mongo: EmbeddedServer, tmp_path: Path) -> Environment:
+    """What stands in the worker's `.env`."""
     return {
-        **os.environ,
-        "REDIS_URL": valkey.url,
+        "REDIS_URL": valkey.url_of("candle_worker"),
         "MONGO_URL": mongo.url,
         "TIMEFRAMES": ",".join(name for name, _ in SETTINGS.timeframes),
         "ZSCORE_WINDOW": "30",
@@ -49,8 +49,13 @@ def environment(valkey: EmbeddedServer, mongo: EmbeddedServer, tmp_path: Path) -
 
 @contextmanager
 def worker(settings: Environment) -> Iterator[subprocess.Popen[bytes]]:
+    work = Path(settings["LOG_DIR"]).parent
+    write_env_file(work, settings)
     process = subprocess.Popen(
-        [sys.executable, "candle_worker.py"], cwd=REPO, env=settings, stderr=subprocess.DEVNULL
+        [sys.executable, str(REPO / "candle_worker.py")],
+        cwd=work,
+        env={"PATH": os.environ["PATH"], "TZ": "UTC"},
+        stderr=subprocess.DEVNULL,
     )
     try:
         yield process
@@ -106,7 +111,7 @@ def live_closes_expected(expected: EngineRun) -> list[object]:
     return [str(one.close).encode() for one in expected.still_open.values()]
 
 
-def test_stores_what_the_engine_says(servers: tuple[EmbeddedServer, EmbeddedServer], tmp_path: Path) -> None:
+def test_stores_what_the_engine_says(servers: tuple[ValkeyServer, EmbeddedServer], tmp_path: Path) -> None:
     valkey, mongo = servers
     entries = random_feed(1, "09:13:00", 900)
     expected = run_engine(entries, [who.reference for who in WHO], SETTINGS)
@@ -128,7 +133,7 @@ def test_stores_what_the_engine_says(servers: tuple[EmbeddedServer, EmbeddedServ
     assert len(rejected) == sum(expected.rejected.values()) > 0
 
 
-def test_kill_9_changes_nothing(servers: tuple[EmbeddedServer, EmbeddedServer], tmp_path: Path) -> None:
+def test_kill_9_changes_nothing(servers: tuple[ValkeyServer, EmbeddedServer], tmp_path: Path) -> None:
     valkey, mongo = servers
     entries = random_feed(2, "09:13:00", 900)
     expected = run_engine(entries, [who.reference for who in WHO], SETTINGS)
@@ -146,7 +151,8 @@ def test_kill_9_changes_nothing(servers: tuple[EmbeddedServer, EmbeddedServer], 
     check(client, mongo, expected)
 
 
-def test_redis_killed_and_restarted(servers: tuple[EmbeddedServer, EmbeddedServer], tmp_path: Path) -> None:
+@pytest.mark.own_valkey
+def test_redis_killed_and_restarted(servers: tuple[ValkeyServer, EmbeddedServer], tmp_path: Path) -> None:
     valkey, mongo = servers
     entries = random_feed(3, "09:13:00", 600)
     expected = run_engine(entries, [who.reference for who in WHO], SETTINGS)
@@ -164,7 +170,7 @@ def test_redis_killed_and_restarted(servers: tuple[EmbeddedServer, EmbeddedServe
     check(client, mongo, expected)
 
 
-def test_a_second_worker_takes_over(servers: tuple[EmbeddedServer, EmbeddedServer], tmp_path: Path) -> None:
+def test_a_second_worker_takes_over(servers: tuple[ValkeyServer, EmbeddedServer], tmp_path: Path) -> None:
     valkey, mongo = servers
     entries = random_feed(4, "09:13:00", 600)
     expected = run_engine(entries, [who.reference for who in WHO], SETTINGS)

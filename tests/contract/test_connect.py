@@ -12,7 +12,7 @@ import pytest
 
 from tests.connector_process import ConnectorProcess, running_connector, wait_until
 from tests.fake_broker import FakeBroker, stock
-from tests.servers import EmbeddedServer, valkey_server
+from tests.servers import ValkeyServer
 
 AAA, BBB = 1000 * 256 + 1, 1001 * 256 + 1
 ROWS = (stock(AAA, "AAA"), stock(BBB, "BBB"))
@@ -26,15 +26,9 @@ def broker() -> Iterator[FakeBroker]:
 
 
 @pytest.fixture
-def valkey(tmp_path: Path) -> Iterator[EmbeddedServer]:
-    with valkey_server(tmp_path) as server:
-        yield server
-
-
-@pytest.fixture
-def connector(tmp_path: Path, broker: FakeBroker, valkey: EmbeddedServer) -> Iterator[ConnectorProcess]:
+def connector(tmp_path: Path, broker: FakeBroker, valkey: ValkeyServer) -> Iterator[ConnectorProcess]:
     # A watchdog that a machine too busy to send a heartbeat does not wake: only the silence of one test does.
-    with running_connector(tmp_path / "connector", broker, valkey.url, WATCHDOG_SECONDS="60") as one:
+    with running_connector(tmp_path / "connector", broker, valkey, WATCHDOG_SECONDS="60") as one:
         wait_until_subscribed(broker, 1)
         yield one
 
@@ -111,8 +105,9 @@ def test_instruments_and_health_are_in_redis(connector: ConnectorProcess, broker
     assert sorted(instruments) == [b"NSE:AAA", b"NSE:BBB"]
 
 
+@pytest.mark.own_valkey
 def test_redis_may_be_killed_and_come_back(
-    connector: ConnectorProcess, broker: FakeBroker, valkey: EmbeddedServer
+    connector: ConnectorProcess, broker: FakeBroker, valkey: ValkeyServer
 ) -> None:
     frames = some_frames(300)
     broker.send(*frames[:100])
@@ -124,8 +119,9 @@ def test_redis_may_be_killed_and_come_back(
     assert_everything_is_there_once(connector, broker)
 
 
+@pytest.mark.own_valkey
 def test_redis_may_lose_everything(
-    connector: ConnectorProcess, broker: FakeBroker, valkey: EmbeddedServer, tmp_path: Path
+    connector: ConnectorProcess, broker: FakeBroker, valkey: ValkeyServer, tmp_path: Path
 ) -> None:
     frames = some_frames(200)
     broker.send(*frames[:100])
@@ -140,7 +136,8 @@ def test_redis_may_lose_everything(
     assert connector.redis.hlen("instruments") == 2
 
 
-def test_redis_may_hang(connector: ConnectorProcess, broker: FakeBroker, valkey: EmbeddedServer) -> None:
+@pytest.mark.own_valkey
+def test_redis_may_hang(connector: ConnectorProcess, broker: FakeBroker, valkey: ValkeyServer) -> None:
     assert valkey.process is not None
     frames = some_frames(200)
     broker.send(*frames[:50])
@@ -184,8 +181,8 @@ def test_a_torn_journal_is_mended(connector: ConnectorProcess, broker: FakeBroke
     assert path.read_bytes()[: len(data)] == data
 
 
-def test_a_silent_socket_is_dropped(tmp_path: Path, broker: FakeBroker, valkey: EmbeddedServer) -> None:
-    with running_connector(tmp_path / "connector", broker, valkey.url, WATCHDOG_SECONDS="2") as connector:
+def test_a_silent_socket_is_dropped(tmp_path: Path, broker: FakeBroker, valkey: ValkeyServer) -> None:
+    with running_connector(tmp_path / "connector", broker, valkey, WATCHDOG_SECONDS="2") as connector:
         wait_until_subscribed(broker, 1)
         broker.is_frozen = True
         wait_until_subscribed(broker, 2)
@@ -197,17 +194,17 @@ def test_a_silent_socket_is_dropped(tmp_path: Path, broker: FakeBroker, valkey: 
         wait_until(lambda: not broker.connections[0].is_open, "the end of the old socket")
 
 
-def test_the_time_is_told_while_nothing_is_heard(tmp_path: Path, broker: FakeBroker, valkey: EmbeddedServer) -> None:
+def test_the_time_is_told_while_nothing_is_heard(tmp_path: Path, broker: FakeBroker, valkey: ValkeyServer) -> None:
     broker.refuse_next.extend([503] * 100)
-    with running_connector(tmp_path / "connector", broker, valkey.url) as connector:
+    with running_connector(tmp_path / "connector", broker, valkey) as connector:
         wait_until(lambda: len(connector.marks(clock=True)) >= 6, "clock marks")
         seconds = [int(id_.split("-")[0]) // 1000 for id_, _, payload in connector.entries() if b"clock" in payload]
     steps = [later - earlier for earlier, later in pairwise(seconds)]
     assert min(steps) == 1, "each second is told, once: more are only between two when the machine stood still"
 
 
-def test_two_connections_are_two_shards(tmp_path: Path, broker: FakeBroker, valkey: EmbeddedServer) -> None:
-    with running_connector(tmp_path / "connector", broker, valkey.url, CONNECTIONS="2") as connector:
+def test_two_connections_are_two_shards(tmp_path: Path, broker: FakeBroker, valkey: ValkeyServer) -> None:
+    with running_connector(tmp_path / "connector", broker, valkey, CONNECTIONS="2") as connector:
         wait_until_subscribed(broker, 2)
         broker.send(b"\x00\x01")
         wait_until(lambda: b"\x00\x01" in connector.frames(0) and b"\x00\x01" in connector.frames(1), "both frames")
@@ -219,11 +216,9 @@ def test_two_connections_are_two_shards(tmp_path: Path, broker: FakeBroker, valk
         assert [connector.entries(shard) for shard in (0, 1)] == [connector.journal(shard) for shard in (0, 1)]
 
 
-def test_simulated_time_is_the_time_of_the_entries(
-    tmp_path: Path, broker: FakeBroker, valkey: EmbeddedServer
-) -> None:
+def test_simulated_time_is_the_time_of_the_entries(tmp_path: Path, broker: FakeBroker, valkey: ValkeyServer) -> None:
     clock = f"2026-11-20T09:00:00+05:30@60@{time.time()}"
-    with running_connector(tmp_path / "connector", broker, valkey.url, MARKET_CLOCK=clock) as connector:
+    with running_connector(tmp_path / "connector", broker, valkey, MARKET_CLOCK=clock) as connector:
         wait_until_subscribed(broker, 1)
         broker.is_frozen = True
         before = len(connector.entries())

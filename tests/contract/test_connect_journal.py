@@ -11,7 +11,7 @@ import pytest
 from tests.connector_process import WAIT_SECONDS, running_connector, wait_until
 from tests.contract.test_connect import ROWS, wait_until_all_sent, wait_until_subscribed
 from tests.fake_broker import FakeBroker
-from tests.servers import EmbeddedServer, valkey_server
+from tests.servers import ValkeyServer
 from utils.feed import Entry, EntryId, Kind
 from utils.journal import JournalWriter, read_journal
 from utils.journal_files import day_of
@@ -25,12 +25,6 @@ def broker() -> Iterator[FakeBroker]:
         yield one
 
 
-@pytest.fixture
-def valkey(tmp_path: Path) -> Iterator[EmbeddedServer]:
-    with valkey_server(tmp_path) as server:
-        yield server
-
-
 def write_day(directory: Path, at_ms: int) -> tuple[Path, list[Entry]]:
     """A journal of a hundred entries from that instant on, and where it is."""
     entries = [Entry(EntryId(at_ms, counter), Kind.FRAME, bytes([counter])) for counter in range(100)]
@@ -42,13 +36,13 @@ def write_day(directory: Path, at_ms: int) -> tuple[Path, list[Entry]]:
 
 
 def test_finished_days_are_compressed_and_old_ones_dropped(
-    tmp_path: Path, broker: FakeBroker, valkey: EmbeddedServer
+    tmp_path: Path, broker: FakeBroker, valkey: ValkeyServer
 ) -> None:
     now_ms = time.time_ns() // 1_000_000
     journal = tmp_path / "connector" / "journal"
     old, _ = write_day(journal, now_ms - 9 * DAY_MS)
     recent, entries = write_day(journal, now_ms - DAY_MS)
-    with running_connector(tmp_path / "connector", broker, valkey.url, JOURNAL_DAYS="5") as connector:
+    with running_connector(tmp_path / "connector", broker, valkey, JOURNAL_DAYS="5") as connector:
         wait_until(lambda: not recent.exists() and not old.parent.exists(), "yesterday packed, last week gone")
         assert list(read_journal(recent.with_suffix(".journal.zst"))) == entries
         wait_until_subscribed(broker, 1)
@@ -56,25 +50,25 @@ def test_finished_days_are_compressed_and_old_ones_dropped(
         assert len([one for one in connector.entries() if one[0] == str(entries[-1].id)]) == 1, "sent, though packed"
 
 
-def test_a_journal_of_the_future_is_refused(tmp_path: Path, broker: FakeBroker, valkey: EmbeddedServer) -> None:
+def test_a_journal_of_the_future_is_refused(tmp_path: Path, broker: FakeBroker, valkey: ValkeyServer) -> None:
     write_day(tmp_path / "connector" / "journal", time.time_ns() // 1_000_000 + DAY_MS)
-    with running_connector(tmp_path / "connector", broker, valkey.url) as connector:
+    with running_connector(tmp_path / "connector", broker, valkey) as connector:
         assert connector.process is not None
         assert connector.process.wait(WAIT_SECONDS) == 2
         assert "a simulated day needs a JOURNAL_DIR of its own" in connector.said.splitlines()[-1]
 
 
-def test_a_foreign_file_is_refused_by_name(tmp_path: Path, broker: FakeBroker, valkey: EmbeddedServer) -> None:
+def test_a_foreign_file_is_refused_by_name(tmp_path: Path, broker: FakeBroker, valkey: ValkeyServer) -> None:
     path, _ = write_day(tmp_path / "connector" / "journal", time.time_ns() // 1_000_000)
     path.write_bytes(b"this is no journal at all")
-    with running_connector(tmp_path / "connector", broker, valkey.url) as connector:
+    with running_connector(tmp_path / "connector", broker, valkey) as connector:
         assert connector.process is not None
         assert connector.process.wait(WAIT_SECONDS) == 2
         assert "ticks-0.journal is no journal" in connector.said.splitlines()[-1]
 
 
-def test_each_frame_may_be_forced_to_disk(tmp_path: Path, broker: FakeBroker, valkey: EmbeddedServer) -> None:
-    with running_connector(tmp_path / "connector", broker, valkey.url, JOURNAL_FSYNC_SECONDS="0") as connector:
+def test_each_frame_may_be_forced_to_disk(tmp_path: Path, broker: FakeBroker, valkey: ValkeyServer) -> None:
+    with running_connector(tmp_path / "connector", broker, valkey, JOURNAL_FSYNC_SECONDS="0") as connector:
         wait_until_subscribed(broker, 1)
         broker.send(b"\x00\x01", b"\x00\x02")
         wait_until(lambda: b"\x00\x02" in connector.frames(), "both frames")
@@ -82,11 +76,12 @@ def test_each_frame_may_be_forced_to_disk(tmp_path: Path, broker: FakeBroker, va
         assert connector.entries() == connector.journal()
 
 
+@pytest.mark.own_valkey
 def test_with_redis_away_from_the_start_nothing_is_lost(
-    tmp_path: Path, broker: FakeBroker, valkey: EmbeddedServer
+    tmp_path: Path, broker: FakeBroker, valkey: ValkeyServer
 ) -> None:
     valkey.kill()
-    with running_connector(tmp_path / "connector", broker, valkey.url) as connector:
+    with running_connector(tmp_path / "connector", broker, valkey) as connector:
         wait_until_subscribed(broker, 1)
         broker.send(*(bytes([number, 1]) for number in range(100)))
         wait_until(lambda: "Redis is away" in connector.said, "the warning")

@@ -19,7 +19,7 @@ from commands.token_file import store_token
 from tests.connector_process import WAIT_SECONDS, ConnectorProcess, running_connector, wait_until
 from tests.contract.test_connect import AAA, ROWS, wait_until_subscribed
 from tests.fake_broker import FakeBroker, stock
-from tests.servers import EmbeddedServer, valkey_server
+from tests.servers import ValkeyServer
 
 
 @pytest.fixture
@@ -28,19 +28,13 @@ def broker() -> Iterator[FakeBroker]:
         yield one
 
 
-@pytest.fixture
-def valkey(tmp_path: Path) -> Iterator[EmbeddedServer]:
-    with valkey_server(tmp_path) as server:
-        yield server
-
-
 def all_it_wrote(connector: ConnectorProcess) -> str:
     return connector.said + "".join(path.read_text() for path in (connector.directory / "logs").iterdir())
 
 
-def test_a_refused_token_waits_for_a_new_one(tmp_path: Path, broker: FakeBroker, valkey: EmbeddedServer) -> None:
+def test_a_refused_token_waits_for_a_new_one(tmp_path: Path, broker: FakeBroker, valkey: ValkeyServer) -> None:
     broker.accepted_tokens = {"new/token+2=="}
-    with running_connector(tmp_path / "connector", broker, valkey.url) as connector:
+    with running_connector(tmp_path / "connector", broker, valkey) as connector:
         wait_until(lambda: "run manage.py login" in connector.said, "the sentence")
         wait_until(lambda: connector.health().get("state") == "waiting for a new access token", "the health report")
         wait_until(lambda: len(connector.marks(clock=True)) >= 4, "some seconds of waiting")
@@ -61,17 +55,17 @@ def test_a_refused_token_waits_for_a_new_one(tmp_path: Path, broker: FakeBroker,
 
 
 def test_a_token_of_the_file_is_tried_when_that_of_the_environment_is_refused(
-    tmp_path: Path, broker: FakeBroker, valkey: EmbeddedServer
+    tmp_path: Path, broker: FakeBroker, valkey: ValkeyServer
 ) -> None:
     broker.accepted_tokens = {"from-file"}
     store_token(tmp_path / "connector" / "token", "from-file")
-    with running_connector(tmp_path / "connector", broker, valkey.url):
+    with running_connector(tmp_path / "connector", broker, valkey):
         wait_until_subscribed(broker, 1)
         assert len(broker.attempts) == 2
 
 
-def test_without_any_token_it_waits(tmp_path: Path, broker: FakeBroker, valkey: EmbeddedServer) -> None:
-    with running_connector(tmp_path / "connector", broker, valkey.url, ACCESS_TOKEN="") as connector:
+def test_without_any_token_it_waits(tmp_path: Path, broker: FakeBroker, valkey: ValkeyServer) -> None:
+    with running_connector(tmp_path / "connector", broker, valkey, ACCESS_TOKEN="") as connector:
         wait_until(lambda: "there is no access token" in connector.said, "the sentence")
         assert broker.attempts == []
         store_token(Path(connector.settings["ACCESS_TOKEN_FILE"]), "first")
@@ -79,9 +73,9 @@ def test_without_any_token_it_waits(tmp_path: Path, broker: FakeBroker, valkey: 
 
 
 def test_a_changed_token_is_kept_for_the_next_connection(
-    tmp_path: Path, broker: FakeBroker, valkey: EmbeddedServer
+    tmp_path: Path, broker: FakeBroker, valkey: ValkeyServer
 ) -> None:
-    with running_connector(tmp_path / "connector", broker, valkey.url) as connector:
+    with running_connector(tmp_path / "connector", broker, valkey) as connector:
         wait_until_subscribed(broker, 1)
         store_token(Path(connector.settings["ACCESS_TOKEN_FILE"]), "token-two")
         seen = len(connector.entries())
@@ -92,27 +86,27 @@ def test_a_changed_token_is_kept_for_the_next_connection(
         assert [one.token for one in broker.connections] == ["token-one", "token-two"]
 
 
-def test_too_many_requests_wait_for_seconds(tmp_path: Path, broker: FakeBroker, valkey: EmbeddedServer) -> None:
+def test_too_many_requests_wait_for_seconds(tmp_path: Path, broker: FakeBroker, valkey: ValkeyServer) -> None:
     broker.refuse_next.append(429)
-    with running_connector(tmp_path / "connector", broker, valkey.url) as connector:
+    with running_connector(tmp_path / "connector", broker, valkey) as connector:
         wait_until_subscribed(broker, 1)
         assert len(broker.attempts) == 2
         assert broker.attempts[1] - broker.attempts[0] >= 5.0
         assert "429" in connector.marks()[0 + 1]["reason"]
 
 
-def test_a_failing_server_is_tried_again(tmp_path: Path, broker: FakeBroker, valkey: EmbeddedServer) -> None:
+def test_a_failing_server_is_tried_again(tmp_path: Path, broker: FakeBroker, valkey: ValkeyServer) -> None:
     broker.refuse_next.extend([503, 502])
-    with running_connector(tmp_path / "connector", broker, valkey.url):
+    with running_connector(tmp_path / "connector", broker, valkey):
         wait_until_subscribed(broker, 1)
         gaps = [later - earlier for earlier, later in zip(broker.attempts, broker.attempts[1:], strict=False)]
         assert gaps[0] > 0.4 and gaps[1] > 0.8, "each wait is longer than the one before"
 
 
-def test_the_network_may_come_later(tmp_path: Path, valkey: EmbeddedServer) -> None:
+def test_the_network_may_come_later(tmp_path: Path, valkey: ValkeyServer) -> None:
     with FakeBroker(ROWS) as broker:
         port = broker.port
-    with running_connector(tmp_path / "connector", broker, valkey.url) as connector:
+    with running_connector(tmp_path / "connector", broker, valkey) as connector:
         wait_until(lambda: "did not give the instruments" in connector.said, "the first failure")
         with FakeBroker(ROWS, port=port) as back:
             wait_until_subscribed(back, 1)
@@ -120,36 +114,36 @@ def test_the_network_may_come_later(tmp_path: Path, valkey: EmbeddedServer) -> N
 
 
 def test_missing_instruments_are_named_and_the_rest_goes_on(
-    tmp_path: Path, broker: FakeBroker, valkey: EmbeddedServer
+    tmp_path: Path, broker: FakeBroker, valkey: ValkeyServer
 ) -> None:
-    with running_connector(tmp_path / "connector", broker, valkey.url, INSTRUMENTS="NSE:AAA,NSE:NOSUCH") as connector:
+    with running_connector(tmp_path / "connector", broker, valkey, INSTRUMENTS="NSE:AAA,NSE:NOSUCH") as connector:
         wait_until_subscribed(broker, 1)
         assert "NSE:NOSUCH" in connector.said
         assert broker.connections[0].subscribed() == [AAA]
 
 
-def test_no_instrument_at_all_is_one_sentence(tmp_path: Path, broker: FakeBroker, valkey: EmbeddedServer) -> None:
-    with running_connector(tmp_path / "connector", broker, valkey.url, INSTRUMENTS="NSE:NOSUCH") as connector:
+def test_no_instrument_at_all_is_one_sentence(tmp_path: Path, broker: FakeBroker, valkey: ValkeyServer) -> None:
+    with running_connector(tmp_path / "connector", broker, valkey, INSTRUMENTS="NSE:NOSUCH") as connector:
         assert connector.process is not None
         assert connector.process.wait(WAIT_SECONDS) == 2
         assert connector.said.splitlines()[-1].startswith("connect: INSTRUMENTS: none of them")
         assert "Traceback" not in connector.said
 
 
-def test_without_an_api_key_it_does_not_begin(tmp_path: Path, broker: FakeBroker, valkey: EmbeddedServer) -> None:
-    with running_connector(tmp_path / "connector", broker, valkey.url, API_KEY="") as connector:
+def test_without_an_api_key_it_does_not_begin(tmp_path: Path, broker: FakeBroker, valkey: ValkeyServer) -> None:
+    with running_connector(tmp_path / "connector", broker, valkey, API_KEY="") as connector:
         assert connector.process is not None
         assert connector.process.wait(WAIT_SECONDS) == 2
         assert connector.said.splitlines()[-1].startswith("connect: API_KEY")
 
 
 def test_a_second_connector_on_the_same_journal_is_refused(
-    tmp_path: Path, broker: FakeBroker, valkey: EmbeddedServer
+    tmp_path: Path, broker: FakeBroker, valkey: ValkeyServer
 ) -> None:
-    with running_connector(tmp_path / "connector", broker, valkey.url) as first:
+    with running_connector(tmp_path / "connector", broker, valkey) as first:
         wait_until_subscribed(broker, 1)
         journal = str(tmp_path / "connector" / "journal")
-        with running_connector(tmp_path / "second", broker, valkey.url, JOURNAL_DIR=journal) as second:
+        with running_connector(tmp_path / "second", broker, valkey, JOURNAL_DIR=journal) as second:
             assert second.process is not None
             assert second.process.wait(WAIT_SECONDS) == 2
             assert "another connector writes to" in second.said
@@ -195,12 +189,12 @@ def certificate(directory: Path, *names: str) -> tuple[Path, ssl.SSLContext]:
     [("127.0.0.1", True, True), ("127.0.0.1", False, False), ("wrong.example", True, False)],
 )
 def test_the_server_must_show_a_certificate_that_is_right(
-    tmp_path: Path, broker: FakeBroker, valkey: EmbeddedServer, host: str, is_trusted: bool, is_accepted: bool
+    tmp_path: Path, broker: FakeBroker, valkey: ValkeyServer, host: str, is_trusted: bool, is_accepted: bool
 ) -> None:
     chain, context = certificate(tmp_path, host)
     with FakeBroker((), tls=context) as secure:
         settings = {"KITE_WS_URL": secure.ws_url} | ({"SSL_CERT_FILE": str(chain)} if is_trusted else {})
-        with running_connector(tmp_path / "connector", broker, valkey.url, **settings) as connector:
+        with running_connector(tmp_path / "connector", broker, valkey, **settings) as connector:
             if is_accepted:
                 wait_until_subscribed(secure, 1)
             else:
@@ -210,11 +204,11 @@ def test_the_server_must_show_a_certificate_that_is_right(
 
 
 def test_other_instruments_the_next_day_make_a_new_connection(
-    tmp_path: Path, broker: FakeBroker, valkey: EmbeddedServer
+    tmp_path: Path, broker: FakeBroker, valkey: ValkeyServer
 ) -> None:
     """Market time from 08:27 on, ten times as fast: the dump of the day is there from 08:30 on, 18 s later."""
     clock = f"2026-11-20T08:27:00+05:30@10@{time.time()}"
-    with running_connector(tmp_path / "connector", broker, valkey.url, MARKET_CLOCK=clock) as connector:
+    with running_connector(tmp_path / "connector", broker, valkey, MARKET_CLOCK=clock) as connector:
         wait_until_subscribed(broker, 1)
         assert broker.connections[0].subscribed()[0] == AAA
         changed = 7777 * 256 + 1

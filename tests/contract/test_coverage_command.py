@@ -6,14 +6,13 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pymongo
 import pytest
 
-from tests.servers import free_port, mongo_server
+from tests.servers import EmbeddedServer, free_port
 from utils import keys
 from utils.candle import Candle, Source, TimedBy
 from utils.feed import Entry, EntryId, Kind, clock_mark, down_mark, subscribed_mark, up_mark
@@ -30,10 +29,9 @@ INFY = Instrument(408065, "NSE", "INFY", "INFOSYS", "NSE", "EQ", "", 0.05, 1, Se
 Documents = dict[str, dict[str, Any]]
 
 
-@pytest.fixture(scope="module")
-def mongo_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with mongo_server(tmp_path_factory.mktemp("mongo")) as server:
-        yield server.url
+@pytest.fixture
+def mongo_url(shared_mongo: EmbeddedServer) -> str:
+    return shared_mongo.url
 
 
 @pytest.fixture

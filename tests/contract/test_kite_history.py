@@ -17,9 +17,10 @@ from urllib.parse import parse_qs, urlsplit
 import orjson
 import pandas as pd
 import pytest
+import redis
 
 from tests.closed_candles import OPEN_MS, ClosedCandle, grouped, minute_candles, say_closed
-from tests.servers import mongo_server, valkey_server
+from tests.servers import EmbeddedServer
 from utils.candle import Candle, Source
 from utils.feed import EntryId
 from utils.instruments import Instrument, SessionClass
@@ -40,7 +41,6 @@ from utils.lifecycle import StopRequest
 from utils.sessions import SessionCalendar
 from utils.signals import SignalEngine
 from utils.stores.mongo import MongoStore
-from utils.stores.redis_connection import open_redis
 from utils.stores.signal_store import SignalStore
 from utils.timeframes import Timeframe, parse_timeframe
 from utils.warmup import Cut, WarmUp
@@ -282,11 +282,10 @@ class Stage:
 
 
 @pytest.fixture
-def stage(tmp_path: Path) -> Iterator[Stage]:
-    with valkey_server(tmp_path) as valkey, mongo_server(tmp_path) as server:
-        client, keys, mongo = open_redis(valkey.url), Keys(), MongoStore(server.url, "test")
-        yield Stage(SignalStore(client, keys, 1, 1_000), mongo, lambda entries: say_closed(client, keys, entries))
-        mongo.close()
+def stage(client: redis.Redis, mongo: EmbeddedServer) -> Iterator[Stage]:
+    keys, store = Keys(), MongoStore(mongo.url, "test")
+    yield Stage(SignalStore(client, keys, 1, 1_000), store, lambda entries: say_closed(client, keys, entries))
+    store.close()
 
 
 def newest(one: SignalEngine) -> dict[str, dict[str, float]]:

@@ -3,25 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
-import pytest
 import redis
 
-from tests.servers import valkey_server
 from utils.keys import Keys
 from utils.stores.lease import Lease
-from utils.stores.redis_connection import open_redis
 from utils.stores.shard_leases import Change, ShardLeases
 
 KEYS = Keys("test:")
-
-
-@pytest.fixture
-def client(tmp_path: Path) -> Iterator[redis.Redis]:
-    with valkey_server(tmp_path) as server:
-        yield open_redis(server.url)
 
 
 def lease(client: redis.Redis, owner: str, seconds: float = 30.0, shard: int = 0) -> Lease:

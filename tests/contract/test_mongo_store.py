@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.servers import free_port, mongo_server
+from tests.servers import EmbeddedServer, free_port
 from utils.candle import Candle, Source, TimedBy
 from utils.keys import CANDLES_COLLECTION, INSTRUMENTS_COLLECTION
 from utils.stores.mongo import MongoStore, StoreError
@@ -45,15 +45,9 @@ def documents(*candles: Candle) -> list[dict[str, Any]]:
     return [one.as_document() for one in candles]
 
 
-@pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with mongo_server(tmp_path_factory.mktemp("mongo")) as server:
-        yield server.url
-
-
 @pytest.fixture
-def store(url: str, request: pytest.FixtureRequest) -> Iterator[MongoStore]:
-    store = MongoStore(url, "test_" + request.node.name.replace("[", "_").replace("]", "")[:40])
+def store(shared_mongo: EmbeddedServer, request: pytest.FixtureRequest) -> Iterator[MongoStore]:
+    store = MongoStore(shared_mongo.url, "test_" + request.node.name.replace("[", "_").replace("]", "")[:40])
     store.prepare()
     yield store
     store.close()
@@ -73,8 +67,10 @@ def asked(store: MongoStore, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return froms
 
 
-def test_an_emptied_database_holds_nothing_and_others_are_left(store: MongoStore, url: str) -> None:
-    other = MongoStore(url, "test_other")
+def test_an_emptied_database_holds_nothing_and_others_are_left(
+    store: MongoStore, shared_mongo: EmbeddedServer
+) -> None:
+    other = MongoStore(shared_mongo.url, "test_other")
     for one in (store, other):
         one.upsert_candles(documents(candle(0), candle(1)))
         one.upsert_instruments([], "2026-11-20")

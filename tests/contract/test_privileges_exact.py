@@ -119,7 +119,7 @@ def needs(valkey: ValkeyServer, tmp_path_factory: pytest.TempPathFactory) -> Rec
 def play_the_connector(directory: Path, recording: Recording) -> None:
     with (
         FakeBroker([stock(256_001, "AAA"), stock(256_257, "BBB")]) as broker,
-        running_connector(directory, broker, recording.url_of("connector")) as connector,
+        running_connector(directory, broker, recording) as connector,
     ):
         wait_until(lambda: bool(broker.connections and broker.connections[0].modes()), "it is subscribed")
         broker.send(b"\0\0 a frame", '{"type":"message"}')

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 import redis
 
-from tests.servers import EmbeddedServer, valkey_server
 from utils.feed import ZERO_ID, Entry, EntryId, Kind
 from utils.keys import Keys
 from utils.stores.candle_store import CandleStore
@@ -23,24 +22,10 @@ SHARDS = (0, 1, 2)
 DEADLINE_SECONDS = 30.0
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
-    with valkey_server(tmp_path_factory.mktemp("valkey")) as one:
-        yield one
-
-
 @pytest.fixture
-def client(server: EmbeddedServer) -> Iterator[redis.Redis]:
-    """That of the test; the store has one of its own, whose connections can be cut."""
-    one = open_redis(server.url)
-    one.flushall()
-    yield one
-    one.close()
-
-
-@pytest.fixture
-def store(server: EmbeddedServer) -> Iterator[CandleStore]:
-    own = open_redis(server.url)
+def store(redis_url: str) -> Iterator[CandleStore]:
+    """With a client of its own, whose connections can be cut."""
+    own = open_redis(redis_url)
     yield CandleStore(own, Keys(), 10_000, 1_000)
     own.close()
 
@@ -186,7 +171,7 @@ def test_a_trim_between_two_batches_is_told_once(client: redis.Redis, store: Can
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_any_order_of_events(client: redis.Redis, store: CandleStore, server: EmbeddedServer, seed: int) -> None:
+def test_any_order_of_events(client: redis.Redis, store: CandleStore, seed: int) -> None:
     """Against plain lists: what was added, and how far a shard was taken and saved."""
     dice = random.Random(seed)
     added = dict.fromkeys(SHARDS, 0)

@@ -10,7 +10,7 @@ import pytest
 
 from commands.replay_past import copy_past
 from commands.replay_stored import StoredDay
-from tests.servers import mongo_server
+from tests.servers import EmbeddedServer
 from utils.candle import Candle, Source, TimedBy
 from utils.keys import CANDLES_COLLECTION
 from utils.stores.mongo import MongoStore
@@ -54,10 +54,9 @@ class _AskedStore(MongoStore):
         return super()._find(*arguments)
 
 
-@pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with mongo_server(tmp_path_factory.mktemp("mongo")) as server:
-        yield server.url
+@pytest.fixture
+def url(shared_mongo: EmbeddedServer) -> str:
+    return shared_mongo.url
 
 
 @pytest.fixture

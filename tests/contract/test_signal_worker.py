@@ -22,7 +22,7 @@ import redis
 
 from tests.closed_candles import OPEN_MS, PAST_OPEN_MS, SEED, SYMBOLS, ClosedCandle, past_and_day, say_closed
 from tests.contract.test_kite_history import Broker, as_answer, day_rows, serving, trading_days
-from tests.servers import ServerUrls, both_servers, mongo_server, valkey_server
+from tests.servers import ServerUrls, mongo_server, valkey_server
 from utils.candle import Candle
 from utils.instruments import Instrument, SessionClass
 from utils.keys import CANDLES_COLLECTION, SIGNALS_COLLECTION, Keys
@@ -31,12 +31,6 @@ from utils.stores.redis_connection import open_redis
 
 ROOT = Path(__file__).resolve().parents[2]
 PAST, DAY = past_and_day()
-
-
-@pytest.fixture(scope="module")
-def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerUrls]:
-    with both_servers(tmp_path_factory.mktemp("servers")) as urls:
-        yield urls
 
 
 def wait_for(condition: Callable[[], bool], what: str, seconds: float = 60.0) -> None:

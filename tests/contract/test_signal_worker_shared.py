@@ -22,7 +22,7 @@ import pytest
 from tests.closed_candles import OPEN_MS, SEED, SYMBOLS, ClosedCandle, past_and_day, say_closed
 from tests.contract.test_kite_history import Broker, as_answer, day_rows, serving, trading_days
 from tests.contract.test_signal_worker import World, by_id, end_quietly, same, tell_instruments, wait_for, world
-from tests.servers import ServerUrls, both_servers
+from tests.servers import ServerUrls
 from utils.feed import EntryId
 from utils.signal_progress import SignalProgress
 from utils.signals import SignalEngine
@@ -35,12 +35,6 @@ TAKEOVER_SECONDS = 5.0
 THREE = {"CONNECTIONS": str(SHARDS)}
 CUT_MS = OPEN_MS - 60_000
 BARS_KEPT = 250  # of a row's past
-
-
-@pytest.fixture(scope="module")
-def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerUrls]:
-    with both_servers(tmp_path_factory.mktemp("servers")) as urls:
-        yield urls
 
 
 @dataclass

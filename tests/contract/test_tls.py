@@ -8,7 +8,6 @@ import os
 import ssl
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,7 +19,7 @@ from cryptography.x509.oid import NameOID
 from tests.connector_process import running_connector, wait_until
 from tests.contract.test_connect import ROWS, wait_until_subscribed
 from tests.fake_broker import FakeBroker
-from tests.servers import EmbeddedServer, valkey_server
+from tests.servers import ValkeyServer
 
 ROOT = Path(__file__).resolve().parents[2]
 DAY = dt.timedelta(days=1)
@@ -82,12 +81,6 @@ def trusted(tmp_path: Path) -> Authority:
     return Authority(tmp_path, "trusted")
 
 
-@pytest.fixture
-def valkey(tmp_path: Path) -> Iterator[EmbeddedServer]:
-    with valkey_server(tmp_path) as server:
-        yield server
-
-
 def server_context(case: str, trusted: Authority, directory: Path) -> ssl.SSLContext:
     if case == "another authority":
         return Authority(directory, "another").server("127.0.0.1")
@@ -101,11 +94,11 @@ CASES = ["right", "expired", "another authority", "another host"]
 
 @pytest.mark.parametrize("case", CASES)
 def test_the_socket_says_the_token_to_the_right_server_only(
-    tmp_path: Path, trusted: Authority, valkey: EmbeddedServer, case: str
+    tmp_path: Path, trusted: Authority, valkey: ValkeyServer, case: str
 ) -> None:
     with FakeBroker(ROWS) as plain, FakeBroker((), tls=server_context(case, trusted, tmp_path)) as secure:
         settings = {"KITE_WS_URL": secure.ws_url, "SSL_CERT_FILE": str(trusted.path)}
-        with running_connector(tmp_path / "connector", plain, valkey.url, **settings) as connector:
+        with running_connector(tmp_path / "connector", plain, valkey, **settings) as connector:
             if case == "right":
                 wait_until_subscribed(secure, 1)
                 return
@@ -116,11 +109,11 @@ def test_the_socket_says_the_token_to_the_right_server_only(
 
 @pytest.mark.parametrize("case", CASES)
 def test_the_instruments_are_asked_of_the_right_server_only(
-    tmp_path: Path, trusted: Authority, valkey: EmbeddedServer, case: str
+    tmp_path: Path, trusted: Authority, valkey: ValkeyServer, case: str
 ) -> None:
     with FakeBroker(ROWS) as plain, FakeBroker(ROWS, tls=server_context(case, trusted, tmp_path)) as secure:
         settings = {"KITE_API_URL": secure.api_url, "REQUESTS_CA_BUNDLE": str(trusted.path)}
-        with running_connector(tmp_path / "connector", plain, valkey.url, **settings) as connector:
+        with running_connector(tmp_path / "connector", plain, valkey, **settings) as connector:
             if case == "right":
                 wait_until_subscribed(plain, 1)
                 return

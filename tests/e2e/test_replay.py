@@ -32,9 +32,11 @@ class _Recorded:
     directory: Path
     redis_url: str
     mongo_url: str
+    demo_url: str
 
     def manage(self, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
-        environment = os.environ | {"REDIS_URL": self.redis_url, "MONGO_URL": self.mongo_url, **settings}
+        """As the containers `demo` and `replay` run it: by the user demo, who may nothing outside their prefixes."""
+        environment = os.environ | {"REDIS_URL": self.demo_url, "MONGO_URL": self.mongo_url, **settings}
         return subprocess.run(
             [sys.executable, str(_ROOT / "manage.py"), *arguments],
             capture_output=True, text=True, cwd=self.directory, env=environment, timeout=900, check=False,
@@ -68,7 +70,7 @@ class _Recorded:
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[_Recorded]:
     directory = tmp_path_factory.mktemp("replay")
     with both_servers(directory / "servers") as servers:
-        day = _Recorded(directory, servers.redis_url, servers.mongo_url)
+        day = _Recorded(directory, servers.redis_url, servers.mongo_url, servers.redis_url_of("demo"))
         options = ["--instruments", "12", "--from", "09:10", "--until", "09:36", "--seed", "5"]
         options += ["--speed", "600", "--history-first"]
         done = day.manage("demo", *options, "--directory", str(directory / "run"))

@@ -44,7 +44,7 @@ def test_no_candle_is_dropped_before_it_is_stored(tmp_path: Path) -> None:
     _record(tmp_path / "journal")
     with both_servers(tmp_path / "servers") as servers:
         environment = os.environ | {
-            "REDIS_URL": servers.redis_url,
+            "REDIS_URL": servers.redis_url_of("demo"),
             "MONGO_URL": servers.mongo_url,
             "JOURNAL_DIR": str(tmp_path / "journal"),
             "LOG_DIR": str(tmp_path / "logs"),
