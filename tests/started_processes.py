@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import redis
+from dotenv import dotenv_values
 
 from utils.health import read_health
 from utils.keys import Keys
@@ -85,12 +86,14 @@ class ProcessRecord:
 
 def _started(owner: str, args: Any, options: Mapping[str, Any], popen: subprocess.Popen[Any]) -> StartedProcess:
     directory = options.get("cwd")
+    in_file = dotenv_values(Path(directory) / ".env") if directory is not None else {}
+    given = {name: value for name, value in in_file.items() if value is not None}
     return StartedProcess(
         owner,
         _program(args),
         _file_of(options.get("stderr")) or _file_of(options.get("stdout")),
         None if directory is None else Path(directory).absolute(),
-        dict(options.get("env") or {}),
+        {**given, **(options.get("env") or {})},
         popen,
     )
 
