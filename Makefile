@@ -2,7 +2,7 @@
 # venv and pip. ARGS are handed on: make demo ARGS="--instruments 50", make test ARGS="tests/unit -k session".
 
 .DEFAULT_GOAL := help
-.PHONY: help test test-all lint format demo compose-test lock audit clean chaos overload soak bench fuzz
+.PHONY: help test test-all lint format demo compose-test lock audit clean chaos overload soak bench fuzz mutants
 READY := .venv/.ready
 BENCH_READY := .venv-bench/.ready
 
@@ -39,6 +39,9 @@ demo: $(READY) ## a simulated session through the whole pipeline, to watch
 fuzz: $(READY) ## hostile input, guided by coverage, a minute a target; ARGS="--seconds S --target T --seed N"
 	@.venv/bin/python -c "import atheris" 2>/dev/null || .venv/bin/python -m pip install --quiet --quiet --requirement requirements-fuzz.txt
 	@.venv/bin/python -m tests.fuzz $(ARGS)
+
+mutants: $(READY) ## twenty plausible mistakes in the candle rules, each caught by a test; ARGS="--rule N --only NAME"
+	@.venv/bin/python -m tests.mutants $(ARGS)
 
 compose-test: $(READY) ## build the images and run docker-compose.yml for real; needs a Docker engine
 	@COMPOSE_TEST=1 .venv/bin/python -m pytest -v tests/contract/test_compose_run.py

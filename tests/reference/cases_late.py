@@ -89,6 +89,23 @@ CLOCK_EXACT = Case(
     events=((SMALL, "1m", "09:15", 0), (SMALL, "1m", "09:15", 1)),
 )
 
+WITHIN_GRACE = Case(
+    name="a trade that comes within the grace joins its candle, though the clock passed the end",
+    instruments=(STOCK,),
+    entries=entries(
+        *opening(STOCK),
+        frame("09:15:10.500", full(STOCK, 100.0, 1000, "09:15:10")),
+        heartbeat("09:16:01"),
+        frame("09:16:02.999", full(STOCK, 101.0, 1100, "09:15:59")),
+        heartbeat("09:16:03"),
+    ),
+    expected=(
+        minute(STOCK, "09:15", (100.0, 101.0, 100.0, 101.0), 1100, (100_000 + 10_100) / 1100, 2),
+        whole_day(STOCK, (100.0, 101.0, 100.0, 101.0), 1100, (100_000 + 10_100) / 1100, 2),
+    ),
+    events=((SMALL, "1m", "09:15", 0),),
+)
+
 INSERTED = Case(
     name="late into a bucket without a candle: inserted before the open one; older than that is dropped",
     instruments=(STOCK,),
@@ -275,6 +292,7 @@ CASES = (
     AMENDS,
     AMENDS_ALONE,
     CLOCK_EXACT,
+    WITHIN_GRACE,
     INSERTED,
     DROPPED,
     REPEATED,
