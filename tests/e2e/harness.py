@@ -78,17 +78,19 @@ class Scripts:
     def start(self, name: str, command: list[str] | None = None, **settings: str) -> ChildProcess:
         """`python <name>.py` as its own user of Redis, in a folder with a `.env`, unless another command is given.
 
-        What .env.example knows of the settings goes into that file, the others into the environment.
+        What .env.example knows of the settings goes into that file, the others into the environment. A program that
+        is no script of ours, such as the simulator, reads no `.env`: it gets all of them in its environment.
         """
         assert name not in self.running, f"{name} runs already"
         script, *arguments = command or [f"{name}.py"]
         given = {"REDIS_URL": self._redis_url(script, settings), **self.environment, **settings}
-        in_file = {key: value for key, value in given.items() if key in names_in_example()}
+        is_ours = script.endswith(".py")
+        in_file = {key: value for key, value in given.items() if is_ours and key in names_in_example()}
         work = self.directory / "work" / name
         write_env_file(work, in_file)
         child = ChildProcess(
             name,
-            [sys.executable, str(REPO / script) if script.endswith(".py") else script, *arguments],
+            [sys.executable, str(REPO / script) if is_ours else script, *arguments],
             log_path=self.directory / f"{name}.err",
             environment={key: value for key, value in given.items() if key not in in_file},
             directory=work,
