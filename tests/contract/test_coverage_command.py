@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +17,14 @@ from utils.candle import Candle, Source, TimedBy
 from utils.feed import Entry, EntryId, Kind, clock_mark, down_mark, subscribed_mark, up_mark
 from utils.instruments import Instrument, SessionClass
 from utils.journal import JournalWriter
+from utils.market_clock import new_stepped_clock
 from utils.stores.mongo import MongoStore
 
 ROOT = Path(__file__).resolve().parents[2]
 DAY = "2026-11-20"
 OPEN_MS = 1_795_146_300_000  # 09:15 IST
 MINUTE_MS = 60_000
-CLOCK = f"{DAY}T12:00:00+05:30@0.001@{time.time()}"  # it hardly moves
+NOON_MS = OPEN_MS + 165 * MINUTE_MS
 INFY = Instrument(408065, "NSE", "INFY", "INFOSYS", "NSE", "EQ", "", 0.05, 1, SessionClass.EQUITY)
 Documents = dict[str, dict[str, Any]]
 
@@ -64,11 +64,13 @@ def candle(minute: int, complete: bool = True) -> dict[str, Any]:
 
 
 def coverage(journal: Path, mongo_url: str, database: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The command at noon: its clock stands still, however long ago the test began."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    clock = new_stepped_clock(journal.parent / "clock", NOON_MS)
     settings = {"JOURNAL_DIR": str(journal), "MONGO_URL": mongo_url, "MONGO_DB": database, "TIMEFRAMES": "5m,1d"}
     return subprocess.run(
         [sys.executable, str(ROOT / "manage.py"), "coverage", *arguments],
-        capture_output=True, text=True, cwd=journal.parent, env={**kept, **settings, "MARKET_CLOCK": CLOCK},
+        capture_output=True, text=True, cwd=journal.parent, env={**kept, **settings, "MARKET_CLOCK": str(clock)},
         timeout=120, check=False,
     )  # fmt: skip
 

@@ -140,7 +140,7 @@ def test_instruments_are_kept_by_day(store: MongoStore) -> None:
 
 
 def test_an_absent_server_is_one_sentence_without_the_password() -> None:
-    store = MongoStore(f"mongodb://user:hunter2@127.0.0.1:{free_port()}", "test")
+    store = MongoStore(f"mongodb://user:hunter2@127.0.0.1:{free_port()}", "test", selection_timeout_ms=200)
     for call in (store.ping, store.prepare, lambda: store.upsert_candles(documents(candle(0)))):
         with pytest.raises(StoreError, match="MONGO_URL") as caught:
             call()
