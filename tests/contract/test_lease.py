@@ -11,9 +11,11 @@ from utils.stores.lease import Lease
 from utils.stores.shard_leases import Change, ShardLeases
 
 KEYS = Keys("test:")
+LEASE_SECONDS = 30.0  # none runs out while a test is at work
+SHORT_MS = 15_000
 
 
-def lease(client: redis.Redis, owner: str, seconds: float = 30.0, shard: int = 0) -> Lease:
+def lease(client: redis.Redis, owner: str, seconds: float = LEASE_SECONDS, shard: int = 0) -> Lease:
     return Lease(client, KEYS, "signal", shard, owner, seconds)
 
 
@@ -38,16 +40,24 @@ def test_a_dead_holder_is_followed(client: redis.Redis) -> None:
         time.sleep(0.02)
 
 
-def test_it_is_renewed_and_its_loss_is_seen(client: redis.Redis) -> None:
-    first = lease(client, "one", 0.6)
-    deadline = time.monotonic() + 1.5
-    while time.monotonic() < deadline:
-        assert first.hold()
-        time.sleep(0.05)
-    client.set(KEYS.lease("signal", 0), "two")
-    while first.hold():
-        assert time.monotonic() < deadline + 60
-        time.sleep(0.02)
+def test_it_is_renewed_and_its_loss_is_seen(client: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asked when a third of its time has passed, and not before."""
+    now_seconds = 1_000.0
+    monkeypatch.setattr("time.monotonic", lambda: now_seconds)
+    first, name = lease(client, "one"), KEYS.lease("signal", 0)
+    assert first.hold()
+    client.pexpire(name, SHORT_MS)
+    now_seconds += 9.9
+    assert first.hold()
+    assert client.pttl(name) <= SHORT_MS, "it is not asked for each time"
+    now_seconds += 0.2
+    assert first.hold()
+    assert client.pttl(name) > SHORT_MS, "a third of its time has passed: it was to be renewed"
+    client.set(name, "two")
+    now_seconds += 9.9
+    assert first.hold(), "what it has is its own until it asks"
+    now_seconds += 0.2
+    assert not first.hold()
 
 
 def test_how_long_it_is_surely_ours_is_known_without_asking(client: redis.Redis) -> None:
@@ -71,6 +81,12 @@ def test_one_that_another_has_covers_nothing(client: redis.Redis) -> None:
     assert not second.covers(time.monotonic())
 
 
+def stand_still(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """So much real time passes for this process, in which it renews nothing."""
+    woken_at = time.monotonic() + seconds
+    monkeypatch.setattr("time.monotonic", lambda: woken_at)
+
+
 def follow(leases: ShardLeases, held: dict[int, object]) -> list[tuple[int, Change]]:
     """All changes, each of them done."""
     seen = []
@@ -85,11 +101,11 @@ def follow(leases: ShardLeases, held: dict[int, object]) -> list[tuple[int, Chan
     return seen
 
 
-def test_what_was_lost_in_a_standstill_is_not_spare(client: redis.Redis) -> None:
+def test_what_was_lost_in_a_standstill_is_not_spare(client: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     """To leave a spare shard in order is to save it: not over what another has saved meanwhile."""
-    leases, held = ShardLeases(client, KEYS, "signal", 2, 0.05), dict[int, object]()
+    leases, held = ShardLeases(client, KEYS, "signal", 2, LEASE_SECONDS), dict[int, object]()
     assert follow(leases, held) == [(0, Change.OURS), (1, Change.OURS)]
-    time.sleep(0.1)  # longer than a lease lasts: nothing is renewed without being asked
+    stand_still(monkeypatch, LEASE_SECONDS)
     client.zadd(KEYS.workers("signal"), {"another": 10**15})
     for shard in (0, 1):
         client.set(KEYS.lease("signal", shard), "another")
@@ -97,10 +113,12 @@ def test_what_was_lost_in_a_standstill_is_not_spare(client: redis.Redis) -> None
     assert follow(leases, held) == [(0, Change.LOST), (1, Change.LOST)]
 
 
-def test_what_another_had_meanwhile_is_begun_anew_before_it_is_spare(client: redis.Redis) -> None:
-    leases, held = ShardLeases(client, KEYS, "signal", 2, 0.05), dict[int, object]()
+def test_what_another_had_meanwhile_is_begun_anew_before_it_is_spare(
+    client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leases, held = ShardLeases(client, KEYS, "signal", 2, LEASE_SECONDS), dict[int, object]()
     follow(leases, held)
-    time.sleep(0.1)
+    stand_still(monkeypatch, LEASE_SECONDS)
     client.zadd(KEYS.workers("signal"), {"another": 10**15})
     for shard in (0, 1):
         client.delete(KEYS.lease("signal", shard))
