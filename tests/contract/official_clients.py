@@ -57,7 +57,7 @@ def rest(port: int) -> dict[str, Any]:
 
 
 def too_often(kite: KiteConnect) -> str:
-    """The refusal, when as many ask as can at once; one after the other may not be more than three in a second."""
+    """A refusal, when as many ask as can at once, again and again until they are fast enough for one; or ''."""
 
     def ask(_: int) -> str:
         try:
@@ -66,8 +66,11 @@ def too_often(kite: KiteConnect) -> str:
             return f"{error.code} {error}"
         return ""
 
+    deadline, refused = time.monotonic() + LONGEST_SECONDS, ""
     with ThreadPoolExecutor(max_workers=8) as pool:
-        return max(pool.map(ask, range(24)))
+        while not refused and time.monotonic() < deadline:
+            refused = max(pool.map(ask, range(24)))
+    return refused
 
 
 def ticker(port: int, token: str, modes: dict[str, list[int]], wanted: dict[str, int]) -> dict[str, Any]:

@@ -108,10 +108,15 @@ def test_the_broker_s_limits() -> None:
 
 
 def _burst(ask: Callable[[], requests.Response], a_second: int) -> requests.Response:
-    """Asks with many threads at once; no more than allowed are answered. Returns one that was refused."""
-    began = time.monotonic()
+    """Asks with many threads at once until one is refused: no more than allowed are answered. Returns a refusal.
+
+    A slow machine may need several goes to be too fast for the limit; each allows more only as real time passes.
+    """
+    began, answers = time.monotonic(), list[requests.Response]()
     with ThreadPoolExecutor(max_workers=12) as pool:
-        answers = list(pool.map(lambda _: ask(), range(60)))
+        while not any(one.status_code == 429 for one in answers):
+            assert time.monotonic() - began < ANSWER_SECONDS, f"none of {len(answers)} was refused"
+            answers += pool.map(lambda _: ask(), range(60))
     allowed = a_second * (1 + math.ceil(time.monotonic() - began))
     codes = [one.status_code for one in answers]
     assert set(codes) == {200, 429}
