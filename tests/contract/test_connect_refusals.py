@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import ipaddress
 import ssl
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,9 +16,10 @@ from cryptography.x509.oid import NameOID
 
 from commands.token_file import store_token
 from tests.connector_process import WAIT_SECONDS, ConnectorProcess, running_connector, wait_until
-from tests.contract.test_connect import AAA, ROWS, wait_until_subscribed
+from tests.contract.test_connect import AAA, NINE_IST_MS, ROWS, wait_until_subscribed
 from tests.fake_broker import FakeBroker, stock
 from tests.servers import ValkeyServer
+from utils.market_clock import new_stepped_clock
 
 
 @pytest.fixture
@@ -206,13 +206,14 @@ def test_the_server_must_show_a_certificate_that_is_right(
 def test_other_instruments_the_next_day_make_a_new_connection(
     tmp_path: Path, broker: FakeBroker, valkey: ValkeyServer
 ) -> None:
-    """Market time from 08:27 on, ten times as fast: the dump of the day is there from 08:30 on, 18 s later."""
-    clock = f"2026-11-20T08:27:00+05:30@10@{time.time()}"
-    with running_connector(tmp_path / "connector", broker, valkey, MARKET_CLOCK=clock) as connector:
+    """At 08:27 the dump is that of the day before; from 08:30 on there is a new one."""
+    clock = new_stepped_clock(tmp_path / "clock", NINE_IST_MS - 33 * 60_000)
+    with running_connector(tmp_path / "connector", broker, valkey, MARKET_CLOCK=str(clock)) as connector:
         wait_until_subscribed(broker, 1)
         assert broker.connections[0].subscribed()[0] == AAA
         changed = 7777 * 256 + 1
         broker.rows[0] = stock(changed, "AAA")
+        clock.step_to(NINE_IST_MS - 29 * 60_000)
         wait_until_subscribed(broker, 2)
         assert broker.connections[1].subscribed()[0] == changed
         assert "the instruments changed" in [mark.get("reason") for mark in connector.marks()]
