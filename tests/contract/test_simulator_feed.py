@@ -167,25 +167,6 @@ def test_more_than_3000_are_refused_with_a_message() -> None:
     assert answered == 3000
 
 
-def test_a_freeze_silences_open_connections_and_no_others(exchange: SimulatorProcess) -> None:
-    frozen_real_seconds = 6.0
-
-    async def talk(socket: Socket) -> tuple[bytes, list[tuple[float, bytes]], list[bytes]]:
-        await _subscribe(socket, "full", [INDEX])
-        await _frame(socket)
-        seconds = frozen_real_seconds * exchange.clock.speed
-        await asyncio.to_thread(exchange.fault, name="freeze", seconds=seconds)
-        await _for_a_while(socket, 0.5)
-        silent = await _for_a_while(socket, 1.0)
-        fresh = await asyncio.to_thread(_talk, exchange, _binary)
-        return fresh, silent, await _frame(socket)
-
-    fresh, silent, after = _talk(exchange, talk)
-    assert silent == []
-    assert fresh
-    assert [len(packet) for packet in after] == [32]
-
-
 def test_a_drop_ends_the_connection_without_a_word(exchange: SimulatorProcess) -> None:
     async def talk(socket: Socket) -> int | None:
         await _binary(socket)

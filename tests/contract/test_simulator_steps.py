@@ -110,6 +110,26 @@ def test_a_client_that_does_not_read_holds_the_market(stepped: Stepped) -> None:
     assert received[-1][0] == TEN_IST_MS + 10_000
 
 
+def test_a_freeze_silences_open_connections_and_no_others(stepped: Stepped) -> None:
+    end_ms = TEN_IST_MS + 90_000
+
+    async def talk() -> list[list[tuple[int, bytes]]]:
+        async with subscribed(stepped) as frozen:
+            answer = await asyncio.to_thread(stepped.exchange.fault, name="freeze", seconds=60)
+            assert answer.status_code == 200, answer.text
+            async with subscribed(stepped) as fresh:
+                both = asyncio.gather(*(received_until(stepped, socket, end_ms) for socket in (frozen, fresh)))
+                await order(stepped, end_ms)
+                return await both
+
+    of_frozen, of_fresh = asyncio.run(talk())
+    beats = [[at_ms for at_ms, frame in received if frame == b"\0"] for received in (of_frozen, of_fresh)]
+    assert beats[1] == list(range(TEN_IST_MS + 1_000, end_ms + 1, 1_000))
+    assert beats[0] == [at_ms for at_ms in beats[1] if at_ms >= TEN_IST_MS + 60_000]
+    assert min(at_ms for at_ms, _ in of_frozen) >= TEN_IST_MS + 60_000
+    assert [len(frame) > 1 for _, frame in of_frozen].count(True) > 10, "packets come again"
+
+
 def test_an_exchange_whose_clock_runs_refuses_orders() -> None:
     with simulator("--instruments", "20") as exchange:
         answer = exchange.play(until_ms=TEN_IST_MS)
