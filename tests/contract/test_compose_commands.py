@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,10 +20,13 @@ from commands.child_process import ChildProcess
 from tests.compose_file import LIVE_PROCESSES, REPO, filled_in, services
 from tests.guarded_valkey import GuardedValkey, guarded_valkey, passwords
 from tests.servers import mongo_server
+from utils.keys import Keys
 from utils.market_clock import MarketClock, parse_market_clock
 
 HEALTHY_SECONDS = 200.0
 UNHEALTHY_SECONDS = 120.0
+REPORT_LASTS_MS, GONE = 15_000, -2  # GONE: what PTTL answers for a key that is not there
+SPEED = 10.0  # the first candle comes in half a second, not in five
 MID_SESSION = parse_market_clock("2026-11-20T11:00:00+05:30@1@0").market_ms
 
 Environment = dict[str, str]
@@ -133,7 +137,7 @@ def start_exchange(directory: Path, clock: MarketClock) -> tuple[ChildProcess, i
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     directory = tmp_path_factory.mktemp("compose")
-    clock = MarketClock(MID_SESSION, 1.0, time.time_ns() // 1_000_000)
+    clock = MarketClock(MID_SESSION, SPEED, time.time_ns() // 1_000_000)
     with ExitStack() as ending:
         valkey = ending.enter_context(guarded_valkey(directory))
         mongo = ending.enter_context(mongo_server(directory))
@@ -180,9 +184,19 @@ def test_every_command_ends_in_time_when_asked(stack: Stack) -> None:
         assert process.exit_code == 0, process.last_lines()
 
 
+def _let_its_report_run_out(stack: Stack, name: str) -> None:
+    """Sooner than by itself: that it would is seen."""
+    report = Keys().health(name.replace("-", "_"))
+    with stack.valkey.client("default") as client:
+        left_ms: Any = client.pttl(report)
+        assert left_ms == GONE or 0 < left_ms <= REPORT_LASTS_MS, f"{report} runs out after {left_ms} ms"
+        client.pexpire(report, 1)
+
+
 def test_a_process_that_has_ended_is_unhealthy(stack: Stack) -> None:
     for name in LIVE_PROCESSES:
         assert not stack.running[name].is_alive
+        _let_its_report_run_out(stack, name)
         stack.await_health(name, 1, UNHEALTHY_SECONDS)
 
 
