@@ -12,7 +12,8 @@ from tests.e2e.harness import CANDLE_WORKER, SIGNAL_WORKER, as_id
 
 SEED = 77
 SHARDS = 3
-TAKEOVER_SECONDS = 5.0
+LEASE_SECONDS = 3.0  # as deployed
+TAKEOVER_SECONDS = LEASE_SECONDS + 10 * 1.0  # a quiet machine needs less than a second beyond the lease
 CANDLE_WORKERS = (CANDLE_WORKER, f"{CANDLE_WORKER}-2", f"{CANDLE_WORKER}-3")
 SIGNAL_WORKERS = (SIGNAL_WORKER, f"{SIGNAL_WORKER}-2")
 
@@ -37,18 +38,19 @@ def seconds_until_taken_over(made: Stage, name: str, lease: str, stream: str) ->
     made.kill(name)
     killed = time.monotonic()
     said = made.scripts.last_id(stream)
-    made.scripts.until(lambda: holder(made, lease) not in ("", name), f"{lease} is taken over", 30)
+    made.scripts.until(lambda: holder(made, lease) not in ("", name), f"{lease} is taken over")
     taken = time.monotonic() - killed
-    made.scripts.until(lambda: made.scripts.last_id(stream) > said, f"{stream} goes on", 30)
+    made.scripts.until(lambda: made.scripts.last_id(stream) > said, f"{stream} goes on")
     return taken
 
 
 def test_shards_are_shared_and_taken_over(tmp_path: Path) -> None:
-    plan = Plan(seconds=0, speed=60.0, instruments=12, shards=SHARDS, timeframes="5s,1m,1d")
+    lease = (("LEASE_SECONDS", f"{LEASE_SECONDS:g}"),)
+    plan = Plan(seconds=0, speed=60.0, instruments=12, shards=SHARDS, timeframes="5s,1m,1d", settings=lease)
     with stage(tmp_path, plan, SEED) as made:
         for name in (*CANDLE_WORKERS[1:], SIGNAL_WORKERS[1]):
             made.start(name)
-        made.scripts.until(lambda: set(holders(made)) == set(CANDLE_WORKERS), "each worker holds a shard", 60)
+        made.scripts.until(lambda: set(holders(made)) == set(CANDLE_WORKERS), "each worker holds a shard")
         made.scripts.until(lambda: all(made.scripts.last_id(f"closed:{n}") > (0, 0) for n in range(3)), "candles", 60)
         made.scripts.until(
             lambda: set(holders(made, SIGNAL_WORKER)) == set(SIGNAL_WORKERS), "each signal worker has a part", 60
@@ -66,14 +68,14 @@ def test_shards_are_shared_and_taken_over(tmp_path: Path) -> None:
         before = [as_id(made.scripts.health(SIGNAL_WORKER)[f"position_{n}"]) for n in range(SHARDS)]
         made.kill(victim)
         killed = time.monotonic()
-        made.scripts.until(lambda: set(holders(made, SIGNAL_WORKER)) == {left}, "signals taken over", 30)
+        made.scripts.until(lambda: set(holders(made, SIGNAL_WORKER)) == {left}, "signals taken over")
         seconds[victim] = time.monotonic() - killed
         for n, position in enumerate(before):
-            made.scripts.until(lambda n=n, at=position: _position(made, n) > at, f"shard {n} goes on", 30)  # type: ignore[misc]
+            made.scripts.until(lambda n=n, at=position: _position(made, n) > at, f"shard {n} goes on")  # type: ignore[misc]
 
         made.make_well()
         made.drain()
         verdict = judge(made)
     print(f"\n  seed {SEED}: taken over after {seconds}, {verdict}")
     assert verdict.differences == [], f"seed {SEED}: {verdict.differences}"
-    assert max(seconds.values()) < TAKEOVER_SECONDS
+    assert max(seconds.values()) < TAKEOVER_SECONDS, f"taken over after {seconds}"
