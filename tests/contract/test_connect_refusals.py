@@ -92,7 +92,8 @@ def test_too_many_requests_wait_for_seconds(tmp_path: Path, broker: FakeBroker, 
         wait_until_subscribed(broker, 1)
         assert len(broker.attempts) == 2
         assert broker.attempts[1] - broker.attempts[0] >= 5.0
-        assert "429" in connector.marks()[0 + 1]["reason"]
+        wait_until(lambda: len(connector.marks()) > 1, "the mark of the refusal")
+        assert "429" in connector.marks()[1]["reason"]
 
 
 def test_a_failing_server_is_tried_again(tmp_path: Path, broker: FakeBroker, valkey: ValkeyServer) -> None:
@@ -216,4 +217,5 @@ def test_other_instruments_the_next_day_make_a_new_connection(
         clock.step_to(NINE_IST_MS - 29 * 60_000)
         wait_until_subscribed(broker, 2)
         assert broker.connections[1].subscribed()[0] == changed
-        assert "the instruments changed" in [mark.get("reason") for mark in connector.marks()]
+        reason = "the instruments changed"
+        wait_until(lambda: reason in [mark.get("reason") for mark in connector.marks()], "the mark of the change")
