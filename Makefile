@@ -27,7 +27,7 @@ chaos: $(READY) ## kills and every fault on a simulated session, half an hour; A
 overload: $(READY) ## four and a hundred times the broker's maximum, an hour away; ARGS="--seed S --only RUN --scale X --json FILE"
 	@.venv/bin/python -m tests.chaos.overload $(ARGS)
 
-soak: $(READY) ## eight sessions of 9000 instruments at 600 times real speed; ARGS="--seed S --sessions N --instruments N --json FILE"
+soak: $(READY) ## eight sessions of 9000 instruments in virtual time; ARGS="--seed S --sessions N --instruments N --json FILE"
 	@.venv/bin/python -m tests.chaos.soak $(ARGS)
 
 bench: $(BENCH_READY) ## how fast it is, beside its peers; ARGS="--quick --json FILE". Its packages take minutes to install

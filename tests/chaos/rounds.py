@@ -169,6 +169,7 @@ def _play_on(made: Stage, played: Round) -> None:
     chaos.run(seconds)
     played.kills, played.faults = made.kills, dict(chaos.counted)
     made.make_well()
+    made.play_on()
     settle = time.monotonic()
     made.drain()
     played.measured["worked off in seconds"] = round(time.monotonic() - settle, 1)

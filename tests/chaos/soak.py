@@ -1,6 +1,6 @@
-"""`python -m tests.chaos.soak`: eight sessions at speed, and nothing of ours grows.
+"""`python -m tests.chaos.soak`: eight sessions in virtual time, and nothing of ours grows.
 
---sessions N --instruments N --rounds R --speed X     how much is played
+--sessions N --instruments N --rounds R     how much is played
 --seed S        of the feed
 --json FILE     keep every sample
 """
@@ -25,7 +25,6 @@ DEFAULT_SEED = 20_261_121
 @click.option("--instruments", default=9_000, show_default=True, help="A multiple of the shards.")
 @click.option("--shards", default=3, show_default=True, help="Connections.")
 @click.option("--rounds", default=150, show_default=True, help="Trades of each instrument a session.")
-@click.option("--speed", default=600.0, show_default=True, help="Market seconds a second.")
 @click.option("--timeframes", default="15m,1h,1d", show_default=True)
 @click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Keep the figures there.")
 def main(
@@ -34,13 +33,12 @@ def main(
     instruments: int,
     shards: int,
     rounds: int,
-    speed: float,
     timeframes: str,
     json_file: Path | None,
 ) -> None:
     """A soak: memory, descriptors, Redis and MongoDB flat within bounds, or a failure."""
     place = Path(tempfile.mkdtemp(prefix="soak-"))
-    plan = Plan(sessions, instruments, shards, rounds, speed, seed, timeframes)
+    plan = Plan(sessions, instruments, shards, rounds, seed, timeframes)
     print(
         f"soak: seed {seed}, {sessions} sessions of {instruments} instruments, {plan.bounds}, in {place}", flush=True
     )

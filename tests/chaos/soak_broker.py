@@ -3,8 +3,9 @@
     python -m tests.chaos.soak_broker '{"instruments": 9000, "shards": 3, "rounds": 200, "seed": 1}'
 
 Its settings (MARKET_CLOCK before all) come from the environment. `POST /play {"day": "2026-10-06"}`: on that day
-every instrument trades `rounds` times, evenly from 09:15 to 15:30, or less often on a machine that is too slow for
-it. `POST /drop` ends all connections, as the broker does each night when its tokens end. It sends heartbeats always.
+every instrument trades `rounds` times, evenly from 09:15 to 15:30. Time is virtual: the broker steps the clock
+through night and session, and goes on when every client has answered a ping that came after a step's frames.
+`POST /drop` ends all connections, as the broker does each night when its tokens end.
 """
 
 from __future__ import annotations
@@ -22,12 +23,13 @@ from tests.chaos.overload_feed import Offer, Tape
 from tests.fake_broker import HEADER, stock
 from utils.instruments import Instrument
 from utils.journal_files import day_start_ms
-from utils.market_clock import MarketClock
+from utils.market_clock import SteppedClock
 from utils.settings import Settings
 
 OPEN_MINUTE, CLOSE_MINUTE = 9 * 60 + 15, 15 * 60 + 30
-ROUND_BEFORE_CLOSE_MS = 30_000
-HEARTBEAT, HEARTBEAT_SECONDS = b"\x00", 0.5
+AFTERWARDS_MS = 15 * 60_000  # until all candles of the session are closed
+STEP_MS = 60_000
+HEARTBEAT = b"\x00"
 SAID_PORT = "port "
 
 
@@ -57,15 +59,16 @@ def at_ms(day: date, minute: float) -> int:
 class SoakBroker:
     """Speaks what the connector needs of Kite."""
 
-    def __init__(self, sessions: Sessions, clock: MarketClock) -> None:
+    def __init__(self, sessions: Sessions, clock: SteppedClock) -> None:
         self._sessions = sessions
         self._clock = clock
         self._members = sessions.offer.members()
         self._shard_of = {one.token: shard for shard, members in enumerate(self._members) for one in members}
         self._sockets: dict[web.WebSocketResponse, int] = {}
+        self._answered: dict[web.WebSocketResponse, asyncio.Event] = {}
         self._playing: asyncio.Task[None] | None = None
         self.played: list[str] = []
-        self.frames = self.rounds = self.connections = self.late_ms = 0
+        self.frames = self.rounds = self.connections = 0
 
     def application(self) -> web.Application:
         app = web.Application()
@@ -88,7 +91,6 @@ class SoakBroker:
             "frames": self.frames,
             "rounds": self.rounds,
             "connections": self.connections,
-            "late_ms": self.late_ms,
         }
         return web.json_response({"played": self.played, "subscribed": fed, **counts})
 
@@ -105,16 +107,19 @@ class SoakBroker:
     # -- WebSocket --------------------------------------------------------------------------------------------
 
     async def _socket(self, request: web.Request) -> web.WebSocketResponse:
-        socket = web.WebSocketResponse()
+        socket = web.WebSocketResponse(autoping=False)
         await socket.prepare(request)
-        self._sockets[socket] = -1
+        self._sockets[socket], self._answered[socket] = -1, asyncio.Event()
         self.connections += 1
         try:
             async for message in socket:
                 if message.type == WSMsgType.TEXT:
                     self._obey(socket, json.loads(message.data))
+                elif message.type == WSMsgType.PONG:
+                    self._answered[socket].set()
         finally:
             del self._sockets[socket]
+            self._answered.pop(socket).set()
         return socket
 
     def _obey(self, socket: web.WebSocketResponse, message: dict[str, Any]) -> None:
@@ -133,29 +138,30 @@ class SoakBroker:
     async def _session(self, day: date) -> None:
         begin_ms, length_ms = at_ms(day, OPEN_MINUTE), (CLOSE_MINUTE - OPEN_MINUTE) * 60_000
         tape, rounds = Tape(self._sessions.offer), self._sessions.rounds
-        for nth in range(rounds):
-            await self._until(begin_ms + length_ms * nth // rounds)
-            now_ms = self._clock.now_ms()
-            if now_ms >= begin_ms + length_ms - ROUND_BEFORE_CLOSE_MS:
-                break
-            # A trade is as old as its packet: at speed, a moment of ours is minutes of the market's.
-            for shard, frame in tape.round(now_ms // 1000):
+        for index in range(rounds):
+            await self._step_to(begin_ms + length_ms * index // rounds)
+            for shard, frame in tape.round(self._clock.now_ms() // 1000):
                 await self._send(shard, frame)
                 self.frames += 1
             self.rounds += 1
-        await self._until(begin_ms + length_ms)
+        await self._step_to(begin_ms + length_ms + AFTERWARDS_MS)
         self.played.append(day.isoformat())
 
-    async def _until(self, market_ms: int) -> None:
-        left = self._clock.real_seconds((market_ms - self._clock.now_ms()) / 1000)
-        self.late_ms = max(self.late_ms, round(-1000 * left))
-        await asyncio.sleep(max(0.0, left))
-
-    async def beat(self) -> None:
-        """A heartbeat now and then, to all."""
-        while True:
-            await asyncio.sleep(HEARTBEAT_SECONDS)
+    async def _step_to(self, market_ms: int) -> None:
+        """A heartbeat each market minute, taken by everyone before the next one."""
+        while (now_ms := self._clock.now_ms()) < market_ms:
+            self._clock.step_to(min(market_ms, now_ms + STEP_MS))
             await self._send(-1, HEARTBEAT)
+            await self._until_taken()
+
+    async def _until_taken(self) -> None:
+        for socket, answered in list(self._answered.items()):
+            answered.clear()
+            try:
+                await socket.ping()
+            except ConnectionError:
+                continue
+            await answered.wait()
 
 
 def instruments_of(sessions: Sessions) -> list[Instrument]:
@@ -163,18 +169,19 @@ def instruments_of(sessions: Sessions) -> list[Instrument]:
     return [one for members in sessions.offer.members() for one in members]
 
 
-async def _serve(sessions: Sessions, clock: MarketClock) -> None:
+async def _serve(sessions: Sessions, clock: SteppedClock) -> None:
     broker = SoakBroker(sessions, clock)
     runner = web.AppRunner(broker.application(), access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     print(f"{SAID_PORT}{runner.addresses[0][1]}", flush=True)
-    await broker.beat()
+    await asyncio.Event().wait()
 
 
 def main() -> None:
-    sessions = Sessions(**json.loads(sys.argv[1]))
-    asyncio.run(_serve(sessions, Settings.load().market_clock))
+    clock = Settings.load().market_clock
+    assert isinstance(clock, SteppedClock), "MARKET_CLOCK names no stepped clock"
+    asyncio.run(_serve(Sessions(**json.loads(sys.argv[1])), clock))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,7 @@
-"""A soak from its beginning to its verdict: sessions at speed, and the same processes through all of them."""
+"""A soak from its beginning to its verdict: sessions in virtual time, and the same processes through all of them."""
 
 from __future__ import annotations
 
-import math
 import shutil
 import sys
 import time
@@ -22,16 +21,15 @@ from tests.chaos.soak_bounds import Bounds, Limits, Sample, findings
 from tests.chaos.soak_broker import CLOSE_MINUTE, OPEN_MINUTE, SAID_PORT, Sessions, at_ms, instruments_of
 from utils.instruments import SessionClass
 from utils.journal_files import journal_days
-from utils.market_clock import MarketClock, parse_market_clock
+from utils.market_clock import SteppedClock, new_stepped_clock
 from utils.sessions import SessionCalendar, ist_date
 from utils.timeframes import parse_timeframes
 
 OURS = ("connect", "candle_worker", "signal_worker")
 BROKER = "broker"
 FIRST_DAY = date(2026, 10, 5)  # a Monday, with ten trading days in the two weeks from it
-GRACE_MARKET_SECONDS = 1_800
 JOURNAL_DAYS, STREAM_HOURS = 2, 18.0  # a session is gone before the next one begins, and not before it is sampled
-SENDER_TRIM_SECONDS, KEEPER_SECONDS = 10.0, 5.0  # how soon, for real, limits take hold
+TRIM_HOURS, TRIM_SECONDS = 1.0, 300.0  # market time that a node of a stream may span; real time until limits hold
 MEMORY_READINGS, MEMORY_READINGS_APART_SECONDS = 12, 0.25
 READY_SECONDS = 120.0
 LEAST_CLOSED_ENTRIES = 10_000  # CLOSED_MAX_ENTRIES takes no less
@@ -43,13 +41,12 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How much is played: `rounds` trades of each instrument a session, at `speed` market seconds a second."""
+    """How much is played: `rounds` trades of each instrument a session."""
 
     sessions: int
     instruments: int
     shards: int
     rounds: int
-    speed: float
     seed: int
     timeframes: str = "15m,1h,1d"
     bounds: Bounds = field(default_factory=Bounds)
@@ -71,14 +68,8 @@ class Plan:
 
     @property
     def limits(self) -> Limits:
-        trim_hours = 3 * SENDER_TRIM_SECONDS * self.speed / 3600
         return Limits(
-            self.shards,
-            self.closed_max_entries,
-            STREAM_HOURS,
-            trim_hours,
-            JOURNAL_DAYS + 1 + math.ceil(KEEPER_SECONDS * self.speed / 86_400),
-            self.candles_a_session,
+            self.shards, self.closed_max_entries, STREAM_HOURS, TRIM_HOURS, JOURNAL_DAYS + 1, self.candles_a_session
         )
 
 
@@ -101,10 +92,9 @@ class Soak:
 
     plan: Plan
     made: Stage
-    clock: MarketClock
+    clock: SteppedClock
     broker_url: str
     calendar: SessionCalendar
-    last_day: date | None = None
     said: int = 0
     read_to: dict[int, str] = field(default_factory=dict)
 
@@ -126,9 +116,8 @@ class Soak:
 
     def next_day(self) -> date:
         """The next trading day whose session is still to begin."""
-        soon_ms = self.clock.now_ms() + round(2_000 * self.clock.speed)
         day = ist_date(self.clock.now_ms())
-        while at_ms(day, OPEN_MINUTE) < soon_ms or day == self.last_day or not self._trades(day):
+        while at_ms(day, OPEN_MINUTE) < self.clock.now_ms() or not self._trades(day):
             day += timedelta(days=1)
         return day
 
@@ -139,38 +128,59 @@ class Soak:
         """A night's end of the connections, and one session, until everything of it is worked off and stored."""
         self._post("drop", {})
         wait_until(self._is_connected, "the connector is subscribed", READY_SECONDS)
-        day = self.last_day = self.next_day()
+        day = self.next_day()
         self._post("play", {"day": day.isoformat()})
-        over_ms = at_ms(day, CLOSE_MINUTE + 2 * GRACE_MARKET_SECONDS / 60)
-        seconds = self.clock.real_seconds((over_ms - self.clock.now_ms()) / 1000)
-        wait_until(lambda: self._is_over(day, over_ms), f"the session of {day} is over", seconds + 300, LOOK_SECONDS)
+        self._wait_while_it_moves(lambda: self._is_played(day), self.clock.now_ms, f"the session of {day} is over")
         say(f"  {day} is over")
-        before = -1
-        while (done := self._done()) != before or not self._is_still():
-            before, deadline = done, time.monotonic() + STILL_SECONDS
-            while self._done() == before and not self._is_still():
-                self.check_alive()
-                if time.monotonic() > deadline:
-                    raise BenchError(f"the session of {day} was not worked off: nothing moves any more")
-                time.sleep(LOOK_SECONDS)
-            time.sleep(2 * LOOK_SECONDS)
+        self._wait_while_it_moves(self._is_through, self._done, f"all of {day} is stored")
+        wait_until(self._limits_hold, "streams and journal are cut back", TRIM_SECONDS, LOOK_SECONDS)
         return day
 
-    def _is_over(self, day: date, over_ms: int) -> bool:
+    def _wait_while_it_moves(self, is_over: Callable[[], bool], progress: Callable[[], object], what: str) -> None:
+        """BenchError when there was no progress for STILL_SECONDS."""
+        while not is_over():
+            before = progress()
+            wait_until(lambda before=before: is_over() or progress() != before, what, STILL_SECONDS)  # type: ignore[misc]
+
+    def _is_played(self, day: date) -> bool:
         self.check_alive()
-        return self.clock.now_ms() >= over_ms and day.isoformat() in self.status()["played"]
+        return day.isoformat() in self.status()["played"]
 
-    def _done(self) -> int:
-        self._read_closed()
-        return self.said + int(self.made.health("candle_worker").get("archive_written", 0))
-
-    def _is_still(self) -> bool:
-        """The workers are close behind the feed, and nothing waits for MongoDB."""
+    def _done(self) -> tuple[str, ...]:
+        """What moves while something is still worked through."""
+        self.check_alive()
         worker, signals = self.made.health("candle_worker"), self.made.health("signal_worker")
-        near_ms = 3_000 * self.clock.speed
-        is_near = 0 <= float(worker.get("lag_ms", -1)) < near_ms
-        is_read = all(signals.get(f"position_{n}") == self.read_to.get(n, "0-0") for n in range(self.plan.shards))
-        return is_near and is_read and worker.get("archive_backlog") == "0" == signals.get("archive_backlog")
+        shards = range(self.plan.shards)
+        positions = [report.get(f"position_{shard}", "") for report in (worker, signals) for shard in shards]
+        return (*positions, worker.get("archive_written", ""))
+
+    def _is_through(self) -> bool:
+        """Every process is where the stopped market is: the last frames sent, aggregated, evaluated and stored."""
+        return all(self._is_shard_through(shard) for shard in range(self.plan.shards)) and self._is_stored()
+
+    def _is_shard_through(self, shard: int) -> bool:
+        feed, worker, signals = (self.made.health(name) for name in ("connector", "candle_worker", "signal_worker"))
+        last = feed.get(f"shard{shard}_journal_last_id", "0-0")
+        stands_still = last.startswith(f"{self.clock.now_ms()}-") and feed.get(f"shard{shard}_sent_to") == last
+        self._read_closed()
+        read_to = self.read_to.get(shard, "0-0")
+        return (
+            stands_still and worker.get(f"position_{shard}") == last and signals.get(f"position_{shard}") == read_to
+        )
+
+    def _is_stored(self) -> bool:
+        groups: list[Any] = [self.made.client.xinfo_groups(f"closed:{shard}") for shard in range(self.plan.shards)]
+        return all(group["lag"] == 0 == group["pending"] for found in groups for group in found)
+
+    def _limits_hold(self) -> bool:
+        self.check_alive()
+        days = len(journal_days(self.made.directory / "journal"))
+        return self._ticks_hours() <= STREAM_HOURS + TRIM_HOURS and days <= self.plan.limits.journal_days
+
+    def _ticks_hours(self) -> float:
+        oldest: list[Any] = [self.made.client.xrange(f"ticks:{shard}", count=1) for shard in range(self.plan.shards)]
+        first_ms = min(int(entries[0][0].split(b"-")[0]) for entries in oldest)
+        return round((self.clock.now_ms() - first_ms) / 3_600_000, 2)
 
     def _read_closed(self) -> None:
         for shard in range(self.plan.shards):
@@ -185,8 +195,6 @@ class Soak:
     def sample(self, session: int, day: date) -> Sample:
         client, pids = self.made.client, {name: self.made.pids[name] for name in OURS}
         shards = range(self.plan.shards)
-        oldest: list[Any] = [client.xrange(f"ticks:{n}", count=1) for n in shards]
-        first_ms = min(int(one[0][0].split(b"-")[0]) for one in oldest)
         journal = self.made.directory / "journal"
         return Sample(
             session=session,
@@ -197,7 +205,7 @@ class Soak:
             redis_mb=_held_mb(client, [f"ticks:{n}" for n in shards]),
             keys=int(client.dbsize()),
             ticks_entries=sum(int(client.xlen(f"ticks:{n}")) for n in shards),
-            ticks_hours=round((self.clock.now_ms() - first_ms) / 3_600_000, 2),
+            ticks_hours=self._ticks_hours(),
             closed_entries=sum(int(client.xlen(f"closed:{n}")) for n in shards),
             said=self.said,
             documents=_documents(self.made.mongo_url),
@@ -278,16 +286,16 @@ def told(one: Sample) -> str:
 
 
 def _begin(plan: Plan, made: Stage) -> Soak:
-    clock = f"{FIRST_DAY.isoformat()}T00:00:00+05:30@{plan.speed:g}@{time.time():.3f}"
+    clock = new_stepped_clock(made.directory / "market_clock", at_ms(FIRST_DAY, 0))
     made.write_instruments([one.symbol for one in instruments_of(plan.feed)])
-    broker_url = f"http://127.0.0.1:{_start_broker(plan, made, clock)}"
+    broker_url = f"http://127.0.0.1:{_start_broker(plan, made, str(clock))}"
     environment = made.environment(
-        MARKET_CLOCK=clock,
+        MARKET_CLOCK=str(clock),
+        WATCHDOG_SECONDS="3600",
         KITE_API_URL=broker_url,
         KITE_WS_URL=broker_url.replace("http", "ws", 1),
         TIMEFRAMES=plan.timeframes,
         CONNECTIONS=str(plan.shards),
-        CLOSE_GRACE_SECONDS=str(GRACE_MARKET_SECONDS),
         CLOSED_MAX_ENTRIES=str(plan.closed_max_entries),
         STREAM_HOURS=str(STREAM_HOURS),
         JOURNAL_DAYS=str(JOURNAL_DAYS),
@@ -297,7 +305,7 @@ def _begin(plan: Plan, made: Stage) -> Soak:
         made.start(name, environment)
     for name in OURS[1:]:
         made.wait_for(name, plan.shards, is_warm=False)
-    return Soak(plan, made, parse_market_clock(clock), broker_url, SessionCalendar.load())
+    return Soak(plan, made, clock, broker_url, SessionCalendar.load())
 
 
 def _start_broker(plan: Plan, made: Stage, clock: str) -> int:

@@ -40,6 +40,7 @@ class Plan:
     ready_seconds: float = 9.0
     journal_on_tmpfs: bool = False
     settings: tuple[tuple[str, str], ...] = ()
+    fewest_closed: int = 0  # the market goes on after the faults until so many candles have closed
 
 
 @dataclass
@@ -150,6 +151,13 @@ class Stage:
             self.start(name)
         # What dead processes said of themselves is not to be taken for the living.
         self.scripts.stores.client.delete("health:connector", f"health:{CANDLE_WORKER}", f"health:{SIGNAL_WORKER}")
+
+    def play_on(self) -> None:
+        """Until enough has closed for a verdict: a slow machine takes longer for the faults than for the market."""
+        closed = [f"closed:{shard}" for shard in range(self.plan.shards)]
+        self.scripts.until(
+            lambda: sum(map(self.scripts.length, closed)) >= self.plan.fewest_closed, "enough has closed", 600
+        )
 
     def drain(self) -> None:
         """The connector is ended in order, and the workers take and store all there is. AssertionError."""

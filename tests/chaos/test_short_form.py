@@ -18,7 +18,7 @@ SEED = 20_261_120
 
 
 def test_a_short_round_holds(tmp_path: Path) -> None:
-    plan = Plan(seconds=22.0, speed=60.0, instruments=10, timeframes="5s,1m,5m,1d")
+    plan = Plan(seconds=22.0, speed=60.0, instruments=10, timeframes="5s,1m,5m,1d", fewest_closed=600)
     played = play(SEED, tmp_path / "round", plan, "short")
     print(f"\n  seed {SEED}: {played.kills} kills, {played.faults}, {played.verdict}")
     assert played.differences == [], f"seed {SEED}: {played.differences}"

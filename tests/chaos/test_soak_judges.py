@@ -89,9 +89,9 @@ def test_a_session_that_is_missing_is_found() -> None:
 
 
 def test_the_plan_knows_what_a_session_should_bring() -> None:
-    plan = Plan(8, 100, 1, 150, 600.0, 1, "15m,1h,1d")
+    plan = Plan(8, 100, 1, 150, 1, "15m,1h,1d")
     assert plan.limits.candles_a_session == 100 * (25 + 7 + 1)
-    assert plan.limits.journal_days == 4
+    assert plan.limits.journal_days == 3
 
 
 def test_the_broker_plays_every_instrument_once_a_round() -> None:

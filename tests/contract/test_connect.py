@@ -206,7 +206,8 @@ def test_the_time_is_told_while_nothing_is_heard(tmp_path: Path, broker: FakeBro
         return [int(id_.split("-")[0]) // 1000 for id_, _, payload in connector.entries() if b"clock" in payload]
 
     with running_connector(tmp_path / "connector", broker, valkey, MARKET_CLOCK=str(clock)) as connector:
-        wait_until(connector.marks, "the first mark")
+        # From here on its reason to be down stays the same, and no other mark tells the second.
+        wait_until(lambda: any("503" in mark.get("reason", "") for mark in connector.marks()), "the first refusal")
         for second in range(1, 9):
             clock.step_to(NINE_IST_MS + second * 1000)
             told = NINE_IST_MS // 1000 + second

@@ -180,6 +180,10 @@ class Scripts:
         positions = [as_id(report.get(f"position_{n}", "0-0")) for n in range(self.shards)]
         return [at for n, at in enumerate(positions) if at < self.last_id(f"{stream}:{n}")]
 
+    def length(self, stream: str) -> int:
+        """How many entries the stream holds."""
+        return int(self.stores.client.xlen(stream))
+
     def last_id(self, stream: str) -> tuple[int, int]:
         try:
             about: Any = self.stores.client.xinfo_stream(stream)
