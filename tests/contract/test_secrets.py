@@ -123,7 +123,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     with ExitStack() as ending:
         valkey = ending.enter_context(guarded_valkey(directory / "servers"))
         mongo = ending.enter_context(mongo_server(directory / "servers"))
-        exchange = ending.enter_context(simulator("--instruments", "60", "--seed", "7", at="11:00:00", speed=1))
+        exchange = ending.enter_context(simulator("--instruments", "60", "--seed", "7", at="11:00:00", speed=10))
         one = Place(directory, valkey, mongo, exchange)
         ending.callback(lambda: [process.end() for process in one.running.values()])
         yield one

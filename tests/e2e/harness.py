@@ -160,8 +160,11 @@ class Scripts:
         self.until(lambda: self.health("connector").get("state") == "up", "the connector is connected", READY_SECONDS)
 
     def drain(self) -> None:
-        """Ends the connector, then waits until everything it sent has gone through to MongoDB, however long that
-        takes as long as it goes on."""
+        """Ends the play: the connector's last mark is the end, and each process has to have seen it.
+
+        The candle worker reads the mark, the signal worker the last candle before it, MongoDB holds all of them. It
+        may take any time as long as it goes on.
+        """
         if CONNECTOR in self.running:
             self.stop(CONNECTOR)
         self._until_still(lambda: self._behind(CANDLE_WORKER, "ticks"), "all frames are aggregated")
