@@ -52,7 +52,11 @@ SETTINGS = {
 }
 _, DAY = past_and_day()  # candles with signals in them
 UNUSED_SHARD = 2
-JUNK: dict[Any, Any] = {"json": b"no document"}
+JUNK: tuple[dict[Any, Any], ...] = (
+    {"json": b"no document"},
+    {"json": b'{"_id": "one", "k": "twin"}'},
+    {"json": b'{"_id": "other", "k": "twin"}'},  # MongoDB refuses it: its `k` is taken
+)
 RecordedNeeds = dict[str, Needs]
 
 
@@ -173,8 +177,9 @@ def spoil_the_outboxes(scripts: Scripts, administrator: redis.Redis) -> None:
     scripts.drain()
     before = administrator.xlen("archive.rejected")
     for stream in ("closed:0", "signals"):
-        administrator.xadd(stream, JUNK)
-    scripts.until(lambda: administrator.xlen("archive.rejected") == before + 2, "both archivers put it aside")
+        for fields in JUNK:
+            administrator.xadd(stream, fields)
+    scripts.until(lambda: administrator.xlen("archive.rejected") == before + 4, "both archivers put two aside each")
 
 
 def ask_the_doctor(directory: Path, url: str) -> None:
