@@ -15,6 +15,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +23,23 @@ import pymongo
 import pytest
 import redis
 
+from simulator.universe import build_universe
 from tests.compose_file import LIVE_PROCESSES, REPLAY, REPO, STORES
 from tests.network_namespace import HERE, network_namespace, why_not
 from tests.servers import free_port
 from utils.market_clock import MarketClock, parse_market_clock
+from utils.sessions import SessionCalendar
 
 pytestmark = [pytest.mark.timeout(900), pytest.mark.in_order]
 
 PROJECT = "candlewick-test"
 PASSWORD = "ofthistest"
 MID_SESSION = parse_market_clock("2026-11-20T11:00:00+05:30@1@0").market_ms
-SYMBOLS = "NSE:NIFTY 50,NSE:INFY,NSE:RELIANCE"
+SEED = 7
+SPEED = 10.0
+# As many as the exchange has by itself: at ten times real speed one of a thousand packets a second is a bad one soon.
+UNIVERSE = build_universe(200, SEED, SessionCalendar.load(), date(2026, 11, 20))
+SYMBOLS = ",".join(instrument.symbol for instrument in UNIVERSE.instruments)
 SHARDS = 3
 STAND_IN_MARK = "/etc/compose-engine"  # images that stand in for the official ones say there what they are
 DEADLINE_SECONDS = 90.0
@@ -100,7 +107,8 @@ def overlay(is_stand_in: bool, clock: MarketClock) -> dict[str, Any]:
         "MARKET_CLOCK": str(clock),
     }
     mongo = {"MONGO_URL": "mongodb://mongo:27017"} if is_stand_in else {}
-    command = ["python", "-m", "simulator", "--host", "0.0.0.0", "--port", "8000", "--seed", "7", "--faults", FAULTS]
+    command = ["python", "-m", "simulator", "--host", "0.0.0.0", "--port", "8000"]
+    command += ["--seed", str(SEED), "--faults", FAULTS]
     exchange = {"image": "candlewick-demo", "command": command, "environment": {"MARKET_CLOCK": str(clock)}}
     exchange["networks"] = ["internet"]
     live = {name: {"environment": {**settings, **mongo}} for name in (*LIVE_PROCESSES, REPLAY)}
@@ -126,7 +134,7 @@ def composed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Composed]:
     one.run("build", "--quiet", "--target", "live", "--tag", "candlewick", str(REPO))
     one.run("build", "--quiet", "--target", "demo", "--tag", "candlewick-demo", str(REPO))
     found = one.run("run", "--rm", "--entrypoint", "cat", "mongo:8", STAND_IN_MARK, check=False)
-    clock = MarketClock(MID_SESSION, 1.0, time.time_ns() // 1_000_000)
+    clock = MarketClock(MID_SESSION, SPEED, time.time_ns() // 1_000_000)
     (directory / "overlay.yml").write_text(json.dumps(overlay(found.returncode == 0, clock)))
     try:
         yield one
