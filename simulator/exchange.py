@@ -148,7 +148,7 @@ class Exchange:
     def beat_each_second(self) -> None:
         """A heartbeat for each market second."""
         if self.clock.now_ms() % 1000 == 0:
-            self._say_beat(self.clock.now_ms() // 1000)
+            self._send_heartbeat(self.clock.now_ms() // 1000)
 
     async def until_taken(self) -> None:
         """Returns when every client has taken all that was sent to it."""
@@ -196,15 +196,15 @@ class Exchange:
         if now_ms // 1000 <= self._beat_s or real - self._beat_real < 1 / HEARTBEATS_A_REAL_SECOND:
             return
         self._beat_real = real
-        self._say_beat(now_ms // 1000)
+        self._send_heartbeat(now_ms // 1000)
 
-    def _say_beat(self, second: int) -> None:
-        speak = second // MESSAGE_EVERY_SECONDS > self._beat_s // MESSAGE_EVERY_SECONDS > 0
+    def _send_heartbeat(self, second: int) -> None:
+        with_messages = second // MESSAGE_EVERY_SECONDS > self._beat_s // MESSAGE_EVERY_SECONDS > 0
         self._beat_s = second
         for connection in self.connections:
             connection.say(wire.HEARTBEAT)
             connection.flush()
-            for text in _messages(self._beat_s) if speak else ():
+            for text in _messages(self._beat_s) if with_messages else ():
                 connection.say(text)
 
     # ------------------------------------------------------------------ connections
