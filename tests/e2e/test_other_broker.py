@@ -88,6 +88,7 @@ def played(manners: Manners, directory: Path) -> Iterator[Played]:
             for name in (CONNECTOR, CANDLE_WORKER, SIGNAL_WORKER):
                 scripts.start(name)
             scripts.until_connected()
+            scripts.until_ready(SIGNAL_WORKER)  # what closes before is past to it; the candle worker catches up
             # One more frame has to come after the last candle's end, or the connector's own end would blemish it.
             over_s = _next_heartbeat(seconds_of(manners.until) + 9, manners)
             broker.play_until(seconds_of(manners.until) + 8)
