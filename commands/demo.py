@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from commands.console import load_settings
-from commands.demo_plan import FULL, SHORT, PlanError, make_plan
+from commands.demo_plan import FULL, SHORT, PlanError, asked_stretch, make_plan
 from commands.demo_run import DemoOptions, run_demo
 from commands.terminal import Terminal
 from utils.lifecycle import StopRequest
@@ -58,10 +58,10 @@ def command(
     stop = StopRequest()
     stop.listen()
     seed = secrets.randbelow(1_000_000) if seed is None else seed
-    usual = FULL if full else SHORT
-    speed = usual.speed if speed is None else speed
+    begin, end = asked_stretch(start, until, full)
+    speed = (FULL if full else SHORT).speed if speed is None else speed
     try:
-        plan = make_plan(_day(session), start or usual.start, until or usual.until, speed, instruments, faults, seed)
+        plan = make_plan(_day(session), begin, end, speed, instruments, faults, seed)
     except PlanError as error:
         raise click.UsageError(str(error)) from None
     settings = load_settings(_env_file=None)

@@ -50,6 +50,14 @@ class DemoPlan:
         return (self.until_ms - self.from_ms) / 1000 / self.speed
 
 
+def asked_stretch(start: str | None, until: str | None, full: bool) -> tuple[str, str]:
+    """Begin and end, HH:MM. An end that was not given is the day's own where the usual one would not fit."""
+    usual = FULL if full else SHORT
+    if (start or usual.start) < (until or usual.until):
+        return start or usual.start, until or usual.until
+    return start or FULL.start, until or FULL.until
+
+
 def make_plan(
     session: date, start: str, until: str, speed: float, instruments: int, faults: str, seed: int
 ) -> DemoPlan:

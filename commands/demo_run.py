@@ -49,7 +49,7 @@ PREFIX = "demo:"
 DATABASE = "candlewick_demo"
 CONSOLE_USER = "demo"
 EXIT_INTERRUPTED = 130
-LONGEST_HISTORY_SECONDS = 1_800.0
+LONGEST_HISTORY_SECONDS = 900.0
 _LINGER_MS = 10_000  # what ends at the stretch's end closes some seconds later
 
 
@@ -112,6 +112,7 @@ class _Demo:
         self._servers = servers
         self._compiling = compiling
         self._first_candle_seconds: float | None = None
+        self._over_since: float | None = None
         redis_url = servers.redis_url_of(CONSOLE_USER)
         self._place = RunPlace(directory, redis_url, PREFIX, servers.mongo_url, DATABASE, servers.redis_users)
         self._client = open_redis(redis_url)
@@ -177,8 +178,8 @@ class _Demo:
         self._compiling.finish(self._stop, self._show_kernels)
         environment = self._environment() | {"MARKET_CLOCK": str(self._clock)}
         self._pipeline.start(self._plan, environment, self._symbols, self._options.record, self._show_start)
-        if self._options.history_first:
-            wait_for(self._is_warm, LONGEST_HISTORY_SECONDS, self._stop)
+        if self._options.history_first and not wait_for(self._is_warm, LONGEST_HISTORY_SECONDS, self._stop):
+            raise self._not_warm()
         self._watch()
 
     def _is_warm(self) -> bool:
@@ -205,8 +206,20 @@ class _Demo:
                 break
             self._look()
             self._warming.advance(self._clock.now_ms())
+            self._check_warming(end_ms)
         if not self._warming.is_warm:
             raise Interrupted
+
+    def _check_warming(self, end_ms: int) -> None:
+        """PipelineFault when the market is over and the signal worker is not warm for LONGEST_HISTORY_SECONDS."""
+        now = time.monotonic()
+        self._over_since = self._over_since or (now if self._clock.now_ms() >= end_ms else None)
+        if self._over_since is not None and now - self._over_since > LONGEST_HISTORY_SECONDS:
+            raise self._not_warm()
+
+    def _not_warm(self) -> PipelineFault:
+        minutes = LONGEST_HISTORY_SECONDS / 60
+        return PipelineFault(f"The indicators are not warm after {minutes:g} minutes; see {self._place.logs}.")
 
     def _look(self) -> None:
         self._pipeline.check()
@@ -270,7 +283,7 @@ class _Demo:
     def _say_what_next(self) -> None:
         """What has ended by the time it could be typed is not told of."""
         servers_stay = self._servers.redis_is_shared and self._servers.mongo_is_shared
-        is_for_now = servers_stay or self._options.stay or may_stay()
+        is_for_now = servers_stay or self._options.stay or (may_stay() and not self._stop.requested)
         live = self._reader.live() if is_for_now else ()
         if not live:
             self._say_list("What to try next:", LATER_COMMANDS)

@@ -8,6 +8,7 @@ import select
 import shlex
 import shutil
 import sys
+import termios
 from collections.abc import Callable
 from datetime import date
 
@@ -76,6 +77,7 @@ def stay(is_asked_for: bool, say: Callable[[str], None]) -> None:
     stop = StopRequest()
     stop.listen()
     if not is_asked_for and is_terminal:
+        termios.tcflush(sys.stdin, termios.TCIFLUSH)  # an Enter from before is no answer
         say(f"Redis and MongoDB end in {ENTER_SECONDS:.0f} s; Enter leaves them running.")
         is_asked_for = _enter_within(ENTER_SECONDS, stop)
     if is_asked_for and not stop.requested:

@@ -16,7 +16,7 @@ import socket
 import subprocess
 import threading
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -171,6 +171,10 @@ def users_made(directory: Path, script: str = "", prefix: str = "") -> dict[str,
     return {words[1]: [word for word in words[2:] if word[0] in "+-%~&"] for words in lines}
 
 
+# A command, or names of one family: `closed:*`, `signals.*`, `lease:candle_worker:*`.
+NARROW = re.compile(r"\+[a-z]+(\|[a-z]+)?|(%R?W?~|~|&)[a-z][\w.-]*(:[\w.-]+)*([:.]\*)?")
+
+
 class Judge:
     """Knows the server's categories of commands."""
 
@@ -202,6 +206,13 @@ class Judge:
             if right[0] != "-" and any(not self.unmet(one, needs) for one in lesser):
                 found.append(right)
         return found
+
+    @staticmethod
+    def wide(rights: Sequence[str], known: Collection[str]) -> list[str]:
+        """Rights that cover more than a family of names or a command, and that are not among the known ones."""
+        return [
+            right for right in rights if right[0] in "+~%&" and not NARROW.fullmatch(right) and right not in known
+        ]
 
     def _allows(self, rights: Sequence[str], command: str) -> bool:
         allowed = False

@@ -75,7 +75,9 @@ def _mapped(file: Path) -> mmap.mmap:
 
 def new_stepped_clock(file: Path, market_ms: int) -> SteppedClock:
     """A clock in a file of its own, which shows `market_ms`. OSError."""
-    file.write_bytes(_SHOWN.pack(market_ms))
+    fresh = file.with_name(f"{file.name}.new")  # in place of an old one, which a process may still have mapped
+    fresh.write_bytes(_SHOWN.pack(market_ms))
+    fresh.replace(file)
     return SteppedClock(file=file)
 
 

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -234,8 +235,14 @@ def test_candles_close_after_rejected_packets_and_a_refused_document(composed: C
         twins: list[Any] = [client.xadd("signals", {"json": json.dumps({"_id": name, "k": "twin"})}) for name in "ab"]
         until(lambda: client.xlen("archive.rejected") > 0, DEADLINE_SECONDS, "the document is put aside")
         client.xdel("signals", *twins)
-        before = len(closed_candles(client))
-        until(lambda: len(closed_candles(client)) > before, DEADLINE_SECONDS, "candles close afterwards")
+        before = [client.xlen(f"closed:{shard}") for shard in range(SHARDS)]
+        for shard, count in enumerate(before):
+            closes = partial(_is_longer, client, f"closed:{shard}", count)
+            until(closes, DEADLINE_SECONDS, f"candles of shard {shard} close afterwards")
+
+
+def _is_longer(client: redis.Redis, stream: str, count: int) -> bool:
+    return int(client.xlen(stream)) > count
 
 
 def closed_candles(client: redis.Redis) -> list[dict[str, Any]]:

@@ -223,6 +223,22 @@ def test_a_role_has_no_other_rights(judge: Judge, needs: RecordedNeeds, tmp_path
     assert not spare, f"deploy/redis/start.sh gives {user} more than it needs: {', '.join(spare)}"
 
 
+# A pattern of PSUBSCRIBE has to stand among the rights as it is, and a reader chooses it freely.
+WIDE = {user: {"+@connection"} for user in ("connector", *WORKERS)}
+WIDE |= {"reader": {"+@read", "+@connection", "&*"}, "demo": {"+@all"}}
+
+
+@pytest.mark.parametrize("user", ALL_USERS)
+def test_a_role_has_no_right_to_whatever_comes(judge: Judge, tmp_path: Path, user: str) -> None:
+    wide = judge.wide(users_made(tmp_path)[user], WIDE[user])
+    assert not wide, f"deploy/redis/start.sh gives {user} rights that name no family of keys: {', '.join(wide)}"
+
+
+@pytest.mark.parametrize("right", ["+@all", "+@write", "~*", "%W~*", "%RW~cand*", "&*", "&can*", "%R~c*:x"])
+def test_a_wide_right_is_named(right: str) -> None:
+    assert Judge.wide(["%RW~closed:*", "+script|load", right, "-@dangerous"], {"+@connection"}) == [right]
+
+
 @pytest.mark.long
 def test_any_right_less_is_noticed(judge: Judge, needs: RecordedNeeds, tmp_path: Path) -> None:
     """Each right that stands in the file, struck out in turn."""

@@ -269,7 +269,10 @@ def test_a_mongodb_that_refuses_the_password_shows_none(place: Place, seen: Seen
     """The stand-in knows no users and refuses whoever comes with a password: just what is wanted here."""
     url = f"mongodb://candlewick:{MONGO_QUOTED}@127.0.0.1:{place.mongo.port}/?authSource=admin"
     with place.raw_redis() as client:
-        client.xadd("closed:0", {"json": b'{"_id": "late", "k": "late"}'})
+        last: Any = client.xinfo_stream("closed:0")["last-generated-id"]
+        ms, _, counter = last.partition(b"-")
+        # Right after the last: the candles of what is still to come follow it, in market time.
+        client.xadd("closed:0", {"json": b'{"_id": "late", "k": "late"}'}, id=f"{int(ms)}-{int(counter) + 1}")
         process = place.start("candle_worker", "mongo-refuses", MONGO_URL=url)
         try:
             wait_until(

@@ -18,7 +18,7 @@ from commands.closing_figures import StoredCandles, compare_stored, rejected_by_
 from commands.closing_words import candles_table
 from commands.demo_environment import RunPlace, add_instruments, own_environment
 from commands.demo_figures import Figures
-from commands.demo_plan import PlanError, make_plan
+from commands.demo_plan import PlanError, asked_stretch, make_plan
 from commands.demo_run import shown_url
 from commands.truth_comparison import TruthCount, compare_with_tape, total
 from simulator.tape import Tape
@@ -61,6 +61,23 @@ def test_a_plan_is_in_market_milliseconds() -> None:
     plan = make_plan(DAY, "09:15", "15:30", 60.0, 50, "usual", 7)
     assert (plan.from_ms, plan.until_ms) == (OPEN_MS, OPEN_MS + 22_500_000)
     assert plan.real_seconds == 375.0
+
+
+@pytest.mark.parametrize(
+    ("start", "until", "full", "played"),
+    [
+        (None, None, False, ("09:07", "10:37")),
+        (None, None, True, ("09:00", "15:45")),
+        ("11:00", None, False, ("11:00", "15:45")),
+        (None, "09:05", False, ("09:00", "09:05")),
+        ("09:20", None, False, ("09:20", "10:37")),
+        ("10:00", "09:30", False, ("10:00", "09:30")),  # for the plan to refuse
+    ],
+)
+def test_an_end_that_is_not_given_fits_the_one_that_is(
+    start: str | None, until: str | None, full: bool, played: tuple[str, str]
+) -> None:
+    assert asked_stretch(start, until, full) == played
 
 
 @pytest.mark.parametrize(
