@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections import defaultdict
@@ -26,7 +27,7 @@ from commands.demo_warming import Warming
 from commands.embedded_servers import ServerUrls, open_servers
 from commands.kernel_compiling import KernelCompiling
 from commands.live_view import first_candle_line
-from commands.picture import Picture, Step
+from commands.picture import LiveCandle, Picture, Step
 from commands.pipeline_processes import CANDLE_WORKER, ChildDied, check_alive
 from commands.pipeline_reading import PipelineReader, choose_shown, shown_timeframe
 from commands.run_directory import DirectoryError, clear_prefix, run_directory
@@ -284,7 +285,7 @@ class _Demo:
         """What has ended by the time it could be typed is not told of."""
         servers_stay = self._servers.redis_is_shared and self._servers.mongo_is_shared
         is_for_now = servers_stay or self._options.stay or (may_stay() and not self._stop.requested)
-        live = self._reader.live() if is_for_now else ()
+        live = self._live_candles() if is_for_now else ()
         if not live:
             self._say_list("What to try next:", LATER_COMMANDS)
             return
@@ -295,6 +296,12 @@ class _Demo:
         else:
             self._say_list("What to try next, in another terminal:", commands)
             stay(self._options.stay, self._terminal.say)
+
+    def _live_candles(self) -> Sequence[LiveCandle]:
+        """None where Redis has ended: the verdict stands already."""
+        with contextlib.suppress(redis.RedisError):
+            return self._reader.live()
+        return ()
 
     def _say_list(self, title: str, lines: Sequence[str]) -> None:
         self._terminal.say("\n  ".join((title, *lines)))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-from simulator.exchange import Exchange
+from simulator.exchange import Exchange, PlayOrder
 from utils.market_clock import SteppedClock
 
 
@@ -25,7 +25,7 @@ async def _in_steps(exchange: Exchange, clock: SteppedClock) -> None:
     while True:
         await exchange.order.wait(clock.now_ms())
         await exchange.until_taken()  # what was subscribed before the order is part of the play
-        pace = _Pace(exchange.order.speed, clock.now_ms())
+        pace = _Pace(exchange.order, clock.now_ms())
         while clock.now_ms() < exchange.order.until_ms:
             await exchange.refill()
             step_ms = min(exchange.next_ms(), exchange.order.until_ms)
@@ -37,18 +37,17 @@ async def _in_steps(exchange: Exchange, clock: SteppedClock) -> None:
 
 
 class _Pace:
-    """Real time for market time, at most `speed` times as fast; what came late is not hurried after."""
+    """Real time for market time, at most as fast as the order says; what came late is not hurried after."""
 
-    def __init__(self, speed: float, market_ms: int) -> None:
-        self._speed = speed
+    def __init__(self, order: PlayOrder, market_ms: int) -> None:
+        self._order = order
         self._market_ms = market_ms
         self._due = time.monotonic()
 
     async def until(self, market_ms: int) -> None:
-        if not self._speed:
-            return
-        now = time.monotonic()
-        self._due = max(now, self._due + (market_ms - self._market_ms) / 1000 / self._speed)
+        now, speed = time.monotonic(), self._order.speed
+        real_seconds = (market_ms - self._market_ms) / 1000 / speed if speed else 0.0
+        self._due = max(now, self._due + real_seconds)
         self._market_ms = market_ms
         if self._due > now:
             await asyncio.sleep(self._due - now)
