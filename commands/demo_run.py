@@ -148,7 +148,6 @@ class _Demo:
 
     def _environment(self) -> dict[str, str]:
         settings = {"API_KEY": "demo", "ACCESS_TOKEN": "demo-token", "HEALTH_TTL_SECONDS": "10"}
-        settings["WATCHDOG_SECONDS"] = "3600"  # a market that stands until all is up is not a dead socket
         if self._plan.instruments > MOST_WITH_HISTORY:
             settings["WARMUP"] = "false"  # else the rest would be fetched, three requests a second
         return own_environment(self._place, os.environ, **settings)
@@ -177,7 +176,7 @@ class _Demo:
 
     def _play(self) -> None:
         self._compiling.finish(self._stop, self._show_kernels)
-        environment = self._environment() | {"MARKET_CLOCK": str(self._clock)}
+        environment = self._environment() | self._clock.environment
         self._pipeline.start(self._plan, environment, self._symbols, self._options.record, self._show_start)
         if self._options.history_first and not wait_for(self._is_warm, LONGEST_HISTORY_SECONDS, self._stop):
             raise self._not_warm()

@@ -60,11 +60,6 @@ class Connection:
         self._pong_came = asyncio.Event()
         self.abort: Callable[[], None] = lambda: None
 
-    @property
-    def is_subscribed(self) -> bool:
-        """Whether it gets packets."""
-        return bool(self.modes.any())
-
     def say(self, message: bytes | str) -> None:
         """Put a frame (bytes) or a text message in the queue, unless the connection is frozen."""
         if self._clock() < self.frozen_until_ms:

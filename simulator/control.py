@@ -20,7 +20,6 @@ def status_of(exchange: Exchange) -> dict[str, Any]:
     return {
         "market_time": iso_ist(now_ms),
         "market_ms": now_ms,
-        "subscribed": sum(one.is_subscribed for one in exchange.connections),
         "seed": exchange.options.seed,
         "instruments": len(exchange.universe),
         "connections": len(exchange.connections),

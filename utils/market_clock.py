@@ -13,6 +13,7 @@ from pathlib import Path
 from utils.candle import IST
 
 STEPPED = "stepped:"
+_NO_WATCHDOG_SECONDS = "3600"
 _SHOWN = struct.Struct("<q")
 
 
@@ -58,6 +59,11 @@ class SteppedClock(MarketClock):
         """Market time as of the last step, epoch milliseconds."""
         market_ms: int = _SHOWN.unpack_from(_mapped(self.file))[0]
         return market_ms
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a process needs to live by it; the watchdog is off: a market that stands still is no dead socket."""
+        return {"MARKET_CLOCK": str(self), "WATCHDOG_SECONDS": _NO_WATCHDOG_SECONDS}
 
     def step_to(self, market_ms: int) -> None:
         """For the exchange alone. OSError when the file cannot be written."""

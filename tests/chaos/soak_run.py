@@ -290,8 +290,7 @@ def _begin(plan: Plan, made: Stage) -> Soak:
     made.write_instruments([one.symbol for one in instruments_of(plan.feed)])
     broker_url = f"http://127.0.0.1:{_start_broker(plan, made, str(clock))}"
     environment = made.environment(
-        MARKET_CLOCK=str(clock),
-        WATCHDOG_SECONDS="3600",
+        **clock.environment,
         KITE_API_URL=broker_url,
         KITE_WS_URL=broker_url.replace("http", "ws", 1),
         TIMEFRAMES=plan.timeframes,

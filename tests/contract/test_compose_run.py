@@ -39,8 +39,7 @@ MID_SESSION = parse_market_clock("2026-11-20T11:00:00+05:30@1@0").market_ms
 SEED = 7
 SPEED = 10.0
 # As many as the exchange has by itself: at ten times real speed one of a thousand packets a second is a bad one soon.
-UNIVERSE = build_universe(200, SEED, SessionCalendar.load(), date(2026, 11, 20))
-SYMBOLS = ",".join(instrument.symbol for instrument in UNIVERSE.instruments)
+INSTRUMENTS = 200
 SHARDS = 3
 STAND_IN_MARK = "/etc/compose-engine"  # images that stand in for the official ones say there what they are
 DEADLINE_SECONDS = 90.0
@@ -97,10 +96,11 @@ class Composed:
 
 def overlay(is_stand_in: bool, clock: MarketClock) -> dict[str, Any]:
     """What the test adds: an exchange, and for a stand-in of MongoDB, which knows no users, a URL without one."""
+    universe = build_universe(INSTRUMENTS, SEED, SessionCalendar.load(), date(2026, 11, 20))
     settings = {
         "API_KEY": "key",
         "ACCESS_TOKEN": "demo-token",
-        "INSTRUMENTS": SYMBOLS,
+        "INSTRUMENTS": ",".join(instrument.symbol for instrument in universe.instruments),
         "CONNECTIONS": str(SHARDS),
         "TIMEFRAMES": "5s,1m",
         "KITE_API_URL": "http://exchange:8000",

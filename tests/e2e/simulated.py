@@ -63,8 +63,9 @@ class Clock:
     def now_ms(self) -> int:
         return ist_ms(self.start) + round((time.time() - self.real_zero) * 1000 * self.speed)
 
-    def real_seconds_until(self, clock: str) -> float:
-        return (ist_ms(clock) - self.now_ms()) / 1000 / self.speed
+    @property
+    def settings(self) -> dict[str, str]:
+        return {"MARKET_CLOCK": self.setting}
 
 
 @dataclass(frozen=True)
@@ -79,8 +80,8 @@ class Steps:
         return cls(new_stepped_clock(directory / "market_clock", ist_ms(start)))
 
     @property
-    def setting(self) -> str:
-        return str(self.clock)
+    def settings(self) -> dict[str, str]:
+        return self.clock.environment
 
     def now_ms(self) -> int:
         return self.clock.now_ms()
@@ -111,7 +112,7 @@ def start_exchange(
     scripts: Scripts, clock: Clock | Steps, instruments: int, seed: int, faults: str, record: Path
 ) -> Exchange:
     """Starts it, and gives the scripts that are started later what they need to find it."""
-    scripts.environment |= {"MARKET_CLOCK": clock.setting}
+    scripts.environment |= clock.settings
     options = ["--session", DAY, "--instruments", str(instruments), "--seed", str(seed), "--faults", faults]
     options += ["--record", str(record), "--access-token", "plain_token"]
     child = scripts.start(SIMULATOR, ["-m", "simulator", *options])

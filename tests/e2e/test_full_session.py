@@ -52,7 +52,6 @@ TIMEFRAMES = {"1m": 1, "2m": 2, "3m": 3, "5m": 5, "10m": 10, "15m": 15, "30m": 3
 SETTINGS = ReferenceSettings(tuple((name, minutes * 60_000) for name, minutes in TIMEFRAMES.items()))
 FAULTS = "late,duplicate,malformed,badprint,crossed"
 SHARDS = 2
-NO_WATCHDOG = "3600"  # seconds: the socket's silence is not the subject here
 SEED = int(os.environ.get("CANDLEWICK_SEED", "2026"))
 pytestmark = pytest.mark.timeout(1800)  # the session itself is played in the fixture
 SENT_SHARE = 7  # one instrument in so many is also judged by the exchange's own record
@@ -94,7 +93,7 @@ def session(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     plan, directory, began = PLANS[request.param], tmp_path_factory.mktemp("session"), time.monotonic()
     with stores(directory) as where:
         settings = {"TIMEFRAMES": ",".join(TIMEFRAMES), "CONNECTIONS": str(SHARDS), "WARMUP": "false"}
-        with pipeline(directory, where, settings | {"WATCHDOG_SECONDS": NO_WATCHDOG}, SHARDS) as scripts:
+        with pipeline(directory, where, settings, SHARDS) as scripts:
             clock = Steps.from_start(directory, f"{plan.start}:00")
             exchange = start_exchange(scripts, clock, plan.instruments, SEED, FAULTS, directory / "sent")
             for name in (CANDLE_WORKER, SIGNAL_WORKER, CONNECTOR):

@@ -45,7 +45,7 @@ def started(directory: Path, faults: str) -> Iterator[tuple[Scripts, Exchange, S
     """An exchange whose clock stands where the stretch that is played begins; no script runs yet."""
     with stores(directory) as where:
         settings = {"TIMEFRAMES": ",".join(TIMEFRAMES), "WARMUP": "false", "SNAPSHOT_SECONDS": "0.7"}
-        with pipeline(directory, where, settings | {"LEASE_SECONDS": "1", "WATCHDOG_SECONDS": "3600"}) as scripts:
+        with pipeline(directory, where, settings | {"LEASE_SECONDS": "1"}) as scripts:
             clock = Steps.from_start(directory, START)
             yield scripts, start_exchange(scripts, clock, INSTRUMENTS, SEED, faults, directory / "sent"), clock
 
@@ -124,7 +124,7 @@ def _undisturbed(directory: Path, entries: Sequence[Entry], instruments: str) ->
     """The same entries, with their ids, to workers that nobody disturbs."""
     with stores(directory) as where:
         settings = {"TIMEFRAMES": ",".join(TIMEFRAMES), "WARMUP": "false", "INSTRUMENTS": instruments}
-        settings["MARKET_CLOCK"] = Steps.from_start(directory, START).setting
+        settings |= Steps.from_start(directory, START).settings
         with pipeline(directory, where, settings) as scripts:
             _show_instruments(scripts, entries)
             for name in WORKERS:

@@ -78,9 +78,8 @@ def played(manners: Manners, directory: Path) -> Iterator[Played]:
             "INSTRUMENTS": ",".join(one.symbol for one in MARKET),
             "KITE_API_URL": f"http://127.0.0.1:{broker.port}",
             "KITE_WS_URL": f"ws://127.0.0.1:{broker.port}",
-            "MARKET_CLOCK": str(clock),
             "TIMEFRAMES": ",".join(MINUTES),
-            "WATCHDOG_SECONDS": "3600",
+            **clock.environment,
         }
         listener = where.client.pubsub()  # type: ignore[no-untyped-call]
         listener.psubscribe("candles.closed.*")

@@ -34,7 +34,7 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
 def test_who_stands_still_loses_the_shard_and_no_candle(tmp_path: Path) -> None:
     dice = random.Random(SEED)
     print(f"\n  seed {SEED}")
-    settings = {"TIMEFRAMES": ",".join(TIMEFRAMES), "WARMUP": "false", "WATCHDOG_SECONDS": "3600"}
+    settings = {"TIMEFRAMES": ",".join(TIMEFRAMES), "WARMUP": "false"}
     with stores(tmp_path) as where, pipeline(tmp_path, where, settings) as scripts:
         clock = Steps.from_start(tmp_path, START)
         exchange = start_exchange(scripts, clock, 20, SEED, "late,duplicate,badprint", tmp_path / "sent")
