@@ -20,6 +20,7 @@ TRADE = np.dtype(
     [
         ("row", "i8"),
         ("trade_ms", "i8"),
+        ("place_ms", "i8"),
         ("receive_ms", "i8"),
         ("price", "i8"),
         ("cum", "i8"),
@@ -29,6 +30,11 @@ TRADE = np.dtype(
         ("has_volume", "u1"),
         ("timed", "u1"),
         ("late", "u1"),
+        ("dated", "u1"),
+        ("first", "u1"),
+        ("day_open", "i8"),
+        ("day_high", "i8"),
+        ("day_low", "i8"),
     ],
     align=True,
 )
@@ -83,11 +89,11 @@ def take_trades(
 
     There must be room for two events a trade and timeframe.
     """
-    unused = counts
+    unused = counts  # what only packets need
     shard = Shard(
-        instruments, due, instruments, open_candles, last, due, lengths, unused, unused, feed, counts, unused
+        instruments, due, trades, due, open_candles, last, due, lengths, unused, unused, feed, counts, unused, unused
     )
-    rules, out = Rules(grace_ms, 0, 0, 0.0, 0.0, 0, 0.0, 0), Output(heads, candles, heads, filled)
+    rules, out = Rules(grace_ms, 0, 0, 0.0, 0.0, 0, 0.0, 0), Output(heads, candles, heads, due, trades, filled)
     for i in range(trades.shape[0]):
         if i + AHEAD < trades.shape[0]:  # as the kernel of production does with packets
             fetch_open(shard, trades[i + AHEAD].row)
@@ -106,7 +112,7 @@ def as_trades(ticks: NDArray[np.void]) -> NDArray[np.void]:
     trades = np.zeros(len(ticks), TRADE)
     trades["row"], trades["price"], trades["cum"] = ticks["row"], ticks["price"], ticks["cum"]
     trades["trade_ms"] = ticks["trade_s"] * 1000
-    trades["receive_ms"] = trades["trade_ms"] + 400
+    trades["place_ms"], trades["receive_ms"] = trades["trade_ms"], trades["trade_ms"] + 400
     trades["lower_to"] = FAR
-    trades["has_volume"] = trades["timed"] = 1
+    trades["has_volume"] = trades["timed"] = trades["dated"] = 1
     return trades

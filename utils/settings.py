@@ -184,7 +184,7 @@ class Settings(BaseSettings):
     zscore_reject: FiniteFloat = Field(default=4.0, gt=0, le=1e6)
     zscore_floor_ticks: int = Field(default=10, ge=1, le=1_000_000)
     zscore_floor_bps: FiniteFloat = Field(default=10.0, ge=0, le=10_000)
-    zscore_accept_after: int = Field(default=3, ge=2, le=1_000_000)
+    zscore_accept_after: int = Field(default=2, ge=2, le=1_000_000)
     max_clock_skew_seconds: int = Field(default=60, ge=1, le=86_400)
     strategies: str = "momentum"
     no_new_entries_after: Annotated[str, AfterValidator(_time_of_day)] = "15:15"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tests.fuzz.byte_reader import ByteReader
 from tests.reference.case_building import CURRENCY, FNO_STOCK, FUTURE, INDEX, STOCK, CaseInstrument, at, pack
@@ -116,14 +116,20 @@ class _Writer:
 
     def _market_packet(self, who: CaseInstrument) -> bytes:
         reader, quoted = self._reader, self._quoted[who.token]
-        quoted.price += (reader.byte() - 128) * max(1, who.reference.tick_units) // 16
+        moved = reader.byte()
+        leads, lags = moved % 16 == 3, moved % 16 in (3, 5)  # as the real feed: price first, range a packet late
+        quoted.price += (moved - 128) * max(1, who.reference.tick_units) // 16
+        before = replace(quoted)
         quoted.volume = max(0, quoted.volume + reader.pick((0, 0, 1, 5, 100, 70_000, -1, -60, -100_000)))
         exchange_s = self._ms // 1000 - reader.pick((0, 0, 0, 1, 5, 30, 65, 130, 700))
         quoted.trade_s = exchange_s - reader.pick((0, 0, 0, 1, 2, 59, 3_600))
+        if leads:
+            quoted.volume, quoted.trade_s = before.volume, before.trade_s
         spread = reader.pick((0, 0, 1, 7)) * max(1, who.reference.tick_units)
         quoted.high = max(quoted.high, quoted.price + spread)
         quoted.low = min(quoted.low or quoted.price, quoted.price - spread)
-        return _packet(who, quoted, exchange_s, reader.pick(_LENGTHS))
+        shown = replace(quoted, high=before.high, low=before.low) if lags else quoted
+        return _packet(who, shown, exchange_s, reader.pick(_LENGTHS))
 
 
 _LENGTHS = ("full", "full", "full", "full", "full", "quote", "ltp")

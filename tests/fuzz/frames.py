@@ -87,13 +87,14 @@ def check_same_state(one: CandleEngine, other: CandleEngine) -> None:
 
 
 def check_counts(entries: list[Entry], outcome: Outcome) -> None:
-    """Every packet is accepted or rejected with a reason, once; the packets are counted by other code."""
+    """Every packet is accepted, held or rejected with a reason, once; the packets are counted by other code."""
     frames = [entry.payload for entry in entries if entry.kind is Kind.FRAME]
     splits = [reference_split(frame) for frame in frames]
     shard = outcome.engine.shard
     packets = sum(len(found) for found, _ in splits)
     assert shard.counts[Count.PACKETS] == packets
-    assert sum(int(shard.counts[one]) for one in ACCEPTED) + shard.rejected[OF_PACKETS].sum() == packets
+    held = int((shard.instruments["held_length"] > 0).sum())
+    assert sum(int(shard.counts[one]) for one in ACCEPTED) + held + shard.rejected[OF_PACKETS].sum() == packets
     assert shard.rejected[Reason.FRAME] == sum(not whole for _, whole in splits)
     said = Counter(one.reason for one in outcome.rejected)
     assert {one.name.lower(): int(shard.rejected[one]) for one in Reason if shard.rejected[one]} == said

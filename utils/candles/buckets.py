@@ -5,6 +5,8 @@ from __future__ import annotations
 from utils.candles.layout import FAR, Count, Output, Record, Rules, Shard
 from utils.kernel_cache import kernel
 
+EXCHANGES_OWN_MS = 0  # when an open was traded that the exchange itself told: no late packet is earlier
+
 
 @kernel
 def say(shard: Shard, out: Output, r: int, c: int, receive_ms: int, counter: int) -> None:
@@ -47,17 +49,35 @@ def close_due(shard: Shard, out: Output, receive_ms: int, counter: int) -> None:
 def take_trade(shard: Shard, rules: Rules, out: Output, r: int, p: Record, cum_before: int, counter: int) -> None:
     """One trade, all timeframes."""
     in_order = p.timed and p.has_volume and not p.late
-    price, trade_ms, cum = p.price, p.trade_ms, p.cum  # else they are read once a candle
+    tells_day = p.dated and not p.late and (p.timed or p.has_volume)
+    price, place_ms, dated, cum = p.price, p.place_ms, p.dated, p.cum  # else they are read once a candle
     oi, has_oi = p.oi, shard.instruments[r].has_oi
     highest, lowest = max(price, p.raise_to), min(price, p.lower_to)
     for c in range(shard.lengths.shape[0]):
         now = shard.open[r, c]
-        if in_order and now.present and now.close_trade_ms <= trade_ms < now.end_ms:
-            join_in_order(now, price, trade_ms, cum, highest, lowest)
+        if in_order and now.present and now.close_trade_ms <= place_ms < now.end_ms:
+            join_in_order(now, price, place_ms if dated else now.close_trade_ms, cum, highest, lowest)
             if has_oi:
                 now.oi, now.has_oi = oi, 1
         else:
             take_in_timeframe(shard, rules, out, r, c, p, cum_before, counter)
+        if tells_day and now.present and (shard.lengths[c] == 0 or _is_first_of(now, p)):
+            _take_day_figures(now, p)
+
+
+@kernel
+def _is_first_of(candle: Record, p: Record) -> bool:
+    """Whether all that was traded today until now stands in this packet, and is the candle's."""
+    return bool(p.first and p.day_open > 0 and candle.start_ms <= p.place_ms < candle.end_ms)
+
+
+@kernel
+def _take_day_figures(candle: Record, p: Record) -> None:
+    """The exchange's own day open, high and low: they know of trades that stood in no packet."""
+    if p.day_open > 0:
+        candle.open, candle.open_trade_ms = p.day_open, EXCHANGES_OWN_MS
+    candle.high = max(candle.high, p.day_high, candle.open)
+    candle.low = min(candle.low, p.day_low if p.day_low > 0 else candle.low, candle.open)
 
 
 @kernel
@@ -81,18 +101,25 @@ def take_in_timeframe(
 ) -> None:
     """One trade, one timeframe, whichever bucket it is of."""
     inst, now = shard.instruments[r], shard.open[r, c]
-    if now.present and now.start_ms <= p.trade_ms < now.end_ms:
+    if now.present and now.start_ms <= p.place_ms < now.end_ms:
         join(now, inst, p)
         return
     length = shard.lengths[c]
     if length == 0:
         start, end = inst.open_ms, inst.day_end_ms
     else:
-        if p.trade_ms < inst.open_ms or p.trade_ms >= inst.close_ms:
+        if p.place_ms < inst.open_ms or p.place_ms >= inst.close_ms:
             return
-        start = inst.open_ms + (p.trade_ms - inst.open_ms) // length * length
+        start = inst.open_ms + (p.place_ms - inst.open_ms) // length * length
         end = min(start + length, inst.close_ms)
     last = shard.last[r, c]
+    if (
+        now.present
+        and now.start_ms > start
+        and _is_without_volume(now, p)
+        and not (last.present and last.start_ms > start)
+    ):
+        _go_back(shard, rules, r, c, start, end)
     if now.present and now.start_ms < start:
         close_candle(shard, out, r, c, p.receive_ms, counter)
     if now.present and now.start_ms == start:
@@ -110,12 +137,35 @@ def take_in_timeframe(
 
 
 @kernel
+def _is_without_volume(now: Record, p: Record) -> bool:
+    """Whether the open candle holds only prices that came first, and this packet dates what they were of."""
+    return bool(p.dated and p.has_volume and not p.late and now.end_cum == now.base)
+
+
+@kernel
+def _go_back(shard: Shard, rules: Rules, r: int, c: int, start: int, end: int) -> None:
+    """The open candle's prices were traded in the bucket from `start` on; it may have a closed candle already."""
+    now, last, feed = shard.open[r, c], shard.last[r, c], shard.feed[0]
+    if last.present and last.start_ms == start:
+        last.high, last.low = max(last.high, now.high), min(last.low, now.low)
+        now.present = 0
+        shard.due[r, c] = FAR
+        return
+    now.start_ms, now.end_ms = start, end
+    now.open_trade_ms = now.close_trade_ms = start
+    now.complete = 1 if feed.up and feed.up_since_ms <= start else 0
+    shard.due[r, c] = end + rules.grace_ms
+    feed.next_due_ms = min(feed.next_due_ms, shard.due[r, c])
+
+
+@kernel
 def begin(candle: Record, feed: Record, p: Record, start: int, end: int) -> None:
     """Everything of a new candle that does not depend on volume."""
     candle.start_ms, candle.end_ms = start, end
     candle.open = candle.close = p.price
     candle.high, candle.low = max(p.price, p.raise_to), min(p.price, p.lower_to)
-    candle.open_trade_ms = candle.close_trade_ms = p.trade_ms
+    candle.open_trade_ms = p.place_ms
+    candle.close_trade_ms = p.place_ms if p.dated else start
     candle.turnover = candle.closed_ms = candle.oi = candle.rev = 0
     candle.has_volume, candle.has_oi = p.has_volume, 0
     candle.ticks = candle.present = candle.dirty = 1
@@ -174,7 +224,9 @@ def join(candle: Record, inst: Record, p: Record) -> None:
     if p.late:
         become_open_if_earlier(candle, p)
         return
-    candle.close, candle.close_trade_ms = p.price, p.trade_ms
+    candle.close = p.price
+    if p.dated:
+        candle.close_trade_ms = p.trade_ms
     take_oi(candle, inst, p)
     book_volume(candle, p, p.cum)
 
@@ -194,12 +246,14 @@ def amend(shard: Shard, r: int, c: int, p: Record) -> None:
     """A trade of the last closed candle's bucket: a revision of it."""
     now, last, inst = shard.open[r, c], shard.last[r, c], shard.instruments[r]
     widen(last, p)
-    become_open_if_earlier(last, p)
+    if p.late:
+        become_open_if_earlier(last, p)
     later = p.trade_ms > last.close_trade_ms
     if p.trade_ms == last.close_trade_ms:
         later = p.cum > last.end_cum if p.has_volume else p.late == 0
-    if later:
-        last.close, last.close_trade_ms = p.price, p.trade_ms
+    if later or not p.dated:
+        last.close = p.price
+        last.close_trade_ms = p.trade_ms if p.dated else last.close_trade_ms
         take_oi(last, inst, p)
     book_volume(last, p, min(p.cum, now.open_cum if now.present else inst.cum))
     if now.present and p.has_volume:

@@ -145,9 +145,10 @@ class CandleEngine:
     def _make_room(self, longest_frame: int) -> None:
         """Output buffers that hold whatever one entry can cause, and are reused."""
         packets = longest_frame // 10 + 1
-        events = 2 * packets * len(self._lengths) + self._shard.due.size
-        if len(self._output.heads) < events or len(self._output.rejections) < packets:
-            self._output = new_output(2 * events + 1024, 2 * packets + 1024)
+        events = kernels.events_of(packets, len(self._lengths)) + self._shard.due.size
+        rejections = max(2 * packets, len(self.instruments))
+        if len(self._output.heads) < events or len(self._output.rejections) < rejections:
+            self._output = new_output(2 * events + 1024, 2 * rejections + 1024)
 
     def _drain(self, data: Array, said: Said) -> None:
         events, rejections = self._output.filled.tolist()
@@ -155,9 +156,12 @@ class CandleEngine:
         if events:
             heads, candles = self._output.heads[:events].copy(), self._output.candles[:events].copy()
             said.records.append(ClosedRecords(self._who, heads, candles, self._numbering.next_events(heads)))
-        for ms, counter, reason, token, at, length in self._output.rejections[:rejections].tolist():
+        for n, (ms, counter, reason, token, at, length) in enumerate(self._output.rejections[:rejections].tolist()):
             source, nth = self._numbering.next_rejection(EntryId(ms, counter))
-            packet = data[at : at + min(length, _KEPT_PACKET_BYTES)].tobytes()
+            held, begin = at < 0, max(at, 0)
+            packet = (self._output.held[n] if held else data)[
+                begin : begin + min(length, _KEPT_PACKET_BYTES)
+            ].tobytes()
             symbol = self._symbol_of(token)
             said.rejected.append(RejectedPacket(source, nth, Reason(reason).name.lower(), token, symbol, packet))
 
@@ -169,9 +173,10 @@ class CandleEngine:
 
     def _begin_day(self, at: EntryId, said: Said) -> None:
         self._make_room(0)
-        kernels.begin_day(self._shard, self._output, at.ms, at.counter)
-        self._drain(_NO_DATA, said)
         self._day = _ist_day(at.ms)
+        midnight_ms = self._day * _DAY_MS - _IST_OFFSET_MS
+        kernels.begin_day(self._shard, self._output, midnight_ms, at.ms, at.counter)
+        self._drain(_NO_DATA, said)
         today = _ist_date(at.ms)
         if not self._calendar.is_known(today):
             self.unknown_days.add(today)

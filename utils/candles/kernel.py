@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from utils.candles.buckets import close_candle, close_due, say
-from utils.candles.layout import FAR, Array, Count, Output, Reason, Record, Rules, Shard
+from utils.candles.doubts import HELD
+from utils.candles.layout import DELAYS, FAR, Array, Count, Output, Reason, Record, Rules, Shard
 from utils.candles.outliers import clear_window
-from utils.candles.packets import ACCEPTED, check_packet, known_length, read_packet, u16, u32
+from utils.candles.packets import ACCEPTED, YEAR_2000_MS, check_packet, known_length, read_packet, u16, u32
 from utils.candles.prefetch import AHEAD, CACHED_CANDLES, fetch_rest, fetch_row
+from utils.candles.rejections import reject, reject_held
 from utils.candles.trades import take_packet
 from utils.kernel_cache import kernel
 from utils.kite_frames import LTP_LENGTH
@@ -42,6 +44,12 @@ def fetch_ahead(shard: Shard, data: Array, at: int, end: int) -> int:
 
 
 @kernel
+def events_of(packets: int, timeframes: int) -> int:
+    """The most that so many packets have to say: each may bring a held one with it, and both close and amend."""
+    return packets * timeframes * 4
+
+
+@kernel
 def take_entries(
     shard: Shard,
     rules: Rules,
@@ -63,8 +71,8 @@ def take_entries(
         if shard.due.size > CACHED_CANDLES and i + AHEAD < kinds.shape[0]:
             fetch_ahead(shard, data, bounds[i + AHEAD] + 2, bounds[i + AHEAD + 1])
         packets = (bounds[i + 1] - bounds[i]) // (LTP_LENGTH + 2) + 1
-        room = packets * timeframes * 2 + shard.due.size
-        if out.filled[0] + room > out.heads.shape[0] or out.filled[1] + packets > out.rejections.shape[0]:
+        room = events_of(packets, timeframes) + shard.due.size
+        if out.filled[0] + room > out.heads.shape[0] or out.filled[1] + 2 * packets > out.rejections.shape[0]:
             return i
         if kinds[i] != CONNECTOR_CLOCK:
             shard.feed[0].last_frame_ms = ids[i, 0]
@@ -114,21 +122,24 @@ def take_bytes(
     verdict = Reason.TOKEN.value
     if shard.token_keys[slot] == p.token:
         r = shard.token_rows[slot]
+        note_delay(shard, p)
         verdict = check_packet(p, shard.instruments[r], rules)
         if verdict == ACCEPTED:
             verdict = take_packet(shard, rules, out, r, p, counter)
-    if verdict != ACCEPTED:
+        if verdict == HELD:
+            for n in range(length):
+                shard.held[r, n] = data[at + n]
+    if verdict >= 0:
         reject(shard, out, verdict, p.token, at, length, ms, counter)
 
 
 @kernel
-def reject(shard: Shard, out: Output, reason: int, token: int, at: int, length: int, ms: int, counter: int) -> None:
-    shard.rejected[reason] += 1
-    n = out.filled[1]
-    out.filled[1] = n + 1
-    entry = out.rejections[n]
-    entry.ms, entry.counter, entry.reason = ms, counter, reason
-    entry.token, entry.at, entry.length = token, at, length
+def note_delay(shard: Shard, p: Record) -> None:
+    """How long the packet was on its way by the two clocks, whatever becomes of it."""
+    if p.timed and p.exchange_ms >= YEAR_2000_MS:
+        feed = shard.feed[0]
+        shard.delays[feed.delays % DELAYS] = p.receive_ms - p.exchange_ms
+        feed.delays += 1
 
 
 @kernel
@@ -151,13 +162,17 @@ def begin_outage(shard: Shard, rules: Rules, out: Output, ms: int, counter: int)
 
 
 @kernel
-def begin_day(shard: Shard, out: Output, ms: int, counter: int) -> None:
+def begin_day(shard: Shard, out: Output, midnight_ms: int, ms: int, counter: int) -> None:
     """A new date: what is open closes, and everything that counts within a day starts again."""
+    shard.feed[0].midnight_ms = midnight_ms
     for r in range(shard.due.shape[0]):
         for c in range(shard.due.shape[1]):
             if shard.open[r, c].present:
                 close_candle(shard, out, r, c, ms, counter)
         inst = shard.instruments[r]
-        inst.cum = inst.day_high = inst.day_low = inst.known = 0
+        if inst.held_length > 0:
+            reject_held(shard, out, r, ms, counter)
+        inst.cum = inst.day_high = inst.day_low = inst.known = inst.begun = inst.price = 0
+        inst.outside = inst.outside_ms = 0
         clear_window(inst)
     shard.feed[0].next_due_ms = FAR

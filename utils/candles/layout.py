@@ -8,9 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-LAYOUT_VERSION = 2
+LAYOUT_VERSION = 3
 LINE_BYTES = 64  # a cache line: the memory comes by lines
 FAR = np.int64(2**62)  # a time that never comes
+LONGEST_PACKET = 184
+DELAYS = 256  # of so many latest packets the delay is kept
 
 # `awaiting` of an instrument: after a cached packet that says little, the first that says all is cached too.
 AWAITS_NOTHING, AWAITS_ANY, AWAITS_RICHER = 0, 1, 2
@@ -41,6 +43,7 @@ class Count(IntEnum):
     AMENDED = 5
     REBASED = 6
     WARNED = 7
+    UNDATED = 8
 
 
 INSTRUMENT = np.dtype(
@@ -52,7 +55,9 @@ INSTRUMENT = np.dtype(
         ("awaiting", "u1"),
         ("day_awaiting", "u1"),
         ("known", "u1"),
+        ("begun", "u1"),
         ("touched", "u1"),
+        ("held_new_level", "u1"),
         ("open_ms", "i8"),
         ("close_ms", "i8"),
         ("day_start_ms", "i8"),
@@ -60,6 +65,8 @@ INSTRUMENT = np.dtype(
         ("cum", "i8"),
         ("trade_ms", "i8"),
         ("exchange_ms", "i8"),
+        ("price", "i8"),
+        ("quantity", "i8"),
         ("day_high", "i8"),
         ("day_low", "i8"),
         ("window_count", "i8"),
@@ -67,10 +74,12 @@ INSTRUMENT = np.dtype(
         ("window_ref", "i8"),
         ("window_sum", "f8"),
         ("window_squares", "f8"),
-        ("suspect_count", "i8"),
-        ("suspect_price", "i8"),
-        ("suspect_ms", "i8"),
-        ("suspect_cum", "i8"),
+        ("held_length", "i4"),
+        ("held_reason", "i4"),
+        ("held_count", "i8"),
+        ("held_ms", "i8"),
+        ("outside", "i8"),
+        ("outside_ms", "i8"),
     ],
     align=True,
 )
@@ -122,16 +131,35 @@ PACKET = np.dtype(
         ("oi", "i8"),
         ("bid", "i8"),
         ("ask", "i8"),
+        ("place_ms", "i8"),
         ("raise_to", "i8"),
         ("lower_to", "i8"),
         ("has_volume", "u1"),
         ("timed", "u1"),
         ("late", "u1"),
+        ("today", "u1"),
+        ("live", "u1"),
+        ("trade", "u1"),
+        ("dated", "u1"),
+        ("outside", "u1"),
+        ("priceless", "u1"),
+        ("new_level", "u1"),
+        ("first", "u1"),
     ],
     align=True,
 )
 
-FEED = np.dtype([("up", "u1"), ("up_since_ms", "i8"), ("last_frame_ms", "i8"), ("next_due_ms", "i8")], align=True)
+FEED = np.dtype(
+    [
+        ("up", "u1"),
+        ("up_since_ms", "i8"),
+        ("last_frame_ms", "i8"),
+        ("next_due_ms", "i8"),
+        ("midnight_ms", "i8"),
+        ("delays", "i8"),
+    ],
+    align=True,
+)
 
 EVENT_HEAD = np.dtype([("ms", "i8"), ("counter", "i8"), ("row", "i4"), ("column", "i4")], align=True)
 REJECTION = np.dtype(
@@ -148,6 +176,7 @@ class Shard(NamedTuple):
     instruments: Array  # INSTRUMENT, (n,)
     windows: Array  # int64, (n, w): the latest prices, a ring
     latest: Array  # PACKET, (n,): the last accepted packet, for readers
+    held: Array  # uint8, (n, LONGEST_PACKET): the packet that the next one is to judge
     open: Array  # CANDLE, (n, k)
     last: Record  # CANDLE, (n, k): the last closed candle
     due: Array  # int64, (n, k): when the clock closes the open candle, FAR without one
@@ -157,6 +186,7 @@ class Shard(NamedTuple):
     feed: Record  # FEED, (1,)
     counts: Array  # int64, one of each Count
     rejected: Array  # int64, one of each Reason
+    delays: Array  # int64, (DELAYS,): receipt minus exchange time in ms, a ring; feed.delays were there in all
 
 
 class Rules(NamedTuple):
@@ -178,11 +208,18 @@ class Output(NamedTuple):
     heads: Array  # EVENT_HEAD
     candles: Array  # CANDLE
     rejections: Array  # REJECTION
+    held: Array  # uint8, (m, LONGEST_PACKET): the bytes of a rejected packet that had been held (its `at` is -1)
+    judged: Record  # PACKET, (1,): where a held packet is read to be judged; nothing of it lasts
     filled: Array  # int64, (2,)
 
 
 def new_output(events: int, rejections: int) -> Output:
     """Empty buffers of that many places."""
     return Output(
-        np.zeros(events, EVENT_HEAD), np.zeros(events, CANDLE), np.zeros(rejections, REJECTION), np.zeros(2, np.int64)
+        np.zeros(events, EVENT_HEAD),
+        np.zeros(events, CANDLE),
+        np.zeros(rejections, REJECTION),
+        np.zeros((rejections, LONGEST_PACKET), np.uint8),
+        np.zeros(1, PACKET),
+        np.zeros(2, np.int64),
     )

@@ -4,57 +4,42 @@ from __future__ import annotations
 
 import math
 
-from utils.candles.layout import Array, Count, Record, Rules
+from utils.candles.layout import Array, Record, Rules
 from utils.kernel_cache import kernel
 
 
 @kernel
-def is_outlier(inst: Record, p: Record, cum_now: int, rules: Rules, counts: Array) -> bool:
-    """Whether a would-be trade is rejected. Remembers a suspect, and lets a level that persisted in."""
-    if inst.window_count < rules.min_ticks:
-        return False
-    mean = inst.window_ref + inst.window_sum / inst.window_count
-    unit = _deviation(inst, mean, rules)
-    z = abs(p.price - mean) / unit
-    if z > rules.warn:
-        counts[Count.WARNED.value] += 1
-    if z <= rules.reject:
-        return False
-    return bool(p.late) or not _persists(inst, p, cum_now, rules.reject * unit, rules.accept_after)
+def is_warm(inst: Record, rules: Rules) -> bool:
+    """Whether enough prices are kept to measure another one against them."""
+    return bool(inst.window_count >= rules.min_ticks)
 
 
 @kernel
-def _deviation(inst: Record, mean: float, rules: Rules) -> float:
+def zscore(inst: Record, price: int, rules: Rules) -> float:
+    """How many deviations the price lies from the window's mean; 0 of an empty one."""
     n = inst.window_count
+    if n == 0:
+        return 0.0
+    mean = inst.window_ref + inst.window_sum / n
     variance = max(0.0, (inst.window_squares - inst.window_sum * inst.window_sum / n) / n)
-    floor = max(float(rules.floor_ticks * inst.tick_units), mean * rules.floor_bps / 10_000.0)
-    return max(math.sqrt(variance), floor)
+    return float(abs(price - mean) / max(math.sqrt(variance), least_deviation(inst, mean, rules)))
 
 
 @kernel
-def _persists(inst: Record, p: Record, cum_now: int, band: float, accept_after: int) -> bool:
-    said_before = inst.suspect_count > 0 and inst.suspect_ms == p.trade_ms and inst.suspect_cum == cum_now
-    if said_before:
-        return False
-    near = inst.suspect_count > 0 and abs(p.price - inst.suspect_price) <= band
-    inst.suspect_count = inst.suspect_count + 1 if near else 1
-    inst.suspect_price, inst.suspect_ms, inst.suspect_cum = p.price, p.trade_ms, cum_now
-    if inst.suspect_count < accept_after:
-        return False
-    clear_window(inst)
-    return True
+def least_deviation(inst: Record, price: float, rules: Rules) -> float:
+    """The floor under the deviation: some ticks, or a part of the price. A quiet option's deviation is 0."""
+    return max(float(rules.floor_ticks * inst.tick_units), price * rules.floor_bps / 10_000.0)
 
 
 @kernel
 def clear_window(inst: Record) -> None:
-    inst.window_count = inst.window_at = inst.suspect_count = 0
+    inst.window_count = inst.window_at = 0
     inst.window_sum = inst.window_squares = 0.0
 
 
 @kernel
 def remember_price(inst: Record, window: Array, price: int) -> None:
     """Put an accepted in-order trade's price into the ring. Sums are of whole differences: exact up to 2**53."""
-    inst.suspect_count = 0
     if inst.window_count == 0:
         inst.window_ref = price
     at = inst.window_at

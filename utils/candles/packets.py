@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from utils.candles.layout import Array, Reason, Record, Rules
+from utils.candles.layout import AWAITS_ANY, AWAITS_RICHER, Array, Reason, Record, Rules
 from utils.kernel_cache import kernel
 from utils.kite_frames import (
     FULL,
@@ -73,6 +73,7 @@ def read_packet(data: Array, at: int, length: int, receive_ms: int, p: Record) -
     p.length, p.token, p.price = length, u32(data, at), u32(data, at + _PRICE)
     p.receive_ms = p.trade_ms = p.exchange_ms = receive_ms
     p.has_volume = p.timed = p.late = 0
+    p.trade = p.outside = p.priceless = p.new_level = p.first = 0
     p.cum = p.quantity = p.average = p.oi = p.bid = p.ask = 0
     p.day_open = p.day_high = p.day_low = p.previous_close = 0
     if length in (FULL_LENGTH, QUOTE_LENGTH):
@@ -104,14 +105,25 @@ def _read_full(data: Array, at: int, p: Record) -> None:
 
 
 @kernel
+def says_all(inst: Record, p: Record) -> bool:
+    """Whether the packet carries what its instrument has: a time for an index, the volume for the others."""
+    return bool(p.timed) if inst.is_index else bool(p.has_volume)
+
+
+@kernel
+def is_baseline(inst: Record, p: Record) -> bool:
+    """Whether it is the cached packet after a subscribe, or the richer form of it."""
+    return bool(inst.awaiting == AWAITS_ANY or (inst.awaiting == AWAITS_RICHER and says_all(inst, p)))
+
+
+@kernel
 def check_packet(p: Record, inst: Record, rules: Rules) -> int:
     """The first check that fails, as a Reason; ACCEPTED when none does."""
     if not length_fits(p.length, inst.is_index):
         return Reason.LENGTH.value
     if p.price == 0:
         return Reason.PRICE.value
-    if p.day_high > 0 and p.day_low > 0 and (p.price > p.day_high or p.price < p.day_low):
-        return Reason.RANGE.value
+    p.priceless = 1 if p.timed and p.exchange_ms == 0 and is_baseline(inst, p) else 0
     if p.timed and not _time_is_sane(p, rules.skew_ms):
         return Reason.TIME.value
     if _is_crossed(p, inst):
@@ -122,7 +134,7 @@ def check_packet(p: Record, inst: Record, rules: Rules) -> int:
 @kernel
 def _time_is_sane(p: Record, skew_ms: int) -> bool:
     latest = p.receive_ms + skew_ms
-    if p.exchange_ms < YEAR_2000_MS or p.exchange_ms > latest:
+    if not p.priceless and not YEAR_2000_MS <= p.exchange_ms <= latest:
         return False
     return bool(p.trade_ms == 0 or YEAR_2000_MS <= p.trade_ms <= latest)
 

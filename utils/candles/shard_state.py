@@ -12,11 +12,13 @@ import orjson
 from utils.candles.kernel import slot_of
 from utils.candles.layout import (
     CANDLE,
+    DELAYS,
     FAR,
     FEED,
     INSTRUMENT,
     LAYOUT_VERSION,
     LINE_BYTES,
+    LONGEST_PACKET,
     PACKET,
     Array,
     Count,
@@ -33,8 +35,8 @@ _WITH_OI = {
     SessionClass.CURRENCY,
     SessionClass.COMMODITY,
 }
-_BY_ROW = ("instruments", "windows", "latest", "open", "last", "due")
-_SAVED = (*_BY_ROW, "feed", "counts", "rejected")
+_BY_ROW = ("instruments", "windows", "latest", "held", "open", "last", "due")
+_SAVED = (*_BY_ROW, "feed", "counts", "rejected", "delays")
 
 
 class StateError(ValueError):
@@ -58,6 +60,7 @@ def _empty(n: int, lengths: Array, window: int) -> Shard:
         instruments=_at_a_line((n,), INSTRUMENT),
         windows=_at_a_line((n, window), np.dtype(np.int64)),
         latest=_at_a_line((n,), PACKET),
+        held=np.zeros((n, LONGEST_PACKET), np.uint8),
         open=_at_a_line((n, k), CANDLE),
         last=_at_a_line((n, k), CANDLE),
         due=due,
@@ -67,6 +70,7 @@ def _empty(n: int, lengths: Array, window: int) -> Shard:
         feed=feed,
         counts=np.zeros(len(Count), np.int64),
         rejected=np.zeros(len(Reason), np.int64),
+        delays=np.zeros(DELAYS, np.int64),
     )
 
 

@@ -1,0 +1,93 @@
+"""What is doubted, and what the next packet says of it: docs/CANDLES.md section 4."""
+
+from __future__ import annotations
+
+from utils.candles.layout import Array, Count, Reason, Record, Rules
+from utils.candles.outliers import is_warm, least_deviation, zscore
+from utils.candles.packets import ACCEPTED
+from utils.kernel_cache import kernel
+
+HELD = -2
+
+
+@kernel
+def doubt(inst: Record, p: Record, rules: Rules, counts: Array, count: int) -> int:
+    """ACCEPTED; HELD, with `count` as how often its level was seen; or the Reason why a late one is rejected."""
+    is_outlier = _is_outlier(inst, p, rules, counts)
+    outside = is_outside_its_range(p)
+    if not (is_outlier or outside):
+        return ACCEPTED
+    p.new_level = is_outlier and is_warm(inst, rules)
+    if is_book_around(p, p.price, inst.tick_units):
+        return ACCEPTED
+    reason = Reason.RANGE.value if outside else Reason.ZSCORE.value
+    if p.late or inst.held_length > 0:  # older than the one that is held
+        return ACCEPTED if p.late and outside and 0 < inst.day_low <= p.price <= inst.day_high else reason
+    inst.held_length, inst.held_reason, inst.held_count = p.length, reason, count
+    inst.held_ms, inst.held_new_level = p.receive_ms, p.new_level
+    return HELD
+
+
+@kernel
+def is_outside_its_range(p: Record) -> bool:
+    """Whether the price lies outside the packet's own day range, which lags by one packet."""
+    return bool(p.day_high > 0 and p.day_low > 0 and not p.day_low <= p.price <= p.day_high)
+
+
+@kernel
+def _is_outlier(inst: Record, p: Record, rules: Rules, counts: Array) -> bool:
+    if not is_warm(inst, rules):
+        least = rules.reject * least_deviation(inst, float(p.price), rules)
+        return bool(_has_book(p) and not is_book_around(p, p.price, max(float(p.ask - p.bid), least)))
+    z = zscore(inst, p.price, rules)
+    if z > rules.warn:
+        counts[Count.WARNED.value] += 1
+    return bool(z > rules.reject)
+
+
+@kernel
+def _has_book(p: Record) -> bool:
+    return bool(0 < p.bid <= p.ask)
+
+
+@kernel
+def is_book_around(p: Record, price: int, width: float) -> bool:
+    """Whether the packet's best bid and ask have the price between them, give or take `width`."""
+    return bool(_has_book(p) and p.bid - width <= price <= p.ask + width)
+
+
+@kernel
+def may_judge(held: Record, p: Record) -> bool:
+    """Whether the packet knows more than the held one: it is neither late, nor older, nor a repetition of it."""
+    if p.late or p.priceless or is_repetition(held, p):
+        return False
+    return bool(not (p.timed and held.timed and p.exchange_ms < held.exchange_ms))
+
+
+@kernel
+def is_repetition(held: Record, p: Record) -> bool:
+    """Whether the same packet came again. Without a volume or a time (8, 28 bytes) each is a price of its own."""
+    if p.length != held.length or not (p.has_volume or p.timed):
+        return False
+    if p.timed and (p.trade_ms != held.trade_ms or p.exchange_ms != held.exchange_ms):
+        return False
+    same_trade = p.price == held.price and p.quantity == held.quantity and p.cum == held.cum
+    same_range = p.day_high == held.day_high and p.day_low == held.day_low
+    return bool(same_trade and same_range and p.bid == held.bid and p.ask == held.ask)
+
+
+@kernel
+def is_confirmed(inst: Record, held: Record, p: Record) -> bool:
+    """Whether the exchange's day range says that the held price was traded, or its book does not gainsay it."""
+    is_known = bool(0 < inst.day_low <= held.price <= inst.day_high)
+    if is_known and not _has_book(p):
+        return True
+    if not is_known and 0 < p.day_low <= held.price <= p.day_high:
+        return True
+    return bool(is_book_around(p, held.price, float(max(inst.tick_units, p.ask - p.bid))))
+
+
+@kernel
+def persists(inst: Record, held: Record, p: Record) -> bool:
+    """Whether the price is nearer to the held one than to the one before that."""
+    return bool(inst.price > 0 and abs(p.price - held.price) < abs(p.price - inst.price))
