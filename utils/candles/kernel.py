@@ -138,7 +138,7 @@ def note_delay(shard: Shard, p: Record) -> None:
     """How long the packet was on its way by the two clocks, whatever becomes of it."""
     if p.timed and p.exchange_ms >= YEAR_2000_MS:
         feed = shard.feed[0]
-        shard.delays[feed.delays % DELAYS] = p.receive_ms - p.exchange_ms
+        shard.delays[feed.delays & (DELAYS - 1)] = p.receive_ms - p.exchange_ms
         feed.delays += 1
 
 

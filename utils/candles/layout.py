@@ -12,7 +12,7 @@ LAYOUT_VERSION = 3
 LINE_BYTES = 64  # a cache line: the memory comes by lines
 FAR = np.int64(2**62)  # a time that never comes
 LONGEST_PACKET = 184
-DELAYS = 256  # of so many latest packets the delay is kept
+DELAYS = 256  # of so many latest packets the delay is kept: a power of 2
 
 # `awaiting` of an instrument: after a cached packet that says little, the first that says all is cached too.
 AWAITS_NOTHING, AWAITS_ANY, AWAITS_RICHER = 0, 1, 2
@@ -46,6 +46,7 @@ class Count(IntEnum):
     UNDATED = 8
 
 
+# Three cache lines.
 INSTRUMENT = np.dtype(
     [
         ("token", "i8"),
@@ -57,6 +58,8 @@ INSTRUMENT = np.dtype(
         ("known", "u1"),
         ("begun", "u1"),
         ("touched", "u1"),
+        ("held_length", "u1"),
+        ("held_reason", "u1"),
         ("held_new_level", "u1"),
         ("open_ms", "i8"),
         ("close_ms", "i8"),
@@ -74,8 +77,6 @@ INSTRUMENT = np.dtype(
         ("window_ref", "i8"),
         ("window_sum", "f8"),
         ("window_squares", "f8"),
-        ("held_length", "i4"),
-        ("held_reason", "i4"),
         ("held_count", "i8"),
         ("held_ms", "i8"),
         ("outside", "i8"),

@@ -7,6 +7,8 @@ import math
 from utils.candles.layout import Array, Record, Rules
 from utils.kernel_cache import kernel
 
+SURELY = 0.999  # well below what rounding can do to a quotient
+
 
 @kernel
 def is_warm(inst: Record, rules: Rules) -> bool:
@@ -16,13 +18,16 @@ def is_warm(inst: Record, rules: Rules) -> bool:
 
 @kernel
 def zscore(inst: Record, price: int, rules: Rules) -> float:
-    """How many deviations the price lies from the window's mean; 0 of an empty one."""
+    """How many deviations the price lies from the window's mean; 0 when that is surely too few to be warned of."""
     n = inst.window_count
     if n == 0:
         return 0.0
     mean = inst.window_ref + inst.window_sum / n
+    distance, least = abs(price - mean), least_deviation(inst, mean, rules)
+    if distance < SURELY * rules.warn * least:  # nearly always: spares the root, and changes no verdict
+        return 0.0
     variance = max(0.0, (inst.window_squares - inst.window_sum * inst.window_sum / n) / n)
-    return float(abs(price - mean) / max(math.sqrt(variance), least_deviation(inst, mean, rules)))
+    return float(distance / max(math.sqrt(variance), least))
 
 
 @kernel
