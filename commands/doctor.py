@@ -13,7 +13,8 @@ import click
 import redis
 
 from commands.console import load_settings
-from commands.diagnosis import CANDLE_WORKER, PROCESSES, SIGNAL_WORKER, Finding, Limits, diagnose, moment_of
+from commands.diagnosis import diagnose, moment_of
+from commands.findings import CANDLE_WORKER, PROCESSES, SIGNAL_WORKER, Finding, Limits
 from utils.feed import EntryId
 from utils.health import read_health
 from utils.keys import Keys

@@ -6,7 +6,8 @@ from datetime import datetime
 
 import pytest
 
-from commands.diagnosis import PROCESSES, Limits, Moment, diagnose, moment_of
+from commands.diagnosis import diagnose, moment_of
+from commands.findings import PROCESSES, Limits, Moment
 from utils.candle import IST
 from utils.sessions import SessionCalendar
 from utils.shared_health import merged, with_free_shards

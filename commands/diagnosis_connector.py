@@ -1,0 +1,50 @@
+"""The doctor on the connector: its connections, its journal, its instruments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from commands.findings import CONNECTOR, Finding, Limits, Moment, Report, duration, number_of
+
+
+def connector_findings(report: Report, moment: Moment, limits: Limits) -> Iterator[Finding]:
+    for shard in range(number_of(report, "shards")):
+        yield from _connection(report, shard, moment, limits)
+        yield from _recording(report, shard, moment, limits)
+    forced_out = number_of(report, "forced_out")
+    if forced_out:
+        sentence = f"{forced_out:,} entries left their stream before its time was over: raise STREAM_MAX_MB."
+        yield Finding(CONNECTOR, sentence, is_problem=False)
+    if not number_of(report, "instruments"):
+        yield Finding(CONNECTOR, "has no instruments yet: /instruments did not answer so far.", moment.soon)
+
+
+def _connection(report: Report, shard: int, moment: Moment, limits: Limits) -> Iterator[Finding]:
+    """Out of hours a connection that is down is worth a note, no more: nothing is lost."""
+    if not number_of(report, f"shard{shard}_instruments"):
+        return
+    state, last_frame_ms = report.get(f"shard{shard}_state", ""), number_of(report, f"shard{shard}_last_frame_ms")
+    if "token" in state:
+        sentence = "waits for a new access token: log in with 'python manage.py login'."
+        yield Finding(CONNECTOR, sentence, moment.soon)
+    elif state != "up":
+        yield Finding(CONNECTOR, f"connection {shard} is not up but '{state}': see its log.", moment.in_session)
+    elif not last_frame_ms:
+        yield Finding(CONNECTOR, f"connection {shard} is up, but no frame came yet.", moment.in_session)
+    elif moment.real_seconds_since(last_frame_ms) > limits.frame_seconds:
+        age = duration(moment.real_seconds_since(last_frame_ms))
+        yield Finding(CONNECTOR, f"connection {shard}: the last frame came {age} ago.", moment.in_session)
+
+
+def _recording(report: Report, shard: int, moment: Moment, limits: Limits) -> Iterator[Finding]:
+    fault = report.get(f"shard{shard}_disk_fault", "")
+    if fault:
+        yield Finding(CONNECTOR, f"the journal of shard {shard} can not be written ({fault}): free the disk.")
+    lost = number_of(report, f"shard{shard}_lost")
+    if lost:
+        yield Finding(CONNECTOR, f"{lost:,} entries of shard {shard} are lost: the disk failed for too long.")
+    behind = number_of(report, f"shard{shard}_backlog_ms") / 1000 / moment.speed
+    if behind > limits.lag_seconds:
+        yield Finding(
+            CONNECTOR, f"shard {shard}: {duration(behind)} of frames wait in the journal for Redis to take them."
+        )
