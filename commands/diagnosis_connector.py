@@ -10,13 +10,26 @@ from commands.findings import CONNECTOR, Finding, Limits, Moment, Report, durati
 def connector_findings(report: Report, moment: Moment, limits: Limits) -> Iterator[Finding]:
     for shard in range(number_of(report, "shards")):
         yield from _connection(report, shard, moment, limits)
+        yield from _notices(report, shard, moment)
         yield from _recording(report, shard, moment, limits)
     forced_out = number_of(report, "forced_out")
     if forced_out:
         sentence = f"{forced_out:,} entries left their stream before its time was over: raise STREAM_MAX_MB."
         yield Finding(CONNECTOR, sentence, is_problem=False)
+    yield from _instruments(report, moment)
+
+
+def _instruments(report: Report, moment: Moment) -> Iterator[Finding]:
+    fault = report.get("instruments_fault", "")
     if not number_of(report, "instruments"):
-        yield Finding(CONNECTOR, "has no instruments yet: /instruments did not answer so far.", moment.soon)
+        sentence = f"has no instruments: {fault}." if fault else "has no instruments yet: it waits for /instruments."
+        yield Finding(CONNECTOR, sentence, moment.soon)
+    elif fault:
+        yield Finding(CONNECTOR, f"{fault}.", is_problem=False)
+    if number_of(report, "instruments") and report.get("instruments_missing"):
+        yield Finding(CONNECTOR, f"{report['instruments_missing']}: correct INSTRUMENTS.")
+    if report.get("instruments_note"):
+        yield Finding(CONNECTOR, f"{report['instruments_note']}.", is_problem=False)
 
 
 def _connection(report: Report, shard: int, moment: Moment, limits: Limits) -> Iterator[Finding]:
@@ -24,16 +37,31 @@ def _connection(report: Report, shard: int, moment: Moment, limits: Limits) -> I
     if not number_of(report, f"shard{shard}_instruments"):
         return
     state, last_frame_ms = report.get(f"shard{shard}_state", ""), number_of(report, f"shard{shard}_last_frame_ms")
-    if "token" in state:
+    refusal = report.get(f"shard{shard}_refusal", "")
+    if refusal:
+        yield Finding(CONNECTOR, f"connection {shard}: {refusal}.", moment.soon)
+    elif "token" in state:
         sentence = "waits for a new access token: log in with 'python manage.py login'."
         yield Finding(CONNECTOR, sentence, moment.soon)
     elif state != "up":
-        yield Finding(CONNECTOR, f"connection {shard} is not up but '{state}': see its log.", moment.in_session)
+        reason = report.get(f"shard{shard}_down_reason") or "no reason given"
+        sentence = f"connection {shard} is not up but '{state}' ({reason}): see its log."
+        yield Finding(CONNECTOR, sentence, moment.in_session)
     elif not last_frame_ms:
         yield Finding(CONNECTOR, f"connection {shard} is up, but no frame came yet.", moment.in_session)
     elif moment.real_seconds_since(last_frame_ms) > limits.frame_seconds:
         age = duration(moment.real_seconds_since(last_frame_ms))
         yield Finding(CONNECTOR, f"connection {shard}: the last frame came {age} ago.", moment.in_session)
+
+
+def _notices(report: Report, shard: int, moment: Moment) -> Iterator[Finding]:
+    """What the broker wrote in text frames, as it wrote it."""
+    error, message = (report.get(f"shard{shard}_{name}", "") for name in ("broker_error", "broker_message"))
+    if error:
+        sentence = f"connection {shard}: the broker reports an error: '{error}'; what it names gets no data."
+        yield Finding(CONNECTOR, sentence, moment.soon)
+    if message:
+        yield Finding(CONNECTOR, f"connection {shard}: the broker writes: '{message}'.", is_problem=False)
 
 
 def _recording(report: Report, shard: int, moment: Moment, limits: Limits) -> Iterator[Finding]:

@@ -14,14 +14,21 @@ from urllib.parse import parse_qs, urlsplit
 import click
 import requests
 from kiteconnect import KiteConnect
-from kiteconnect.exceptions import InputException, KiteException, PermissionException, TokenException
+from kiteconnect.exceptions import DataException, KiteException
 
 from commands.console import SettingsFault, load_settings
 from commands.token_file import store_token
+from utils.broker_errors import BrokerError, Cause, shown
 from utils.settings import Settings
 
 _TOKEN = re.compile(r"[A-Za-z0-9]{6,64}")
 _TIMEOUT_SECONDS = 15
+_UNREADABLE = ("Couldn't parse", "Unknown Content-Type")  # of the client, before the whole body of an answer
+_NOT_PERMITTED = "this is not permitted to the Kite app: see its plan and its user at developers.kite.trade"
+# Another login cures none of these.
+_OF_THE_APP = {cause: cause.sentence for cause in (Cause.USER, Cause.CHECKSUM, Cause.KEY)} | {
+    Cause.PERMISSION: _NOT_PERMITTED
+}
 
 
 class LoginError(click.ClickException):
@@ -102,10 +109,8 @@ def _ask_kite(call: Callable[[], Any], refused: str, settings: Settings) -> dict
     """
     try:
         answer = call()
-    except (TokenException, InputException, PermissionException) as error:
-        raise LoginError(refused.format(reason=f"{type(error).__name__} {error.code}: {error}")) from None
     except KiteException as error:
-        raise _not_kite(settings, f"{type(error).__name__} {error.code}") from None
+        raise _refusal(error, refused, settings) from None
     except requests.RequestException as error:
         raise LoginError(
             f"{settings.kite_api_url} can not be reached ({type(error).__name__}): nothing was stored; check the "
@@ -116,6 +121,21 @@ def _ask_kite(call: Callable[[], Any], refused: str, settings: Settings) -> dict
     if not isinstance(answer, dict):
         raise _not_kite(settings, f"{type(answer).__name__} instead of an object")
     return answer
+
+
+def _refusal(error: KiteException, refused: str, settings: Settings) -> LoginError:
+    """By its cause: the app's own, the broker's servers, or else what `refused` says of the login."""
+    if isinstance(error, DataException) and str(error).startswith(_UNREADABLE):
+        return _not_kite(settings, f"{type(error).__name__} {error.code}")
+    secret = settings.api_secret.get_secret_value()
+    found = BrokerError(error.code, type(error).__name__, shown(str(error), [secret]))
+    if found.cause in _OF_THE_APP:
+        return LoginError(f"Zerodha refuses the login: {_OF_THE_APP[found.cause]} ({found}); nothing was stored.")
+    if found.cause in (Cause.THROTTLED, Cause.SERVERS):
+        return LoginError(
+            f"Zerodha does not log anybody in now: {found.sentence}; nothing was stored, try again soon."
+        )
+    return LoginError(refused.format(reason=found))
 
 
 def _not_kite(settings: Settings, reason: str) -> LoginError:

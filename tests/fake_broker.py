@@ -59,6 +59,8 @@ class FakeBroker:
         self.port = port
         self.accepted_tokens: set[str] | None = None
         self.refuse_next: deque[int] = deque()
+        self.refusals: dict[str, tuple[int, str, str]] = {}  # by path (`/` is the socket): status, type, message
+        self.user_id: str | None = None
         self.attempts: list[float] = []
         self.connections: list[Connection] = []
         self.sent: list[bytes | str] = []
@@ -101,6 +103,7 @@ class FakeBroker:
     async def _start(self) -> None:
         application = web.Application()
         application.router.add_get("/instruments", self._instruments)
+        application.router.add_get("/user/profile", self._profile)
         application.router.add_get("/", self._socket)
         self._runner = web.AppRunner(application, shutdown_timeout=0.1)
         await self._runner.setup()
@@ -136,11 +139,28 @@ class FakeBroker:
 
     async def _instruments(self, _request: web.Request) -> web.Response:
         self.dumps_served += 1
+        if "/instruments" in self.refusals:
+            return self._refusal("/instruments")
         return web.Response(text="\n".join((HEADER, *self.rows)), content_type="text/csv")
+
+    async def _profile(self, _request: web.Request) -> web.Response:
+        """Only of a broker that a test gave a user, or a refusal."""
+        if "/user/profile" in self.refusals:
+            return self._refusal("/user/profile")
+        if self.user_id is None:
+            return web.Response(status=404)
+        return web.json_response({"status": "success", "data": {"user_id": self.user_id}})
+
+    def _refusal(self, path: str) -> web.Response:
+        status, error_type, message = self.refusals[path]
+        typed = {"error_type": error_type} if error_type else {}
+        return web.json_response({"status": "error", "message": message, "data": None, **typed}, status=status)
 
     async def _socket(self, request: web.Request) -> web.StreamResponse:
         self.attempts.append(time.monotonic())
         token = request.query.get("access_token", "")
+        if "/" in self.refusals:
+            return self._refusal("/")
         if self.refuse_next:
             return web.Response(status=self.refuse_next.popleft())
         if self.accepted_tokens is not None and token not in self.accepted_tokens:

@@ -43,6 +43,10 @@ class AccessTokens:
         """The broker does not accept it."""
         self._refused.add(token)
 
+    def readmit(self, token: str) -> None:
+        """It was not the token's fault: it may be offered again."""
+        self._refused.discard(token)
+
     def _read_stamp(self) -> tuple[int, int, int]:
         try:
             status = self._path.stat()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +11,8 @@ from twisted.internet import reactor as _reactor
 from twisted.internet.task import LoopingCall
 
 from utils.access_token import AccessTokens
+from utils.broker_errors import Cause
+from utils.broker_notices import ERROR, MESSAGE
 from utils.candle import iso_ist
 from utils.clock_marks import look_seconds
 from utils.health import HealthReport
@@ -18,6 +21,7 @@ from utils.instruments import Instrument
 from utils.journal import JournalError
 from utils.journal_keeper import JournalKeeper
 from utils.keys import Keys
+from utils.kite_profile import why_refused
 from utils.lifecycle import StopRequest
 from utils.log import BoundLogger, hide_secret
 from utils.settings import Settings, SettingsError
@@ -114,7 +118,17 @@ class Connector:
             settings.subscribe_mode,
             settings.watchdog_seconds,
         )
-        return ShardFeed(options, self._tokens, recorder, time.monotonic, self._log)
+        return ShardFeed(options, self._tokens, recorder, time.monotonic, self._log, self._ask_why)
+
+    def _ask_why(self, token: str, answer: Callable[[Cause, str], None]) -> None:
+        """In a thread of its own: the broker may take seconds, and the other sockets do not wait."""
+        settings = self._settings
+
+        def ask() -> None:
+            found = why_refused(settings.kite_api_url, settings.api_key.get_secret_value(), token)
+            reactor.callFromThread(self._guarded, answer, *found)
+
+        threading.Thread(target=ask, name="profile", daemon=True).start()
 
     def _make_sender(self) -> TickSender:
         settings = self._settings
@@ -207,6 +221,7 @@ class Connector:
             "backlog_bytes": sum(recorder.backlog_bytes for recorder in self._recorders),
             "instruments": sum(len(feed.instruments) for feed in self._feeds),
             "shards": len(self._feeds),
+            **self._watch.health_fields(),
         }
         for feed, recorder in zip(self._feeds, self._recorders, strict=True):
             fields |= self._shard_fields(feed, recorder)
@@ -216,6 +231,10 @@ class Connector:
         sent_to = self._sender.sent_to(recorder.shard)
         one: dict[str, str | int | float] = {
             "state": feed.state.value,
+            "down_reason": feed.down_reason,
+            "refusal": feed.refusal,
+            "broker_error": feed.notices.get(ERROR, ""),
+            "broker_message": feed.notices.get(MESSAGE, ""),
             "connections": feed.connections,
             "instruments": len(feed.instruments),
             "frames": recorder.frames,

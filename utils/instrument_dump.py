@@ -12,10 +12,13 @@ from pathlib import Path
 
 import requests
 
+from utils.broker_errors import read_broker_error, shown
 from utils.candle import IST
 from utils.instruments import GZIP_MAGIC, DumpContent, DumpError, Instrument, read_dump
 
 TIMEOUT_SECONDS = (5.0, 60.0)  # to connect, and between two pieces of the answer
+LONGEST_BODY = 1 << 16  # of a refusal
+LONGEST_REASON = 400
 FRESH_FROM = timedelta(hours=8, minutes=30)  # the broker makes the day's dump by then (Kite forum, staff)
 
 _NAME = re.compile(r"instruments-(\d{4}-\d{2}-\d{2})\.csv\.gz")
@@ -30,6 +33,10 @@ class InstrumentDump:
     path: Path
     from_cache: bool
     notes: tuple[str, ...]
+
+
+class _RefusedError(DumpError):
+    """The broker answered, and did not give it; its sentence says what to do."""
 
 
 def dump_day(at_ms: int) -> date:
@@ -61,7 +68,9 @@ def load_dump(
     try:
         body, content = _fetch(api_url, authorization, timeout_seconds)
     except (requests.RequestException, DumpError) as error:
-        return _newest_kept(directory, day, f"{api_url}/instruments did not give the instruments ({_short(error)})")
+        remedy = "" if isinstance(error, _RefusedError) else "check KITE_API_URL and the network"
+        fault = f"{api_url}/instruments did not give the instruments ({_short(error)})"
+        return _newest_kept(directory, day, fault, remedy)
     try:
         _write(path, body)
     except OSError as error:
@@ -76,21 +85,24 @@ def _fetch(api_url: str, authorization: str, timeout_seconds: tuple[float, float
     if authorization:
         headers["Authorization"] = authorization
     answer = requests.get(f"{api_url.rstrip('/')}/instruments", headers=headers, timeout=timeout_seconds)
-    answer.raise_for_status()
+    if not answer.ok:
+        secrets = [authorization.rpartition(":")[2], authorization]
+        refusal = read_broker_error(answer.status_code, answer.content[:LONGEST_BODY], secrets)
+        raise _RefusedError(refusal.sentence) if refusal.message else DumpError(str(refusal))
     content = read_dump(answer.content)
     if not content.instruments:
         raise DumpError("the instruments dump has no usable row")
     return answer.content, content
 
 
-def _newest_kept(directory: Path, day: date, fault: str) -> InstrumentDump:
+def _newest_kept(directory: Path, day: date, fault: str, remedy: str) -> InstrumentDump:
     for path in _kept_paths(directory, day):
         content = _read_kept(path)
         if content is not None:
             found = _dump(content, path, True)
             note = f"{fault}: using the dump of {found.day}, in which newer contracts are missing"
             return InstrumentDump(found.instruments, found.day, path, True, (note, *found.notes))
-    raise DumpError(f"{fault}, and no earlier dump is in {directory}: check KITE_API_URL and the network")
+    raise DumpError(f"{fault}, and no earlier dump is in {directory}{remedy and ': '}{remedy}")
 
 
 def _kept_paths(directory: Path, day: date) -> Iterator[Path]:
@@ -134,4 +146,4 @@ def _write(path: Path, body: bytes) -> None:
 def _short(error: Exception) -> str:
     """The first line of the reason, without the object addresses that requests puts into it."""
     lines = str(error).splitlines() or [type(error).__name__]
-    return re.sub(r"<[^>]*>:?\s*", "", lines[0])[:200]
+    return shown(re.sub(r"<[^>]*>:?\s*", "", lines[0]), longest=LONGEST_REASON)

@@ -57,6 +57,8 @@ class InstrumentWatch:
         self._found: list[Instrument] = []
         self._missing: list[str] = []
         self._notes: tuple[str, ...] = ()
+        self._fault = ""
+        self._missing_sentence = ""
         self._ending = threading.Event()
 
     def start(self) -> None:
@@ -64,6 +66,14 @@ class InstrumentWatch:
 
     def stop(self) -> None:
         self._ending.set()
+
+    def health_fields(self) -> dict[str, str]:
+        """Sentences about the instruments, empty when there is nothing to say; may be asked from any thread."""
+        return {
+            "instruments_fault": self._fault,
+            "instruments_missing": self._missing_sentence,
+            "instruments_note": "; ".join(self._notes),
+        }
 
     def _run(self) -> None:
         held: date | None = None
@@ -86,6 +96,7 @@ class InstrumentWatch:
             dump = load_dump(self._api_url, self._directory, day, self._authorization())
             self._take(dump, is_current=dump.day == day)
         except DumpError as error:
+            self._fault = str(error)
             self._log.warning(f"{error}; it is tried again")
             return False
         except Exception as error:
@@ -98,12 +109,14 @@ class InstrumentWatch:
     def _take(self, dump: InstrumentDump, is_current: bool) -> None:
         found, missing = select(dump.instruments, self._symbols)
         self._tell_notes(dump, missing)
+        self._fault = ""
         if not found:
+            self._fault = (
+                f"INSTRUMENTS: none of them is in the broker's instruments of {dump.day} "
+                f"({_named(missing)}); write them as EXCHANGE:TRADINGSYMBOL, such as NSE:INFY"
+            )
             if is_current and not self._found:
-                self._on_none(
-                    f"INSTRUMENTS: none of them is in the broker's instruments of {dump.day} "
-                    f"({_named(missing)}); write them as EXCHANGE:TRADINGSYMBOL, such as NSE:INFY"
-                )
+                self._on_none(self._fault)
             return
         if found != self._found:
             self._found = found
@@ -116,12 +129,13 @@ class InstrumentWatch:
             for note in dump.notes:
                 self._log.warning(note)
         if missing != self._missing:
-            self._missing = missing
+            self._missing, self._missing_sentence = missing, ""
             if missing:
-                self._log.warning(
+                self._missing_sentence = (
                     f"{len(missing)} of INSTRUMENTS not in the broker's instruments of {dump.day}, "
                     f"and not watched: {_named(missing)}"
                 )
+                self._log.warning(self._missing_sentence)
 
 
 def _named(symbols: list[str]) -> str:

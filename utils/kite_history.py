@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import requests
 
+from utils.broker_errors import FORBIDDEN, Cause, read_broker_error
 from utils.candle import IST, Candle, Source, TimedBy
 from utils.instruments import Instrument, SessionClass
 from utils.lifecycle import StopRequest
@@ -23,7 +24,7 @@ TIMEOUT_SECONDS = (3.0, 15.0)
 TRIES = 5
 FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS = 1.0, 8.0
 DAYS_A_REQUEST = {"minute": 60, "day": 2_000}  # the broker's limits
-TOO_MANY_REQUESTS = 429
+LONGEST_BODY = 1 << 16  # of a refusal
 REJECTED_KEPT = 100
 LARGEST_NUMBER = 2**53  # up to here a whole number survives as a float
 DERIVATIVES = frozenset(
@@ -35,6 +36,8 @@ DERIVATIVES = frozenset(
     }
 )
 
+_DENIALS = (Cause.TOKEN, Cause.PERMISSION, Cause.USER, Cause.KEY)
+
 Integers = np.ndarray[tuple[int], np.dtype[np.int64]]
 Row = tuple[int, float, float, float, float, int, int]  # start in epoch ms, open, high, low, close, volume, oi
 
@@ -44,7 +47,11 @@ class HistoryError(RuntimeError):
 
 
 class HistoryDenied(RuntimeError):
-    """The broker does not let us in: no request will bring anything until there is another token."""
+    """The broker does not let us in: no request will bring anything until the cause is gone."""
+
+    def __init__(self, sentence: str, cause: Cause = Cause.UNKNOWN) -> None:
+        super().__init__(sentence)
+        self.cause = cause
 
 
 class HistoryStopped(RuntimeError):
@@ -105,7 +112,7 @@ class KiteHistory:
             self._wait_for_turn()
             try:
                 answer = self._session.get(address, params=wanted, headers=self._headers(), timeout=TIMEOUT_SECONDS)
-                found = _fields_or_fault(answer)
+                found = _fields_or_fault(answer, _secrets_of(answer))
             except requests.RequestException as error:
                 found = type(error).__name__
             if not isinstance(found, str):
@@ -138,14 +145,21 @@ class KiteHistory:
             raise HistoryStopped
 
 
-def _fields_or_fault(answer: requests.Response) -> list[Any] | str:
+def _secrets_of(answer: requests.Response) -> list[str]:
+    """What was sent with the question, and is not to be shown with the answer."""
+    authorization = str(answer.request.headers.get("Authorization", ""))
+    return [authorization, authorization.rpartition(":")[2]]
+
+
+def _fields_or_fault(answer: requests.Response, secrets: Sequence[str] = ()) -> list[Any] | str:
     """What the answer holds as rows, unchecked, or why another try makes sense. HistoryDenied, HistoryError."""
-    if answer.status_code == requests.codes.forbidden:
-        raise HistoryDenied("the broker refuses the access token for history (403): run `manage.py login`")
-    if answer.status_code == TOO_MANY_REQUESTS or answer.status_code >= requests.codes.server_error:
-        return f"HTTP {answer.status_code}"
     if not answer.ok:
-        raise HistoryError(f"the broker answers HTTP {answer.status_code} to {answer.url.split('?')[0]}")
+        error = read_broker_error(answer.status_code, answer.content[:LONGEST_BODY], secrets)
+        if error.cause is Cause.THROTTLED or error.status >= requests.codes.server_error:
+            return str(error)
+        if error.cause in _DENIALS or error.status == FORBIDDEN:
+            raise HistoryDenied(f"the broker refuses history: {error.sentence}", error.cause)
+        raise HistoryError(f"the broker refuses {answer.url.split('?')[0]}: {error.sentence}")
     try:
         candles = answer.json()["data"]["candles"]
     except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:

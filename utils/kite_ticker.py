@@ -8,48 +8,48 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from enum import Enum
 from typing import Any, Protocol
 from urllib.parse import quote
 
 from autobahn.twisted.websocket import connectWS
 from kiteconnect import KiteTicker
 from kiteconnect.ticker import KiteTickerClientProtocol
+from twisted.internet import reactor as _reactor
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.ssl import optionsForClientTLS
 
+from utils.broker_errors import BrokerError, read_broker_error
 from utils.journal_records import LONGEST_PAYLOAD
 
 CONNECT_SECONDS = 10
 HANDSHAKE_SECONDS = 10
 TOKENS_A_MESSAGE = 500
+BODY_SECONDS = 1.0  # for the words of a refusal, which may come after its headers
+LONGEST_BODY = 1 << 16
 
 _UPGRADE_REFUSED = re.compile(r"upgrade failed \((\d{3})")
+_LENGTH = re.compile(rb"(?i)\r\ncontent-length:\s*(\d{1,9})\s*\r\n")
+
+reactor: Any = _reactor  # twisted puts the real one into the module at run time
 
 
-class Refusal(Enum):
-    """Why a connection ended, as far as it decides what to do next."""
-
-    TOKEN = "the token was refused"
-    THROTTLED = "too many connections or requests"
-    OTHER = "anything else"
-
-
-def refusal_of(reason: str) -> Refusal:
-    """Read from the reason text, the only place where the client shows the HTTP status of the upgrade."""
+def refused_status(reason: str) -> int:
+    """The HTTP status of a refused upgrade, 0 for another end: the client shows it in the reason's text only."""
     match = _UPGRADE_REFUSED.search(reason)
-    status = match[1] if match else ""
-    return {"403": Refusal.TOKEN, "429": Refusal.THROTTLED}.get(status, Refusal.OTHER)
+    return int(match[1]) if match else 0
 
 
 class TickerEvents(Protocol):
-    """What a connection tells. `ended` comes exactly once, whatever happened, and is the last."""
+    """What a connection tells. `ended` comes exactly once, whatever happened, and is the last.
+
+    Its `error` is what the server answered instead of a WebSocket, None when it answered nothing.
+    """
 
     def opened(self) -> None: ...
 
     def received(self, payload: bytes, is_binary: bool) -> None: ...
 
-    def ended(self, reason: str) -> None: ...
+    def ended(self, reason: str, error: BrokerError | None) -> None: ...
 
 
 class _SilentProtocol(KiteTickerClientProtocol):
@@ -59,6 +59,15 @@ class _SilentProtocol(KiteTickerClientProtocol):
         # Only here a certificate for another host is told from a connection that was dropped.
         self.factory.lost_because = reason
         super().connectionLost(reason)
+
+    def failHandshake(self, reason: str) -> None:
+        """With the answer's body, in which the broker says why; the client itself would drop it unread."""
+        self.wasNotCleanReason = reason
+        is_first, self.factory.refusal_body = not hasattr(self.factory, "refusal_body"), _body(self.data)
+        if _is_full(self.data):
+            super().failHandshake(reason)
+        elif is_first:
+            reactor.callLater(BODY_SECONDS, super().failHandshake, reason)
 
     def _loop_ping(self) -> None:
         return
@@ -125,7 +134,16 @@ class OneConnection(KiteTicker):
     def _on_gone(self, _connector: Any, failure: Any) -> None:
         if not self._has_ended:
             self._has_ended = True
-            self._tell(self._events.ended, self._without_token(self._reason_of(failure)))
+            reason = self._without_token(self._reason_of(failure))
+            error = self._error_of(reason)
+            if error is not None and error.message:
+                reason = f"{reason}: {error}"
+            self._tell(self._events.ended, reason, error)
+
+    def _error_of(self, reason: str) -> BrokerError | None:
+        status = refused_status(reason)
+        body = getattr(self.factory, "refusal_body", b"")
+        return read_broker_error(status, body, [self._token, quote(self._token, safe="")]) if status else None
 
     def _reason_of(self, last_failure: Any) -> str:
         failure = getattr(self.factory, "lost_because", last_failure)
@@ -147,3 +165,14 @@ class OneConnection(KiteTicker):
 def _parts(tokens: Sequence[int]) -> Iterator[list[int]]:
     for start in range(0, len(tokens), TOKENS_A_MESSAGE):
         yield list(tokens[start : start + TOKENS_A_MESSAGE])
+
+
+def _body(answer: bytes) -> bytes:
+    return bytes(answer.partition(b"\r\n\r\n")[2][:LONGEST_BODY])
+
+
+def _is_full(answer: bytes) -> bool:
+    """Whether the body is there as far as the headers tell its length."""
+    head, _, body = answer.partition(b"\r\n\r\n")
+    length = _LENGTH.search(head + b"\r\n")
+    return length is not None and len(body) >= min(int(length[1]), LONGEST_BODY)

@@ -10,16 +10,22 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from utils.access_token import AccessTokens
+from utils.broker_errors import BrokerError, Cause
+from utils.broker_notices import ERROR, read_notice
 from utils.clock_marks import is_mark_due
 from utils.feed import clock_mark, down_mark, subscribed_mark, up_mark
 from utils.instruments import Instrument
-from utils.kite_ticker import OneConnection, Refusal, refusal_of
+from utils.kite_profile import AskWhy
+from utils.kite_ticker import OneConnection
 from utils.log import BoundLogger, hide_secret
 from utils.retry_delay import RetryDelay
 from utils.tick_recorder import TickRecorder
 
 NETWORK_SECONDS = (0.5, 10.0)
 THROTTLED_SECONDS = (5.0, 60.0)
+FIRST_DENIED_SECONDS = 30.0  # the broker may have erred; after it, as long as the cause says
+ASK_AGAIN_SECONDS = 60.0
+LONGEST_WAIT_SECONDS = 900.0
 ATTEMPT_SECONDS = 30.0  # both time-outs of the client together, and some more
 SETTLED_SECONDS = 10.0  # a connection that stood so long was a good one: the next wait is short again
 
@@ -32,6 +38,7 @@ class FeedState(StrEnum):
     CONNECTING = "connecting"
     UP = "up"
     NO_TOKEN = "waiting for a new access token"
+    DENIED = "refused by the broker"
     STOPPED = "stopped"
 
 
@@ -55,8 +62,12 @@ class ShardFeed:
         recorder: TickRecorder,
         monotonic: Callable[[], float],
         log: BoundLogger,
+        ask_why: AskWhy,
     ) -> None:
+        """`ask_why` finds out what a refusal without words means, and calls back in the reactor's thread."""
         self.state = FeedState.NO_INSTRUMENTS
+        self.refusal = ""  # the broker's, with its remedy, until a connection is up again
+        self.notices: dict[str, str] = {}  # the broker's last text of each kind on this connection
         self.connections = self.faults = 0
         self.instruments: Sequence[Instrument] = ()
         self._options = options
@@ -69,6 +80,16 @@ class ShardFeed:
         self._attempt: _Attempt | None = None
         self._due_at = 0.0
         self._down_reason = ""
+        self._ask_why = ask_why
+        self._ask_at = float("inf")
+        self._denied_delay = RetryDelay(FIRST_DENIED_SECONDS, LONGEST_WAIT_SECONDS)
+        self._refused_token = ""
+        self._refused_with = BrokerError(0)
+
+    @property
+    def down_reason(self) -> str:
+        """Why there is no connection, empty while there is one."""
+        return self._down_reason
 
     def watch(self, instruments: Sequence[Instrument]) -> None:
         """From now on these: a connection that watches others is made anew."""
@@ -88,6 +109,10 @@ class ShardFeed:
             self._connect(now)
         elif self.state is FeedState.NO_TOKEN and self._tokens.current():
             self._log.info("a new access token is there")
+            self._connect(now)
+        elif self.state is FeedState.NO_TOKEN and now >= self._ask_at:
+            self._ask_for_the_cause()
+        elif self.state is FeedState.DENIED and self._may_try_again(now):
             self._connect(now)
         elif self.state is FeedState.UP and now - self._heard_at() >= self._options.watchdog_seconds:
             self._give_up(f"no frame for {self._options.watchdog_seconds:g} s")
@@ -112,7 +137,8 @@ class ShardFeed:
         attempt.heard_at = attempt.opened_at = self._monotonic()
         self.connections += 1
         self.state = FeedState.UP
-        self._down_reason = ""
+        self._down_reason = self.refusal = ""
+        self.notices.clear()
         self._recorder.mark(up_mark())
         attempt.ticker.subscribe_all([one.token for one in self.instruments], self._options.mode)
         self._recorder.mark(subscribed_mark(self._options.mode, list(self.instruments)))
@@ -122,15 +148,28 @@ class ShardFeed:
         if attempt is self._attempt:
             attempt.heard_at = self._monotonic()
             self._recorder.frame(payload, is_binary)
+            if not is_binary:
+                self._note(payload, attempt.token)
 
-    def ended(self, attempt: _Attempt, reason: str) -> None:
+    def _note(self, payload: bytes, token: str) -> None:
+        """What the broker has to say to people is logged once, and shown in the health report."""
+        notice = read_notice(payload, [token])
+        if notice is not None and self.notices.get(notice.kind) != notice.text:
+            self.notices[notice.kind] = notice.text
+            tell = self._log.error if notice.kind == ERROR else self._log.info
+            tell("the broker says", kind=notice.kind, text=notice.text)
+
+    def ended(self, attempt: _Attempt, reason: str, error: BrokerError | None = None) -> None:
         if attempt is not self._attempt:
             return
         self._attempt = None
-        refusal = refusal_of(reason)
-        if refusal is Refusal.TOKEN:
-            self._on_token_refused(attempt, reason)
-        elif refusal is Refusal.THROTTLED:
+        self.refusal = error.sentence if error is not None else ""
+        cause = error.cause if error is not None else Cause.UNKNOWN
+        if error is not None and cause in (Cause.TOKEN, Cause.USER, Cause.UNCLEAR):
+            self._on_token_refused(attempt, reason, error)
+        elif cause in (Cause.PERMISSION, Cause.KEY):
+            self._deny(cause, attempt.token, reason)
+        elif cause is Cause.THROTTLED:
             self._wait_after(reason, self._throttled_delay.next_seconds())
         else:
             self._forget_delays_after(attempt)
@@ -176,16 +215,56 @@ class ShardFeed:
         if attempt.opened_at is not None and self._monotonic() - attempt.opened_at >= SETTLED_SECONDS:
             self._network_delay.reset()
             self._throttled_delay.reset()
+            self._denied_delay.reset()
 
-    def _on_token_refused(self, attempt: _Attempt, reason: str) -> None:
+    def _on_token_refused(self, attempt: _Attempt, reason: str, error: BrokerError) -> None:
         self._tokens.refuse(attempt.token)
         if self._tokens.current():
             self._wait_after(reason, 0.0)
-        else:
+            return
+        self._refused_token, self._refused_with = attempt.token, error
+        if error.cause is not Cause.UNCLEAR:
             self._wait_for_token(reason)
+            return
+        self.mark_down(reason)
+        self.state, self._ask_at = FeedState.NO_TOKEN, self._monotonic()
+        self._log.warning("the broker refuses the connection; its profile is asked why", reason=reason)
+
+    def _ask_for_the_cause(self) -> None:
+        """Of a refusal without words."""
+        self._ask_at = float("inf")
+        token = self._refused_token
+        self._ask_why(token, lambda cause, answer: self._on_cause(token, cause, answer))
+
+    def _on_cause(self, token: str, cause: Cause, answer: str) -> None:
+        """Only an answer that no new token overtook counts."""
+        if self.state is not FeedState.NO_TOKEN or token != self._refused_token:
+            return
+        before = self.refusal
+        self.refusal = f"{cause.sentence} (the socket: {self._refused_with}; the profile: {answer})"
+        if cause in (Cause.PERMISSION, Cause.KEY):
+            self._tokens.readmit(token)
+            self._deny(cause, token, self._down_reason)
+        elif self.refusal != before:
+            self._wait_for_token(self._down_reason)
+        if cause is Cause.UNCLEAR:
+            self._ask_at = self._monotonic() + ASK_AGAIN_SECONDS
+
+    def _deny(self, cause: Cause, token: str, reason: str) -> None:
+        """No login cures it: another try now and then, and at once with another token."""
+        self.mark_down(reason)
+        seconds = min(self._denied_delay.next_seconds(), cause.wait_seconds or LONGEST_WAIT_SECONDS)
+        self._refused_token = token
+        self._log.error("the broker refuses market data", reason=self.refusal, next_attempt_in_seconds=seconds)
+        self._wait(seconds)
+        self.state = FeedState.DENIED
+
+    def _may_try_again(self, now: float) -> bool:
+        return now >= self._due_at or self._tokens.current() not in ("", self._refused_token)
 
     def _wait_for_token(self, reason: str) -> None:
         self.mark_down(reason)
+        self._ask_at = float("inf")
         self.state = FeedState.NO_TOKEN
         self._log.error("waiting for a new access token: run manage.py login", reason=reason)
 
@@ -232,5 +311,5 @@ class _Attempt:
     def received(self, payload: bytes, is_binary: bool) -> None:
         self._feed.received(self, payload, is_binary)
 
-    def ended(self, reason: str) -> None:
-        self._feed.ended(self, reason)
+    def ended(self, reason: str, error: BrokerError | None) -> None:
+        self._feed.ended(self, reason, error)

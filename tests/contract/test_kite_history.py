@@ -70,13 +70,14 @@ class Broker:
     minutes: list[list[Any]] = field(default_factory=list)
     days: list[list[Any]] = field(default_factory=list)
     faults: list[int] = field(default_factory=list)
+    refusal: bytes = b'{"status":"error"}'
     asked: list[tuple[str, dict[str, str], float]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     url: str = ""
 
     def answer(self, path: str, wanted: dict[str, str]) -> tuple[int, bytes]:
         if self.faults:
-            return self.faults.pop(0), b'{"status":"error"}'
+            return self.faults.pop(0), self.refusal
         rows = self.days if path.endswith("/day") else self.minutes
         first, last = (f"{wanted[name].replace(' ', 'T')}+0530" for name in ("from", "to"))
         return 200, orjson.dumps(
@@ -182,6 +183,33 @@ def test_429_and_5xx_are_tried_again_after_a_while(broker: Broker) -> None:
     assert len(history(broker, stop=stop).rows(INFY, "minute", Span(OPEN_MS, OPEN_MS + 60_000))) == 1
     assert len(broker.asked) == 3
     assert [seconds for seconds in stop.waits if seconds > 0.1] == [1.0, 2.0]
+
+
+@pytest.mark.parametrize(
+    ("error_type", "words", "not_in"),
+    [
+        ("TokenException", "log in with 'python manage.py login'", "plan"),
+        ("PermissionException", "its plan must be Connect", "manage.py login"),
+        ("UserException", "UserException 403: Refused.", "manage.py login"),
+    ],
+)
+def test_a_403_is_named_by_its_type(broker: Broker, error_type: str, words: str, not_in: str) -> None:
+    broker.faults = [403]
+    broker.refusal = orjson.dumps({"status": "error", "message": "Refused.", "error_type": error_type})
+    with pytest.raises(HistoryDenied) as caught:
+        history(broker).rows(INFY, "minute", Span(OPEN_MS, OPEN_MS + 60_000))
+    assert words in str(caught.value)
+    assert not_in not in str(caught.value)
+    assert len(broker.asked) == 1
+
+
+def test_another_refusal_shows_the_brokers_words_without_the_token(broker: Broker) -> None:
+    broker.faults = [400]
+    broker.refusal = b'{"status": "error", "message": "bad token TOK for it", "error_type": "InputException"}'
+    with pytest.raises(HistoryError, match=r"InputException 400: bad token \*\*\* for it"):
+        KiteHistory(broker.url, lambda: "token KEY:TOK", 1_000.0, StopRequest()).rows(
+            INFY, "minute", Span(OPEN_MS, OPEN_MS + 60_000)
+        )
 
 
 def test_403_is_not_tried_again(broker: Broker) -> None:

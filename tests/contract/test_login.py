@@ -41,7 +41,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         form = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
         right = form.get("api_key") == [_KEY] and form.get("checksum") == [_CHECKSUM]
-        if self.server.mood == "html":
+        if self.server.mood.startswith("{"):
+            self._answer(403, self.server.mood.encode(), "application/json")
+        elif self.server.mood == "html":
             self._answer(503, f"<html>{_ACCESS}</html>".encode(), "text/html")
         elif self.server.mood == "no data":
             self._json(200, {"status": "success"})
@@ -151,6 +153,34 @@ def test_each_failure_is_one_sentence_and_stores_nothing(
         code, printed = _login(tmp_path, url, pasted=pasted, **settings)
     assert code == 1
     assert sentence in printed
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("error_type", "message", "sentence"),
+    [
+        ("TokenException", "Invalid `checksum`.", "API_SECRET does not belong to API_KEY"),
+        ("InputException", "Invalid `api_key`.", "API_KEY is not that of an active Kite app"),
+        (
+            "PermissionException",
+            "Insufficient permission.",
+            "not permitted to the Kite app: see its plan and its user",
+        ),
+        ("TokenException", "The user is not enabled for the app.", "the app belongs to another Zerodha user"),
+        ("NetworkException", "Too many requests", "too many requests or connections"),
+        ("UserException", f"Blocked: {_SECRET} " + "word " * 60, "(GeneralException 403: Blocked: *** word"),
+    ],
+)
+def test_a_cause_that_another_login_does_not_cure_is_named(
+    tmp_path: Path, error_type: str, message: str, sentence: str
+) -> None:
+    mood = json.dumps({"status": "error", "message": message, "error_type": error_type, "data": None})
+    with _kite(mood) as url:
+        code, printed = _login(tmp_path, url, _REQUEST)
+    assert code == 1
+    assert sentence in printed
+    assert len(printed) < 600
+    assert ("log in again" in printed) is (error_type == "UserException")
     assert not (tmp_path / "run").exists()
 
 

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from utils.access_token import AccessTokens
+from utils.broker_errors import BrokerError, Cause
 from utils.clock_marks import is_mark_due, look_seconds
 from utils.instrument_watch import spread
 from utils.instruments import Instrument, SessionClass
-from utils.kite_ticker import OneConnection, Refusal, refusal_of
+from utils.kite_ticker import OneConnection, refused_status
 from utils.retry_delay import RetryDelay
 
 UNCLEAN = "connection was closed uncleanly (WebSocket connection upgrade failed ({}))"
@@ -26,17 +27,18 @@ def test_a_retry_waits_twice_as_long_up_to_a_limit() -> None:
 
 
 @pytest.mark.parametrize(
-    ("reason", "refusal"),
+    ("reason", "status", "cause"),
     [
-        (UNCLEAN.format("403 - Forbidden"), Refusal.TOKEN),
-        (UNCLEAN.format("429 - Too Many Requests"), Refusal.THROTTLED),
-        (UNCLEAN.format("503"), Refusal.OTHER),
-        ("TCP connection timed out: 403 of something", Refusal.OTHER),
-        ("", Refusal.OTHER),
+        (UNCLEAN.format("403 - Forbidden"), 403, Cause.UNCLEAR),
+        (UNCLEAN.format("429 - Too Many Requests"), 429, Cause.THROTTLED),
+        (UNCLEAN.format("503"), 503, Cause.SERVERS),
+        ("TCP connection timed out: 403 of something", 0, Cause.UNKNOWN),
+        ("", 0, Cause.UNKNOWN),
     ],
 )
-def test_the_reason_tells_what_to_do(reason: str, refusal: Refusal) -> None:
-    assert refusal_of(reason) is refusal
+def test_the_reason_tells_what_to_do(reason: str, status: int, cause: Cause) -> None:
+    assert refused_status(reason) == status
+    assert BrokerError(status).cause is cause
 
 
 def test_time_is_told_once_a_second_and_only_in_silence() -> None:
@@ -81,7 +83,7 @@ def test_key_and_token_are_written_into_the_url_as_the_server_reads_them() -> No
     class Deaf:
         def opened(self) -> None: ...
         def received(self, payload: bytes, is_binary: bool) -> None: ...
-        def ended(self, reason: str) -> None: ...
+        def ended(self, reason: str, error: BrokerError | None) -> None: ...
 
     connection = OneConnection("ws://127.0.0.1:1", "k&y", "a+b/c=&d", Deaf(), lambda _error: None)
     assert connection.socket_url == "ws://127.0.0.1:1?api_key=k%26y&access_token=a%2Bb%2Fc%3D%26d"
