@@ -197,6 +197,7 @@ def widen(candle: Record, p: Record) -> None:
     candle.low = min(candle.low, p.price, p.lower_to)
     candle.ticks += 1
     candle.dirty = 1
+    candle.has_volume = candle.has_volume or p.has_volume
     if not p.timed:
         candle.by_receive = 1
 
@@ -210,11 +211,9 @@ def become_open_if_earlier(candle: Record, p: Record) -> None:
 
 @kernel
 def book_volume(candle: Record, p: Record, cum: int) -> None:
-    if p.has_volume:
-        candle.has_volume = 1
-        if cum > candle.end_cum:
-            candle.turnover += (cum - candle.end_cum) * p.price
-            candle.end_cum = cum
+    if p.has_volume and cum > candle.end_cum:
+        candle.turnover += (cum - candle.end_cum) * p.price
+        candle.end_cum = cum
 
 
 @kernel

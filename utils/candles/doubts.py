@@ -14,15 +14,15 @@ HELD = -2
 def doubt(inst: Record, p: Record, rules: Rules, counts: Array, count: int) -> int:
     """ACCEPTED; HELD, with `count` as how often its level was seen; or the Reason why a late one is rejected."""
     is_outlier = _is_outlier(inst, p, rules, counts)
-    outside = is_outside_its_range(p)
+    outside = is_outside_its_range(p) or _drags_its_range(inst, p)
     if not (is_outlier or outside):
         return ACCEPTED
     p.new_level = is_outlier and is_warm(inst, rules)
-    if is_book_around(p, p.price, inst.tick_units):
+    if is_book_around(inst, p, p.price, inst.tick_units):
         return ACCEPTED
     reason = Reason.RANGE.value if outside else Reason.ZSCORE.value
     if p.late or inst.held_length > 0:  # older than the one that is held
-        return ACCEPTED if p.late and outside and 0 < inst.day_low <= p.price <= inst.day_high else reason
+        return ACCEPTED if outside and 0 < inst.day_low <= p.price <= inst.day_high else reason
     inst.held_length, inst.held_reason, inst.held_count = p.length, reason, count
     inst.held_ms, inst.held_new_level = p.receive_ms, p.new_level
     return HELD
@@ -35,10 +35,23 @@ def is_outside_its_range(p: Record) -> bool:
 
 
 @kernel
+def _drags_its_range(inst: Record, p: Record) -> bool:
+    """Whether it is a new high or low off the tick grid: a misprint can drag its packet's range along."""
+    is_told = p.timed and p.has_volume and inst.day_low > 0 and inst.day_high > 0
+    return bool(is_told and p.price % inst.tick_units != 0 and not _was_there(inst, p.price))
+
+
+@kernel
+def _was_there(inst: Record, price: int) -> bool:
+    """Whether the price lies in the day range as it was told, and traded, until now."""
+    return bool(0 < inst.day_low <= price <= inst.day_high)
+
+
+@kernel
 def _is_outlier(inst: Record, p: Record, rules: Rules, counts: Array) -> bool:
     if not is_warm(inst, rules):
         least = rules.reject * least_deviation(inst, float(p.price), rules)
-        return bool(_has_book(p) and not is_book_around(p, p.price, max(float(p.ask - p.bid), least)))
+        return bool(_has_book(p) and not _is_between(p, p.price, max(float(p.ask - p.bid), least)))
     z = zscore(inst, p.price, rules)
     if z > rules.warn:
         counts[Count.WARNED.value] += 1
@@ -51,9 +64,20 @@ def _has_book(p: Record) -> bool:
 
 
 @kernel
-def is_book_around(p: Record, price: int, width: float) -> bool:
-    """Whether the packet's best bid and ask have the price between them, give or take `width`."""
-    return bool(_has_book(p) and p.bid - width <= price <= p.ask + width)
+def is_book_around(inst: Record, p: Record, price: int, width: float) -> bool:
+    """Whether the book bears the price out: it is on the tick grid, between bid and ask or by `width` off."""
+    return bool(_has_book(p) and price % inst.tick_units == 0 and _is_between(p, price, width))
+
+
+@kernel
+def _is_between(p: Record, price: int, width: float) -> bool:
+    return bool(p.bid - width <= price <= p.ask + width)
+
+
+@kernel
+def _spread(inst: Record, p: Record) -> float:
+    """At least a tick."""
+    return float(max(inst.tick_units, p.ask - p.bid))
 
 
 @kernel
@@ -79,15 +103,17 @@ def is_repetition(held: Record, p: Record) -> bool:
 @kernel
 def is_confirmed(inst: Record, held: Record, p: Record) -> bool:
     """Whether the exchange's day range says that the held price was traded, or its book does not gainsay it."""
-    is_known = bool(0 < inst.day_low <= held.price <= inst.day_high)
-    if is_known and not _has_book(p):
+    if _was_there(inst, held.price):
+        if not _has_book(p):
+            return True
+    elif 0 < p.day_low <= held.price <= p.day_high:
         return True
-    if not is_known and 0 < p.day_low <= held.price <= p.day_high:
-        return True
-    return bool(is_book_around(p, held.price, float(max(inst.tick_units, p.ask - p.bid))))
+    return bool(is_book_around(inst, p, held.price, _spread(inst, p)))
 
 
 @kernel
 def persists(inst: Record, held: Record, p: Record) -> bool:
-    """Whether the price is nearer to the held one than to the one before that."""
+    """Whether the price is nearer to the held one than to the one before that, and no misprint itself by its book."""
+    if _has_book(p) and not is_book_around(inst, p, p.price, _spread(inst, p)):
+        return False
     return bool(inst.price > 0 and abs(p.price - held.price) < abs(p.price - inst.price))

@@ -225,7 +225,7 @@ def _take_baseline(shard: Shard, rules: Rules, r: int, p: Record) -> None:
         if p.timed:
             inst.trade_ms, inst.exchange_ms = p.trade_ms, p.exchange_ms
     inst.known = 1
-    if is_outside_its_range(p) and not is_book_around(p, p.price, inst.tick_units):
+    if is_outside_its_range(p) and not is_book_around(inst, p, p.price, inst.tick_units):
         p.priceless = 1
     _note(inst, p)
     if p.timed and not p.priceless:
@@ -260,6 +260,7 @@ def _day_from_baseline(shard: Shard, rules: Rules, r: int, c: int, p: Record) ->
             candle.end_cum = p.cum
     candle.high = max(candle.high, p.price, p.day_high)
     candle.low = min(candle.low, p.price, p.day_low if p.day_low > 0 else p.price)
+    candle.has_volume = candle.has_volume or p.has_volume
     candle.dirty = 1
 
 
