@@ -9,11 +9,13 @@ from datetime import date
 
 import pandas as pd
 
+from tests.reference.candle import OpenCandle
 from tests.reference.checks import rejection
 from tests.reference.inputs import Entry, ReferenceInstrument, ReferenceSettings, ist_date, mark_of
 from tests.reference.instrument import InstrumentDay
 from tests.reference.packets import LENGTHS, decode, split_frame
-from tests.reference.series import CandleSeries, Event, OpenCandle
+from tests.reference.readings import Now
+from tests.reference.series import CandleSeries, Event
 
 COLUMNS = (
     "symbol",
@@ -43,7 +45,8 @@ class ReferenceCandles:
     candles: one row per final candle, in COLUMNS, sorted by symbol, timeframe, start. Prices in the quote currency;
         volume and oi are nullable Int64, vwap is NaN where there is none; `closed` False: still open at the end.
     events: (symbol, timeframe, start_ms, rev) of everything said, in order.
-    rejected: packets (and torn frames) by reason. counts: late, rebased, warned, accepted, amended, inserted, ...
+    rejected: packets (and torn frames) by reason. counts: how often each rule was reached (late, rebased, held, ...);
+        held_now: packets that still wait for their judge at the end.
     """
 
     candles: pd.DataFrame
@@ -91,7 +94,7 @@ class ReferenceRun:
 
     def result(self) -> ReferenceCandles:
         self.counts["warned"] = sum(one.window.warned for one in self._days.values())
-        self.counts["accepted"] = sum(one.window.accepted for one in self._days.values())
+        self.counts["held_now"] = sum(one.held is not None for one in self._days.values())
         return ReferenceCandles(self._table(), self.said, self.rejected, self.counts)
 
     # -- the feed ---------------------------------------------------------------------------------------------
@@ -128,32 +131,33 @@ class ReferenceRun:
             instrument = self._by_token[token]
             self._days[token] = InstrumentDay(instrument, self._settings, self.said, self.counts)
         self._days[token].awaits_baseline = True
-        self._days[token].day_unheard = True
+        self._days[token].awaits_day = True
 
     # -- frames -----------------------------------------------------------------------------------------------
 
     def _take_frame(self, entry: Entry) -> None:
         packets, is_whole = split_frame(entry.payload)
         for packet in packets:
-            reason = self._take_packet(packet, entry.ms)
-            if reason is not None:
-                self.rejected[reason] += 1
+            self.rejected.update(self._take_packet(packet, entry.ms))
         if not is_whole:
             self.rejected["frame"] += 1
 
-    def _take_packet(self, raw: bytes, received_ms: int) -> str | None:
+    def _take_packet(self, raw: bytes, received_ms: int) -> list[str]:
+        """The reasons of what is rejected: of the packet itself, or of one that was held until it came."""
+        self.counts["packets"] += 1
         packet = decode(raw)
         if packet is None or packet.length not in LENGTHS:
-            return "length"
+            return ["length"]
         day = self._days.get(packet.token)
         if day is None:
-            return "token"
-        reason = rejection(packet, day.instrument, received_ms, self._settings.skew_ms)
+            return ["token"]
+        latest_ms = received_ms + self._settings.skew_ms
+        reason = rejection(packet, day.instrument, day.is_baseline(packet), latest_ms)
         if reason is not None:
-            return reason
-        reason = day.take(packet, received_ms, self._up_since_ms)
+            return [reason]
+        reasons = day.process(packet, Now(received_ms, self._up_since_ms))
         self._note_next_close(day)
-        return reason
+        return reasons
 
     # -- the clock --------------------------------------------------------------------------------------------
 

@@ -115,14 +115,18 @@ def full(
     average: float = 0,
     oi: int = 0,
     book: tuple[float, float] = (0, 0),
+    quantity: int = 1,
 ) -> bytes:
-    """184 bytes. `trade`, `exchange` are times of day (exchange left out: the same); `day` is open, high, low."""
+    """184 bytes. `trade`, `exchange` are times of day (exchange left out: the same); `day` is open, high, low.
+
+    `book` is the best bid and the best ask, `quantity` the last one traded.
+    """
     day_open, high, low = (who.wire(value) for value in day)
     head = struct.pack(
         ">16I",
         who.token,
         who.wire(price),
-        1,
+        quantity,
         who.wire(average),
         volume,
         0,

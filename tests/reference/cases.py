@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from tests.reference import cases_feed, cases_kinds, cases_late, cases_modes, cases_prices, cases_volume
+from tests.reference import (
+    cases_doubts,
+    cases_feed,
+    cases_kinds,
+    cases_late,
+    cases_modes,
+    cases_opening,
+    cases_price_first,
+    cases_prices,
+    cases_volume,
+    cases_zscore,
+)
 from tests.reference.case_building import Case
 
 CASES: tuple[Case, ...] = (
@@ -10,6 +21,10 @@ CASES: tuple[Case, ...] = (
     *cases_late.CASES,
     *cases_feed.CASES,
     *cases_prices.CASES,
+    *cases_price_first.CASES,
+    *cases_doubts.CASES,
+    *cases_zscore.CASES,
+    *cases_opening.CASES,
     *cases_kinds.CASES,
     *cases_modes.CASES,
 )

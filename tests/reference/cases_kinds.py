@@ -75,7 +75,7 @@ INDEX_QUOTE = Case(
 )
 
 QUOTE = Case(
-    name="quote mode: only growing volume is a trade, timed by receipt; yesterday's volume is rebased away",
+    name="quote mode: a moved price or grown volume is a trade, timed by receipt; yesterday's volume is rebased away",
     instruments=(STOCK,),
     entries=entries(
         subscribed("08:59:00", STOCK),
@@ -87,9 +87,12 @@ QUOTE = Case(
         heartbeat("09:17:03"),
     ),
     expected=(
-        minute(STOCK, "09:15", (101.0, 101.0, 101.0, 101.0), 300, 101.0, 1, timed_by="receive"),
+        # 100.0 rebases 500 000 to 1 000, and is a price that moved (99.0 before): undated, without volume of its own
+        minute(STOCK, "09:15", (100.0, 101.0, 100.0, 101.0), 300, 101.0, 2, timed_by="receive"),
         minute(STOCK, "09:16", (102.0, 102.0, 102.0, 102.0), 100, 102.0, 1, timed_by="receive"),
-        whole_day(STOCK, (101.0, 102.0, 101.0, 102.0), 1400, (1300 * 101 + 100 * 102) / 1400, 2, timed_by="receive"),
+        whole_day(
+            STOCK, (100.0, 102.0, 100.0, 102.0), 1400, (100_000 + 30_300 + 10_200) / 1400, 3, timed_by="receive"
+        ),
     ),
     counts={"rebased": 1},
 )

@@ -1,34 +1,34 @@
-"""Why a packet is rejected before it is looked at as a trade (CANDLES.md, section 3)."""
+"""Why a packet is rejected whatever comes after it (the checks of CANDLES.md, section 3)."""
 
 from __future__ import annotations
 
 from tests.reference.inputs import ReferenceInstrument
-from tests.reference.packets import FULL, INDEX_FULL, INDEX_LENGTHS, TRADABLE_LENGTHS, Packet
+from tests.reference.packets import INDEX_LENGTHS, TRADABLE_LENGTHS, Packet
 
 YEAR_2000_S = 946_684_800
 
 
-def rejection(packet: Packet, instrument: ReferenceInstrument, received_ms: int, skew_ms: int) -> str | None:
+def rejection(packet: Packet, instrument: ReferenceInstrument, is_baseline: bool, latest_ms: int) -> str | None:
     """The reason of the first check that fails, of those that follow length and token; None when all pass."""
     if packet.length in (TRADABLE_LENGTHS if instrument.is_index else INDEX_LENGTHS):
         return "length"
     if packet.price == 0:
         return "price"
-    if packet.day_high > 0 and packet.day_low > 0 and not packet.day_low <= packet.price <= packet.day_high:
-        return "range"
-    if packet.length in (INDEX_FULL, FULL) and not _times_are_sane(packet, received_ms + skew_ms):
+    if packet.has_own_time and not _times_are_sane(packet, is_baseline, latest_ms):
         return "time"
     if _is_crossed(packet, instrument):
         return "crossed"
     return None
 
 
-def _times_are_sane(packet: Packet, latest_ms: int) -> bool:
-    exchange_s = packet.exchange_s or 0
-    trade_s = packet.trade_s or 0
-    if exchange_s < YEAR_2000_S or exchange_s * 1000 > latest_ms:
-        return False
-    return trade_s == 0 or (trade_s >= YEAR_2000_S and trade_s * 1000 <= latest_ms)
+def _times_are_sane(packet: Packet, is_baseline: bool, latest_ms: int) -> bool:
+    exchange_s, trade_s = packet.exchange_s or 0, packet.trade_s or 0
+    exchange_is_sane = is_baseline if exchange_s == 0 else _is_sane(exchange_s, latest_ms)
+    return exchange_is_sane and (trade_s == 0 or _is_sane(trade_s, latest_ms))
+
+
+def _is_sane(time_s: int, latest_ms: int) -> bool:
+    return time_s >= YEAR_2000_S and time_s * 1000 <= latest_ms
 
 
 def _is_crossed(packet: Packet, instrument: ReferenceInstrument) -> bool:

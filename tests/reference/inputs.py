@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
 
 IST_OFFSET = timedelta(hours=5, minutes=30)
+_DAY_MS = 86_400_000
 
 
 class Entry(NamedTuple):
@@ -51,7 +52,13 @@ class ReferenceSettings:
     z_reject: float = 4.0
     z_floor_ticks: int = 10
     z_floor_bps: float = 10.0
-    z_accept_after: int = 3
+    z_accept_after: int = 2
+
+
+def ist_midnight_ms(at_ms: int) -> int:
+    """The beginning of the IST date of an instant, in epoch ms."""
+    offset_ms = IST_OFFSET // timedelta(milliseconds=1)
+    return (at_ms + offset_ms) // _DAY_MS * _DAY_MS - offset_ms
 
 
 def ist_date(at_ms: int) -> date:

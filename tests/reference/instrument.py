@@ -1,136 +1,152 @@
-"""One instrument through the day: what makes a packet a trade (CANDLES.md, sections 3 and 6)."""
+"""One instrument through the day: what makes a packet a trade (CANDLES.md, sections 3 and 4)."""
 
 from __future__ import annotations
 
 from collections import Counter
 
+from tests.reference.day_candle import baseline_to_day
+from tests.reference.doubts import NO_DOUBT, RANGE, Held, Standing, doubt_of
 from tests.reference.inputs import ReferenceInstrument, ReferenceSettings
 from tests.reference.packets import FULL, INDEX_FULL, Packet
 from tests.reference.price_window import PriceWindow
-from tests.reference.series import CandleSeries, Event, OpenCandle, Trade
-
-# Earlier than any trade: an open that the exchange itself gave is not replaced by a late packet.
-_THE_EXCHANGES_OWN_OPEN_MS = 0
+from tests.reference.readings import Now, Reading, read
+from tests.reference.series import CandleSeries, Event
+from tests.reference.trade import DayFacts, Trade
 
 
 class InstrumentDay:
-    """State of one instrument for one date. `take` hands each trade to every timeframe's series."""
+    """State of one instrument for one date. `process` hands each trade to every timeframe's series."""
 
     def __init__(
         self, instrument: ReferenceInstrument, settings: ReferenceSettings, said: list[Event], counts: Counter[str]
     ) -> None:
         self.instrument = instrument
         self.series = [CandleSeries(instrument, timeframe, said, counts) for timeframe in settings.timeframes]
-        self.window = PriceWindow(settings, instrument.tick_units)
+        self.tick = max(instrument.tick_units, 1)
+        self.window = PriceWindow(settings, self.tick)
+        self.held: Held | None = None
+        self._accept_after = settings.z_accept_after
         self._counts = counts
         self.awaits_baseline = True
-        self._known = False
+        self.awaits_day = True
         self._awaits_fuller = False
-        self.day_unheard = True
-        self._cum = 0
-        self._trade_s = 0
-        self._exchange_s = 0
-        self._day_high = 0
-        self._day_low = 0
+        self._known = False
+        self._cum = self._trade_s = self._exchange_s = 0
+        self._price = self._quantity = 0
+        self._day_high = self._day_low = 0
+        self._has_had_volume = False
 
-    def take(self, packet: Packet, received_ms: int, up_since_ms: int | None) -> str | None:
-        """The packet, which has passed all checks but the z-score. Returns `zscore` when that rejects it."""
-        t_ms = self._trade_time_ms(packet, received_ms)
-        starts, ends = self.instrument.day_start_ms, self.instrument.day_end_ms
-        today = starts is not None and t_ms >= starts
-        live = today and ends is not None and t_ms < ends
-        cum_now = packet.volume
-        if packet.length == FULL and not today:
-            cum_now = 0
-        if self.awaits_baseline or (self._awaits_fuller and self._is_full_form(packet)):
-            self._take_baseline(packet, t_ms, cum_now, today, live, up_since_ms)
-            return None
-        if self._is_late(packet, cum_now):
-            return self._take_late(packet, t_ms, cum_now, live, received_ms, up_since_ms)
-        return self._take_in_order(packet, t_ms, cum_now, today, live, received_ms, up_since_ms)
+    # -- number 0: the held packet ----------------------------------------------------------------------------
 
-    @staticmethod
-    def _trade_time_ms(packet: Packet, received_ms: int) -> int:
-        own_s = packet.trade_s if packet.length == FULL else packet.exchange_s
-        return received_ms if own_s is None else own_s * 1000
+    def process(self, packet: Packet, now: Now) -> list[str]:
+        """A packet that passed the checks. Returns why packets were rejected: the one held before, or this one."""
+        if self.held is not None and self.held.packet.is_repeated_by(packet):
+            self._counts["repetitions"] += 1
+            self.awaits_baseline = False
+            return []
+        reading = read(packet, self.instrument, now.ms)
+        rejected, count = self._judge_held(reading, now)
+        if self.is_baseline(packet):
+            self._process_baseline(reading, now)
+            return rejected
+        return rejected + self._process_ordinary(reading, now, count)
 
-    # -- baseline ---------------------------------------------------------------------------------------------
+    def _judge_held(self, judge: Reading, now: Now) -> tuple[list[str], int]:
+        """The held packet's rejection, if any, and the count with which the judge would be held."""
+        held = self.held
+        if held is None or self._is_late(judge) or not held.is_judged_by(judge.packet):
+            return [], 1
+        standing = self._standing()
+        self.held = None
+        if held.counts(judge.packet, standing):
+            self._counts["believed"] += 1
+            self._act(held.reading, held.doubt.is_far, now)
+            return [], 1
+        return [str(held.doubt.reason)], held.count + 1 if held.persists(judge.packet, standing) else 1
 
-    def _take_baseline(
-        self, packet: Packet, t_ms: int, cum_now: int | None, today: bool, live: bool, up_since_ms: int | None
-    ) -> None:
-        self.awaits_baseline = False
-        self._awaits_fuller = not self._is_full_form(packet)
-        self._counts["baselines"] += 1
-        if cum_now is not None:
-            self._cum = max(self._cum, cum_now) if self._known else cum_now
-        if packet.exchange_s is not None:
-            self._exchange_s = max(self._exchange_s, packet.exchange_s)
-        if packet.trade_s is not None:
-            self._trade_s = max(self._trade_s, packet.trade_s)
-        if self._has_own_time(packet):
-            self._hear_of_the_day(packet, t_ms, cum_now, today, live, up_since_ms)
-        self._known = True
+    def _standing(self) -> Standing:
+        return Standing(self._price, self._day_low, self._day_high, self.tick, self._accept_after)
 
-    def _hear_of_the_day(
-        self, packet: Packet, t_ms: int, cum_now: int | None, today: bool, live: bool, up_since_ms: int | None
-    ) -> None:
-        """The first packet with a time of its own since the subscribe."""
-        self.day_unheard = False
-        if today:
-            self._widen_day_range(packet)
-        if live:
-            for series in self.series:
-                if series.is_day:
-                    self._baseline_to_day(series, packet, t_ms, cum_now, up_since_ms)
+    def _process_ordinary(self, reading: Reading, now: Now, count: int) -> list[str]:
+        """Numbers 2 and 3, as far as there is no doubt."""
+        packet, late = reading.packet, self._is_late(reading)
+        is_trade = self._is_late_trade(reading) if late else self._placed_ms(reading) is not None
+        doubt = doubt_of(packet, self.window) if is_trade else NO_DOUBT
+        if doubt.reason is None or self._counts_at_once(packet, doubt.reason, late or self.held is not None):
+            self._act(reading, doubt.is_far, now)
+            return []
+        if late or self.held is not None:
+            return [doubt.reason]
+        self._counts["held"] += 1
+        self.held = Held(reading, doubt, count)
+        return []
 
-    def _has_traded_today(self) -> bool:
-        starts = self.instrument.day_start_ms
-        return starts is not None and self._trade_s * 1000 >= starts
+    def _counts_at_once(self, packet: Packet, reason: str, cannot_be_held: bool) -> bool:
+        """In spite of the doubt."""
+        if packet.has_book_around(packet.price, self.tick):
+            self._counts["own_book"] += 1
+            return True
+        is_in_range = cannot_be_held and reason == RANGE and self._standing().takes_in(packet.price)
+        self._counts["late_in_range"] += is_in_range
+        return is_in_range
+
+    # -- number 1: baseline -----------------------------------------------------------------------------------
+
+    def is_baseline(self, packet: Packet) -> bool:
+        return self.awaits_baseline or (self._awaits_fuller and self._is_full_form(packet))
 
     def _is_full_form(self, packet: Packet) -> bool:
         """A packet after which no fuller cached one is waited for."""
         return packet.length == INDEX_FULL if self.instrument.is_index else packet.volume is not None
 
-    def _widen_day_range(self, packet: Packet) -> None:
-        self._day_high = max(self._day_high, packet.day_high)
-        if packet.day_low > 0:
-            self._day_low = min(self._day_low, packet.day_low) if self._day_low > 0 else packet.day_low
-
-    def _baseline_to_day(
-        self, series: CandleSeries, packet: Packet, t_ms: int, cum_now: int | None, up_since_ms: int | None
-    ) -> None:
-        bucket = series.bucket(t_ms)
-        if bucket is None or series.closed:
+    def _process_baseline(self, reading: Reading, now: Now) -> None:
+        packet, cum_now, late = reading.packet, reading.cum_now, self._known and self._is_late(reading)
+        self.awaits_baseline = False
+        self._awaits_fuller = not self._is_full_form(packet)
+        self._counts["baselines"] += 1
+        if cum_now is not None:
+            self._cum = max(self._cum, cum_now) if self._known else cum_now
+            self._has_had_volume = self._has_had_volume or cum_now > 0
+        self._exchange_s = max(self._exchange_s, packet.exchange_s or 0)
+        self._trade_s = max(self._trade_s, packet.trade_s or 0)
+        self._known = True
+        if not self._has_a_price(packet):
+            self._counts["without_price"] += 1
             return
-        day = series.open_candle
-        if day is None:
-            is_up = up_since_ms is not None and up_since_ms <= bucket[0]
-            day = series.open_candle = self._day_candle(packet, bucket, t_ms, cum_now, is_up)
-        elif t_ms >= day.close_t and (cum_now is None or cum_now >= day.cum_end):
-            day.close, day.close_t = packet.price, t_ms
-            day.oi = self._oi(packet) if packet.length == FULL else day.oi
-            if cum_now is not None:
-                day.grow(cum_now, packet.price)
-        day.widen(packet.price, packet.price)
-        day.widen(packet.day_high, packet.day_low)
-        day.has_volume = day.has_volume or cum_now is not None
-        day.by_receive = day.by_receive or not self._has_own_time(packet)
+        if not late:
+            self._keep_price(packet)
+        if packet.has_own_time:
+            self._hear_of_the_day(reading, now)
 
-    def _day_candle(
-        self, packet: Packet, bucket: tuple[int, int], t_ms: int, cum_now: int | None, is_up: bool
-    ) -> OpenCandle:
-        day = OpenCandle(bucket[0], bucket[1], packet.price, t_ms, is_up)
-        if packet.day_open > 0:
-            day.open, day.open_t = packet.day_open, _THE_EXCHANGES_OWN_OPEN_MS
-        day.open_cum = day.cum_end = cum_now or 0
-        day.turnover = day.cum_end * packet.average_price
-        day.oi = self._oi(packet)
-        return day
+    def _has_a_price(self, packet: Packet) -> bool:
+        if packet.exchange_s == 0:
+            return False
+        return not packet.is_outside_its_day_range or packet.has_book_around(packet.price, self.tick)
 
-    # -- late and in order ------------------------------------------------------------------------------------
+    def _keep_price(self, packet: Packet) -> None:
+        self._price = packet.price
+        if packet.quantity is not None:
+            self._quantity = packet.quantity
 
-    def _is_late(self, packet: Packet, cum_now: int | None) -> bool:
+    def _hear_of_the_day(self, reading: Reading, now: Now) -> None:
+        """The first packet with a time of its own, and a price to show, since the subscribe."""
+        self.awaits_day = False
+        if reading.today:
+            self._widen_day_range(reading.packet.day_high, reading.packet.day_low)
+        if reading.live:
+            for series in self.series:
+                if series.is_day:
+                    baseline_to_day(series, reading, now)
+
+    def _widen_day_range(self, high: int, low: int) -> None:
+        self._day_high = max(self._day_high, high)
+        if low > 0:
+            self._day_low = min(self._day_low, low) if self._day_low > 0 else low
+
+    # -- number 2: late ---------------------------------------------------------------------------------------
+
+    def _is_late(self, reading: Reading) -> bool:
+        packet, cum_now = reading.packet, reading.cum_now
         if packet.exchange_s is None:
             return False
         if packet.exchange_s < self._exchange_s:
@@ -139,88 +155,114 @@ class InstrumentDay:
             return False
         return packet.exchange_s == self._exchange_s and cum_now < self._cum and packet.trade_s <= self._trade_s
 
-    def _take_late(
-        self,
-        packet: Packet,
-        t_ms: int,
-        cum_now: int | None,
-        live: bool,
-        received_ms: int,
-        up_since_ms: int | None,
-    ) -> str | None:
-        is_known = packet.length == FULL and (packet.trade_s, cum_now) == (self._trade_s, self._cum)
-        if not live or is_known:
-            return None
-        if not self.window.admits(packet.price, t_ms, cum_now, late=True):
-            return "zscore"
-        trade = Trade(t_ms, packet.price, cum_now, self._oi(packet), 0, 0, True, False, self._cum, self._cum)
-        self._hand_on(trade, received_ms, up_since_ms)
-        return None
+    def _is_late_trade(self, reading: Reading) -> bool:
+        is_known = reading.packet.length == FULL and (reading.packet.trade_s, reading.cum_now) == (
+            self._trade_s,
+            self._cum,
+        )
+        return reading.live and not is_known
 
-    def _take_in_order(
-        self,
-        packet: Packet,
-        t_ms: int,
-        cum_now: int | None,
-        today: bool,
-        live: bool,
-        received_ms: int,
-        up_since_ms: int | None,
-    ) -> str | None:
-        fall = self._cum - cum_now if today and cum_now is not None and cum_now < self._cum else 0
-        cum_before = self._cum - fall
-        is_trade = live and self._is_new(packet, cum_now, cum_before)
-        if is_trade and not self.window.admits(packet.price, t_ms, cum_now, late=False):
-            return "zscore"
-        if fall:
-            self._rebase(fall)
-        if packet.exchange_s is not None:
-            self._exchange_s = packet.exchange_s
-        if packet.trade_s is not None:
-            self._trade_s = max(self._trade_s, packet.trade_s)
-        if cum_now is not None and today:
-            self._cum = cum_now
-        elif packet.length == FULL and not today and not self._has_traded_today():
-            self._cum = 0
-        if self.day_unheard and self._has_own_time(packet):
-            self._hear_of_the_day(packet, t_ms, cum_now, today, live, up_since_ms)
-        if is_trade:
-            high, low = self._move_day_range(packet)
-            is_untimed = not self._has_own_time(packet)
-            oi = self._oi(packet)
-            trade = Trade(t_ms, packet.price, cum_now, oi, high, low, False, is_untimed, cum_before, self._cum)
-            self._hand_on(trade, received_ms, up_since_ms)
-        return None
+    # -- number 3: in order -----------------------------------------------------------------------------------
 
-    def _is_new(self, packet: Packet, cum_now: int | None, cum_before: int) -> bool:
-        """Whether a live in-order packet is a trade: a price each time where there is no volume."""
-        if cum_now is None:
+    def _tells_of_a_trade(self, reading: Reading) -> bool:
+        """Dated, that is: by its volume or its trade time; each packet where there is no volume."""
+        if reading.cum_now is None or reading.cum_now > self._cum:
             return True
-        grew = cum_now > cum_before
-        return grew or (packet.trade_s is not None and packet.trade_s > self._trade_s > 0)
+        trade_s = reading.packet.trade_s
+        return trade_s is not None and trade_s > self._trade_s > 0
 
-    def _rebase(self, fall: int) -> None:
+    def _placed_ms(self, reading: Reading) -> int | None:
+        """`P` of the trade that a packet in order would be; None: it is no trade."""
+        if self._tells_of_a_trade(reading):
+            return reading.t_ms if reading.live else None
+        return reading.x_ms if self._shows_a_price_first(reading) else None
+
+    def _shows_a_price_first(self, reading: Reading) -> bool:
+        packet = reading.packet
+        has_moved = self._price > 0 and (packet.price, packet.quantity) != (self._price, self._quantity)
+        opens, closes = self.instrument.open_ms, self.instrument.close_ms
+        return has_moved and opens is not None and closes is not None and opens <= reading.x_ms < closes
+
+    def _act(self, reading: Reading, is_far: bool, now: Now) -> None:
+        """A packet that counts, whatever was in doubt of it; `is_far`: from the prices of the window."""
+        if not self._is_late(reading):
+            self._act_in_order(reading, is_far, now)
+        elif self._is_late_trade(reading):
+            self._hand_on(self._late_trade(reading), now)
+
+    def _act_in_order(self, reading: Reading, is_far: bool, now: Now) -> None:
+        packet = reading.packet
+        dated, placed_ms = self._tells_of_a_trade(reading), self._placed_ms(reading)
+        self._rebase(reading)
+        cum_before, is_first = self._cum, not self._has_had_volume
+        self._move_on(reading)
+        if self.awaits_day and packet.has_own_time:
+            self._hear_of_the_day(reading, now)
+        if placed_ms is None:
+            self._counts["outside"] += dated and reading.today and packet.volume is not None
+            return
+        if is_far:
+            self.window.clear()
+        self.window.push(packet.price)
+        high, low = self._move_day_range(reading)
+        trade = Trade(
+            placed_ms=placed_ms, price=packet.price, cum_now=reading.cum_now, oi=self._oi(packet), dated=dated,
+            high_extension=high, low_extension=low, by_receive=not packet.has_own_time, cum_before=cum_before,
+            cum_after=self._cum, day=self._day_facts(packet), is_first=is_first and (reading.cum_now or 0) > 0,
+        )  # fmt: skip
+        self._hand_on(trade if dated else trade.undated(), now)
+
+    def _rebase(self, reading: Reading) -> None:
+        if not reading.today or reading.cum_now is None or reading.cum_now >= self._cum:
+            return
+        fall = self._cum - reading.cum_now
         self._counts["rebased"] += 1
         self._cum -= fall
         for series in self.series:
             series.rebase(fall)
 
-    def _move_day_range(self, packet: Packet) -> tuple[int, int]:
-        """The extremes that were missed since the last trade (0: none); the day range is the packet's from now on."""
-        high = packet.day_high if 0 < self._day_high < packet.day_high else 0
-        low = packet.day_low if 0 < packet.day_low < self._day_low else 0
-        self._day_high = packet.day_high or self._day_high
-        self._day_low = packet.day_low or self._day_low
+    def _move_on(self, reading: Reading) -> None:
+        packet, cum_now = reading.packet, reading.cum_now
+        self._exchange_s = self._exchange_s if packet.exchange_s is None else packet.exchange_s
+        self._trade_s = max(self._trade_s, packet.trade_s or 0)
+        self._keep_price(packet)
+        if cum_now is None:
+            return
+        if reading.today:
+            self._cum = cum_now
+            self._has_had_volume = self._has_had_volume or cum_now > 0
+        elif self._trade_s * 1000 < reading.midnight_ms:
+            self._cum, self._has_had_volume = 0, False
+
+    def _move_day_range(self, reading: Reading) -> tuple[int, int]:
+        """The extremes that were missed since the last trade (0: none); the day range takes the packet's, and p."""
+        packet, high, low = reading.packet, 0, 0
+        if reading.today:
+            high = packet.day_high if 0 < self._day_high < packet.day_high else 0
+            low = packet.day_low if 0 < packet.day_low < self._day_low else 0
+            self._widen_day_range(packet.day_high, packet.day_low)
+        self._widen_day_range(packet.price if self._day_high else 0, packet.price if self._day_low else 0)
         return high, low
 
-    def _hand_on(self, trade: Trade, received_ms: int, up_since_ms: int | None) -> None:
+    # -- to the timeframes ------------------------------------------------------------------------------------
+
+    def _hand_on(self, trade: Trade, now: Now) -> None:
         self._counts["trades"] += 1
+        self._counts["undated"] += not trade.dated
         for series in self.series:
-            series.take(trade, received_ms, up_since_ms)
+            series.process(trade, now)
+
+    def _late_trade(self, reading: Reading) -> Trade:
+        return Trade(
+            placed_ms=reading.t_ms, price=reading.packet.price, cum_now=reading.cum_now, oi=self._oi(reading.packet),
+            late=True, cum_before=self._cum, cum_after=self._cum,
+        )  # fmt: skip
+
+    def _day_facts(self, packet: Packet) -> DayFacts | None:
+        """What the exchange itself says of its day: not for the forms that have neither time nor volume."""
+        if not packet.has_own_time and packet.volume is None:
+            return None
+        return DayFacts(packet.day_open, packet.day_high, packet.day_low)
 
     def _oi(self, packet: Packet) -> int | None:
         return packet.oi if self.instrument.is_derivative else None
-
-    @staticmethod
-    def _has_own_time(packet: Packet) -> bool:
-        return packet.length in (FULL, INDEX_FULL)

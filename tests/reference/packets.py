@@ -35,6 +35,33 @@ class Packet(NamedTuple):
     oi: int | None = None
     best_bid: int = 0
     best_ask: int = 0
+    quantity: int | None = None
+
+    @property
+    def has_own_time(self) -> bool:
+        return self.length in (FULL, INDEX_FULL)
+
+    @property
+    def is_outside_its_day_range(self) -> bool:
+        return self.day_high > 0 and self.day_low > 0 and not self.day_low <= self.price <= self.day_high
+
+    @property
+    def has_book(self) -> bool:
+        return 0 < self.best_bid <= self.best_ask
+
+    def has_book_around(self, price: int, reach: int) -> bool:
+        """Whether the best bid and ask are there and the price is between them, or beyond them by at most `reach`."""
+        return self.has_book and self.best_bid - reach <= price <= self.best_ask + reach
+
+    def is_repeated_by(self, other: Packet) -> bool:
+        """Whether the other says nothing new. 8 and 28 bytes never do: each is a price of its own."""
+        if self.length in (LTP, INDEX_QUOTE):
+            return False
+        return self._compared() == other._compared()
+
+    def _compared(self) -> tuple[int | None, ...]:
+        shown = (self.length, self.price, self.quantity, self.volume, self.trade_s, self.exchange_s)
+        return (*shown, self.day_high, self.day_low, self.best_bid, self.best_ask)
 
 
 def split_frame(frame: bytes) -> tuple[list[bytes], bool]:
@@ -62,8 +89,8 @@ def decode(packet: bytes) -> Packet | None:
     if length == FULL:
         return _decode_full(packet)
     if length == QUOTE:
-        token, price, _, average, volume, _, _, day_open, high, low, _ = _QUOTE.unpack(packet)
-        return Packet(length, token, price, day_open, high, low, average, volume)
+        token, price, quantity, average, volume, _, _, day_open, high, low, _ = _QUOTE.unpack(packet)
+        return Packet(length, token, price, day_open, high, low, average, volume, quantity=quantity)
     if length in INDEX_LENGTHS:
         token, price, high, low, day_open = _INDEX.unpack_from(packet, 0)
         exchange_s = _U32.unpack_from(packet, 28)[0] if length == INDEX_FULL else None
@@ -75,7 +102,9 @@ def decode(packet: bytes) -> Packet | None:
 
 def _decode_full(packet: bytes) -> Packet:
     fields = _FULL.unpack_from(packet, 0)
-    token, price, _, average, volume, _, _, day_open, high, low, _, trade_s, oi, _, _, exchange_s = fields
+    token, price, quantity, average, volume, _, _, day_open, high, low, _, trade_s, oi, _, _, exchange_s = fields
     bid = _U32.unpack_from(packet, _BEST_BID_PRICE_AT)[0]
     ask = _U32.unpack_from(packet, _BEST_ASK_PRICE_AT)[0]
-    return Packet(FULL, token, price, day_open, high, low, average, volume, trade_s, exchange_s, oi, bid, ask)
+    return Packet(
+        FULL, token, price, day_open, high, low, average, volume, trade_s, exchange_s, oi, bid, ask, quantity
+    )

@@ -1,0 +1,78 @@
+"""The packet that is held until the next one judges it (CANDLES.md, section 4)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from tests.reference.packets import Packet
+from tests.reference.price_window import PriceWindow
+from tests.reference.readings import Reading
+
+RANGE, ZSCORE = "range", "zscore"
+
+
+class Doubt(NamedTuple):
+    """Why a would-be trade is in doubt (None: it is not), and whether it is far from the prices of the window."""
+
+    reason: str | None
+    is_far: bool
+
+
+NO_DOUBT = Doubt(None, False)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What an instrument knows of itself when a judge comes: its newest price and the range of its day (0: none)."""
+
+    price: int
+    day_low: int
+    day_high: int
+    tick: int
+    accept_after: int
+
+    def takes_in(self, price: int) -> bool:
+        return self.day_low > 0 and self.day_high > 0 and self.day_low <= price <= self.day_high
+
+
+@dataclass(frozen=True)
+class Held:
+    """A doubted trade in order. `count` of the packets in a row that showed its level, itself among them."""
+
+    reading: Reading
+    doubt: Doubt
+    count: int
+
+    @property
+    def packet(self) -> Packet:
+        return self.reading.packet
+
+    def is_judged_by(self, judge: Packet) -> bool:
+        """Of a judge that is not late: whether it has a price to show, and is not older."""
+        if judge.exchange_s is None or self.packet.exchange_s is None:
+            return judge.exchange_s != 0
+        return judge.exchange_s != 0 and judge.exchange_s >= self.packet.exchange_s
+
+    def counts(self, judge: Packet, standing: Standing) -> bool:
+        """The judge's verdict."""
+        price = self.packet.price
+        if not standing.takes_in(price) and 0 < judge.day_low <= price <= judge.day_high:
+            return True
+        if standing.takes_in(price) and not judge.has_book:
+            return True
+        if judge.has_book_around(price, max(standing.tick, judge.best_ask - judge.best_bid)):
+            return True
+        return self.persists(judge, standing) and self.count + 1 >= standing.accept_after
+
+    def persists(self, judge: Packet, standing: Standing) -> bool:
+        is_nearer = abs(judge.price - self.packet.price) < abs(judge.price - standing.price)
+        return standing.price > 0 and is_nearer
+
+
+def doubt_of(packet: Packet, window: PriceWindow) -> Doubt:
+    """The first reason that holds; the window is asked whatever the range says."""
+    is_far = window.is_far(packet.price)
+    if packet.is_outside_its_day_range:
+        return Doubt(RANGE, is_far)
+    return Doubt(ZSCORE, is_far) if is_far or window.doubts_by_book(packet) else NO_DOUBT
