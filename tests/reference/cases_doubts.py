@@ -43,7 +43,7 @@ NEW_LOW = Case(
         minute(STOCK, "09:15", (100.0, 101.0, 98.0, 98.2), 1300, (100_000 + 200 * 98.0 + 100 * 98.2) / 1300, 4),
         whole_day(STOCK, (100.0, 101.0, 98.0, 98.2), 1300, (100_000 + 200 * 98.0 + 100 * 98.2) / 1300, 4),
     ),
-    counts={"held": 2, "believed": 2, "undated": 1},
+    counts={"held": 2, "believed_range": 2, "undated": 1},
 )
 
 NEW_HIGH = Case(
@@ -61,6 +61,7 @@ NEW_HIGH = Case(
         # the day follows the exchange's own range, and keeps what is wider
         whole_day(STOCK, (100.0, 101.5, 99.0, 100.5), 1200, (100_000 + 10_150 + 10_050) / 1200, 3),
     ),
+    counts={"held": 1, "believed_book": 1},
 )
 
 OWN_BOOK = Case(

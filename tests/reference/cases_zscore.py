@@ -86,7 +86,7 @@ ACCEPTED = Case(
             10,
         ),
     ),
-    counts={"held": 1, "believed": 1},
+    counts={"held": 1, "believed_persists": 1},
 )
 
 ACCEPTED_THIRD = Case(
@@ -195,6 +195,7 @@ INSIDE_THE_DAY = Case(
     ),
     # 115.0 and 95.0: the first trade of the day holds the day's range
     expected=(minute(STOCK, "09:15", (100.0, 115.0, 95.0, 100.0), 700, (60_000 + 11_000) / 700, 7),),
+    counts={"held": 1, "believed_been_there": 1},
 )
 
 GAINSAID = Case(

@@ -54,16 +54,17 @@ class Held:
             return judge.exchange_s != 0
         return judge.exchange_s != 0 and judge.exchange_s >= self.packet.exchange_s
 
-    def counts(self, judge: Packet, standing: Standing) -> bool:
-        """The judge's verdict."""
+    def verdict(self, judge: Packet, standing: Standing) -> str | None:
+        """What speaks for the held trade: `range` or `book` of the judge, `been_there`, `persists`; None: nothing."""
         price = self.packet.price
         if not standing.takes_in(price) and 0 < judge.day_low <= price <= judge.day_high:
-            return True
+            return "range"
         if standing.takes_in(price) and not judge.has_book:
-            return True
+            return "been_there"
         if judge.has_book_around(price, max(standing.tick, judge.best_ask - judge.best_bid)):
-            return True
-        return self.persists(judge, standing) and self.count + 1 >= standing.accept_after
+            return "book"
+        is_enough = self.count + 1 >= standing.accept_after
+        return "persists" if is_enough and self.persists(judge, standing) else None
 
     def persists(self, judge: Packet, standing: Standing) -> bool:
         is_nearer = abs(judge.price - self.packet.price) < abs(judge.price - standing.price)

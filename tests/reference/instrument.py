@@ -58,8 +58,9 @@ class InstrumentDay:
             return [], 1
         standing = self._standing()
         self.held = None
-        if held.counts(judge.packet, standing):
-            self._counts["believed"] += 1
+        verdict = held.verdict(judge.packet, standing)
+        if verdict is not None:
+            self._counts[f"believed_{verdict}"] += 1
             self._act(held.reading, held.doubt.is_far, now)
             return [], 1
         return [str(held.doubt.reason)], held.count + 1 if held.persists(judge.packet, standing) else 1

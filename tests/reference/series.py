@@ -122,7 +122,7 @@ class CandleSeries:
         if last.is_closed_by(trade):
             last.become_close(trade)
         limit = trade.cum_after if candle is None else candle.open_cum
-        if trade.cum_now is not None and min(trade.cum_now, limit) > last.cum_end:
+        if trade.cum_now is not None:
             last.grow(min(trade.cum_now, limit), trade.price)
             if candle is not None:
                 candle.give_up_to(last.cum_end)
