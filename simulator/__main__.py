@@ -17,6 +17,7 @@ from simulator.access import Access
 from simulator.control import status_of
 from simulator.exchange import Exchange, Options, market_start_ms
 from simulator.faults import parse_faults
+from simulator.jumps import Market
 from simulator.server import serve
 from simulator.universe import build_universe
 from utils.market_clock import REAL_TIME, MarketClock, parse_market_clock
@@ -34,6 +35,13 @@ EXIT_BAD_OPTIONS = 2
 @click.option("--instruments", default=200, show_default=True, help="How many, 5 to 27000.")
 @click.option("--seed", default=1, show_default=True)
 @click.option("--faults", default="none", show_default=True, help="Comma-separated names, or all, usual, none.")
+@click.option(
+    "--market",
+    default=Market.CALM.value,
+    show_default=True,
+    type=click.Choice([market.value for market in Market]),
+    help="jumping: options and stocks go to a new level now and then.",
+)
 @click.option("--record", type=click.Path(path_type=Path, file_okay=False), help="Write down all that is sent.")
 @click.option("--access-token", default="demo-token", show_default=True)
 @click.option("--api-key", default="", help="Let in only this api key (default: any).")
@@ -71,7 +79,9 @@ def _open(options: dict[str, Any]) -> Exchange:
         clock = MarketClock(market_start_ms(day), 1.0, time.time_ns() // 1_000_000)
     access = Access(options["api_key"], options["api_secret"], options["access_token"])
     limits = (options["history_per_second"], options["others_per_second"])
-    how = Options(options["seed"], parse_faults(options["faults"]), options["record"], *limits)
+    how = Options(
+        options["seed"], parse_faults(options["faults"]), options["record"], *limits, Market(options["market"])
+    )
     return Exchange(universe, calendar, clock, access, how)
 
 

@@ -43,12 +43,16 @@ class Salt(IntEnum):
     BAR = 15
     BOOK = 16
     QUOTE_CHANGE = 17
-    MIDDLE = 18
+    LOOK = 18
     PART = 19
     LATENCY = 20
     FAULT = 21
     BASE = 22
     TAIL = 23
+    STALL = 24
+    LEAD = 25
+    TIMELESS = 26
+    JUMP = 27
 
 
 def mix(values: Keys) -> Keys:

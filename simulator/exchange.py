@@ -16,6 +16,7 @@ from simulator.access import Access
 from simulator.connection import Asked, Connection
 from simulator.faults import Fault
 from simulator.frame_faults import FrameFaults
+from simulator.jumps import Market
 from simulator.market_day import MarketDay, Sending
 from simulator.packet_faults import PacketFaults
 from simulator.packing import Mode, pack
@@ -40,6 +41,7 @@ class Options:
     record: Path | None
     history_per_second: float = 3.0
     others_per_second: float = 10.0
+    market: Market = Market.CALM
 
 
 class PlayOrder:
@@ -105,7 +107,7 @@ class Exchange:
 
     def _open_day(self, day: date) -> MarketDay:
         self.packet_faults.start_day()
-        market_day = MarketDay(self.universe, self.calendar, day, self.packet_faults)
+        market_day = MarketDay(self.universe, self.calendar, day, self.packet_faults, self.options.market)
         market_day.skip_to(self.clock.now_ms())
         return market_day
 

@@ -13,6 +13,8 @@ from simulator.bars import Bars
 from simulator.contracts import Shape
 from simulator.dice import Ints, Salt, draw_keys, uniform
 from simulator.history import History
+from simulator.jumps import Market
+from simulator.looks import Flags
 from simulator.order_book import fill_book
 from simulator.packet_faults import PacketFaults
 from simulator.packing import slot_slice
@@ -22,6 +24,7 @@ from simulator.universe import Universe
 from utils import kite_frames as wire
 from utils.sessions import SessionCalendar
 
+TIMELESS_SHARE = 1 / 3
 FIRST_LATENCY_MS, LATENCY_SPREAD_MS, PART_GAP_MS = 300, 600, 80
 
 
@@ -34,10 +37,16 @@ class Sending:
 
 
 class LastSent:
-    """The newest true packet of each row: what a fresh subscription is answered with."""
+    """The newest true packet of each row: what a fresh subscription is answered with.
 
-    def __init__(self, universe: Universe, bars: list[Bars], last_trade_s: Ints) -> None:
+    Until its first trade of the day, a third of the tradables is answered with yesterday's price, range and trade
+    time, the volume 0 and the exchange time 0, as the broker's cache was recorded on a morning.
+    """
+
+    def __init__(self, universe: Universe, bars: list[Bars], last_trade_s: Ints, day: date) -> None:
         self._is_index = universe.shapes == Shape.INDEX
+        dice = uniform(draw_keys(universe.seed, universe.tokens, day.toordinal(), Salt.TIMELESS))
+        self._timeless = ~self._is_index & (dice < TIMELESS_SHARE)
         self.tradables: Records = np.zeros(len(universe), dtype=wire.FULL)
         self.indices: Records = np.zeros(len(universe), dtype=wire.INDEX_FULL)
         for row, bar in enumerate(bars):
@@ -50,6 +59,8 @@ class LastSent:
         keys = draw_keys(universe.seed, universe.tokens)
         price = self.tradables["last_price"].astype(np.int64)
         fill_book(self.tradables, keys, price, universe.tick_wire, universe.lots)
+        for name in ("exchange_time", "volume"):
+            self.tradables[name][self._timeless] = 0
 
     def _remember_bar(self, row: int, bar: Bars) -> None:
         """Yesterday's bar as yesterday's last packet."""
@@ -63,11 +74,12 @@ class LastSent:
 
     def take(self, packets: MinutePackets) -> None:
         """Remember what has just been sent, but nothing that a fault touched."""
-        for some, records in ((packets.tradables, self.tradables), (packets.indices, self.indices)):
-            if some.true.all():
-                records[some.row] = some.records
-            else:
-                records[some.row[some.true]] = some.records[some.true]
+        cold = self._timeless[packets.tradables.row] & (packets.tradables.records["volume"] == 0)
+        self._remember(packets.tradables, packets.tradables.true & ~cold, self.tradables)
+        self._remember(packets.indices, packets.indices.true, self.indices)
+
+    def _remember(self, some: Packets, which: Flags, records: Records) -> None:
+        records[some.row[which]] = some.records[which]
 
     def of_rows(self, rows: Ints) -> MinutePackets:
         """The packets a subscription to these rows is answered with."""
@@ -77,21 +89,28 @@ class LastSent:
 
 def _unslotted(rows: Ints, records: Records) -> Packets:
     zeros = np.zeros(len(rows), dtype=np.int64)
-    return Packets(rows, zeros, zeros, np.ones(len(rows), dtype=np.bool_), records[rows])
+    return Packets.untouched(rows, zeros, zeros, records[rows])
 
 
 class MarketDay:
     """Plays one date. Minutes are made one ahead in a thread, always in order, so nothing depends on the pace."""
 
-    def __init__(self, universe: Universe, calendar: SessionCalendar, day: date, faults: PacketFaults) -> None:
+    def __init__(
+        self,
+        universe: Universe,
+        calendar: SessionCalendar,
+        day: date,
+        faults: PacketFaults,
+        market: Market = Market.CALM,
+    ) -> None:
         self.universe = universe
-        self.tape = Tape(universe, calendar, day)
+        self.tape = Tape(universe, calendar, day, market)
         self.history = History(universe, calendar, self.tape)
         bars = self.history.previous_day_bars()
         last_trade_s = _last_trade_seconds(universe, calendar, day)
         closes = np.array([int(bar.close[0]) if len(bar) else 0 for bar in bars], dtype=np.int64)
         self._maker = SnapshotMaker(self.tape, Reference(closes, last_trade_s))
-        self.last_sent = LastSent(universe, bars, last_trade_s)
+        self.last_sent = LastSent(universe, bars, last_trade_s, day)
         self._faults = faults
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="minutes")
         self._minute = 0
@@ -104,7 +123,7 @@ class MarketDay:
         """Live through the day up to the minute of `now_ms` without sending anything."""
         minute = min(max((now_ms - self.tape.midnight_ms) // 60_000, 0), MINUTES_A_DAY)
         while self._minute < minute:
-            self._maker.skip(self._minute)
+            self._maker.skip(self._minute, is_last=self._minute == minute - 1)
             self._faults.skip(self._first_second(self._minute), self._maker.volume)
             self._minute += 1
         if minute:

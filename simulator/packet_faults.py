@@ -13,7 +13,8 @@ import numpy as np
 from simulator.contracts import Shape
 from simulator.dice import Floats, Ints, Salt, draw_keys, uniform
 from simulator.faults import Fault
-from simulator.snapshots import PARTS, Flags, MinutePackets, Packets, joined_packets
+from simulator.looks import Flags
+from simulator.snapshots import PARTS, MinutePackets, Packets, joined_packets
 from simulator.universe import Universe
 
 SHARE = {
@@ -123,6 +124,7 @@ class PacketFaults:
         records["day_high"][drag] = np.maximum(records["day_high"][drag], records["last_price"][drag])
         records["day_low"][drag] = np.minimum(records["day_low"][drag], records["last_price"][drag])
         packets.true[at] = False
+        packets.misprinted[at] = True
         return packets
 
     # ------------------------------------------------------------------ when it is sent

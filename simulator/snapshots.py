@@ -1,12 +1,13 @@
-"""Which snapshots the exchange sends in a minute, and what is in them.
+"""Which packets the exchange sends in a minute, and what is in them.
 
-Each market second, each instrument in which something changed gets a packet with its state at the end of that
-second; sometimes one from the middle of the second too. Both carry the second as their exchange time.
+Each look (simulator/looks.py) that finds something new in an instrument gives a packet, with the second of the look
+as its exchange time. As on the real feed, a packet can have a new last price and quantity with all else still old,
+the day range is a trade behind, and a change of the book alone moves the exchange time alone.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -14,17 +15,16 @@ from simulator.bars import open_interest
 from simulator.contracts import Shape
 from simulator.day_book import NO_LOW, DayBook, States
 from simulator.dice import Ints, Keys, Salt, draw_keys, uniform
+from simulator.looks import LOOKS, Carried, Flags, Looks, Mask, look
 from simulator.order_book import fill_book
 from simulator.tape import Tape
 from utils import kite_frames as wire
 
 PARTS = 4  # a second's packets go out in at most so many frames, one after the other
-MIDDLE_SHARE = 0.3
 IDLE_EVERY_SECONDS = 30
 AFTERWARDS_MS = 30 * 60_000
 SECONDS = np.arange(60)
 
-Flags = np.ndarray[tuple[int], np.dtype[np.bool_]]
 Records = np.ndarray[tuple[int], np.dtype[np.void]]
 
 
@@ -32,20 +32,27 @@ Records = np.ndarray[tuple[int], np.dtype[np.void]]
 class Packets:
     """Parallel columns sorted by slot: row, epoch second of the state, slot = send second * PARTS + part.
 
-    Records are in the full layout of tradables or of indices. `true` is False for what a fault has touched.
+    Records are in the full layout of tradables or of indices. `true` is False for what a fault has touched,
+    `misprinted` True for what has a price that a fault made up.
     """
 
     row: Ints
     second: Ints
     slot: Ints
     true: Flags
+    misprinted: Flags
     records: Records
 
     def __len__(self) -> int:
         return len(self.row)
 
     def taken(self, which: Ints | Flags | slice) -> Packets:
-        return Packets(self.row[which], self.second[which], self.slot[which], self.true[which], self.records[which])
+        return Packets(*(getattr(self, one.name)[which] for one in fields(self)))
+
+    @classmethod
+    def untouched(cls, row: Ints, second: Ints, slot: Ints, records: Records) -> Packets:
+        """As the exchange made them."""
+        return cls(row, second, slot, np.ones(len(row), np.bool_), np.zeros(len(row), np.bool_), records)
 
 
 def joined_packets(parts: list[Packets]) -> Packets:
@@ -57,6 +64,7 @@ def joined_packets(parts: list[Packets]) -> Packets:
         second=np.concatenate([part.second for part in parts])[order],
         slot=slot[order],
         true=np.concatenate([part.true for part in parts])[order],
+        misprinted=np.concatenate([part.misprinted for part in parts])[order],
         records=_stacked([part.records for part in parts])[order],
     )
 
@@ -84,6 +92,22 @@ class Reference:
     last_trade_s: Ints
 
 
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What each packet takes its fields from: price and quantity, day range, all else."""
+
+    price: States
+    day_range: States
+    rest: States
+
+    @classmethod
+    def at_once(cls, states: States) -> Shown:
+        return cls(states, states, states)
+
+    def taken(self, which: Ints) -> Shown:
+        return Shown(self.price.taken(which), self.day_range.taken(which), self.rest.taken(which))
+
+
 class SnapshotMaker:
     """Turns the tape into packets, minute after minute of one day."""
 
@@ -92,6 +116,7 @@ class SnapshotMaker:
         self._universe = tape.universe
         self._reference = reference
         self._book = DayBook(len(tape.universe))
+        self._carried = Carried.nothing(self._book.now)
         self._is_index: Flags = tape.universe.shapes == Shape.INDEX
         self._quote_rate = np.clip(tape.universe.rate * 0.5, 0.02, 0.3)
         starts = [0 if one is None else one.day_start_ms for one in tape.sessions]
@@ -106,79 +131,68 @@ class SnapshotMaker:
         """Cumulative volume of each row after the last minute made."""
         return self._book.now.volume
 
-    def skip(self, minute: int) -> None:
-        """Take a minute's trades without sending any."""
-        self._book.advance(self._tape.minute(minute))
+    def skip(self, minute: int, *, is_last: bool) -> None:
+        """Take a minute's trades without sending any; the last one skipped leaves what the next begins with."""
+        states = self._book.advance(self._tape.minute(minute))
+        if is_last:
+            self._looked_at(minute, states)
         self._interest(minute)
 
     def everything(self, second: int) -> MinutePackets:
-        """One packet of each row that trades today and has begun, as if it had last changed at `second`."""
+        """One packet of each row that trades today and has begun, as it was last looked at, dated `second`."""
         begun = np.flatnonzero((self._start_ms > 0) & (self._start_ms <= second * 1000))
-        return self._packets(self._book.now, begun, begun, np.full(len(begun), second), second // 60 % 1440)
+        shown = Shown.at_once(self._carried.shown.taken(begun))
+        seconds = np.full(len(begun), second)
+        return self._packets(shown, begun, seconds, np.ones(len(begun), dtype=np.int64), second // 60 % 1440)
 
     def make(self, minute: int) -> MinutePackets:
         """The packets of one minute of the day (0 to 1439)."""
-        trades = self._tape.minute(minute)
-        states = self._book.advance(trades)
-        first_s = self._tape.midnight_ms // 1000 + minute * 60
-        changed = self._changed(first_s, states)
-        state_key = states.row * (1 << 20) + np.clip(states.ms - first_s * 1000, -1, None) + 1
-        row, second, middle = self._chosen(states, changed, first_s)
-        until = row * (1 << 20) + (second - first_s) * 1000 + np.where(middle, 500, 1000)
-        return self._packets(states, np.searchsorted(state_key, until, side="right") - 1, row, second, minute, middle)
+        looks = self._looked_at(minute, self._book.advance(self._tape.minute(minute)))
+        first_s = self._first_second(minute)
+        row, column = np.nonzero(looks.found | looks.owed | (looks.there & self._changes_of_the_book(first_s)))
+        at, before = looks.at[row, column], looks.before[row, column]
+        rest = np.where(looks.leads[row, column], before, at)
+        shown = Shown(*(looks.table.taken(which) for which in (at, looks.range_at[row, column], rest)))
+        return self._packets(shown, row, first_s + column // 2, column % 2, minute)
 
-    def _changed(self, first_s: int, states: States) -> Flags:
-        """[rows, 60]: in which seconds something is worth a packet."""
-        changed = self._quotes(first_s)
-        traded = states.ms >= first_s * 1000
-        changed[states.row[traded], states.ms[traded] // 1000 - first_s] = True
-        return changed
+    def _first_second(self, minute: int) -> int:
+        return self._tape.midnight_ms // 1000 + minute * 60
 
-    def _quotes(self, first_s: int) -> Flags:
-        """Changes without a trade: of the book, and an index's idle repetition outside its hours."""
+    def _looked_at(self, minute: int, states: States) -> Looks:
+        universe = self._universe
+        looks = look(
+            universe.seed, universe.tokens, self._is_index, self._first_second(minute), states, self._carried
+        )
+        self._carried = looks.carried
+        return looks
+
+    def _changes_of_the_book(self, first_s: int) -> Mask:
+        """[rows, LOOKS]: those without a trade, and an index's idle repetition outside its hours."""
         tape, at_ms = self._tape, (first_s + SECONDS[None, :]) * 1000
         open_now = (self._start_ms[:, None] <= at_ms) & (at_ms < self._end_ms[:, None])
         trading = (tape.opening[:, None] <= at_ms) & (at_ms < tape.closing[:, None])
         keys = draw_keys(self._universe.seed, self._universe.tokens[:, None], Salt.QUOTE_CHANGE, first_s + SECONDS)
         rate = self._quote_rate[:, None] * np.where(trading, 1.0, 0.1)
         idle = (SECONDS % IDLE_EVERY_SECONDS == 0)[None, :] & ~trading
-        changed: Flags = open_now & np.where(self._is_index[:, None], idle, uniform(keys) < rate)
+        changed = np.zeros((len(self._universe), LOOKS), dtype=np.bool_)
+        changed[:, 1::2] = open_now & np.where(self._is_index[:, None], idle, uniform(keys) < rate)
         return changed
 
-    def _chosen(self, states: States, changed: Flags, first_s: int) -> tuple[Ints, Ints, Flags]:
-        """Rows and seconds of the packets, and which of them show the middle of their second."""
-        row, at = np.nonzero(changed)
-        half = np.zeros(changed.shape, dtype=np.int64)
-        fresh = states.ms >= first_s * 1000
-        offset = states.ms[fresh] - first_s * 1000
-        np.bitwise_or.at(half, (states.row[fresh], offset // 1000), 1 + (offset % 1000 >= 500))
-        keys = draw_keys(self._universe.seed, self._universe.tokens[row], Salt.MIDDLE, first_s + at)
-        twice = np.flatnonzero((half[row, at] == 3) & (uniform(keys) < MIDDLE_SHARE) & ~self._is_index[row])
-        rows, seconds = np.concatenate((row, row[twice])), np.concatenate((at, at[twice])) + first_s
-        middle = np.zeros(len(rows), dtype=np.bool_)
-        middle[len(row) :] = True
-        return rows, seconds, middle
-
-    def _packets(
-        self, states: States, at: Ints, row: Ints, second: Ints, minute: int, middle: Flags | None = None
-    ) -> MinutePackets:
-        shown = states.taken(at)
-        slot = second * PARTS + self._parts(row, second, middle)
-        is_index, true = self._is_index[row], np.ones(len(row), dtype=np.bool_)
-        interest = self._interest(minute)
+    def _packets(self, shown: Shown, row: Ints, second: Ints, half: Ints, minute: int) -> MinutePackets:
+        slot = second * PARTS + np.where(half == 0, 0, self._parts(row, second))
+        is_index, interest = self._is_index[row], self._interest(minute)
         halves = []
         for which, write in ((~is_index, self._tradables), (is_index, self._indices)):
             some = np.flatnonzero(which)
-            records = write(shown.taken(some), row[some], second[some], interest)
-            halves.append(joined_packets([Packets(row[some], second[some], slot[some], true[some], records)]))
+            records = write(shown.taken(some), row[some], second[some], half[some], interest)
+            halves.append(joined_packets([Packets.untouched(row[some], second[some], slot[some], records)]))
         return MinutePackets(*halves)
 
-    def _parts(self, row: Ints, second: Ints, middle: Flags | None) -> Ints:
+    def _parts(self, row: Ints, second: Ints) -> Ints:
         """In which of the second's frames a packet goes: usually one frame, now and then two or three."""
         dice = uniform(draw_keys(self._universe.seed, Salt.PART, second))
         frames = 1 + (dice < 0.3) + (dice < 0.1)
-        part = 1 + self._universe.tokens[row] // 256 % frames
-        return part if middle is None else np.where(middle, 0, part)
+        return 1 + self._universe.tokens[row] // 256 % frames
 
     def _interest(self, minute: int) -> Ints:
         rows = np.arange(len(self._universe))
@@ -187,38 +201,43 @@ class SnapshotMaker:
         self._oi_high, self._oi_low = np.maximum(self._oi_high, oi), np.minimum(self._oi_low, oi)
         return oi
 
-    def _tradables(self, shown: States, row: Ints, second: Ints, interest: Ints) -> Records:
-        records = np.zeros(len(row), dtype=wire.FULL)
-        began = shown.open > 0
-        price = np.where(began, shown.price, self._reference.previous_close[row])
+    def _tradables(self, shown: Shown, row: Ints, second: Ints, half: Ints, interest: Ints) -> Records:
+        records, rest = np.zeros(len(row), dtype=wire.FULL), shown.rest
+        began, close = rest.open > 0, self._reference.previous_close[row]
         records["token"] = self._universe.tokens[row]
-        records["last_price"] = price
-        records["last_quantity"] = shown.quantity
-        records["average_price"] = np.where(shown.volume > 0, shown.turnover // np.maximum(shown.volume, 1), 0)
-        records["volume"] = shown.volume
-        records["day_open"], records["day_high"] = shown.open, shown.high
-        records["day_low"] = np.where(shown.low == NO_LOW, 0, shown.low)
-        records["previous_close"] = self._reference.previous_close[row]
-        records["last_trade_time"] = np.where(began, shown.ms // 1000, self._reference.last_trade_s[row])
+        records["last_price"] = np.where(shown.price.open > 0, shown.price.price, close)
+        records["last_quantity"] = shown.price.quantity
+        records["average_price"] = np.where(rest.volume > 0, rest.turnover // np.maximum(rest.volume, 1), 0)
+        records["volume"] = rest.volume
+        records["day_open"] = rest.open
+        _write_range(records, shown.day_range)
+        records["previous_close"] = close
+        records["last_trade_time"] = np.where(began, rest.ms // 1000, self._reference.last_trade_s[row])
         records["oi"] = interest[row]
         records["oi_day_high"], records["oi_day_low"] = self._oi_high[row], self._oi_low[row]
         records["exchange_time"] = second
-        fill_book(records, self._keys(row, second), price, self._universe.tick_wire[row], self._universe.lots[row])
+        around, keys = np.where(began, rest.price, close), self._keys(row, second * 2 + half)
+        fill_book(records, keys, around, self._universe.tick_wire[row], self._universe.lots[row])
         return records
 
-    def _indices(self, shown: States, row: Ints, second: Ints, interest: Ints) -> Records:
-        del interest
-        records = np.zeros(len(row), dtype=wire.INDEX_FULL)
+    def _indices(self, shown: Shown, row: Ints, second: Ints, half: Ints, interest: Ints) -> Records:
+        del half, interest
+        records, states = np.zeros(len(row), dtype=wire.INDEX_FULL), shown.rest
         close = self._reference.previous_close[row]
-        price = np.where(shown.open > 0, shown.price, close)
+        price = np.where(states.open > 0, states.price, close)
         records["token"] = self._universe.tokens[row]
         records["last_price"] = price
-        records["day_open"], records["day_high"] = shown.open, shown.high
-        records["day_low"] = np.where(shown.low == NO_LOW, 0, shown.low)
+        records["day_open"] = states.open
+        _write_range(records, shown.day_range)
         records["previous_close"] = close
         records["change"] = price - close
         records["exchange_time"] = second
         return records
 
-    def _keys(self, row: Ints, second: Ints) -> Keys:
-        return draw_keys(self._universe.seed, self._universe.tokens[row], second)
+    def _keys(self, row: Ints, look: Ints) -> Keys:
+        return draw_keys(self._universe.seed, self._universe.tokens[row], look)
+
+
+def _write_range(records: Records, states: States) -> None:
+    records["day_high"] = states.high
+    records["day_low"] = np.where(states.low == NO_LOW, 0, states.low)

@@ -14,6 +14,7 @@ import numpy as np
 from simulator.contracts import Shape
 from simulator.courses import Course, busyness, course_of, knots
 from simulator.dice import Floats, Ints, Keys, Salt, draw_keys, normal, uniform
+from simulator.jumps import Jumps, Market
 from simulator.universe import Universe
 from utils.instruments import SessionClass
 from utils.sessions import Session, SessionCalendar, ist_midnight_ms
@@ -50,7 +51,9 @@ class Trades:
 class Tape:
     """The trades of one date. Rows that are closed that day have none."""
 
-    def __init__(self, universe: Universe, calendar: SessionCalendar, day: date) -> None:
+    def __init__(
+        self, universe: Universe, calendar: SessionCalendar, day: date, market: Market = Market.CALM
+    ) -> None:
         self.universe = universe
         self.day = day
         self.midnight_ms = ist_midnight_ms(day)
@@ -59,6 +62,7 @@ class Tape:
         self._close_minute = self._minute_of_day("close_ms", 0)
         self.opening: Ints = self._open_minute * MINUTE_MS + self.midnight_ms
         self.closing: Ints = self._close_minute * MINUTE_MS + self.midnight_ms
+        self.jumps = Jumps(market, universe, self.opening, self.closing, day.toordinal())
         self._knots, self._volatility = self._work_out_knots(calendar)
         self.specials = self._work_out_specials()
         self._kept: tuple[int, Trades] = (-1, Trades.none())
@@ -118,10 +122,10 @@ class Tape:
         nth = np.arange(len(pair)) - np.repeat(np.cumsum(counts) - counts, counts)
         keys = draw_keys(pair_keys[pair], nth)
         offset_ms = _offsets(keys, pair, nth, universe.shapes[rows][pair] == Shape.INDEX)
-        trade_rows = rows[pair]
+        trade_rows, ms = rows[pair], self.midnight_ms + minutes[pair] * MINUTE_MS + offset_ms
         return Trades(
             row=trade_rows,
-            ms=self.midnight_ms + minutes[pair] * MINUTE_MS + offset_ms,
+            ms=ms,
             price=self._prices(keys, pair, rows, minutes, offset_ms),
             quantity=_quantities(keys, universe, trade_rows),
         )
@@ -129,6 +133,7 @@ class Tape:
     def _counts(self, pair_keys: Keys, rows: Ints, minutes: Ints) -> Ints:
         part = (minutes - self._open_minute[rows]) / (self._close_minute[rows] - self._open_minute[rows])
         mean = self.universe.rate[rows] * 60 * busyness(part)
+        mean *= self.jumps.busier(rows, self.midnight_ms + minutes * MINUTE_MS)
         drawn = trade_counts(pair_keys, mean)
         return np.where(self.universe.shapes[rows] == Shape.INDEX, INDEX_VALUES_A_MINUTE, drawn)
 
@@ -139,6 +144,7 @@ class Tape:
         right = np.array([self._knots[row][minute + 1] for row, minute in zip(rows, at, strict=True)])
         swing = minute_swing(left, self._volatility[rows], self._close_minute[rows] - self._open_minute[rows])
         path = left[pair] + (right - left)[pair] * (offset_ms / MINUTE_MS) + swing[pair] * _bridge(keys, pair)
+        path = self.jumps.moved(path, rows[pair], self.midnight_ms + minutes[pair] * MINUTE_MS + offset_ms, keys)
         tick = self.universe.tick_wire[rows][pair]
         side = np.where(uniform(draw_keys(keys, Salt.SIDE)) < 0.5, -0.5, 0.5)
         side[self.universe.shapes[rows][pair] == Shape.INDEX] = 0.0
@@ -154,7 +160,8 @@ class Tape:
         """The last knot, on the tick."""
         tick = int(self.universe.tick_wire[row])
         last = int(self._close_minute[row] - self._open_minute[row])
-        return max(1, round(float(self._knots[row][last]) / tick)) * tick
+        price = float(self._knots[row][last]) * float(self.jumps.factor(row, int(self.closing[row])))
+        return max(1, round(price / tick)) * tick
 
     def _work_out_specials(self) -> Trades:
         """Auctions and the post-close session of the cash market."""

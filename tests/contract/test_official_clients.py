@@ -13,6 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from simulator.tape import Tape
@@ -128,17 +129,33 @@ def _traded(tape: Tape, token: int, until_ms: int) -> tuple[int, int, int]:
     return price, volume, last_s
 
 
+def _ranges(prices: list[int]) -> list[tuple[int, int]]:
+    """(low, high) before the first trade, after the first, and so on."""
+    return [(min(prices[:count], default=0), max(prices[:count], default=0)) for count in range(len(prices) + 1)]
+
+
 @pytest.mark.parametrize(("token", "divisor"), [(STOCK, 100), (RUPEE, 10_000_000)])
 def test_full_ticks_are_the_tape(ticks: dict[str, Any], tape: Tape, token: int, divisor: int) -> None:
+    """Volume and trade time are those after some trade, the price is that trade's or comes before its volume, and the
+    day range is of this tick or a little older: a trade behind, or as in the tick before."""
     full = _of(ticks, token, "full")
     assert len(full) > 10
+    trades = tape.whole_day(tape.universe.row_of_token()[token])
+    volumes, prices, times = np.cumsum(trades.quantity).tolist(), trades.price.tolist(), trades.ms.tolist()
+    ranges, before, leading = _ranges(prices), volumes.index(full[0]["volume_traded"]) + 1, 0
     for tick in full[1:]:
-        found = (round(tick["last_price"] * divisor), tick["volume_traded"], tick["last_trade_time"])
-        second = tick["exchange_timestamp"]
-        states = [_traded(tape, token, second * 1000 + part) for part in (500, 1000)]
-        assert found in states
-        assert tick["ohlc"]["low"] <= tick["last_price"] <= tick["ohlc"]["high"]
+        second, price = tick["exchange_timestamp"], round(tick["last_price"] * divisor)
+        told = volumes.index(tick["volume_traded"]) + 1
+        assert tick["last_trade_time"] == times[told - 1] // 1000 <= second
+        assert told == len(times) or times[told] >= (second - 8) * 1000, "a trade is told of within 8 s"
+        coming = [one for one, ms in zip(prices[told:], times[told:], strict=True) if ms < (second + 1) * 1000]
+        assert price == prices[told - 1] or (told == before and price in coming)
+        leading += price != prices[told - 1]
+        shown = tuple(round(tick["ohlc"][name] * divisor) for name in ("low", "high"))
+        assert shown in {ranges[told], ranges[told - 1], ranges[before]}
         assert tick["depth"]["buy"][0]["price"] < tick["depth"]["sell"][0]["price"]
+        before = told
+    assert leading < len(full) / 4
 
 
 def test_index_ticks_are_the_tape(ticks: dict[str, Any], tape: Tape) -> None:

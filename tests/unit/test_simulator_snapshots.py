@@ -1,7 +1,14 @@
-"""Every packet is what a plain walk over the tape says the state was at that moment."""
+"""Every packet is what a plain walk over the tape says, and moves as packets of the real feed do.
+
+The tape knows each trade; a packet's volume says how many of them it tells of. From that number all its fields
+follow, but for a price that comes first and a day range that is a trade behind. In the recording of the real feed
+beside which this was written, the price moved first in 37 of 270 steps; 17 of the 37 were gone in the next packet.
+"""
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections import Counter
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -67,71 +74,160 @@ class _State:
     last_ms: int = 0
 
 
+def _states(trades: Any) -> list[_State]:
+    """Of one row: before the first trade, after the first, and so on."""
+    states = [_State()]
+    for at_ms, price, quantity in zip(
+        trades.ms.tolist(), trades.price.tolist(), trades.quantity.tolist(), strict=True
+    ):
+        before = states[-1]
+        states.append(
+            _State(
+                price,
+                quantity,
+                before.volume + quantity,
+                before.turnover + quantity * price,
+                before.open or price,
+                max(before.high, price),
+                min(before.low or price, price),
+                at_ms,
+            )
+        )
+    return states
+
+
 class _Walk:
-    """The trades of one row, one after the other."""
+    """One row's packets, one after the other, beside its trades; counts what is special about them."""
 
     def __init__(self, trades: Any) -> None:
-        self._trades = list(zip(trades.ms.tolist(), trades.price.tolist(), trades.quantity.tolist(), strict=True))
-        self._at = 0
-        self.state = _State()
+        self._states = _states(trades)
+        self._count_of_volume = {state.volume: count for count, state in enumerate(self._states)}
+        self._told: int | None = 0
+        self._leading: int | None = None
+        self.counted: Counter[str] = Counter()
 
-    def until(self, ms: int) -> _State:
-        while self._at < len(self._trades) and self._trades[self._at][0] < ms:
-            at_ms, price, quantity = self._trades[self._at]
-            state = self.state
-            if state.open == 0:
-                state.open = state.high = state.low = price
-            state.high, state.low = max(state.high, price), min(state.low, price)
-            state.price, state.quantity, state.last_ms = price, quantity, at_ms
-            state.volume += quantity
-            state.turnover += quantity * price
-            self._at += 1
-        return self.state
+    def jump(self) -> None:
+        """Packets are missing here: what the next one tells may be new or not."""
+        self._told = self._leading = None
+
+    def follow(self, record: Any) -> None:
+        told = self._count_of_volume[int(record["volume"])]
+        before = told if self._told is None else self._told
+        state, second = self._states[told], int(record["exchange_time"])
+        assert told >= before, "the volume fell"
+        self._check_rest(record, state)
+        self._check_time(state, told, second)
+        shown_range = (int(record["day_high"]), int(record["day_low"]))
+        assert shown_range in {_range(self._states[count]) for count in self._ranges(told, before)}
+        leads = self._check_price(record, told, before, second)
+        self.counted["new"] += told > before
+        self.counted["outside its range"] += told > before and not shown_range[1] <= state.price <= shown_range[0]
+        self.counted["seconds behind"] = max(
+            self.counted["seconds behind"], second - state.last_ms // 1000 if told > before else 0
+        )
+        self._told, self._leading = told, leads
+
+    def _check_rest(self, record: Any, state: _State) -> None:
+        average = state.turnover // state.volume if state.volume else 0
+        assert (record["average_price"], record["day_open"]) == (average, state.open)
+        if state.open:
+            assert record["last_trade_time"] == state.last_ms // 1000
+        else:
+            assert record["last_trade_time"] < MIDNIGHT_S
+
+    def _check_time(self, state: _State, told: int, second: int) -> None:
+        """No trade is told of before it was, nor more than 8 s after."""
+        assert state.last_ms < (second + 1) * 1000
+        if told + 1 < len(self._states):
+            assert self._states[told + 1].last_ms >= (second - 8) * 1000
+
+    def _check_price(self, record: Any, told: int, before: int, second: int) -> int | None:
+        """After how many trades the price is that comes first, if this packet leads with one."""
+        price, quantity = int(record["last_price"]), int(record["last_quantity"])
+        if self._leading is not None:
+            assert told > before, "the packet after one that leads brings the trade"
+            self.counted["gone"] += price != self._states[self._leading].price
+        state = self._states[told]
+        if (price, quantity) == (state.price or int(record["previous_close"]), state.quantity):
+            return None
+        assert told == before, "a packet that leads has nothing else that is new"
+        coming = [count for count in range(told + 1, told + 40) if self._was(count, (second + 1) * 1000)]
+        shown = [(self._states[count].price, self._states[count].quantity) for count in coming]
+        assert (price, quantity) in shown, "a price that no trade had"
+        self.counted["leads"] += 1
+        self.counted["leads with another price"] += price != state.price
+        return coming[shown.index((price, quantity))]
+
+    def _was(self, count: int, before_ms: int) -> bool:
+        return count < len(self._states) and self._states[count].last_ms < before_ms
+
+    def _ranges(self, told: int, before: int) -> list[int]:
+        """After how many trades the day range may be: a trade or a look behind where one is newer than what led."""
+        if self._told is None:
+            return [told - 1, told]
+        if told in (before, self._leading):
+            return [told]
+        return [told - 1 or told, before or told]
 
 
-def _shown(record: Any) -> tuple[int, ...]:
-    names = ("last_price", "last_quantity", "volume", "average_price", "day_open", "day_high", "day_low")
-    return tuple(int(record[name]) for name in names)
+def _range(state: _State) -> tuple[int, int]:
+    return state.high, state.low
 
 
-def _expected(state: _State, before: int) -> tuple[int, ...]:
-    average = state.turnover // state.volume if state.volume else 0
-    price = state.price if state.open else before
-    return price, state.quantity, state.volume, average, state.open, state.high, state.low
-
-
-def test_tradable_packets_agree_with_the_tape(universe: Universe, played: list[MinutePackets]) -> None:
+@pytest.fixture(scope="module")
+def walked(universe: Universe, played: list[MinutePackets]) -> Counter[str]:
+    """What a walk over all packets of tradables counted; it fails where one is not what the tape says."""
     day = _open(universe, 9)
-    walks = {row: _Walk(day.tape.whole_day(row)) for row in range(len(universe))}
-    checked = middles = 0
-    for packets in played:
+    walks = {row: _Walk(day.tape.whole_day(row)) for row in np.flatnonzero(universe.shapes != Shape.INDEX).tolist()}
+    day.close()
+    counted: Counter[str] = Counter()
+    for nth, packets in enumerate(played):
         some = packets.tradables
+        for walk in walks.values() if nth == 60 else ():
+            walk.jump()
         # In the order of time and not of slots: a walk only goes forward.
         for at in np.lexsort((some.slot, some.second)).tolist():
-            record, row, second = some.records[at], int(some.row[at]), int(some.second[at])
-            middle = some.slot[at] % 4 == 0
-            state = walks[row].until(second * 1000 + (500 if middle else 1000))
-            assert _shown(record) == _expected(state, int(record["previous_close"]))
-            assert record["exchange_time"] == second
-            if state.open:
-                assert record["last_trade_time"] == state.last_ms // 1000
-            else:
-                assert record["last_trade_time"] < MIDNIGHT_S
-            checked, middles = checked + 1, middles + bool(middle)
-    assert checked > 20_000
-    assert middles > 100
-    day.close()
+            assert some.records[at]["exchange_time"] == some.second[at]
+            walks[int(some.row[at])].follow(some.records[at])
+            counted["packets"] += 1
+            counted["early"] += some.slot[at] % 4 == 0
+    for walk in walks.values():
+        behind = max(counted["seconds behind"], walk.counted.pop("seconds behind"))
+        counted.update(walk.counted)
+        counted["seconds behind"] = behind
+    return counted
+
+
+def test_tradable_packets_agree_with_the_tape(walked: Counter[str]) -> None:
+    assert walked["packets"] > 20_000
+    assert walked["new"] > 10_000
+    assert walked["early"] > 1_000, "two packets of one second are usual"
+    assert 5 <= walked["seconds behind"] <= 8, "a trade may be told of seconds after it was"
+
+
+def test_one_step_in_seven_leads_with_the_price(walked: Counter[str]) -> None:
+    share = walked["leads"] / (walked["leads"] + walked["new"])
+    assert 0.125 < share < 0.16, walked
+    gone = walked["gone"] / walked["leads with another price"]
+    assert 0.35 < gone < 0.55, walked
+
+
+def test_a_new_high_or_low_is_outside_its_own_packet_s_range(walked: Counter[str]) -> None:
+    assert walked["outside its range"] > 500, walked
 
 
 def test_index_packets_agree_with_the_tape(universe: Universe, played: list[MinutePackets]) -> None:
     day = _open(universe, 9)
-    walks = {row: _Walk(day.tape.whole_day(row)) for row in np.flatnonzero(universe.shapes == Shape.INDEX).tolist()}
+    rows = np.flatnonzero(universe.shapes == Shape.INDEX).tolist()
+    states = {row: _states(day.tape.whole_day(row)) for row in rows}
+    times = {row: [state.last_ms for state in some] for row, some in states.items()}
     seconds = set()
     for packets in played:
         some = packets.indices
         for at in range(len(some)):
             record, second = some.records[at], int(some.second[at])
-            state = walks[int(some.row[at])].until(second * 1000 + 1000)
+            row = int(some.row[at])
+            state = states[row][bisect_left(times[row], second * 1000 + 1000) - 1]
             close = int(record["previous_close"])
             price = state.price or close
             names = ("last_price", "day_open", "day_high", "day_low", "change", "exchange_time")
@@ -144,16 +240,16 @@ def test_index_packets_agree_with_the_tape(universe: Universe, played: list[Minu
     day.close()
 
 
-def test_every_trade_second_has_a_packet(universe: Universe, played: list[MinutePackets]) -> None:
+def test_every_trade_is_told_within_eight_seconds(universe: Universe, played: list[MinutePackets]) -> None:
     row = universe.row_of_symbol()["NFO:INFY26NOVFUT"]
     day = _open(universe, 9)
     hours = [(MIDNIGHT_S + hour * 3600, MIDNIGHT_S + hour * 3600 + 3600) for hour in (9, 15)]
     traded = {ms // 1000 for ms in day.tape.whole_day(row).ms.tolist()}
-    traded = {second for second in traded if any(start <= second < end for start, end in hours)}
-    sent = [int(s) for packets in played for s in packets.tradables.second[packets.tradables.row == row]]
-    assert traded <= set(sent)
+    traded = {second for second in traded if any(start <= second < end - 8 for start, end in hours)}
+    sent = {int(s) for packets in played for s in packets.tradables.second[packets.tradables.row == row]}
+    assert all(sent & set(range(second, second + 9)) for second in traded)
     assert len(traded) > 100
-    assert len(set(sent) - traded) > 100, "the book changes without trades too"
+    assert len(sent - traded) > 100, "the book changes without trades too"
     day.close()
 
 
@@ -166,8 +262,8 @@ def test_the_book_is_never_crossed(played: list[MinutePackets]) -> None:
         assert (np.diff(asks, axis=1) > 0).all()
         falling = np.diff(bids, axis=1)
         assert ((falling < 0) | (bids[:, 1:] == 0)).all()
-        assert (records["last_price"] >= bids[:, 0]).all()
-        assert (records["last_price"] <= asks[:, 0]).all()
+        outside = (records["last_price"] < bids[:, 0]) | (records["last_price"] > asks[:, 0])
+        assert np.count_nonzero(outside) < 0.12 * len(records), "only a price that comes first is away from the book"
 
 
 def test_sendings_rise_in_time_with_the_feed_s_delay(universe: Universe) -> None:
@@ -239,14 +335,34 @@ def test_layout_offsets_are_kite_s() -> None:
 
 def test_before_the_first_packet_the_cache_holds_yesterday(universe: Universe) -> None:
     day = _open(universe, 8, 30)
-    yesterday = day.history.previous_day_bars()
+    yesterday, timeless = day.history.previous_day_bars(), 0
     for row, instrument in enumerate(universe.instruments):
         record = (day.last_sent.indices if instrument.is_index else day.last_sent.tradables)[row]
         assert record["last_price"] == yesterday[row].close[0]
         if not instrument.is_index:
-            assert record["volume"] == yesterday[row].volume[0] > 0
+            assert (record["day_high"], record["day_low"]) == (yesterday[row].high[0], yesterday[row].low[0])
             assert MIDNIGHT_S - 86_400 < record["last_trade_time"] < MIDNIGHT_S
-            assert record["last_trade_time"] == record["exchange_time"]
+            whole = (yesterday[row].volume[0], record["last_trade_time"])
+            told = (record["volume"], record["exchange_time"])
+            assert told in (whole, (0, 0)), "a cached packet of a morning may carry no exchange time"
+            timeless += told == (0, 0)
+    assert len(universe) / 5 < timeless < len(universe) / 2
+    day.close()
+
+
+def test_a_cached_packet_without_a_time_stays_until_the_first_trade(universe: Universe) -> None:
+    day = _open(universe, 8, 55)
+    timeless = np.flatnonzero((day.last_sent.tradables["exchange_time"] == 0) & (universe.shapes != Shape.INDEX))
+    for minute in range(25):
+        packets = _next(day)
+        assert packets is not None
+        for sending in day.sendings(packets):
+            day.last_sent.take(sending.packets)
+            records = day.last_sent.tradables[timeless]
+            assert ((records["exchange_time"] == 0) == (records["volume"] == 0)).all()
+            if minute == 0:
+                assert (records["exchange_time"] == 0).any()
+    assert (day.last_sent.tradables["exchange_time"][timeless] > 0).sum() > 5
     day.close()
 
 
@@ -257,10 +373,12 @@ def test_after_the_open_the_cache_holds_today(universe: Universe) -> None:
         if instrument.is_index:
             continue
         trades = day.tape.whole_day(row)
-        before = trades.taken(trades.ms < (MIDNIGHT_S + 11 * 3600) * 1000)
         record = day.last_sent.tradables[row]
-        assert record["volume"] == before.quantity.sum()
-        assert record["last_trade_time"] == before.ms[-1] // 1000
+        told = int(np.searchsorted(np.cumsum(trades.quantity), record["volume"])) + 1
+        assert record["volume"] == trades.quantity[:told].sum()
+        assert record["last_trade_time"] == trades.ms[told - 1] // 1000
+        at_11_ms = (MIDNIGHT_S + 11 * 3600) * 1000
+        assert np.searchsorted(trades.ms, at_11_ms - 8_000) <= told <= np.searchsorted(trades.ms, at_11_ms)
         seen_today += 1
     assert seen_today > 60
     day.close()
