@@ -2,7 +2,7 @@
 # venv and pip. ARGS are handed on: make demo ARGS="--instruments 50", make test ARGS="tests/unit -k session".
 
 .DEFAULT_GOAL := help
-.PHONY: help test test-all lint format demo compose-test lock audit clean chaos overload soak bench fuzz mutants
+.PHONY: help test test-all lint format demo compose-test lock audit clean chaos overload soak measures bench fuzz mutants
 READY := .venv/.ready
 BENCH_READY := .venv-bench/.ready
 
@@ -29,6 +29,9 @@ overload: $(READY) ## four and a hundred times the broker's maximum, an hour awa
 
 soak: $(READY) ## eight sessions of 9000 instruments in virtual time; ARGS="--seed S --sessions N --instruments N --json FILE"
 	@.venv/bin/python -m tests.chaos.soak $(ARGS)
+
+measures: $(READY) ## how near candles come to the simulator's tape, good trades refused, bad prints passed; ARGS="--seed S --minutes N --examples N"
+	@.venv/bin/python -m tests.measures $(ARGS)
 
 bench: $(BENCH_READY) ## how fast it is, beside its peers; ARGS="--quick --json FILE". Its packages take minutes to install
 	@.venv-bench/bin/python -m bench $(ARGS)

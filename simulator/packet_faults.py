@@ -6,7 +6,7 @@ Each is drawn for (kind, token, slot), so the same seed gives the same faults wh
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -27,6 +27,7 @@ SHARE = {
 }
 SHORTEST_DELAY_S, LONGEST_DELAY_S = 5, 40
 MIDDLE_SWAPPED_SHARE = 0.05
+FAR_TICKS = 20
 RESET_SHARE = 0.04
 RESET_PART_OF_VOLUME = 0.3
 RESET_MINUTES = (600, 870)
@@ -38,8 +39,12 @@ IST_OFFSET_S = 19_800
 class PacketFaults:
     """Touches the packets of minute after minute of a day; keeps back what is to be sent later."""
 
-    def __init__(self, names: Iterable[Fault], universe: Universe) -> None:
+    def __init__(
+        self, names: Iterable[Fault], universe: Universe, shares: Mapping[Fault, float] | None = None
+    ) -> None:
+        """`shares` of all packets that are to differ from SHARE."""
         self._on = frozenset(names)
+        self._shares = SHARE | dict(shares or {})
         self._universe = universe
         self._numbers = {fault: number for number, fault in enumerate(Fault)}
         self._lowered: Ints = np.zeros(len(universe), dtype=np.int64)
@@ -80,7 +85,7 @@ class PacketFaults:
         """Where a fault strikes, counted; none when it is switched off."""
         if fault not in self._on:
             return np.zeros(0, dtype=np.int64)
-        struck = self._dice(fault, packets) < SHARE[fault]
+        struck = self._dice(fault, packets) < self._shares[fault]
         found = np.flatnonzero(struck if among is None else struck & among)
         self.counted[str(fault)] += len(found)
         return found
@@ -109,17 +114,20 @@ class PacketFaults:
         packets.true[at] = False
 
     def _misprinted(self, packets: Packets) -> Packets:
-        """A third of the bad prices is far outside the packet's day range, a third drags it along, a third is 0."""
+        """A third of the bad prices is far outside the packet's day range, a third drags it along, a third is 0.
+
+        Far is 10 to 50 % and at least FAR_TICKS, on the tick. The packet after it shows nothing of it: that is how a
+        bad print differs from a price that comes first.
+        """
         at = self._chosen(Fault.BADPRINT, packets)
         if not len(at):
             return packets
-        records = packets.records
-        dice = self._dice(Fault.BADPRINT, packets)[at] / SHARE[Fault.BADPRINT]
+        records, tick = packets.records, self._universe.tick_wire[packets.row[at]]
+        dice = self._dice(Fault.BADPRINT, packets)[at] / self._shares[Fault.BADPRINT]
         kind, price = np.floor(dice * 3).astype(np.int64), records["last_price"][at].astype(np.int64)
-        up = np.floor(dice * 3000) % 2 == 0
-        wrong = np.where(up, price + price * (10 + at % 40) // 100, price - price * (10 + at % 40) // 100)
-        wrong = np.where(kind == 2, 0, wrong)
-        records["last_price"][at] = wrong
+        distance = np.maximum(price * (10 + at % 40) // 100 // tick, FAR_TICKS) * tick
+        up = (np.floor(dice * 3000) % 2 == 0) | (price <= distance)
+        records["last_price"][at] = np.where(kind == 2, 0, price + np.where(up, distance, -distance))
         drag = at[kind == 1]
         records["day_high"][drag] = np.maximum(records["day_high"][drag], records["last_price"][drag])
         records["day_low"][drag] = np.minimum(records["day_low"][drag], records["last_price"][drag])
@@ -164,7 +172,7 @@ class PacketFaults:
         if Fault.DISORDER not in self._on:
             return
         middle = packets.slot == packets.second * PARTS
-        share = np.where(middle, MIDDLE_SWAPPED_SHARE, SHARE[Fault.DISORDER])
+        share = np.where(middle, MIDDLE_SWAPPED_SHARE, self._shares[Fault.DISORDER])
         at = np.flatnonzero((self._dice(Fault.DISORDER, packets) < share) & packets.true)
         self.counted[str(Fault.DISORDER)] += len(at)
         packets.slot[at] = (packets.second[at] + np.where(middle[at], 0, 1)) * PARTS + PARTS - 1

@@ -119,6 +119,29 @@ def test_the_answer_before_the_open_is_yesterday_s(tmp_path: Path) -> None:
     assert int.from_bytes(packet[16:20], "big") > 0
 
 
+def test_an_order_update_comes_on_every_socket_subscribed_or_not() -> None:
+    async def order(socket: Socket) -> dict[str, Any]:
+        while True:
+            message = await socket.receive(SECONDS_TO_WAIT)
+            if message.type is aiohttp.WSMsgType.TEXT and json.loads(message.data)["type"] == "order":
+                return dict(json.loads(message.data)["data"])
+
+    async def both(exchange: SimulatorProcess) -> list[dict[str, Any]]:
+        url = f"{exchange.ws}/?api_key=key&access_token={exchange.token}"
+        async with (
+            aiohttp.ClientSession() as session,
+            session.ws_connect(url) as first,
+            session.ws_connect(url) as second,
+        ):
+            await _subscribe(second, "full", [STOCK])
+            return list(await asyncio.gather(order(first), order(second)))
+
+    with simulator("--instruments", "60", at="11:00:00", speed=60) as exchange:
+        first, second = asyncio.run(both(exchange))
+    assert first == second
+    assert first["order_id"]
+
+
 def test_strings_for_tokens_bring_heartbeats_only(exchange: SimulatorProcess) -> None:
     async def talk(socket: Socket) -> list[bytes]:
         await socket.send_json({"a": "mode", "v": ["full", [str(STOCK)]]})

@@ -20,7 +20,10 @@ import pymongo
 import pytest
 import redis
 
+from tests.measures.played_day import Plan
+from tests.measures.told_candles import known_shares
 from tests.servers import mongo_server, valkey_server
+from utils.timeframes import parse_timeframe
 
 _ROOT = Path(__file__).resolve().parents[2]
 _PROCESSES = ("valkey", "nx_27017", "simulator", "connect.py", "candle_worker.py", "signal_worker.py")
@@ -36,6 +39,9 @@ _LIVE_SETTINGS = {
     "KITE_API_URL": "http://127.0.0.1:9",
     "MARKET_CLOCK": "2026-01-01T00:00:00@1@1",
 }
+# The session of the fixture `demo`, without its faults; what these may cost; and how much of the knowable is found.
+_PLAN = Plan(seed=11, instruments=16, first_minute=9 * 60 + 10, minutes=38)
+_LOST, _FOUND = 0.06, 0.80
 _FRAMES = ("1m", "3m", "5m", "15m", "30m", "1h", "1d")
 
 
@@ -167,17 +173,23 @@ def test_its_figures_agree_with_one_another(demo: _Demo) -> None:
     assert set(figures["candles"]) == set(_FRAMES)
     for frame in ("1m", "3m", "5m", "15m", "30m"):
         held = figures["candles"][frame]
-        assert held["stored"] == held["closed"] >= held["true"] > 0, frame
-        assert (held["missing"], held["extra"]) == (0, 0), frame
+        assert held["stored"] == held["closed"] >= held["true"] - held["missing"] > 0, frame
+        assert held["extra"] == 0, frame
     for field in ("true", "equal", "volume_equal"):
         assert figures["equal_truth"][field] == sum(one[field] for one in figures["candles"].values())
 
 
-def test_most_candles_equal_the_tape(demo: _Demo) -> None:
-    """All can not: two snapshots a second hide trades. That half of them do proves that the same tape is meant."""
-    truth = demo.figures["equal_truth"]
-    assert truth["equal"] > 0.5 * truth["true"]
-    assert truth["volume_equal"] > 0.95 * truth["true"]
+def test_as_many_candles_equal_the_tape_as_can_be_known(demo: _Demo) -> None:
+    """Packets hide trades: what can be known is what a reader finds who lacks only the trades that none shows."""
+    frames = ("1m", "3m", "5m", "15m", "30m")
+    known = known_shares(_PLAN, [parse_timeframe(name) for name in frames])
+    for name in frames:
+        held, best = demo.figures["candles"][name], known[name]
+        print(f"{name}: {held}; what can be known: {best}")
+        assert held["true"] == best.true
+        assert held["missing"] <= best.missing + _LOST * held["true"]
+        assert held["volume_equal"] >= best.by_field["volume"] - _LOST * held["true"] - 1
+        assert held["equal"] >= _FOUND * best.equal - 1
 
 
 def test_mongodb_holds_each_candle_once_as_counted(demo: _Demo) -> None:

@@ -240,6 +240,18 @@ def test_index_packets_agree_with_the_tape(universe: Universe, played: list[Minu
     day.close()
 
 
+def test_after_the_close_the_exchange_time_goes_on_and_the_trade_time_stands(
+    universe: Universe, played: list[MinutePackets]
+) -> None:
+    row, close_s = universe.row_of_symbol()["NFO:INFY26NOVFUT"], MIDNIGHT_S + 15 * 3600 + 40 * 60
+    mine = [packets.tradables.records[packets.tradables.row == row] for packets in played]
+    times = [(int(one["exchange_time"]), int(one["last_trade_time"])) for records in mine for one in records]
+    afterwards = [(exchange_s, trade_s) for exchange_s, trade_s in times if exchange_s > close_s + 10]
+    assert len(afterwards) > 5
+    assert len({trade_s for _, trade_s in afterwards}) == 1
+    assert afterwards[0][1] < close_s
+
+
 def test_every_trade_is_told_within_eight_seconds(universe: Universe, played: list[MinutePackets]) -> None:
     row = universe.row_of_symbol()["NFO:INFY26NOVFUT"]
     day = _open(universe, 9)

@@ -1,0 +1,116 @@
+"""The measures themselves: each finds what it is to find, and is still where there is nothing to find."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from simulator.faults import Fault
+from tests.measures.engine_day import EngineDay, engine_day
+from tests.measures.examples import shown_examples
+from tests.measures.passed_prints import passed_prints
+from tests.measures.played_day import Plan, PlayedDay, played_day
+from tests.measures.refused_trades import refused_trades
+from tests.measures.tape_shares import Candles, engine_candles, tape_shares
+from tests.measures.told_candles import told_candles
+from utils.settings import Settings
+from utils.timeframes import parse_timeframes
+
+SEED = 3
+FRAMES = list(parse_timeframes("1m,5m"))
+PLAN = Plan(SEED, instruments=40, first_minute=9 * 60 + 5, minutes=40)
+
+
+@pytest.fixture(scope="module")
+def played() -> PlayedDay:
+    return played_day(PLAN)
+
+
+@pytest.fixture(scope="module")
+def engine(played: PlayedDay) -> EngineDay:
+    return engine_day(played.entries, "1m,5m")
+
+
+@pytest.fixture(scope="module")
+def with_prints() -> PlayedDay:
+    return played_day(replace(PLAN, faults=frozenset({Fault.BADPRINT}), bad_print_share=1 / 300))
+
+
+def _changed(played: PlayedDay, frames: int = 2) -> Candles:
+    return told_candles(played, FRAMES[:frames])
+
+
+def test_the_same_plan_is_the_same_day(played: PlayedDay) -> None:
+    again = played_day(PLAN)
+    assert again.entries == played.entries
+    assert again.without_misprints == played.entries
+    assert played_day(replace(PLAN, seed=SEED + 1)).entries != played.entries
+
+
+def test_each_field_is_compared(played: PlayedDay) -> None:
+    known = _changed(played)
+    before = tape_shares(played, FRAMES, known)["1m"]
+    key = next(one for one, candle in known.items() if one[1] == 0 and candle.volume)
+    for name in ("open", "high", "low", "close", "volume"):
+        wrong = replace(known[key], **{name: getattr(known[key], name) + 1_000_000})
+        after = tape_shares(played, FRAMES, known | {key: wrong})["1m"]
+        lost = {field for field, count in before.by_field.items() if count != after.by_field[field]}
+        assert lost <= {name}
+        assert after.equal <= before.equal
+    gone = tape_shares(played, FRAMES, {other: candle for other, candle in known.items() if other != key})["1m"]
+    assert gone.missing == before.missing + 1
+    strange = replace(known[key], start_ms=known[key].start_ms + 1, end_ms=known[key].end_ms)
+    extra = tape_shares(played, FRAMES, known | {(key[0], 0, strange.start_ms): strange})["1m"]
+    assert extra.extra == before.extra + 1
+
+
+def test_what_can_be_known_is_no_less_than_what_an_engine_finds(played: PlayedDay, engine: EngineDay) -> None:
+    found = tape_shares(played, FRAMES, engine_candles(engine))
+    known = tape_shares(played, FRAMES, told_candles(played, FRAMES))
+    for name in found:
+        assert found[name].share <= known[name].share + 0.01, (name, str(found[name]), str(known[name]))
+        assert 0.6 < known[name].share < 0.95, "packets hide trades, though not most"
+        assert known[name].field_share("volume") > 0.85
+
+
+def test_a_trade_that_no_candle_holds_is_found(played: PlayedDay, engine: EngineDay) -> None:
+    before = refused_trades(played, engine)
+    assert before.shown > 5_000
+    final = engine.final
+    at = int(np.flatnonzero((final.column == 0) & (final.high > final.low))[5])
+    high = final.high.copy()
+    high[at] = final.low[at]
+    after = refused_trades(played, replace(engine, final=replace(final, high=high)))
+    found = set(after.at) - set(before.at)
+    assert found
+    assert {int(played.told.row[one]) for one in found} == {int(final.row[at])}
+
+
+def test_an_engine_that_believes_everything_lets_bad_prints_in(
+    with_prints: PlayedDay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = [engine_day(entries, "1m") for entries in (with_prints.entries, with_prints.without_misprints)]
+    strict = passed_prints(with_prints, *usual)
+    monkeypatch.setenv("ZSCORE_REJECT", "1e6")
+    credulous = [engine_day(entries, "1m") for entries in (with_prints.entries, with_prints.without_misprints)]
+    passed = passed_prints(with_prints, *credulous)
+    assert Settings(_env_file=None).zscore_reject == 1e6  # type: ignore[call-arg]
+    assert strict.sent == passed.sent > 60
+    assert len(passed.at) > 5 + len(strict.at)
+    assert all(with_prints.told.misprinted[at] for at in passed.at)
+
+
+def test_without_bad_prints_none_passes(played: PlayedDay, engine: EngineDay) -> None:
+    passed = passed_prints(played, engine, engine)
+    assert (passed.sent, passed.at, passed.for_a_while) == (0, [], 0)
+
+
+def test_examples_show_the_packets_around(with_prints: PlayedDay) -> None:
+    at = int(np.flatnonzero(with_prints.told.misprinted)[3])
+    lines = list(shown_examples(with_prints, [at], 1))
+    assert len(lines) == 9
+    marked = [line for line in lines if line.startswith(" >>")]
+    assert len(marked) == 1
+    assert marked[0].endswith("misprinted")
