@@ -27,4 +27,4 @@ user reader on >$REDIS_READER_PASSWORD &* +@read +@connection +subscribe +psubsc
 user demo on >$REDIS_DEMO_PASSWORD ~demo:* ~replay:* &demo:* &replay:* +@all -@admin -@dangerous -function -script +script|load
 USERS
 
-exec "${REDIS_SERVER:-redis-server}" "$(dirname "$0")/redis.conf" --aclfile "${ACL_FILE:-/tmp/users.acl}" "$@"
+exec "${REDIS_SERVER:-redis-server}" "${REDIS_CONFIG:-$(dirname "$0")/redis.conf}" --aclfile "${ACL_FILE:-/tmp/users.acl}" "$@"
