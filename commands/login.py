@@ -6,10 +6,11 @@ checked with /user/profile and stored where the running connector takes it up (K
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import unquote
 
 import click
 import requests
@@ -22,6 +23,8 @@ from utils.broker_errors import BrokerError, Cause, shown
 from utils.settings import Settings
 
 _TOKEN = re.compile(r"[A-Za-z0-9]{6,64}")
+_FIELD = re.compile(r"\b(request_token|status)=([^&#?<>()\[\]\"'`]*)")
+_AROUND = "<>()[]{}'\"`“”‘’,;."  # what mails, chats and notes put around an address
 _TIMEOUT_SECONDS = 15
 _UNREADABLE = ("Couldn't parse", "Unknown Content-Type")  # of the client, before the whole body of an answer
 _NOT_PERMITTED = "this is not permitted to the Kite app: see its plan and its user at developers.kite.trade"
@@ -37,20 +40,23 @@ class LoginError(click.ClickException):
 
 def read_request_token(pasted: str) -> str:
     """The request_token of a pasted redirect URL, or the token itself. LoginError for anything else."""
-    text = pasted.strip().strip("'\"")
+    text = "".join(html.unescape(pasted).split()).strip(_AROUND)
     if _TOKEN.fullmatch(text):
         return text
-    query = parse_qs(urlsplit(text).query)
-    status = query.get("status", ["success"])[0]
+    fields = _FIELD.findall(text) or _FIELD.findall(unquote(text))
+    status = dict(fields).get("status", "success")
     if status != "success":
         raise LoginError(f"The redirect says status={status!r}, not success: log in again with the URL above.")
-    found = query.get("request_token", [""])[0]
-    if not _TOKEN.fullmatch(found):
+    found = {value.rstrip(_AROUND + "/") for name, value in fields if name == "request_token"}
+    if len(found) > 1:
+        raise LoginError("Two different request_tokens in what was pasted: paste the address of the last login only.")
+    token = found.pop() if found else ""
+    if not _TOKEN.fullmatch(token):
         raise LoginError(
             "No request_token in what was pasted: paste the whole address that the browser was sent to after the "
             "login (it contains request_token=…), or the request_token alone."
         )
-    return found
+    return token
 
 
 @click.command()

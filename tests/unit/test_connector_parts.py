@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from utils.access_token import AccessTokens
 from utils.broker_errors import BrokerError, Cause
@@ -141,6 +142,60 @@ def test_a_refused_token_gets_another_chance_when_it_is_written_anew(file: Token
     file.write("same")
     assert tokens.look()
     assert tokens.current() == "same"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"Abc123",
+        b"Abc123\r\n",
+        b"\xef\xbb\xbfAbc123\r\n",
+        "Abc123\r\n".encode("utf-16"),
+        "Abc123\r\n".encode("utf-16-le"),
+        b"\xfe\xff" + "Abc123\n".encode("utf-16-be"),
+        b'"Abc123"\n',
+        "“Abc123”\n".encode(),
+        b"\n\n  Abc123  \n\n",
+        b"ACCESS_TOKEN=Abc123\n",
+        b"export ACCESS_TOKEN='Abc123'\n",
+        b"access_token: Abc123\n",
+    ],
+)
+def test_a_token_file_is_read_as_people_write_it(file: TokenFile, content: bytes) -> None:
+    tokens = AccessTokens("", file.path)
+    file.path.write_bytes(content)
+    assert tokens.look()
+    assert tokens.current() == "Abc123"
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"Abc\xff123\n", "is no text in UTF-8 or UTF-16"),
+        (b"my token is Abc123\n", "holds more than a token"),
+        (b"Abc123\nDef456\n", "holds more than a token"),
+        (b"key:Abc123\n", "holds more than a token"),
+        (b'"Abc123\n', "holds more than a token"),
+    ],
+)
+def test_a_token_file_without_a_token_is_named_and_not_shown(file: TokenFile, content: bytes, reason: str) -> None:
+    tokens = AccessTokens("of-env", file.path)
+    file.path.write_bytes(content)
+    with structlog.testing.capture_logs() as logged:
+        assert not tokens.look()
+        assert not tokens.look()
+    assert tokens.current() == "of-env"
+    (line,) = logged
+    assert line["log_level"] == "warning"
+    assert line["event"].startswith(f"ACCESS_TOKEN_FILE: {file.path} {reason}")
+    assert "Abc" not in line["event"]
+
+
+def test_an_empty_token_file_is_none_and_no_fault(file: TokenFile) -> None:
+    file.path.write_bytes(b"\xef\xbb\xbf\r\n")
+    with structlog.testing.capture_logs() as logged:
+        assert AccessTokens("", file.path).current() == ""
+    assert logged == []
 
 
 def test_no_file_and_an_unreadable_one_are_no_token(file: TokenFile) -> None:
