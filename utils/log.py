@@ -8,8 +8,8 @@ from __future__ import annotations
 import logging
 import re
 import sys
-import time
 from collections.abc import Mapping
+from datetime import datetime
 from logging.handlers import RotatingFileHandler
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
@@ -19,10 +19,14 @@ import structlog
 from pydantic import SecretStr
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from utils.candle import iso_ist
+from utils.candle import IST
 from utils.settings import Settings, SettingsError
 
 MASK = "***"
+SHORTEST_SECRET = (
+    4  # what is shorter stands in half the words of a log: masking it would hide the log, not the secret
+)
+OURS = frozenset({"at", "level", "process"})  # never from outside: a secret that reads "info" leaves them readable
 FILE_BYTES = 20_000_000
 FILES_KEPT = 5
 LONGEST_INTEGER = 1 << 63
@@ -39,8 +43,9 @@ class SecretMask:
         self._pattern: re.Pattern[str] | None = None
 
     def add(self, secret: str) -> None:
-        """From now on `secret` (as it is, or quoted for a URL) is shown as ***."""
-        self._secrets |= {secret, quote(secret, safe=""), unquote(secret)} - {""}
+        """From now on `secret` (as it is, or quoted for a URL) is shown as ***, unless it is too short to be one."""
+        forms = {secret, quote(secret, safe=""), unquote(secret)}
+        self._secrets |= {form for form in forms if len(form) >= SHORTEST_SECRET}
         longest_first = sorted(self._secrets, key=len, reverse=True)
         self._pattern = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
 
@@ -64,7 +69,7 @@ class SecretMask:
     def __call__(self, _logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
         """As the last structlog processor before a line is written."""
         masked: EventDict = self.value({key: one for key, one in event.items() if not key.startswith("_")})
-        return masked
+        return {**masked, **{name: event[name] for name in OURS if name in event}}
 
 
 _mask = SecretMask()
@@ -94,6 +99,7 @@ def setup_logging(process: str, settings: Settings) -> BoundLogger:
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
+            _of_process(process),
             *_SHARED,
             structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
         ],
@@ -102,7 +108,7 @@ def setup_logging(process: str, settings: Settings) -> BoundLogger:
         cache_logger_on_first_use=False,
     )
     logger: BoundLogger = structlog.get_logger(process)
-    return logger.bind(process=process)
+    return logger
 
 
 def secrets_of(settings: Settings) -> list[str]:
@@ -126,8 +132,18 @@ def _url_passwords(url: str) -> list[str]:
 
 
 def _time(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
-    event["at"] = iso_ist(time.time_ns() // 1_000_000)
+    event["at"] = datetime.now(IST).isoformat(timespec="milliseconds")
     return event
+
+
+def _of_process(process: str) -> Processor:
+    """Whoever writes a line in this process, a library's logger aside: its own name need not be given each time."""
+
+    def name_process(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
+        event.setdefault("process", process)
+        return event
+
+    return name_process
 
 
 _SHARED: list[Processor] = [

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, tzinfo
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 import structlog
@@ -144,6 +144,57 @@ def test_a_secret_number_and_a_secret_within_another(tmp_path: Path) -> None:
     logger.info("x", number=4711, inside=547_119, other=12, both="4711-long 4711")
     (line,) = json_lines(tmp_path)
     assert (line["number"], line["inside"], line["other"], line["both"]) == ("***", "5***9", 12, "*** ***")
+
+
+@pytest.mark.parametrize("secret", ["e", "of", "pwd"])
+def test_a_secret_too_short_to_be_one_leaves_the_log_readable(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], secret: str
+) -> None:
+    settings = settings_for(tmp_path, api_key=secret, redis_url=f"redis://:{secret}@127.0.0.1:6379/0")
+    logger = setup_logging("tester", settings)
+    logger.info("end of the pwd", free=True)
+    assert json_lines(tmp_path)[0]["event"] == "end of the pwd"
+    assert "INFO    tester: end of the pwd  free=True" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("secret", ["info", "tester", "2026"])
+def test_a_secret_that_reads_like_our_own_fields_leaves_them_readable(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], secret: str
+) -> None:
+    setup_logging("tester", settings_for(tmp_path, access_token=secret)).info("got it", token=secret)
+    (line,) = json_lines(tmp_path)
+    assert (line["level"], line["process"], line["token"]) == ("info", "tester", "***")
+    datetime.fromisoformat(line["at"])
+    assert "INFO    tester: got it  token=***" in capsys.readouterr().err
+
+
+def test_whoever_logs_in_a_process_names_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    setup_logging("tester", settings_for(tmp_path))
+    structlog.get_logger().info("holds a shard")
+    structlog.get_logger("warmup").bind(shard=0).info("warm")
+    structlog.get_logger().bind(process="another").info("said for it")
+    assert [line["process"] for line in json_lines(tmp_path)] == ["tester", "tester", "another"]
+    shown = capsys.readouterr().err.splitlines()
+    assert [line[13:] for line in shown[:2]] == ["INFO    tester: holds a shard", "INFO    tester: warm  shard=0"]
+
+
+@pytest.mark.parametrize(("microsecond", "shown"), [(0, "20:38:55.000"), (7_000, "20:38:55.007")])
+def test_a_time_always_has_its_milliseconds(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    microsecond: int,
+    shown: str,
+) -> None:
+    class Standing(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Self:
+            return cls(2026, 11, 27, 20, 38, 55, microsecond, tzinfo=tz)
+
+    monkeypatch.setattr(log, "datetime", Standing)
+    setup_logging("tester", settings_for(tmp_path)).info("now")
+    assert json_lines(tmp_path)[0]["at"] == f"2026-11-27T{shown}+05:30"
+    assert capsys.readouterr().err.startswith(f"{shown} INFO ")
 
 
 def test_odd_values_do_not_break_a_line(tmp_path: Path) -> None:

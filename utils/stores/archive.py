@@ -20,6 +20,7 @@ import structlog
 
 from utils.feed import ZERO_ID, EntryId
 from utils.lifecycle import StopRequest
+from utils.sentences import shortened
 from utils.stores.mongo import Document, Refusal, StoreError
 from utils.stores.redis_connection import BLOCK_MS
 
@@ -230,7 +231,11 @@ class StreamArchiver:
     def _put_aside(self, aside: list[tuple[bytes, str]]) -> None:
         for body, reason in aside:
             self._log.warning("MongoDB refuses a document", reason=reason)
-            fields: dict[Any, Any] = {"stream": self._stream, "json": body, "reason": reason[:LONGEST_REASON]}
+            fields: dict[Any, Any] = {
+                "stream": self._stream,
+                "json": body,
+                "reason": shortened(reason, LONGEST_REASON),
+            }
             self._client.xadd(self._rejected_stream, fields, maxlen=self._rejected_max_entries, approximate=True)
 
     def _on_success(self) -> None:
@@ -257,7 +262,7 @@ class StreamArchiver:
         progress.has_pending = True  # what was read is pending now
         progress.faults_in_row += 1
         if not isinstance(error, pybreaker.CircuitBreakerError):
-            self.health = replace(self.health, fault=str(error)[:LONGEST_REASON])
+            self.health = replace(self.health, fault=shortened(str(error), LONGEST_REASON))
             if progress.faults_in_row == 1:
                 self._log.warning("archiving fails, trying again", reason=str(error))
         self.health = replace(self.health, state=ArchiverState.FAILING)

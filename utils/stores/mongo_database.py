@@ -15,6 +15,7 @@ from pymongo import MongoClient, ReplaceOne, UpdateOne
 from pymongo.errors import BulkWriteError, PyMongoError
 
 from utils.mongo_url import AS_WANTED
+from utils.sentences import shortened
 from utils.stores.documents import Document, Refusal, StoreError, Write
 
 WRITE_BATCH = 1_000
@@ -25,6 +26,7 @@ UNKNOWN_ERROR = 8  # what the stand-in says of everything, a locked file among i
 SERVER_TROUBLE_WORDS = ("locked", "disk", "i/o", "readonly", "interrupted", "timeout")
 
 LARGEST_DOCUMENT_BYTES = 16_000_000
+LONGEST_REASON = 200
 
 T = TypeVar("T")
 Operation = ReplaceOne[Document] | UpdateOne
@@ -196,4 +198,5 @@ def _store_error(what: str, error: PyMongoError) -> StoreError:
 
 
 def _short(error: object) -> str:
-    return str(error).split(", full error:")[0].split(", Timeout:")[0].split(" (configured timeouts:")[0][:200]
+    first = str(error).split(", full error:")[0].split(", Timeout:")[0].split(" (configured timeouts:")[0]
+    return shortened(first, LONGEST_REASON)
