@@ -14,6 +14,7 @@ import redis
 
 from commands.console import load_settings
 from commands.diagnosis import diagnose, moment_of
+from commands.diagnosis_settings import settings_findings
 from commands.findings import CANDLE_WORKER, PROCESSES, SIGNAL_WORKER, Finding, Limits
 from utils.feed import EntryId
 from utils.health import read_health
@@ -55,6 +56,7 @@ def command(process: str | None, frame_seconds: float, lag_seconds: float) -> No
     moment = moment_of(settings.symbols, clock.now_ms(), clock.speed, SessionCalendar.load())
     limits = Limits(frame_seconds=frame_seconds, lag_seconds=lag_seconds)
     findings = diagnose(reports, unread_since_ms, processes, moment, limits)
+    findings += settings_findings(settings)
     _say(findings, processes, in_session=moment.in_session)
     sys.exit(1 if any(one.is_problem for one in findings) else 0)
 

@@ -70,6 +70,8 @@ def run_script(process: str, main: Callable[[Settings, StopRequest], int]) -> No
     except SettingsError as error:
         _leave_for_settings(process, error)
     log.info("starts", pid=os.getpid())
+    for name in settings.unread:
+        log.warning(name.sentence)
     gc.freeze()  # what imports make stays: no full collection goes through it, not even the first
     try:
         code = main(settings, stop)

@@ -5,33 +5,36 @@ Every field here is explained in `.env.example`; a test keeps the two the same.
 
 from __future__ import annotations
 
-import warnings
+import contextlib
+import os
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-import redis
 from pydantic import (
     AfterValidator,
+    BaseModel,
+    ConfigDict,
     Field,
     FiniteFloat,
+    PrivateAttr,
     SecretStr,
     ValidationError,
     ValidationInfo,
     field_validator,
     model_validator,
 )
-from pydantic_settings import (
-    BaseSettings,
-    InitSettingsSource,
-    NoDecode,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-)
 
 from utils.market_clock import MarketClock, parse_market_clock
-from utils.mongo_url import is_mongo_url
+from utils.mongo_url import check_mongo_url
+from utils.redis_url import check_redis_url
+from utils.sentences import one_line, shortened
+from utils.setting_names import UnreadName
+from utils.setting_sources import DEFAULT_SECRETS_DIR, SettingsError, given_settings
+from utils.store_url import UrlError
 from utils.timeframes import Timeframe, parse_timeframes
+
+__all__ = ["Settings", "SettingsError"]
 
 EXIT_BAD_SETTINGS = 2
 LONGEST_SENTENCE = 500
@@ -50,11 +53,7 @@ DEFAULT_INSTRUMENTS = (
     "NSE:WIPRO,NSE:ADANIENT,NSE:JIOFIN"
 )
 
-DEFAULT_SECRETS_DIR = "/run/secrets"  # where Docker puts a service's secrets
-
-
-class SettingsError(ValueError):
-    """One clear sentence that names the variable at fault, and never shows a secret's value."""
+ENV_FILE = Path(".env")
 
 
 def _symbols(text: str) -> str:
@@ -82,24 +81,12 @@ def split_list(text: str) -> tuple[str, ...]:
     return tuple(part for part in (piece.strip() for piece in text.split(",")) if part)
 
 
-def _has_readable_host(url: str) -> bool:
-    try:
+def _check_host(url: str) -> None:
+    with contextlib.suppress(ValueError):
         parts = urlsplit(url)
-        return parts.scheme == "unix" or (bool(parts.hostname) and parts.port != 0)
-    except ValueError:
-        return False
-
-
-def _can_be_opened(url: str) -> bool:
-    """Whether the client of the server understands all of it; nothing is connected to."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            if url.startswith(("redis://", "rediss://", "unix://")):
-                redis.Redis.from_url(url).connection_pool.make_connection()
-    except Exception:  # of any kind: TypeError, ValueError, those of the client
-        return False
-    return is_mongo_url(url) if url.startswith("mongodb") else True
+        if parts.hostname and parts.port != 0:
+            return
+    raise UrlError("its host and port can not be read: write special characters in a password as %XX")
 
 
 def _time_of_day(text: str) -> str:
@@ -115,39 +102,16 @@ _URL_SCHEMES = {
     "redis_url": ("redis", "rediss", "unix"),
     "mongo_url": ("mongodb", "mongodb+srv"),
 }
-
-
-class _SecretsPlace(BaseSettings):
-    """Read before all others: where the files are that hold secrets."""
-
-    model_config = SettingsConfigDict(env_file=".env", env_file_encoding="utf-8", extra="ignore")
-
-    secrets_dir: str = DEFAULT_SECRETS_DIR
-
-    def existing(self) -> Path | None:
-        """SettingsError for a folder that was named and is not there; without a name there may be none."""
-        directory = Path(self.secrets_dir)
-        try:
-            if self.secrets_dir and directory.is_dir():
-                return directory
-        except OSError as error:
-            raise SettingsError(f"SECRETS_DIR: can not be looked at ({error.strerror})") from None
-        if self.secrets_dir not in ("", DEFAULT_SECRETS_DIR):
-            raise SettingsError(
-                _one_line(f"SECRETS_DIR: {directory} is not a folder; name one that is, or leave it empty")
-            )
-        return None
+_CHECKS_OF_URLS = {"redis_url": check_redis_url, "mongo_url": check_mongo_url}
 
 
 NO_ACCOUNT = "no-account-needed"
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """All settings of all processes. Units are in the names; see `.env.example` for what each one does."""
 
-    model_config = SettingsConfigDict(
-        env_file=".env", env_file_encoding="utf-8", extra="ignore", frozen=True, hide_input_in_errors=True
-    )
+    model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
 
     api_key: SecretStr = SecretStr("")
     api_secret: SecretStr = SecretStr("")
@@ -160,7 +124,7 @@ class Settings(BaseSettings):
     instruments: Annotated[str, AfterValidator(_symbols)] = DEFAULT_INSTRUMENTS
     connections: int = Field(default=0, ge=0, le=MAX_CONNECTIONS)
     subscribe_mode: Literal["full", "quote", "ltp"] = "full"
-    timeframes: Annotated[tuple[Timeframe, ...], NoDecode] = parse_timeframes("1m,3m,5m,15m,30m,1h,1d")
+    timeframes: tuple[Timeframe, ...] = parse_timeframes("1m,3m,5m,15m,30m,1h,1d")
     redis_url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
     redis_prefix: str = ""
     mongo_url: SecretStr = SecretStr("mongodb://127.0.0.1:27017")
@@ -193,20 +157,9 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_dir: Path = Path("logs")
     health_ttl_seconds: int = Field(default=15, ge=2, le=86_400)
-    market_clock: Annotated[MarketClock, NoDecode] = MarketClock()
+    market_clock: MarketClock = MarketClock()
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The environment, then `.env`, then the files of SECRETS_DIR: an empty secret leaves it to the next one."""
-        given = (_given(settings_cls, source) for source in (env_settings, dotenv_settings))
-        return init_settings, *given, file_secret_settings
+    _unread: tuple[UnreadName, ...] = PrivateAttr(default=())
 
     @field_validator("timeframes", mode="before")
     @classmethod
@@ -239,12 +192,17 @@ class Settings(BaseSettings):
         schemes = _URL_SCHEMES[info.field_name or ""]
         if scheme not in schemes or not separator or not rest:
             raise ValueError(f"not a URL that begins with {' or '.join(f'{one}://' for one in schemes)}")
-        if info.field_name != "mongo_url" and not _has_readable_host(url):
-            raise ValueError("its host and port can not be read: write special characters in a password as %XX")
         if any(letter <= " " for letter in url):
             raise ValueError("a blank or a line end is in it")
-        if not _can_be_opened(url):
-            raise ValueError("its options, user or database can not be read: see the server's manual for its URL")
+        _CHECKS_OF_URLS.get(info.field_name or "", _check_host)(url)
+        return value
+
+    @field_validator("api_key", "api_secret", "access_token", "user_id")
+    @classmethod
+    def _as_the_broker_gives_it(cls, value: str | SecretStr) -> str | SecretStr:
+        text = value.get_secret_value() if isinstance(value, SecretStr) else value
+        if not all("!" <= letter <= "~" and letter not in "\"'`" for letter in text):
+            raise ValueError("a blank, a quote or a foreign letter is in it: copy it once more, alone")
         return value
 
     @model_validator(mode="before")
@@ -289,37 +247,31 @@ class Settings(BaseSettings):
         """How large one stream of frames may grow: what all of them may take, evenly."""
         return (self.stream_max_mb << 20) // self.shards
 
+    @property
+    def unread(self) -> tuple[UnreadName, ...]:
+        """Names that somebody set, in our places, for nobody to read."""
+        return self._unread
+
     @classmethod
     def load(cls, **overrides: Any) -> Self:
-        """From the environment and `.env`. SettingsError names the first variable at fault."""
+        """From the environment, `.env` and the files of SECRETS_DIR. SettingsError names the first one at fault.
+
+        With `_env_file=None` no `.env` is read.
+        """
+        env_file = overrides.pop("_env_file", ENV_FILE)
+        fields = {name.upper(): field.annotation for name, field in cls.model_fields.items()}
+        secrets = {name for name, annotation in fields.items() if annotation is SecretStr}
+        given = given_settings(fields, secrets, os.environ, env_file)
         try:
-            return cls(**{"_secrets_dir": _SecretsPlace().existing(), **overrides})
+            found = cls(**{**{name.lower(): value for name, value in given.values.items()}, **overrides})
         except ValidationError as error:
             raise SettingsError(_sentence(error)) from None
-        except UnicodeDecodeError:
-            raise SettingsError(
-                ".env: can not be read; make it, and the files of SECRETS_DIR, text in UTF-8"
-            ) from None
-        except OSError as error:
-            raise SettingsError(
-                f"{error.filename or '.env'}: can not be read ({error.strerror}); let this user read it"
-            ) from None
-
-
-def _given(settings_cls: type[BaseSettings], source: PydanticBaseSettingsSource) -> InitSettingsSource:
-    """What the source gives, without the secrets that are empty in it."""
-    secrets = {name for name, field in settings_cls.model_fields.items() if field.annotation is SecretStr}
-    given = {name: value for name, value in source().items() if value or name not in secrets}
-    return InitSettingsSource(settings_cls, init_kwargs=given)
+        found._unread = given.unread
+        return found
 
 
 def _sentence(error: ValidationError) -> str:
     first = error.errors(include_input=False, include_url=False)[0]
     message = first["msg"].removeprefix("Value error, ")
-    return _one_line(f"{str(first['loc'][0]).upper()}: {message}" if first["loc"] else message)
-
-
-def _one_line(sentence: str) -> str:
-    """Whatever a value holds that stands in it."""
-    line = " ".join(sentence.splitlines())
-    return line if len(line) <= LONGEST_SENTENCE else f"{line[:LONGEST_SENTENCE]} …"
+    sentence = f"{str(first['loc'][0]).upper()}: {message}" if first["loc"] else message
+    return shortened(one_line(sentence), LONGEST_SENTENCE)
