@@ -14,6 +14,8 @@ import redis
 
 from commands.console import load_settings
 from commands.diagnosis import diagnose, moment_of
+from commands.diagnosis_machine import machine_findings, memory_of_machine
+from commands.findings import CANDLE_WORKER, PROCESSES, SIGNAL_WORKER, Finding, Limits
 from commands.diagnosis_settings import settings_findings
 from commands.findings import CANDLE_WORKER, PROCESSES, SIGNAL_WORKER, Finding, Limits
 from utils.feed import EntryId
@@ -57,6 +59,7 @@ def command(process: str | None, frame_seconds: float, lag_seconds: float) -> No
     limits = Limits(frame_seconds=frame_seconds, lag_seconds=lag_seconds)
     findings = diagnose(reports, unread_since_ms, processes, moment, limits)
     findings += settings_findings(settings)
+    findings += machine_findings(settings.memory_limits, memory_of_machine())
     _say(findings, processes, in_session=moment.in_session)
     sys.exit(1 if any(one.is_problem for one in findings) else 0)
 

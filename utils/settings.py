@@ -26,6 +26,7 @@ from pydantic import (
 )
 
 from utils.market_clock import MarketClock, parse_market_clock
+from utils.memory_sizes import check_sizes
 from utils.mongo_url import check_mongo_url
 from utils.redis_url import check_redis_url
 from utils.sentences import one_line, shortened
@@ -133,7 +134,7 @@ class Settings(BaseModel):
     journal_days: int = Field(default=30, ge=1, le=36_500)
     journal_fsync_seconds: FiniteFloat = Field(default=1.0, ge=0, le=3600)
     stream_hours: FiniteFloat = Field(default=48.0, gt=0, le=10_000)
-    stream_max_mb: int = Field(default=512, ge=LEAST_STREAM_MB, le=1_000_000)
+    stream_max_mb: int = Field(default=256, ge=LEAST_STREAM_MB, le=1_000_000)
     closed_max_entries: int = Field(default=300_000, ge=10_000, le=100_000_000)
     rejected_max_entries: int = Field(default=10_000, ge=100, le=100_000_000)
     signals_max_entries: int = Field(default=100_000, ge=100, le=100_000_000)
@@ -157,6 +158,7 @@ class Settings(BaseModel):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_dir: Path = Path("logs")
     health_ttl_seconds: int = Field(default=15, ge=2, le=86_400)
+    memory_limits: Annotated[str, AfterValidator(check_sizes)] = ""
     market_clock: MarketClock = MarketClock()
 
     _unread: tuple[UnreadName, ...] = PrivateAttr(default=())

@@ -38,7 +38,7 @@ class Scenario:
 
     @property
     def stream_max_mb(self) -> int:
-        return int(dict(self.settings).get("STREAM_MAX_MB", "512"))
+        return int(dict(self.settings).get("STREAM_MAX_MB", "256"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from ruamel.yaml import YAML
 
 from tests.compose_file import COMPOSE, DEMO, LIVE_PROCESSES, REPLAY, REPO, STORES, filled_in, mounts, services
 from tests.guarded_valkey import password_names
+from utils.memory_sizes import size_bytes
 
 DOCKERFILE = REPO / "Dockerfile"
 EXAMPLE = REPO / ".env.example"
@@ -96,6 +97,26 @@ def test_the_stores_want_a_password_and_run_as_no_root(name: str) -> None:
     passwords = {str(value) for key, value in service["environment"].items() if "PASSWORD" in key or "AUTH" in key}
     assert len(passwords) >= 3
     assert all(re.match(rf"\$\{{{name.upper()}_([A-Z_]+_)?PASSWORD[}}:]", value) for value in passwords)
+
+
+def limit_bytes(name: str) -> int:
+    return size_bytes(filled_in(str(services()[name]["mem_limit"]), {}))
+
+
+def test_what_runs_all_day_fits_into_the_machine_that_the_readme_names() -> None:
+    """A machine of 4 GB has some 3.7 for programs; the system and Docker itself take a part of that."""
+    (gigabytes,) = re.findall(r"A machine with (\d+) GB of memory", (REPO / "README.md").read_text())
+    room = (int(gigabytes) << 30) - (640 << 20)
+    assert sum(map(limit_bytes, (*STORES, *LIVE_PROCESSES))) <= room
+    assert all(limit_bytes(name) <= room for name in (DEMO, REPLAY))
+
+
+@pytest.mark.parametrize("given", [{}, {"REDIS_MEM_LIMIT": "3g"}])
+@pytest.mark.parametrize("name", LIVE_PROCESSES)
+def test_the_doctor_is_told_the_limits_of_what_runs_all_day(name: str, given: dict[str, str]) -> None:
+    told = filled_in(str(services()[name]["environment"]["MEMORY_LIMITS"]), given)
+    limits = [filled_in(str(services()[each]["mem_limit"]), given) for each in (*STORES, *LIVE_PROCESSES)]
+    assert told.split("+") == limits
 
 
 def test_no_password_has_a_default_in_the_compose_file() -> None:

@@ -1,10 +1,11 @@
 """What everything in Redis takes with the default limits, measured on a few instruments and scaled: REDIS_MAXMEMORY
-holds it, for the default universe on one connection and for as many instruments as the broker allows on three.
+holds it, for as many instruments as one connection takes, and, as the README wants it, for three.
 """
 
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,7 @@ import orjson
 import pytest
 import redis
 
-from tests.compose_file import filled_in, services
+from tests.compose_file import REPO, filled_in, services
 from tests.servers import valkey_server
 from utils.candle import Candle, Source, TimedBy
 from utils.candles.shard_state import grow, new_shard
@@ -185,30 +186,40 @@ def estimate(measured: Measured, settings: Settings) -> dict[str, float]:
     }
 
 
-def stated_maxmemory() -> int:
-    command = [filled_in(str(word), {}) for word in services()["redis"]["command"]]
+def stated_maxmemory(given: Mapping[str, str] = {}) -> int:
+    command = [filled_in(str(word), given) for word in services()["redis"]["command"]]
     return size(command[command.index("--maxmemory") + 1])
 
 
-@pytest.mark.parametrize("shards", [1, 3])
+def what_the_readme_gives_for(instruments: int) -> dict[str, str]:
+    """The lines for `.env` that it wants for so many."""
+    (sentence,) = re.findall(rf"{instruments} want .*", (REPO / "README.md").read_text())
+    return dict(re.findall(r"`([A-Z_]+)=(\w+)`", sentence))
+
+
+@pytest.mark.parametrize("instruments", [0, INSTRUMENTS_PER_CONNECTION, 3 * INSTRUMENTS_PER_CONNECTION])
 def test_the_defaults_fit_into_the_memory_that_redis_may_take(
-    measured: Measured, shards: int, monkeypatch: pytest.MonkeyPatch
+    measured: Measured, instruments: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if shards > 1:
-        many = ",".join(f"NSE:X{n}" for n in range(shards * INSTRUMENTS_PER_CONNECTION))
-        monkeypatch.setenv("INSTRUMENTS", many)
+    """0: the default ones. More than one connection has wants what the README says."""
+    if instruments:
+        monkeypatch.setenv("INSTRUMENTS", ",".join(f"NSE:X{n}" for n in range(instruments)))
     settings = Settings.load(_env_file=None)
+    shards = max(1, instruments // INSTRUMENTS_PER_CONNECTION)
     assert (settings.shards, len(settings.timeframes)) == (shards, TIMEFRAMES)
+    given = what_the_readme_gives_for(instruments) if shards > 1 else {}
     needs = estimate(measured, settings)
     assert needs["snapshots"] > 15_000 * len(settings.symbols)
     print({name: f"{bytes_ / 1e6:.0f} MB" for name, bytes_ in needs.items()})
-    assert sum(needs.values()) <= stated_maxmemory(), needs
+    assert sum(needs.values()) <= stated_maxmemory(given), needs
     assert needs["live hashes"] > 450 * len(settings.symbols) * TIMEFRAMES
 
 
 def test_the_container_has_room_beside_it() -> None:
     """Redis writes its append-only file anew from a fork, which copies what changes meanwhile."""
-    assert size(str(services()["redis"]["mem_limit"])) >= 1.5 * stated_maxmemory()
+    for given in ({}, what_the_readme_gives_for(3 * INSTRUMENTS_PER_CONNECTION)):
+        limit = filled_in(str(services()["redis"]["mem_limit"]), given)
+        assert size(limit) >= 1.5 * stated_maxmemory(given)
 
 
 def test_frames_grow_no_larger_than_their_limit_says(client: redis.Redis) -> None:

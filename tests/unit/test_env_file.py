@@ -161,5 +161,5 @@ def test_a_secret_file_is_read_as_people_write_it(tmp_path: Path, monkeypatch: p
         and "write ACCESS_TOKEN" in found.sentence
     )
     (folder / "api_key").write_bytes(b"\xff\x00abc")
-    with pytest.raises(SettingsError, match="^API_KEY: its file in SECRETS_DIR is no text"):
+    with pytest.raises(SettingsError, match=r"^API_KEY: its file in SECRETS_DIR is no text"):
         Settings.load()

@@ -15,6 +15,7 @@ from dotenv import dotenv_values
 from pydantic import SecretStr, ValidationError
 
 from utils.market_clock import REAL_TIME
+from utils.setting_names import COMPOSE_NAMES
 from utils.settings import DEFAULT_INSTRUMENTS, Settings, SettingsError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -55,6 +56,10 @@ def compose_names() -> set[str]:
     """What only docker-compose.yml reads from `.env`, such as the databases' passwords."""
     text = COMPOSE.read_text() if COMPOSE.exists() else ""
     return set(re.findall(r"\$\{([A-Z][A-Z0-9_]*)", text)) - {name.upper() for name in Settings.model_fields}
+
+
+def test_the_names_that_only_compose_reads_are_known() -> None:
+    assert compose_names() == COMPOSE_NAMES
 
 
 def test_the_example_names_every_setting_and_nothing_else() -> None:

@@ -1,4 +1,4 @@
-"""URLs of Redis and MongoDB: whatever could be read otherwise than it was meant is refused, and nothing of it shown."""
+"""URLs of Redis and MongoDB: what could be read otherwise than it was meant is refused, and nothing of it shown."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_an_option_that_would_override_ours_is_refused_by_name(option: str) -> N
 
 
 def test_an_option_that_may_be_a_part_of_a_password_is_not_shown() -> None:
-    with pytest.raises(SettingsError, match="^REDIS_URL: its option … is not for the URL"):
+    with pytest.raises(SettingsError, match=r"^REDIS_URL: its option … is not for the URL"):
         load("redis://h/0?db=1&hush=1")
 
 
