@@ -15,7 +15,6 @@ import redis
 from commands.console import load_settings
 from commands.diagnosis import diagnose, moment_of
 from commands.diagnosis_machine import machine_findings, memory_of_machine
-from commands.findings import CANDLE_WORKER, PROCESSES, SIGNAL_WORKER, Finding, Limits
 from commands.diagnosis_settings import settings_findings
 from commands.findings import CANDLE_WORKER, PROCESSES, SIGNAL_WORKER, Finding, Limits
 from utils.feed import EntryId

@@ -8,6 +8,7 @@ from datetime import date
 from pathlib import Path
 
 from utils.instrument_dump import InstrumentDump, dump_day, load_dump
+from utils.instrument_names import with_suggestions
 from utils.instruments import DumpError, Instrument, select
 from utils.log import BoundLogger
 from utils.retry_delay import RetryDelay
@@ -113,7 +114,7 @@ class InstrumentWatch:
         if not found:
             self._fault = (
                 f"INSTRUMENTS: none of them is in the broker's instruments of {dump.day} "
-                f"({_named(missing)}); write them as EXCHANGE:TRADINGSYMBOL, such as NSE:INFY"
+                f"({_named(missing, dump)}); write them as EXCHANGE:TRADINGSYMBOL, such as NSE:INFY"
             )
             if is_current and not self._found:
                 self._on_none(self._fault)
@@ -133,11 +134,12 @@ class InstrumentWatch:
             if missing:
                 self._missing_sentence = (
                     f"{len(missing)} of INSTRUMENTS not in the broker's instruments of {dump.day}, "
-                    f"and not watched: {_named(missing)}"
+                    f"and not watched: {_named(missing, dump)}"
                 )
                 self._log.warning(self._missing_sentence)
 
 
-def _named(symbols: list[str]) -> str:
+def _named(symbols: list[str], dump: InstrumentDump) -> str:
+    named = ", ".join(with_suggestions(symbols[:NAMED_AT_MOST], dump.instruments))
     more = len(symbols) - NAMED_AT_MOST
-    return ", ".join(symbols[:NAMED_AT_MOST]) + (f" and {more} more" if more > 0 else "")
+    return f"{named} and {more} more" if more > 0 else named

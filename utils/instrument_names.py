@@ -1,0 +1,86 @@
+"""Instruments under other names: what people of other tools, in lower case or after a renaming, write for one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+
+from utils.instruments import Instrument
+
+# Other tools' names, and the contracts' own, of indices (Kite's dump of instruments has those on the right).
+_INDICES = {
+    **dict.fromkeys(("NIFTY", "NIFTY50", "CNXNIFTY"), "NIFTY50"),
+    **dict.fromkeys(("BANKNIFTY", "NIFTYBANK", "CNXBANK"), "NIFTYBANK"),
+    **dict.fromkeys(("FINNIFTY", "NIFTYFIN"), "NIFTYFINSERVICE"),
+    **dict.fromkeys(("MIDCPNIFTY", "NIFTYMIDCAPSELECT"), "NIFTYMIDSELECT"),
+    **dict.fromkeys(("NIFTYNXT50", "NIFTYJR"), "NIFTYNEXT50"),
+    **dict.fromkeys(("VIX", "INDIAVIX"), "INDIAVIX"),
+}
+# NSE's list of symbol changes, as far as stocks with futures and options go.
+_RENAMED = {
+    "ADANITRANS": "ADANIENSOL",
+    "CADILAHC": "ZYDUSLIFE",
+    "GMRINFRA": "GMRAIRPORT",
+    "IBULHSGFIN": "SAMMAANCAP",
+    "INFRATEL": "INDUSTOWER",
+    "LTI": "LTIM",
+    "MCDOWELLN": "UNITDSPR",
+    "MINDTREE": "LTIM",
+    "MOTHERSUMI": "MOTHERSON",
+    "NIITTECH": "COFORGE",
+    "PVR": "PVRINOX",
+    "SRTRANSFIN": "SHRIRAMFIN",
+    "TATAGLOBAL": "TATACONSUM",
+    "ZOMATO": "ETERNAL",
+}
+_SERIES = re.compile("-(EQ|BE|BZ|INDEX)$")
+_CLOSE = 0.75  # of difflib's ratio
+_FIRST_LETTERS = 2  # of a name that is misspelt: a dump has a hundred thousand, and most share none of them
+
+
+class InstrumentNames:
+    """The instruments there are, ready to be asked for the one that was meant."""
+
+    def __init__(self, instruments: Iterable[Instrument]) -> None:
+        self._by_plain: dict[str, list[str]] = {}
+        for instrument in instruments:
+            self._by_plain.setdefault(_plain(instrument.tradingsymbol), []).append(instrument.symbol)
+
+    def nearest(self, symbol: str) -> str:
+        """`NSE:NIFTY 50` for `nse:nifty`; empty when nothing is near. Of its own exchange, if that has it."""
+        exchange, _, name = symbol.upper().partition(":")
+        plain = _plain(name)
+        for wanted in (plain, _INDICES.get(plain, ""), _RENAMED.get(plain, "")):
+            if wanted in self._by_plain:
+                return _of_exchange(self._by_plain[wanted], exchange)
+        start = plain[:_FIRST_LETTERS]
+        candidates = [
+            one
+            for one, symbols in self._by_plain.items()
+            if one.startswith(start) and any(_is_of(exchange, symbol) for symbol in symbols)
+        ]
+        close = get_close_matches(plain, candidates, n=1, cutoff=_CLOSE)
+        return _of_exchange(self._by_plain[close[0]], exchange) if close else ""
+
+
+def with_suggestions(missing: Sequence[str], instruments: Iterable[Instrument]) -> list[str]:
+    """Each as it was written, and behind it the nearest one that exists: `NSE:ZOMATO (NSE:ETERNAL?)`."""
+    if not missing:
+        return []
+    names = InstrumentNames(instruments)
+    near = {symbol: names.nearest(symbol) for symbol in missing}
+    return [f"{symbol} ({near[symbol]}?)" if near[symbol] else symbol for symbol in missing]
+
+
+def _plain(name: str) -> str:
+    """Without what people leave out, add or write otherwise."""
+    return re.sub("[^A-Z0-9&]", "", _SERIES.sub("", name.strip().upper()))
+
+
+def _is_of(exchange: str, symbol: str) -> bool:
+    return symbol.startswith(f"{exchange.partition('_')[0]}:")
+
+
+def _of_exchange(symbols: Sequence[str], exchange: str) -> str:
+    return next((symbol for symbol in symbols if _is_of(exchange, symbol)), symbols[0])
