@@ -107,13 +107,36 @@ def same(ours: Floats, theirs: Floats) -> None:
     np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-9)
 
 
+def rsi_by_definition(close: Floats) -> Floats:
+    """TA-Lib's, but for a price that has not moved yet: there it says 0, and the definition 0 / 0."""
+    theirs: Floats = talib.RSI(close, 14)
+    unmoved = np.maximum.accumulate(close) == np.minimum.accumulate(close)
+    return np.where(unmoved & ~np.isnan(theirs), 50.0, theirs)
+
+
+def test_the_rsi_of_a_mirrored_series_is_mirrored(series: list[Candle]) -> None:
+    """What rises as strongly as another falls is as far above 50 as that is below: so 50 is of what does neither."""
+    top = 2 * max(one.high for one in series)
+    mirror = [
+        replace(one, open=top - one.open, high=top - one.low, low=top - one.high, close=top - one.close)
+        for one in series
+    ]
+    np.testing.assert_allclose(computed(mirror)["rsi_14"], 100 - computed(series)["rsi_14"], rtol=0, atol=1e-5)
+
+
+def test_an_unmoved_price_is_neither_strong_nor_weak() -> None:
+    values = computed(SERIES["a constant price"])["rsi_14"]
+    assert np.isnan(values[:14]).all()
+    assert set(values[14:]) == {50.0}
+
+
 def test_equal_to_talib(series: list[Candle]) -> None:
     high, low, close = (column(series, name) for name in ("high", "low", "close"))
     ours = computed(series)
     same(ours["sma_20"], talib.SMA(close, 20))
     same(ours["sma_200"], talib.SMA(close, 200))
     same(ours["ema_9"], talib.EMA(close, 9))
-    same(ours["rsi_14"], talib.RSI(close, 14))
+    same(ours["rsi_14"], rsi_by_definition(close))
     same(ours["atr_14"], talib.ATR(high, low, close, 14))
     line, signal, histogram = talib.MACD(close, 12, 26, 9)
     same(ours["macd"], line)

@@ -2,7 +2,7 @@
 
 Definitions and seeds are TA-Lib's (`ta_EMA.c`, `ta_MACD.c`, `ta_RSI.c`, `ta_ATR.c`, unstable period 0, classic
 compatibility); Supertrend is TradingView's `ta.supertrend` with a Wilder average that, like TA-Lib's, drops bar 0;
-VWAP is typical price times volume, cumulative within a session.
+VWAP is typical price times volume, cumulative within a session. RSI is not TA-Lib's where a price never moved.
 
 A row keeps its state after the last candle (`now`) and after the one before it (`before`): a revision of the last
 candle goes back one step and is applied anew, so it gives what a fresh computation over the revised candles gives.
@@ -25,6 +25,10 @@ SKIPPED, APPLIED, REVISED = 0, 1, 2
 HIGH_UNITS = 2.0**16
 LOW_UNITS_A_HIGH_ONE = 2.0**47
 HIGH_UNIT, LOW_UNIT = 2.0**-16, 2.0**-63
+
+# Of a price that never moved Wilder's 100 - 100 / (1 + gain / loss) is 0 / 0. A mirrored series has 100 - RSI, and a
+# flat one is its own mirror: 50, neither strong nor weak. (TA-Lib says 0, which reads as oversold.)
+RSI_UNMOVED = 50.0
 
 STATE_DTYPE = np.dtype(
     [
@@ -171,7 +175,7 @@ def _step_rsi(state: Any, close: float, period: int) -> float:
     if nth < period:
         return np.nan
     moved = state.rsi_gain + state.rsi_loss
-    return 100.0 * (state.rsi_gain / moved) if moved > 0.0 else 0.0  # TA-Lib: a price that never moved has RSI 0
+    return 100.0 * (state.rsi_gain / moved) if moved > 0.0 else RSI_UNMOVED
 
 
 @kernel

@@ -11,7 +11,8 @@ NAN = float("nan")
 class IndicatorValues(NamedTuple):
     """NaN is an absent value (not warm yet, or no volume): every comparison with it is False.
 
-    Prices and ATR in the quote currency, RSI 0 to 100, `supertrend_direction` +1 up and -1 down.
+    Prices and ATR in the quote currency, RSI 0 to 100 (50 of a price that never moved), `supertrend_direction` +1 up
+    and -1 down.
     """
 
     sma_20: float = NAN
