@@ -65,6 +65,15 @@ def rss_mb(pid: int) -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
+def pss_mb(pid: int) -> float:
+    """Memory of a process, of pages that several share its part: what a machine has less of while they run."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0.0
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
+
+
 @dataclass(frozen=True, slots=True)
 class Usage:
     """Share of one core and resident memory."""

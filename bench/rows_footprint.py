@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from bench.live_probe import Latencies, LiveProbe, latencies
 from bench.processes import PROJECT, BenchError, Stage, Usage, market_clock, wait_until
 from bench.results import Row, of, single
+from bench.rows_day import OURS, SESSION_MS, Stretch, candles_a_session, day_rows, folder_bytes
 from bench.rows_latency import WATCHED, said_usage, shards_of, usage_figures
 from bench.synthetic import DAY
 from commands.child_process import ChildProcess
@@ -31,12 +32,11 @@ from utils.market_clock import parse_market_clock
 from utils.settings import Settings
 
 DEFAULT_INSTRUMENTS = 50
-OURS = ("connect", "candle_worker", "signal_worker")
+DAY_INSTRUMENTS = 500
 WORKERS = OURS[1:]
 NOBODY = "127.0.0.1:1"  # listens there
 START_SECOND = 44  # of a market minute: the minute's end falls into what is measured
 STARTS = 3
-SESSION_MS = 375 * 60_000
 Say = Callable[[str], None]
 
 
@@ -61,6 +61,7 @@ class _Bytes:
     stream: int
     journal: int
     aof: int
+    logs: int
 
     def since(self, before: _Bytes) -> _Bytes:
         return _Bytes(
@@ -68,6 +69,7 @@ class _Bytes:
             self.stream - before.stream,
             self.journal - before.journal,
             self.aof - before.aof,
+            self.logs - before.logs,
         )
 
 
@@ -166,12 +168,22 @@ def _measured(stage: Stage, run: Pipeline) -> list[Row]:
     usage = stage.usage()
     _check_alive(stage)
     grown = _bytes(stage).since(before)
-    if len(run.instruments) == DEFAULT_INSTRUMENTS:
+    if len(run.instruments) in (DEFAULT_INSTRUMENTS, DAY_INSTRUMENTS):
         wait_until(lambda: _closed(stage) > 0, "a minute's candles are in MongoDB", 90)
     seen_until_ms = max((times[-1][1] for times in probe.seen.values() if times), default=0)
     lag = latencies(probe, _received(stage, run, probe, seen_until_ms))
     rows = _usage_rows(run, usage, lag, grown.packets / run.seconds)
-    return rows + (_byte_rows(stage, run, grown) if len(run.instruments) == DEFAULT_INSTRUMENTS else [])
+    if len(run.instruments) == DEFAULT_INSTRUMENTS:
+        rows += _byte_rows(stage, run, grown)
+    if len(run.instruments) == DAY_INSTRUMENTS:
+        rows += day_rows(stage, _stretch(stage, run, grown))
+    return rows
+
+
+def _stretch(stage: Stage, run: Pipeline, grown: _Bytes) -> Stretch:
+    document = _document_bytes(stage, run)
+    count = len(run.instruments)
+    return Stretch(count, run.seconds, grown.packets, grown.stream, grown.journal, grown.logs, document)
 
 
 def _probe(stage: Stage, run: Pipeline) -> LiveProbe:
@@ -211,7 +223,8 @@ def _bytes(stage: Stage) -> _Bytes:
     about: Any = stage.client.info("persistence")
     stream: Any = stage.client.memory_usage("ticks:0", samples=0)
     journal = journal_path(stage.directory / "journal", DAY, 0)
-    return _Bytes(_packets(stage), int(stream or 0), _size(journal), int(about.get("aof_current_size", 0)))
+    logs = folder_bytes(stage.directory / "logs")
+    return _Bytes(_packets(stage), int(stream or 0), _size(journal), int(about.get("aof_current_size", 0)), logs)
 
 
 def _usage_rows(run: Pipeline, each: dict[str, Usage], lag: Latencies, rate: float) -> list[Row]:
@@ -248,14 +261,17 @@ def _byte_rows(stage: Stage, run: Pipeline, grown: _Bytes) -> list[Row]:
 
 def _mongo_row(stage: Stage, run: Pipeline, grown: _Bytes) -> Row:
     """A candle's BSON document, times the candles of a session, by the ticks of a session at this rate."""
-    with pymongo.MongoClient[dict[str, Any]](stage.mongo_url) as mongo:
-        sizes = [len(bson.encode(one)) for one in mongo[_database(run)][CANDLES_COLLECTION].find()]
-    lengths_ms = [one.length_ms or SESSION_MS for one in Settings.load(_env_file=None).timeframes]
-    a_session = sum(-(-SESSION_MS // one) for one in lengths_ms)
+    a_session = candles_a_session(Settings.load(_env_file=None))
     ticks = grown.packets / run.seconds * SESSION_MS / 1000 / len(run.instruments)
-    size = sum(sizes) / len(sizes)
+    size = _document_bytes(stage, run)
     note = f"{size:.0f} bytes a document (BSON), {a_session} candles and {ticks:,.0f} ticks a session and instrument"
     return _bytes_row("MongoDB", size * a_session / ticks, note)
+
+
+def _document_bytes(stage: Stage, run: Pipeline) -> float:
+    with pymongo.MongoClient[dict[str, Any]](stage.mongo_url) as mongo:
+        sizes = [len(bson.encode(one)) for one in mongo[_database(run)][CANDLES_COLLECTION].find()]
+    return sum(sizes) / len(sizes)
 
 
 def _bytes_row(place: str, value: float, note: str = "") -> Row:

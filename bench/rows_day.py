@@ -1,0 +1,92 @@
+"""Row 6: what a day of trading takes of the machine, memory at its end and disk, worked out from a minute of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.processes import Stage, pss_mb
+from bench.results import Row, single
+from utils.settings import Settings
+
+SESSION_MS = 375 * 60_000
+CORE_MB = 900.0
+OURS = ("connect", "candle_worker", "signal_worker")
+MEGABYTE = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """What was measured: a stretch of the session, its length, and by how much things grew in it (bytes)."""
+
+    instruments: int
+    seconds: float
+    packets: int
+    stream: int
+    journal: int
+    logs: int
+    document: float  # bytes of a candle in MongoDB
+
+    def a_day(self, amount: float) -> float:
+        """As much of it as a session has, at this rate."""
+        return amount / self.seconds * SESSION_MS / 1000
+
+
+def day_rows(stage: Stage, stretch: Stretch) -> list[Row]:
+    """Memory at the end of a day, when every stream is as long as it may be or gets, and the day's disk."""
+    settings = Settings.load(_env_file=None)
+    candles = stretch.instruments * candles_a_session(settings)
+    of_streams = _streams_mb(stage, stretch, settings, candles)
+    memory = {name: pss_mb(stage.pids[name]) for name in (*OURS, "redis", "mongodb")}
+    memory["redis"] += sum(of_streams.values())
+    disk = {
+        "journal": stretch.a_day(stretch.journal) / MEGABYTE,
+        "MongoDB": candles * stretch.document / MEGABYTE,
+        "logs": stretch.a_day(stretch.logs) / MEGABYTE,
+        "append-only file at most": 2 * memory["redis"],
+    }
+    name = f"a day of {stretch.instruments} instruments in {len(settings.timeframes)} timeframes: "
+    return [_memory_row(name, memory, of_streams), _disk_row(name, disk, stretch.packets / stretch.seconds)]
+
+
+def candles_a_session(settings: Settings) -> int:
+    """Of one instrument, when each bucket has a trade."""
+    return sum(-(-SESSION_MS // (one.length_ms or SESSION_MS)) for one in settings.timeframes)
+
+
+def _streams_mb(stage: Stage, stretch: Stretch, settings: Settings, candles: int) -> dict[str, float]:
+    """By how much each is longer at the day's end than now."""
+    length: Any = stage.client.xlen("closed:0")
+    size: Any = stage.client.memory_usage("closed:0", samples=0)
+    frames = min(stretch.a_day(stretch.stream), settings.stream_max_bytes)
+    return {
+        "ticks": frames / MEGABYTE,
+        "closed": min(candles, settings.closed_max_entries) * size / length / MEGABYTE,
+    }
+
+
+def _memory_row(name: str, memory: dict[str, float], of_streams: dict[str, float]) -> Row:
+    core = sum(memory[one] for one in (*OURS, "redis"))
+    note = (
+        f"{_listed(memory)}; of Redis' the streams take {_listed(of_streams)}; MongoDB is the stand-in, not counted, "
+        "and has a limit of its own in docker-compose.yml"
+    )
+    figures = {f"{one}_mb": size for one, size in memory.items()}
+    title = f"{name}memory of our processes and Redis at its end"
+    return Row("6", title, "MB", single(core), {}, {"": CORE_MB}, False, note, figures)
+
+
+def _disk_row(name: str, disk: dict[str, float], rate: float) -> Row:
+    figures = {f"{one.replace(' ', '_')}_mb": size for one, size in disk.items()}
+    note = f"{_listed(disk)}; at {rate:,.0f} packets/s, the journal before it is compressed"
+    return Row("6", f"{name}disk", "MB", single(sum(disk.values())), {}, {}, False, note, figures)
+
+
+def _listed(sizes: dict[str, float]) -> str:
+    return ", ".join(f"{name} {size:,.0f} MB" for name, size in sizes.items())
+
+
+def folder_bytes(path: Path) -> int:
+    """Of all files in it."""
+    return sum(one.stat().st_size for one in path.rglob("*") if one.is_file()) if path.is_dir() else 0
