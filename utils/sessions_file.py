@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from utils.instruments import SessionClass
+from utils.text_files import decoded
 
 _TIME = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")
 _SECTIONS = frozenset({"known", "groups", "period", "holidays", "special"})
@@ -80,7 +81,7 @@ class Table:
 def read_table(path: Path) -> Table:
     """The table in a file. SessionsError when it can not be read, parsed or believed."""
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = tomllib.loads(decoded(path.read_bytes()))
     except OSError as error:
         raise SessionsError(f"{path}: can not be read ({error.strerror}); restore it from the project") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -90,6 +91,13 @@ def _check_host(url: str) -> None:
     raise UrlError("its host and port can not be read: write special characters in a password as %XX")
 
 
+def _prefix(text: str) -> str:
+    """It stands in the rules of Redis' users, where a blank or a * would mean something else."""
+    if not re.fullmatch("[A-Za-z0-9_.:-]{0,60}", text):
+        raise ValueError("write letters, digits, and _ . : - only, such as mine:")
+    return text
+
+
 def _time_of_day(text: str) -> str:
     hours, _, minutes = text.partition(":")
     if not (hours.isdigit() and minutes.isdigit() and int(hours) < 24 and int(minutes) < 60):
@@ -127,7 +135,7 @@ class Settings(BaseModel):
     subscribe_mode: Literal["full", "quote", "ltp"] = "full"
     timeframes: tuple[Timeframe, ...] = parse_timeframes("1m,3m,5m,15m,30m,1h,1d")
     redis_url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
-    redis_prefix: str = ""
+    redis_prefix: Annotated[str, AfterValidator(_prefix)] = ""
     mongo_url: SecretStr = SecretStr("mongodb://127.0.0.1:27017")
     mongo_db: str = Field(default="candlewick", pattern="^[A-Za-z0-9_]{1,60}$")
     journal_dir: Path = Path("journal")
@@ -198,6 +206,15 @@ class Settings(BaseModel):
             raise ValueError("a blank or a line end is in it")
         _CHECKS_OF_URLS.get(info.field_name or "", _check_host)(url)
         return value
+
+    @field_validator("access_token_file", "journal_dir", "log_dir")
+    @classmethod
+    def _of_a_home(cls, value: Path) -> Path:
+        """`~` is a shell's word: without one it would make a folder of that name."""
+        try:
+            return value.expanduser()
+        except RuntimeError:
+            raise ValueError("its ~ is nobody's home: write the path in full") from None
 
     @field_validator("api_key", "api_secret", "access_token", "user_id")
     @classmethod

@@ -145,6 +145,20 @@ def test_quotes_that_docker_leaves_in_the_environment_are_no_part_of_a_value(mon
     assert (settings.api_key.get_secret_value(), settings.symbols) == ("abc", ("NSE:TCS", "NSE:M&M"))
 
 
+def test_a_tilde_is_the_home_and_no_folder_of_that_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    settings = load(b"JOURNAL_DIR=~/journal\nLOG_DIR='~/logs'\n")
+    assert (settings.journal_dir, settings.log_dir) == (tmp_path / "journal", tmp_path / "logs")
+    with pytest.raises(SettingsError, match=r"^LOG_DIR: its ~ is nobody's home"):
+        load(b"LOG_DIR=~no-such-user/logs\n")
+
+
+@pytest.mark.parametrize("prefix", ["*", "a b", "a\tb:", "x?", "[ab]:", "~", "é:"])
+def test_a_prefix_that_would_change_the_rules_of_redis_users_is_refused(prefix: str) -> None:
+    with pytest.raises(SettingsError, match=r"^REDIS_PREFIX: write letters, digits"):
+        Settings.load(redis_prefix=prefix)
+
+
 def test_a_secret_file_is_read_as_people_write_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "secrets"
     folder.mkdir()

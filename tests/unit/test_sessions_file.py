@@ -144,3 +144,11 @@ def test_every_entry_of_the_real_table_names_its_source() -> None:
     entries = text.count("[[period]]") + text.count("[[holidays]]") + text.count("[[special]]")
     assert entries > 30
     assert text.count("\nsource = ") == entries + 1  # and [known]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+def test_a_table_is_read_as_an_editor_stores_it(tmp_path: Path, encoding: str, line_end: str) -> None:
+    path = tmp_path / "sessions.toml"
+    path.write_bytes(GOOD.replace("\n", line_end).encode(encoding))
+    assert SessionCalendar.load(path).session(SessionClass.INDEX, date(2026, 11, 20)) is not None
