@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from commands.diagnosis_connector import connector_findings
 from commands.diagnosis_workers import worker_findings
 from commands.findings import CONNECTOR, Finding, Limits, Moment, Report, Reports
-from utils.instruments import SessionClass
+from utils.instruments import classes_of_exchange
 from utils.sessions import SessionCalendar, ist_date
 
 SOON_MS = 30 * 60_000
@@ -16,21 +16,19 @@ SOON_MS = 30 * 60_000
 Topic = Callable[[Report, Moment], Iterator[Finding]]
 TOPICS: Mapping[str, tuple[Topic, ...]] = {}
 
-# One class a kind of exchange is enough: when it trades, frames must come.
-_CLASS_OF_EXCHANGE = {
-    "NFO": SessionClass.EQUITY_DERIVATIVE,
-    "BFO": SessionClass.EQUITY_DERIVATIVE,
-    "CDS": SessionClass.CURRENCY,
-    "BCD": SessionClass.CURRENCY,
-    "MCX": SessionClass.COMMODITY,
-    "NCO": SessionClass.COMMODITY,
-}
-
 
 def moment_of(symbols: Sequence[str], now_ms: int, speed: float, calendar: SessionCalendar) -> Moment:
-    """Whether any exchange of the symbols (`NSE:INFY`) has continuous trading at `now_ms`."""
-    classes = {_CLASS_OF_EXCHANGE.get(one.partition(":")[0], SessionClass.EQUITY) for one in symbols}
-    sessions = [one for one in (calendar.session(each, ist_date(now_ms)) for each in classes) if one is not None]
+    """Whether any exchange of the symbols (`NSE:INFY`) has continuous trading at `now_ms`.
+
+    One that nobody knows has none: `diagnosis_hours` names it.
+    """
+    exchanges, day = {symbol.partition(":")[0] for symbol in symbols}, ist_date(now_ms)
+    hours = [
+        calendar.session(session_class, day, places=(exchange,))
+        for exchange in exchanges
+        for session_class in classes_of_exchange(exchange)
+    ]
+    sessions = [session for session in hours if session is not None]
     return Moment(
         now_ms=now_ms,
         in_session=any(one.open_ms <= now_ms < one.close_ms for one in sessions),

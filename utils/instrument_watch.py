@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from datetime import date
 from pathlib import Path
 
+from utils.hours_kept import without_hours
 from utils.instrument_dump import InstrumentDump, dump_day, load_dump
 from utils.instrument_names import with_suggestions
 from utils.instruments import DumpError, Instrument, select
@@ -130,13 +131,21 @@ class InstrumentWatch:
             for note in dump.notes:
                 self._log.warning(note)
         if missing != self._missing:
-            self._missing, self._missing_sentence = missing, ""
-            if missing:
-                self._missing_sentence = (
-                    f"{len(missing)} of INSTRUMENTS not in the broker's instruments of {dump.day}, "
-                    f"and not watched: {_named(missing, dump)}"
-                )
+            self._missing, unknown = missing, without_hours(missing)
+            absent = [symbol for symbol in missing if symbol not in unknown]
+            self._missing_sentence = (
+                f"{len(absent)} of INSTRUMENTS not in the broker's instruments of {dump.day}, "
+                f"and not watched: {_named(absent, dump)}"
+                if absent
+                else ""
+            )
+            if absent:
                 self._log.warning(self._missing_sentence)
+            if unknown:
+                self._log.warning(
+                    f"{len(unknown)} of INSTRUMENTS are of an exchange whose trading hours nobody knows, "
+                    f"and not watched: {", ".join(unknown)}; take them out of INSTRUMENTS"
+                )
 
 
 def _named(symbols: list[str], dump: InstrumentDump) -> str:

@@ -30,6 +30,25 @@ class SessionClass(StrEnum):
     COMMODITY = "commodity"
 
 
+_CASH = (SessionClass.EQUITY, SessionClass.EQUITY_FNO, SessionClass.INDEX)
+_DERIVATIVES = (SessionClass.EQUITY_DERIVATIVE, SessionClass.INDEX_DERIVATIVE)
+_CLASSES_OF_EXCHANGE = {
+    "NSE": _CASH,
+    "BSE": _CASH,
+    "NFO": _DERIVATIVES,
+    "BFO": _DERIVATIVES,
+    "CDS": (SessionClass.CURRENCY,),
+    "BCD": (SessionClass.CURRENCY,),
+    "MCX": (SessionClass.COMMODITY,),
+    "NCO": (SessionClass.COMMODITY,),
+}
+
+
+def classes_of_exchange(exchange: str) -> tuple[SessionClass, ...]:
+    """Whose hours are kept there; empty for an exchange of which nobody knows any (NSEIX, GLOBAL)."""
+    return _CLASSES_OF_EXCHANGE.get(exchange, ())
+
+
 @dataclass(frozen=True, slots=True)
 class Instrument:
     """One row of the broker's dump, as far as the pipeline needs it. Tokens are reused: `symbol` is the key."""
@@ -53,6 +72,19 @@ class Instrument:
     @property
     def is_index(self) -> bool:
         return self.session_class is SessionClass.INDEX
+
+    @property
+    def hours_class(self) -> SessionClass | None:
+        """Whose hours it keeps: an index of MCX those of commodities. None where nobody knows any."""
+        classes = classes_of_exchange(self.exchange)
+        if self.session_class in classes:
+            return self.session_class
+        return classes[0] if len(classes) == 1 else None
+
+    @property
+    def places(self) -> tuple[str, str]:
+        """Where it is listed, the narrowest first: what holds there goes before what holds everywhere."""
+        return self.segment, self.exchange
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -129,12 +161,6 @@ COLUMNS = (
 INDICES_SEGMENT = "INDICES"
 CASH_EXCHANGES = frozenset({"NSE", "BSE"})
 DERIVATIVE_EXCHANGES = frozenset({"NFO", "BFO"})
-_CLASS_BY_EXCHANGE = {
-    "CDS": SessionClass.CURRENCY,
-    "BCD": SessionClass.CURRENCY,
-    "MCX": SessionClass.COMMODITY,
-    "NCO": SessionClass.COMMODITY,
-}
 GZIP_MAGIC = b"\x1f\x8b"
 
 _TOKEN = re.compile(r"[0-9]{1,10}")
@@ -239,16 +265,16 @@ def _instrument(row: Row, stocks: set[str], with_futures: set[str]) -> Instrumen
 
 def _session_class(row: Row, stocks: set[str], with_futures: set[str]) -> SessionClass:
     _, exchange, tradingsymbol, name, segment, *_ = row
+    classes = classes_of_exchange(exchange)
+    if not classes:
+        raise _RowError(f"no trading hours are known for exchange {exchange[:12]!r}")
     if segment == INDICES_SEGMENT:
         return SessionClass.INDEX
     if exchange in CASH_EXCHANGES:
         return SessionClass.EQUITY_FNO if tradingsymbol in with_futures else SessionClass.EQUITY
     if exchange in DERIVATIVE_EXCHANGES:
         return SessionClass.EQUITY_DERIVATIVE if name in stocks else SessionClass.INDEX_DERIVATIVE
-    try:
-        return _CLASS_BY_EXCHANGE[exchange]
-    except KeyError:
-        raise _RowError(f"no trading hours are known for exchange {exchange[:12]!r}") from None
+    return classes[0]
 
 
 @lru_cache(maxsize=4096)

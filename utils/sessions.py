@@ -1,22 +1,24 @@
-"""Trading sessions: which hours an instrument class keeps on which day. The hours themselves are `sessions.toml`.
+"""Trading sessions: which hours an instrument keeps on which day. The hours themselves are `sessions.toml`.
 
-Windows are half-open, in epoch milliseconds; days are IST dates. India has no daylight-saving time.
+Whose hours an instrument keeps is asked of its exchange first (`Instrument.hours_class`); what lists on an exchange
+that nobody knows has none. Windows are half-open, in epoch milliseconds; days are IST dates. India has no
+daylight-saving time.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
 
 from utils.instruments import Instrument, SessionClass
-from utils.sessions_file import Hours, Table, merged, read_table
+from utils.sessions_file import read_table
+from utils.sessions_table import Hours, Places, Ruling, Table
 
 MINUTE_MS = 60_000
 DAY_MS = 86_400_000
 IST_OFFSET_MS = 19_800_000
 EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
-SATURDAY = 5
 MOST_CLOSED_DAYS = 60
 
 SESSIONS_FILE = Path(__file__).with_name("sessions.toml")
@@ -26,7 +28,8 @@ SESSIONS_FILE = Path(__file__).with_name("sessions.toml")
 class Session:
     """One day's hours of a class: continuous trading is [open_ms, close_ms), `1d` counts [day_start_ms, day_end_ms).
 
-    The day's window holds pre-open and closing auction where the class has them; post-close is in neither.
+    The day's window holds pre-open and closing auction where the class has them; post-close is in neither, and ends
+    at `post_end_ms` (`day_end_ms` where there is none).
     """
 
     date: date
@@ -34,6 +37,7 @@ class Session:
     close_ms: int
     day_start_ms: int
     day_end_ms: int
+    post_end_ms: int = field(default=0, compare=False)
 
 
 class SessionCalendar:
@@ -41,29 +45,52 @@ class SessionCalendar:
 
     def __init__(self, table: Table) -> None:
         self._table = table
-        self._answers: dict[tuple[SessionClass, date, bool], Session | None] = {}
+        self._narrow = table.narrow_places
+        self._uncertain = table.uncertain_days
+        self._answers: dict[tuple[SessionClass, Places, date, bool], Session | None] = {}
 
     @classmethod
-    def load(cls, path: Path | None = None) -> SessionCalendar:
-        """From `utils/sessions.toml`, or another file. SessionsError says in one sentence what is wrong with it."""
-        return cls(read_table(path or SESSIONS_FILE))
+    def load(cls, path: Path | None = None, local: Path | None = None) -> SessionCalendar:
+        """From `utils/sessions.toml` or another file, and before it a file of one's own when it is there.
 
-    def session(self, session_class: SessionClass, day: date, expiry: str = "") -> Session | None:
-        """The day's hours, None when closed. `expiry` (ISO date): a contract may stop earlier on its last day."""
-        key = (session_class, day, bool(expiry) and expiry == day.isoformat())
+        SessionsError says in one sentence what is wrong with one of them.
+        """
+        return cls(read_table(path or SESSIONS_FILE, local if local is not None and local.is_file() else None))
+
+    @property
+    def last_known_day(self) -> date:
+        """The last day that the lists of holidays cover."""
+        return self._table.known_to
+
+    def session(
+        self, session_class: SessionClass, day: date, expiry: str = "", places: Places = ()
+    ) -> Session | None:
+        """The day's hours of a class, None when closed; `places` as in `Instrument.places`.
+
+        `expiry` (ISO date): a contract may stop earlier on its last day.
+        """
+        narrow = tuple(place for place in places if place in self._narrow)
+        key = (session_class, narrow, day, bool(expiry) and expiry == day.isoformat())
         try:
             return self._answers[key]
         except KeyError:
             return self._answers.setdefault(key, self._work_out(*key))
 
     def for_instrument(self, instrument: Instrument, day: date) -> Session | None:
-        """The day's hours of one instrument, its own expiry minded."""
-        return self.session(instrument.session_class, day, instrument.expiry)
+        """The day's hours of one instrument, its own expiry minded; None, too, where nobody knows its hours."""
+        session_class = instrument.hours_class
+        if session_class is None:
+            return None
+        return self.session(session_class, day, instrument.expiry, instrument.places)
+
+    def ruling(self, session_class: SessionClass, places: Places, day: date) -> Ruling:
+        """What the files say of a day, with their sources."""
+        return self._table.ruling(session_class, places, day)
 
     def is_known(self, day: date) -> bool:
         """False outside what the table covers and on days whose hours are a guess: warn, and use what is given."""
         covered = self._table.known_from <= day <= self._table.known_to
-        return covered and day not in self._table.approximate
+        return covered and day not in self._uncertain
 
     def next_trading_day(self, session_class: SessionClass, day: date) -> date:
         """The first day after `day` on which the class trades."""
@@ -80,12 +107,9 @@ class SessionCalendar:
                 return candidate
         raise ValueError(f"{session_class} does not trade within {MOST_CLOSED_DAYS} days of {day}")
 
-    def _work_out(self, session_class: SessionClass, day: date, expiring: bool) -> Session | None:
-        special = self._table.special.get((session_class, day))
-        if special is None and (day.weekday() >= SATURDAY or (session_class, day) in self._table.holidays):
-            return None
-        ordinary = self._table.hours(session_class, day)
-        return _session(day, merged(ordinary, special) if special else ordinary, expiring)
+    def _work_out(self, session_class: SessionClass, places: Places, day: date, expiring: bool) -> Session | None:
+        hours = self._table.ruling(session_class, places, day).hours
+        return _session(day, hours, expiring) if hours is not None else None
 
 
 def _session(day: date, hours: Hours, expiring: bool) -> Session:
@@ -100,6 +124,7 @@ def _session(day: date, hours: Hours, expiring: bool) -> Session:
         close_ms=midnight_ms + close_minute * MINUTE_MS,
         day_start_ms=midnight_ms + hours.day_start * MINUTE_MS,
         day_end_ms=midnight_ms + end_minute * MINUTE_MS,
+        post_end_ms=midnight_ms + max(end_minute, hours.post_end or 0) * MINUTE_MS,
     )
 
 

@@ -1,109 +1,92 @@
-"""Reads `sessions.toml` into a checked table. Every complaint is one sentence that names the file and the entry."""
+"""Reads `sessions.toml`, and a file of your own before it. Every complaint names the file and the entry.
+
+The table itself, and what it says of a day, is `utils/sessions_table.py`.
+"""
 
 from __future__ import annotations
 
 import re
 import tomllib
-from bisect import bisect_right
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
 from utils.instruments import SessionClass
+from utils.sessions_table import EVERYWHERE, Change, Holiday, Hours, Table, Where, first_hours
 from utils.text_files import decoded
 
 _TIME = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")
 _SECTIONS = frozenset({"known", "groups", "period", "holidays", "special"})
-_PERIOD_KEYS = frozenset({"classes", "from", "open", "close", "day_start", "day_end", "expiring_close", "source"})
-_HOLIDAY_KEYS = frozenset({"classes", "dates", "source"})
-_SPECIAL_KEYS = frozenset({"classes", "dates", "open", "close", "day_start", "day_end", "approximate", "source"})
+_TIMES = ("open", "close", "day_start", "day_end", "expiring_close", "post_end")
+_COMMON_KEYS = frozenset({"classes", "places", "source"})
+_PERIOD_KEYS = _COMMON_KEYS | frozenset({"from", "approximate", *_TIMES})
+_HOLIDAY_KEYS = _COMMON_KEYS | frozenset({"dates"})
+_SPECIAL_KEYS = _COMMON_KEYS | frozenset(
+    {"dates", "approximate", "open", "close", "day_start", "day_end", "post_end"}
+)
+_PLACE = re.compile(r"[A-Z]+(-[A-Z]+)?")
+
+Groups = Mapping[str, Any]
 
 
 class SessionsError(ValueError):
-    """The session table can not be used; one sentence says which entry is at fault and why."""
+    """The session table cannot be used; one sentence says which entry is at fault and why."""
 
 
-@dataclass(frozen=True, slots=True)
-class Hours:
-    """Ordinary hours, in minutes since 00:00 IST; ends are excluded."""
+def read_table(path: Path, local: Path | None = None) -> Table:
+    """The table in a file, and before it what a file of one's own says.
 
-    open: int
-    close: int
-    day_start: int
-    day_end: int
-    expiring_close: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Special:
-    """What a special day changes, in minutes since 00:00 IST; None is as usual."""
-
-    open: int | None
-    close: int | None
-    day_start: int | None
-    day_end: int | None
+    SessionsError when one of them cannot be believed.
+    """
+    content = _content(path)
+    with _naming(path):
+        table = _table(content, {})
+        _check_whole(table)
+    if local is not None:
+        own = _content(local)
+        with _naming(local):
+            table.override(_table(own, content.get("groups", {}), table))
+            _check_whole(table)
+    return table
 
 
-def merged(ordinary: Hours, special: Special) -> Hours:
-    """A special session's own hours; what it leaves out is ordinary, and a side it sets has no auction of its own."""
-    open_minute = ordinary.open if special.open is None else special.open
-    close_minute = ordinary.close if special.close is None else special.close
-    default_start = ordinary.day_start if special.open is None else open_minute
-    default_end = ordinary.day_end if special.close is None else close_minute
-    return Hours(
-        open=open_minute,
-        close=close_minute,
-        day_start=default_start if special.day_start is None else special.day_start,
-        day_end=default_end if special.day_end is None else special.day_end,
-        expiring_close=ordinary.expiring_close if special.open is None and special.close is None else None,
-    )
-
-
-@dataclass(slots=True)
-class Table:
-    """The whole file, ready to be asked. Periods of a class are sorted by the day from which they hold."""
-
-    known_from: date
-    known_to: date
-    starts: dict[SessionClass, list[date]] = field(default_factory=dict)
-    periods: dict[SessionClass, list[Hours]] = field(default_factory=dict)
-    holidays: set[tuple[SessionClass, date]] = field(default_factory=set)
-    special: dict[tuple[SessionClass, date], Special] = field(default_factory=dict)
-    approximate: set[date] = field(default_factory=set)
-
-    def hours(self, session_class: SessionClass, day: date) -> Hours:
-        """The ordinary hours that hold on a day."""
-        return self.periods[session_class][bisect_right(self.starts[session_class], day) - 1]
-
-
-def read_table(path: Path) -> Table:
-    """The table in a file. SessionsError when it can not be read, parsed or believed."""
+def _content(path: Path) -> dict[str, Any]:
     try:
         content = tomllib.loads(decoded(path.read_bytes()))
     except OSError as error:
-        raise SessionsError(f"{path}: can not be read ({error.strerror}); restore it from the project") from None
+        raise SessionsError(
+            f"{path}: cannot be read ({error.strerror}); restore it, or let this user read it"
+        ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SessionsError(f"{path}: not valid TOML ({error}); correct that place") from None
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """A complaint from within begins with the file's name."""
     try:
-        return _table(content)
+        yield
     except SessionsError as error:
         raise SessionsError(f"{path}: {error}") from None
 
 
-def _table(content: Mapping[str, Any]) -> Table:
+def _table(content: Mapping[str, Any], groups: Groups, base: Table | None = None) -> Table:
+    """Of a file of one's own (`base` is ours) `known` may be left out, in whole or in part."""
     _check_keys("the file", content, _SECTIONS)
     known = content.get("known", {})
-    table = Table(_day("[known]", "from", known.get("from")), _day("[known]", "to", known.get("to")))
-    groups = content.get("groups", {})
+    table = Table(
+        base.known_from if base and "from" not in known else _day("[known]", "from", known.get("from")),
+        base.known_to if base and "to" not in known else _day("[known]", "to", known.get("to")),
+    )
+    groups = {**groups, **content.get("groups", {})}
     for where, entry in _entries(content, "period", _PERIOD_KEYS):
-        _add_period(table, where, entry, _classes(where, entry, groups))
+        _add_period(table, where, entry, _wheres(where, entry, groups))
     for where, entry in _entries(content, "holidays", _HOLIDAY_KEYS):
-        _add_holidays(table, where, entry, _classes(where, entry, groups))
+        _add_holidays(table, where, entry, _wheres(where, entry, groups))
     for where, entry in _entries(content, "special", _SPECIAL_KEYS):
-        _add_special(table, where, entry, _classes(where, entry, groups))
-    _check_whole(table)
+        _add_special(table, where, entry, _wheres(where, entry, groups))
     return table
 
 
@@ -125,7 +108,17 @@ def _check_keys(where: str, entry: Mapping[str, Any], keys: frozenset[str]) -> N
         raise SessionsError(f"{where} has an unknown key {unknown[0]!r}: known are {', '.join(sorted(keys))}")
 
 
-def _classes(where: str, entry: Mapping[str, Any], groups: Mapping[str, Any]) -> list[SessionClass]:
+def _wheres(where: str, entry: Mapping[str, Any], groups: Groups) -> list[Where]:
+    classes, places = _classes(where, entry, groups), entry.get("places", [EVERYWHERE])
+    if not isinstance(places, list) or not places:
+        raise SessionsError(f"{where}: places is not a list such as ['NSE', 'NFO-FUT']")
+    for place in places:
+        if place != EVERYWHERE and not _PLACE.fullmatch(str(place)):
+            raise SessionsError(f"{where}: {place!r} is no exchange or segment such as 'NFO' or 'NFO-FUT'")
+    return [(one, place) for one in classes for place in places]
+
+
+def _classes(where: str, entry: Mapping[str, Any], groups: Groups) -> list[SessionClass]:
     names = entry.get("classes")
     if not isinstance(names, list) or not names:
         raise SessionsError(f"{where} has no classes: list at least one, such as 'equity'")
@@ -153,27 +146,29 @@ def _minute(where: str, entry: Mapping[str, Any], name: str) -> int | None:
     return int(match[1]) * 60 + int(match[2])
 
 
-def _add_period(table: Table, where: str, entry: Mapping[str, Any], classes: list[SessionClass]) -> None:
+def _change(where: str, entry: Mapping[str, Any], name: str = "") -> Change:
+    approximate = entry.get("approximate", False)
+    if not isinstance(approximate, bool):
+        raise SessionsError(f"{where}: approximate is {approximate!r}, not true or false")
+    times = {one: _minute(where, entry, one) for one in _TIMES}
+    return Change(**times, source=entry["source"], name=name, certain=not approximate)
+
+
+def _add_period(table: Table, where: str, entry: Mapping[str, Any], wheres: list[Where]) -> None:
     start = _day(where, "from", entry["from"]) if "from" in entry else date.min
-    open_minute, close_minute = _minute(where, entry, "open"), _minute(where, entry, "close")
-    if open_minute is None or close_minute is None:
-        raise SessionsError(f"{where} has no {'open' if open_minute is None else 'close'}")
-    day_start, day_end = _minute(where, entry, "day_start"), _minute(where, entry, "day_end")
-    hours = Hours(
-        open_minute,
-        close_minute,
-        open_minute if day_start is None else day_start,
-        close_minute if day_end is None else day_end,
-        _minute(where, entry, "expiring_close"),
-    )
-    _check_order(where, hours)
-    for one in classes:
-        starts, periods = table.starts.setdefault(one, []), table.periods.setdefault(one, [])
-        if start in starts:
-            raise SessionsError(f"{where}: {one} already has a period from {start}; keep one")
-        at = bisect_right(starts, start)
-        starts.insert(at, start)
-        periods.insert(at, hours)
+    change = _change(where, entry)
+    for one in wheres:
+        if one[1] == EVERYWHERE:
+            _check_ordinary(where, change)
+        if start in table.starts.get(one, []):
+            raise SessionsError(f"{where}: {_shown(one)} already has a period from {start}; keep one")
+        table.add_period(one, start, change)
+
+
+def _check_ordinary(where: str, change: Change) -> None:
+    if change.open is None or change.close is None:
+        raise SessionsError(f"{where} has no {'open' if change.open is None else 'close'}")
+    _check_order(where, first_hours(change))
 
 
 def _check_order(where: str, hours: Hours) -> None:
@@ -181,42 +176,53 @@ def _check_order(where: str, hours: Hours) -> None:
         raise SessionsError(f"{where}: the times do not rise from day_start over open and close to day_end")
     if hours.expiring_close is not None and not hours.open < hours.expiring_close <= hours.close:
         raise SessionsError(f"{where}: expiring_close is not between open and close")
+    if hours.post_end is not None and hours.post_end < hours.day_end:
+        raise SessionsError(f"{where}: post_end is before day_end")
 
 
-def _dates(where: str, entry: Mapping[str, Any]) -> list[date]:
+def _shown(where: Where) -> str:
+    session_class, place = where
+    return f"{session_class} at {place}" if place else str(session_class)
+
+
+def _dates(where: str, entry: Mapping[str, Any]) -> list[tuple[date, str]]:
     dates = entry.get("dates")
     if not isinstance(dates, dict) or not dates:
         raise SessionsError(f'{where} has no dates: write 2026-01-26 = "Republic Day" under it')
     try:
-        return [date.fromisoformat(text) for text in dates]
+        return [(date.fromisoformat(text), str(name)) for text, name in dates.items()]
     except ValueError as error:
         raise SessionsError(f"{where}: {error}; write dates such as 2026-11-20") from None
 
 
-def _add_holidays(table: Table, where: str, entry: Mapping[str, Any], classes: list[SessionClass]) -> None:
-    for day in _dates(where, entry):
-        for one in classes:
+def _add_holidays(table: Table, where: str, entry: Mapping[str, Any], wheres: list[Where]) -> None:
+    for day, name in _dates(where, entry):
+        for one in wheres:
             if (one, day) in table.holidays:
-                raise SessionsError(f"{where}: {day} is already a holiday of {one}; keep one")
-            table.holidays.add((one, day))
+                raise SessionsError(f"{where}: {day} is already a holiday of {_shown(one)}; keep one")
+            table.holidays[one, day] = Holiday(name, entry["source"])
 
 
-def _add_special(table: Table, where: str, entry: Mapping[str, Any], classes: list[SessionClass]) -> None:
-    special = Special(*(_minute(where, entry, name) for name in ("open", "close", "day_start", "day_end")))
-    for day in _dates(where, entry):
-        if entry.get("approximate", False):
-            table.approximate.add(day)
-        for one in classes:
+def _add_special(table: Table, where: str, entry: Mapping[str, Any], wheres: list[Where]) -> None:
+    for day, name in _dates(where, entry):
+        change = _change(where, entry, name)
+        for one in wheres:
             if (one, day) in table.special or (one, day) in table.holidays:
-                raise SessionsError(f"{where}: {day} stands twice for {one} (special or holiday); keep one")
-            table.special[one, day] = special
+                raise SessionsError(f"{where}: {day} stands twice for {_shown(one)} (special or holiday); keep one")
+            table.special[one, day] = change
 
 
 def _check_whole(table: Table) -> None:
+    """Every class has hours at each time, and the hours of each entry are hours."""
     for one in SessionClass:
-        if table.starts.get(one, [date.max])[0] != date.min:
+        if table.starts.get((one, EVERYWHERE), [date.max])[0] != date.min:
             raise SessionsError(f"{one} has no [[period]] without `from`: give the hours that hold at first")
     if table.known_from > table.known_to:
         raise SessionsError("[known]: from is after to")
-    for (one, day), special in table.special.items():
-        _check_order(f"[[special]] {day} for {one}", merged(table.hours(one, day), special))
+    for (session_class, place), starts in table.starts.items():
+        for start in starts if place else ():
+            where = f"[[period]] from {start} for {_shown((session_class, place))}"
+            _check_order(where, table.hours(session_class, (place,), start))
+    for (session_class, place), day in table.special:
+        where = f"[[special]] {day} for {_shown((session_class, place))}"
+        _check_order(where, table.hours(session_class, (place,) if place else (), day))

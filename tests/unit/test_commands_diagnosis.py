@@ -162,6 +162,8 @@ def test_ages_are_real_seconds_whatever_the_speed_of_the_market_clock() -> None:
         (["NSE:INFY"], "2026-11-24T11:00:00", False, False),
         (["MCX:GOLD26DECFUT"], "2026-11-24T18:00:00", True, True),
         (["CDS:USDINR26NOVFUT"], "2026-11-20T16:59:59", True, True),
+        (["MCX:MCXCRUDEX"], "2026-11-20T23:54:59", True, True),
+        (["NSEIX:GIFT NIFTY"], "2026-11-20T11:00:00", False, False),
     ],
 )
 def test_session_hours_follow_the_exchanges_asked_for(

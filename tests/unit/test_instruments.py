@@ -28,6 +28,7 @@ ROWS = """\
 12346373,48229,SENSEX26NOVFUT,SENSEX,0,2026-11-26,0,0.05,20,FUT,BFO-FUT,BFO
 412674,1612,USDINR26NOVFUT,USDINR,0,2026-11-26,0,0.0025,1,FUT,CDS-FUT,CDS
 412678,1613,USDINR26NOVFUT,USDINR,0,2026-11-26,0,0.0025,1,FUT,BCD-FUT,BCD
+273417,1068,MCXCRUDEX,MCXCRUDEX,0,,0,0,1,EQ,INDICES,MCX
 115608839,451597,CRUDEOIL26DECFUT,CRUDEOIL,0,2026-12-18,0,1,100,FUT,MCX-FUT,MCX
 115608844,451598,GOLD26DECFUT,GOLD,0,2026-12-18,0,1,100,FUT,NCO-FUT,NCO
 """
@@ -45,6 +46,7 @@ CLASSES = {
     "BFO:SENSEX26NOVFUT": SessionClass.INDEX_DERIVATIVE,
     "CDS:USDINR26NOVFUT": SessionClass.CURRENCY,
     "BCD:USDINR26NOVFUT": SessionClass.CURRENCY,
+    "MCX:MCXCRUDEX": SessionClass.INDEX,
     "MCX:CRUDEOIL26DECFUT": SessionClass.COMMODITY,
     "NCO:GOLD26DECFUT": SessionClass.COMMODITY,
 }
@@ -113,6 +115,8 @@ def test_gzip_byte_order_mark_line_ends_and_column_order_do_not_matter() -> None
         ("5,1,BAD,BAD,0,,0,0.05,,EQ,NSE,NSE", "their lot_size is no number of 0 or more"),
         ("5,1,BAD,BAD,0,26-11-2026,0,0.05,1,FUT,NFO-FUT,NFO", "their expiry is no date such as 2026-11-26"),
         ("5,1,BAD,BAD,0,,0,0.05,1,EQ,GLOBAL,GLOBAL", "no trading hours are known for exchange 'GLOBAL'"),
+        ("291849,1140,GIFT NIFTY,GIFT,0,,0,0,0,EQ,INDICES,NSEIX", "no trading hours are known for exchange 'NSEIX'"),
+        ("299529,1170,US500,US 500,0,,0,0,0,EQ,INDICES,GLOBAL", "no trading hours are known for exchange 'GLOBAL'"),
         ("5,1,BAD,BAD", "they do not have 12 columns"),
         ("408065,1594,INFY,INFOSYS,0,,0,0.05,1,EQ,NSE,NSE", "their symbol stood there before"),
     ],

@@ -76,8 +76,63 @@ def test_an_instrument_brings_its_class_and_expiry() -> None:
         lot_size=65,
         session_class=INDEX_FUTURE,
     )
-    assert shown(CALENDAR.for_instrument(future, date(2026, 12, 28))) == "09:15-15:45"
-    assert shown(CALENDAR.for_instrument(future, date(2026, 12, 29))) == "09:15-15:30"
+    assert shown(CALENDAR.for_instrument(future, date(2026, 12, 28))) == "09:15-15:45 day 09:00-15:45"
+    assert shown(CALENDAR.for_instrument(future, date(2026, 12, 29))) == "09:15-15:30 day 09:00-15:30"
+
+
+def listed(exchange: str, segment: str, session_class: SessionClass) -> Instrument:
+    return Instrument(1, exchange, "X", "X", segment, "", "2026-11-24", 0.05, 1, session_class)
+
+
+@pytest.mark.parametrize(
+    ("exchange", "segment", "session_class", "day", "expected"),
+    [
+        ("NFO", "NFO-FUT", STOCK_FUTURE, "2025-12-05", "09:15-15:30"),
+        ("NFO", "NFO-FUT", STOCK_FUTURE, "2025-12-08", "09:15-15:30 day 09:00-15:30"),
+        ("NFO", "NFO-FUT", INDEX_FUTURE, "2026-11-20", "09:15-15:40 day 09:00-15:40"),
+        ("NFO", "NFO-FUT", INDEX_FUTURE, "2026-02-01", "09:15-15:30 day 09:00-15:30"),
+        ("NFO", "NFO-FUT", INDEX_FUTURE, "2026-12-08", "09:15-15:45 day 09:00-15:45"),
+        ("NFO", "NFO-OPT", STOCK_FUTURE, "2026-11-20", "09:15-15:40"),
+        ("NFO", "NFO-OPT", INDEX_FUTURE, "2026-11-20", "09:15-15:40"),
+        ("BFO", "BFO-FUT", INDEX_FUTURE, "2026-11-20", "09:15-15:40"),
+        ("MCX", "MCX-FUT", COMMODITY, "2026-11-20", "09:00-23:55"),
+    ],
+)
+def test_futures_of_nse_have_a_pre_open_auction_since_2025_12_08(
+    exchange: str, segment: str, session_class: SessionClass, day: str, expected: str
+) -> None:
+    one = listed(exchange, segment, session_class)
+    assert shown(CALENDAR.for_instrument(one, date.fromisoformat(day))) == expected
+
+
+@pytest.mark.parametrize(
+    ("exchange", "session_class", "expected"),
+    [
+        ("NSE", INDEX, "09:15-15:30"),
+        ("BSE", INDEX, "09:15-15:30"),
+        ("MCX", INDEX, "09:00-23:55"),
+        ("NCO", INDEX, "09:00-23:55"),
+        ("CDS", INDEX, "09:00-17:00"),
+        ("NSEIX", INDEX, "closed"),
+        ("GLOBAL", INDEX, "closed"),
+        ("NSEIX", INDEX_FUTURE, "closed"),
+        ("NFO", STOCK, "closed"),
+    ],
+)
+def test_the_exchange_is_asked_first_whose_hours_are_kept(
+    exchange: str, session_class: SessionClass, expected: str
+) -> None:
+    """An index of MCX moves with its commodities; what lists where nobody knows the hours has none."""
+    one = listed(exchange, "INDICES", session_class)
+    assert shown(CALENDAR.for_instrument(one, date(2026, 11, 20))) == expected
+    assert (one.hours_class is None) == (expected == "closed")
+
+
+def test_trades_after_the_close_are_expected_until_the_post_close_session_ends() -> None:
+    for session_class, until in ((STOCK, "16:00"), (STOCK_FNO, "16:00"), (INDEX, "15:30"), (COMMODITY, "23:55")):
+        session = CALENDAR.session(session_class, date(2026, 11, 20))
+        assert session is not None
+        assert clock(session.post_end_ms) == until
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""A session table that can not be believed is refused with one sentence that names the entry."""
+"""A session table that cannot be believed is refused with one sentence that names the entry."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from utils.instruments import SessionClass
-from utils.sessions import SESSIONS_FILE, SessionCalendar
+from utils.sessions import SESSIONS_FILE, SessionCalendar, ist_midnight_ms
 from utils.sessions_file import SessionsError
 
 GOOD = """
@@ -94,7 +94,7 @@ def test_a_malformed_table_is_one_sentence(tmp_path: Path, text: str, complaint:
 
 
 def test_an_absent_table_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(SessionsError, match=r"absent\.toml: can not be read"):
+    with pytest.raises(SessionsError, match=r"absent\.toml: cannot be read"):
         SessionCalendar.load(tmp_path / "absent.toml")
 
 
@@ -137,6 +137,123 @@ source = "a test"
         assert session is not None
         lengths.append((session.close_ms - session.open_ms) / 60_000)
     assert lengths == [60, 300, 300]
+
+
+OWN = """
+[known]
+to = 2027-12-31
+
+[[holidays]]
+classes = ["all"]
+dates = { 2027-03-22 = "Holi" }
+source = "the list of 2027"
+
+[[special]]
+classes = ["all"]
+places = ["NSE"]
+close = "17:00"
+dates = { 2026-11-20 = "extended" }
+source = "a notice of 15:17"
+
+[[special]]
+classes = ["exchange"]
+dates = { 2026-11-24 = "open all the same" }
+source = "a notice"
+
+[[special]]
+classes = ["all"]
+open = "18:00"
+close = "19:00"
+dates = { 2026-11-08 = "Muhurat" }
+source = "a circular"
+
+[[period]]
+classes = ["equity_fno"]
+from = 2026-12-07
+open = "09:15"
+close = "15:20"
+source = "a circular"
+"""
+
+
+def with_own(tmp_path: Path, text: str = OWN) -> SessionCalendar:
+    path = tmp_path / "sessions.local.toml"
+    path.write_text(text)
+    return SessionCalendar.load(local=path)
+
+
+def minutes(calendar: SessionCalendar, day: str, places: tuple[str, ...] = (), of: str = "equity_fno") -> str:
+    session = calendar.session(SessionClass(of), date.fromisoformat(day), places=places)
+    if session is None:
+        return "closed"
+    at = [(one - ist_midnight_ms(session.date)) // 60_000 for one in (session.open_ms, session.close_ms)]
+    return "-".join(f"{one // 60:02d}:{one % 60:02d}" for one in at)
+
+
+def test_a_file_of_your_own_goes_before_ours_entry_by_entry(tmp_path: Path) -> None:
+    ours, own = SessionCalendar.load(), with_own(tmp_path)
+    assert minutes(ours, "2026-11-20", ("NSE", "NSE")) == "09:15-15:15"
+    assert minutes(own, "2026-11-20", ("NSE", "NSE")) == "09:15-17:00"
+    assert minutes(own, "2026-11-20", ("BSE", "BSE")) == "09:15-15:15", "only NSE is open for longer"
+    assert (minutes(ours, "2026-11-24"), minutes(own, "2026-11-24")) == ("closed", "09:15-15:15")
+    assert (minutes(ours, "2027-03-22"), minutes(own, "2027-03-22")) == ("09:15-15:30", "closed")
+    assert (minutes(ours, "2026-12-08"), minutes(own, "2026-12-08")) == ("09:15-15:30", "09:15-15:20")
+    assert minutes(own, "2026-12-25") == "closed", "what the file leaves out is ours"
+    assert minutes(own, "2026-11-08", of="commodity") == "18:00-19:00"
+    assert not ours.is_known(date(2026, 11, 8))
+    assert own.is_known(date(2026, 11, 8)), "what was a guess is known now"
+    assert (own.last_known_day, own.is_known(date(2027, 6, 1))) == (date(2027, 12, 31), True)
+
+
+def test_a_ruling_names_its_sources_and_says_what_is_not_certain(tmp_path: Path) -> None:
+    ours, own, fno = SessionCalendar.load(), with_own(tmp_path), SessionClass.EQUITY_FNO
+    assert not ours.ruling(fno, (), date(2026, 12, 7)).certain
+    assert ours.ruling(fno, (), date(2026, 12, 4)).certain
+    assert own.ruling(fno, (), date(2026, 12, 7)).certain
+    future = ours.ruling(SessionClass.INDEX_DERIVATIVE, ("NFO-FUT", "NFO"), date(2026, 12, 8))
+    assert not future.certain, "the auction before the open is certain, the close is not"
+    assert [source.split(",")[0] for source in future.sources] == [
+        "NSE circular on the pre-open session of futures",
+        "One third-party report",
+    ]
+    extended = own.ruling(fno, ("NSE", "NSE"), date(2026, 11, 20))
+    assert (extended.why, extended.sources[0]) == ("extended", "a notice of 15:17")
+    assert ours.ruling(fno, (), date(2026, 11, 24)).why == "Prakash Gurpurb Sri Guru Nanak Dev"
+    assert ours.ruling(fno, (), date(2026, 11, 21)).why == "a Saturday"
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("[[holidays", "not valid TOML"),
+        (OWN.replace('["NSE"]', '["nse"]'), "[[special]] number 1: 'nse' is no exchange or segment such as 'NFO'"),
+        (OWN.replace('["NSE"]', '"NSE"'), "[[special]] number 1: places is not a list such as ['NSE', 'NFO-FUT']"),
+        (
+            OWN.replace('close = "17:00"', 'close = "09:00"'),
+            "[[special]] 2026-11-20 for equity_fno at NSE: the times",
+        ),
+        (OWN.replace('source = "a notice of 15:17"', ""), "[[special]] number 1 has no source"),
+        (OWN.replace('close = "15:20"', ""), "[[period]] number 1 has no close"),
+        (
+            OWN.replace('close = "15:20"', 'approximate = "no"\nclose = "15:20"'),
+            "approximate is 'no', not true or fal",
+        ),
+        ("[known]\nto = 2023-12-31\n", ""),
+    ],
+)
+def test_a_malformed_file_of_your_own_is_named(tmp_path: Path, text: str, complaint: str) -> None:
+    if not complaint:
+        assert with_own(tmp_path, text).last_known_day == date(2026, 12, 31)
+        return
+    with pytest.raises(SessionsError) as caught:
+        with_own(tmp_path, text)
+    assert str(tmp_path / "sessions.local.toml") in str(caught.value)
+    assert complaint in str(caught.value)
+
+
+def test_without_a_file_of_your_own_ours_holds(tmp_path: Path) -> None:
+    calendar = SessionCalendar.load(local=tmp_path / "sessions.local.toml")
+    assert minutes(calendar, "2026-11-20") == "09:15-15:15"
 
 
 def test_every_entry_of_the_real_table_names_its_source() -> None:
