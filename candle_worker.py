@@ -116,6 +116,13 @@ class CandleWorker:
         self._log.info("holds a shard", shard=shard, after=str(recovery.position))
         if recovery.snapshot_refused:
             self._log.warning("starts the shard anew", shard=shard, reason=recovery.snapshot_refused)
+        if recovery.new_hours:
+            self._log.warning(
+                "the hours of the day were edited: they hold from here on",
+                shard=shard,
+                instruments=len(recovery.new_hours),
+                first=recovery.new_hours[0],
+            )
 
     def _give_up(self, shard: int) -> None:
         """There are others to share with."""

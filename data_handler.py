@@ -50,10 +50,14 @@ def open_candle_store(settings: Settings) -> CandleStore:
 
 @dataclass(frozen=True, slots=True)
 class Recovery:
-    """Where a shard goes on from, and why it could not use a snapshot that was there ('' when all is well)."""
+    """Where a shard goes on from, and why it could not use a snapshot that was there ('' when all is well).
+
+    `new_hours`: symbols whose hours are others than when the snapshot was made.
+    """
 
     position: EntryId
     snapshot_refused: str = ""
+    new_hours: tuple[str, ...] = ()
 
 
 class ShardCandles:
@@ -93,7 +97,7 @@ class ShardCandles:
             except StateError as error:
                 refused = str(error)
         self._saved_at = self._engine.position
-        return Recovery(self.position, refused)
+        return Recovery(self.position, refused, tuple(self._engine.new_hours))
 
     def take(self, entries: Sequence[Entry]) -> Said:
         """Take entries and say what came of them. After a RedisError only `recover` may follow."""

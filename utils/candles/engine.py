@@ -19,8 +19,9 @@ from utils.candles import kernel as kernels
 from utils.candles.closed_form import ClosedCandle, ClosedRecords, number_events
 from utils.candles.layout import AWAITS_ANY, PACKET, Array, Reason, Rules, Shard, new_output
 from utils.candles.live_view import Hashes, LiveView
+from utils.candles.new_hours import apply_grace, apply_hours
 from utils.candles.rows import Rows
-from utils.candles.shard_state import StateError, describe, freeze, grow, index_tokens, new_shard, set_session, thaw
+from utils.candles.shard_state import StateError, describe, freeze, grow, index_tokens, new_shard, thaw
 from utils.feed import ZERO_ID, Entry, EntryId, Kind, Mark, mark_instruments, read_mark
 from utils.instruments import Instrument
 from utils.sessions import Session
@@ -72,6 +73,7 @@ class CandleEngine:
         self.timeframes = tuple(timeframes)
         self.position = ZERO_ID
         self.unknown_days: set[date] = set()
+        self.new_hours: list[str] = []  # symbols whose hours are others than when the snapshot was made
         self.instruments: list[Instrument] = []
         self._rules = rules
         self._window = zscore_window
@@ -183,8 +185,10 @@ class CandleEngine:
         for row in range(len(self.instruments)):
             self._set_session(row, today)
 
-    def _set_session(self, row: int, today: date) -> None:
-        set_session(self._shard, row, self._calendar.for_instrument(self.instruments[row], today))
+    def _set_session(self, row: int, today: date) -> bool:
+        """Whether its hours are others than they were."""
+        session = self._calendar.for_instrument(self.instruments[row], today)
+        return apply_hours(self._shard, row, session, self._rules.grace_ms)
 
     def _take_mark(self, entry: Entry, said: Said) -> None:
         try:
@@ -268,6 +272,18 @@ class CandleEngine:
             raise StateError(f"the snapshot's first line is damaged: {error}") from error
         self._rows = {one.symbol: row for row, one in enumerate(self.instruments)}
         self._know_rows()
+        self._apply_anew()
+
+    def _apply_anew(self) -> None:
+        """What the snapshot took from files and settings, as these are now: hours, grace, tick units."""
+        apply_grace(self._shard, self._rules.grace_ms)
+        if self._day < 0:
+            return
+        today = _ist_date(self._day * _DAY_MS)
+        for row, one in enumerate(self.instruments):
+            describe(self._shard, row, one)
+            if self._set_session(row, today):
+                self.new_hours.append(one.symbol)
 
 
 class _Numbering:
