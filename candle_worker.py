@@ -16,11 +16,11 @@ from utils.lifecycle import EXIT_OK, StopRequest, run_script
 from utils.log import BoundLogger
 from utils.pacing import Pacing
 from utils.retry_delay import RetryDelay
-from utils.sessions import SessionCalendar
 from utils.settings import Settings
 from utils.shared_health import SharedHealth
 from utils.stores.redis_connection import RedisError, open_redis
 from utils.stores.shard_leases import Change, ShardLeases
+from utils.trading_calendar import calendar_of
 
 PROCESS = "candle_worker"
 ENTRIES_AT_ONCE = 512  # of a shard, while there is a backlog
@@ -40,7 +40,7 @@ class CandleWorker:
         self._log = log
         client = open_redis(settings.redis_url.get_secret_value())
         keys = Keys(settings.redis_prefix)
-        calendar, shards = SessionCalendar.load(), range(settings.shards)
+        calendar, shards = calendar_of(settings), range(settings.shards)
         self._garbage = GarbageSearch()
         self._store = open_candle_store(settings)
         self._candles = {n: ShardCandles(n, settings, calendar, self._store) for n in shards}

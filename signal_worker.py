@@ -12,8 +12,11 @@ from collections.abc import Iterable
 import structlog
 
 from utils.access_token import AccessTokens
+from utils.entry_limit import read_entry_limit, silenced
+from utils.hours_kept import hours_kept
 from utils.indicators.compiling import compile_indicator_kernels
 from utils.instrument_watch import shard_of
+from utils.instruments import Instrument
 from utils.keys import SIGNALS_COLLECTION, Keys
 from utils.kite_history import KiteHistory
 from utils.lasting_objects import GarbageSearch
@@ -21,7 +24,7 @@ from utils.lifecycle import EXIT_OK, StopRequest, run_script
 from utils.log import BoundLogger, hide_secret
 from utils.pacing import Pacing
 from utils.retry_delay import RetryDelay
-from utils.sessions import SessionCalendar
+from utils.sessions import ist_date
 from utils.settings import Settings
 from utils.shard_signals import ENTRIES_AT_ONCE, ShardSignals, SignalTools
 from utils.shared_health import STANDING_BY, SharedHealth, worst_state
@@ -34,6 +37,7 @@ from utils.stores.redis_connection import RedisError, open_redis
 from utils.stores.shard_leases import Change, ShardLeases
 from utils.stores.signal_store import SignalStore
 from utils.strategies import load_strategies
+from utils.trading_calendar import calendar_of
 
 PROCESS = "signal_worker"
 ARCHIVING_SHARD = 0  # whoever holds it also brings the signals of all shards to MongoDB
@@ -85,20 +89,35 @@ class SignalWorker:
         for position, symbol in enumerate(symbols):
             of[shard_of(position, len(symbols), settings.shards)].append(symbol)
         strategies = load_strategies(settings.strategy_names)
-        hours, minutes = settings.no_new_entries_after.split(":")
+        calendar, instruments = calendar_of(settings), dict[str, Instrument]()
+        limit = read_entry_limit(settings.no_new_entries_after, calendar, instruments)
         return SignalTools(
             settings=settings,
             symbols_of=of,
-            make_engine=lambda: SignalEngine(strategies, int(hours) * 60 + int(minutes)),
-            calendar=SessionCalendar.load(),
+            make_engine=lambda: SignalEngine(strategies, limit),
+            calendar=calendar,
+            instruments=instruments,
             store=SignalStore(self._client, self._keys, settings.shards, settings.signals_max_entries),
             mongo=MongoStore(settings.mongo_url.get_secret_value(), settings.mongo_db),
             file=SignalFile(settings.log_dir),
             history=self._make_history,
         )
 
+    def _log_silenced(self) -> None:
+        settings = self._settings
+        today = ist_date(self._clock.now_ms())
+        kept = hours_kept(settings.symbols, {})
+        quiet = silenced(settings.no_new_entries_after, kept, self._tools.calendar, today)
+        if quiet:
+            self._log.warning(
+                f"NO_NEW_ENTRIES_AFTER={settings.no_new_entries_after} is one time for all exchanges: after it there "
+                f"are no signals on {', '.join(quiet)}, nor in an evening session such as Muhurat's; "
+                "15m means 15 minutes before each instrument's own close"
+            )
+
     def run(self) -> int:
         """Until asked to stop."""
+        self._log_silenced()
         try:
             while not self._stop.requested:
                 self._run_guarded()

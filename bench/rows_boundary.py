@@ -17,6 +17,7 @@ from bench.processes import BenchError, Stage, Usage, market_clock
 from bench.results import Row, of
 from bench.rows_latency import SEVEN_TIMEFRAMES, said_usage, shards_of, start_generator, usage_figures
 from bench.synthetic import OPEN_MS, Market
+from utils.entry_limit import UntilTimeOfDay
 from utils.feed import ZERO_ID, EntryId
 from utils.market_clock import MarketClock, parse_market_clock
 from utils.signal_progress import SignalProgress
@@ -103,7 +104,7 @@ def _store_warm_state(stage: Stage, count: int, shards: int) -> None:
     """The signal worker begins as if it had run since long: every 1m row is warm up to 10:01."""
     now_ms = OPEN_MS + 46 * MINUTE_MS
     bars = random_bars(WARM_BARS, count, now_ms, Market.of(count).price / 100)
-    engine = SignalEngine(load_strategies(("momentum",)), 15 * 60 + 15)
+    engine = SignalEngine(load_strategies(("momentum",)), UntilTimeOfDay(15 * 60 + 15))
     engine._tables["1m"] = warm_table(bars, WARM_BARS)
     names = SEVEN_TIMEFRAMES.split(",")
     warmed = {(f"NSE:S{row:05d}", name) for row in range(count) for name in names}

@@ -17,9 +17,9 @@ from utils.instruments import Instrument
 from utils.journal import JournalError, read_journal
 from utils.journal_files import DAY_MS, day_of, day_start_ms
 from utils.outages import Outage, outages_of_day
-from utils.sessions import SessionCalendar
 from utils.settings import Settings
 from utils.stores.mongo import MongoStore, Refusal, StoreError
+from utils.trading_calendar import calendar_of
 
 SETTLE_MS = 30_000  # market time: a candle that ended so lately may not be in MongoDB yet
 
@@ -91,7 +91,7 @@ def write_day(store: MongoStore, recorded: RecordedDay, settings: Settings, now_
     _check(
         store.upsert_instruments([one.as_dict() for one in recorded.instruments], recorded.day.isoformat()),
     )
-    calendar, found = SessionCalendar.load(), list[Coverage]()
+    calendar, found = calendar_of(settings), list[Coverage]()
     for instrument in recorded.instruments:
         session = calendar.for_instrument(instrument, recorded.day)
         if session is None:

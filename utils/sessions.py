@@ -92,18 +92,18 @@ class SessionCalendar:
         covered = self._table.known_from <= day <= self._table.known_to
         return covered and day not in self._uncertain
 
-    def next_trading_day(self, session_class: SessionClass, day: date) -> date:
+    def next_trading_day(self, session_class: SessionClass, day: date, places: Places = ()) -> date:
         """The first day after `day` on which the class trades."""
-        return self._walk(session_class, day, 1)
+        return self._walk(session_class, day, 1, places)
 
     def previous_trading_day(self, session_class: SessionClass, day: date) -> date:
         """The last day before `day` on which the class traded."""
-        return self._walk(session_class, day, -1)
+        return self._walk(session_class, day, -1, ())
 
-    def _walk(self, session_class: SessionClass, day: date, step: int) -> date:
+    def _walk(self, session_class: SessionClass, day: date, step: int, places: Places) -> date:
         for distance in range(1, MOST_CLOSED_DAYS):
             candidate = day + timedelta(days=step * distance)
-            if self.session(session_class, candidate) is not None:
+            if self.session(session_class, candidate, places=places) is not None:
                 return candidate
         raise ValueError(f"{session_class} does not trade within {MOST_CLOSED_DAYS} days of {day}")
 

@@ -26,6 +26,7 @@ from pydantic import (
     model_validator,
 )
 
+from utils.entry_limit import minutes_before_close
 from utils.market_clock import MarketClock, parse_market_clock
 from utils.memory_sizes import check_sizes
 from utils.mongo_url import check_mongo_url
@@ -56,6 +57,7 @@ DEFAULT_INSTRUMENTS = (
 )
 
 ENV_FILE = Path(".env")
+LOCAL_SESSIONS_FILE = Path("local/sessions.local.toml")
 
 
 def _symbols(text: str) -> str:
@@ -98,10 +100,8 @@ def _prefix(text: str) -> str:
     return text
 
 
-def _time_of_day(text: str) -> str:
-    hours, _, minutes = text.partition(":")
-    if not (hours.isdigit() and minutes.isdigit() and int(hours) < 24 and int(minutes) < 60):
-        raise ValueError(f"{text!r} is not a time of day such as 15:15")
+def _entry_limit(text: str) -> str:
+    minutes_before_close(text)
     return text
 
 
@@ -160,7 +160,8 @@ class Settings(BaseModel):
     zscore_accept_after: int = Field(default=2, ge=2, le=1_000_000)
     max_clock_skew_seconds: int = Field(default=60, ge=1, le=86_400)
     strategies: str = "momentum"
-    no_new_entries_after: Annotated[str, AfterValidator(_time_of_day)] = "15:15"
+    no_new_entries_after: Annotated[str, AfterValidator(_entry_limit)] = "15m"
+    sessions_local_file: Path = LOCAL_SESSIONS_FILE
     warmup: bool = True
     history_requests_per_second: FiniteFloat = Field(default=3.0, ge=0.001, le=1e6)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"

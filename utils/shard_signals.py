@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 import structlog
 
 from utils.feed import ZERO_ID, EntryId
+from utils.hours_kept import hours_kept
 from utils.indicators.snapshot import SnapshotError
 from utils.instruments import Instrument
 from utils.kite_history import KiteHistory
 from utils.pacing import Pacing
-from utils.sessions import SessionCalendar
+from utils.sessions import SessionCalendar, ist_date
 from utils.settings import Settings
 from utils.shared_health import RUNNING
 from utils.signal_file import SignalFile
@@ -44,12 +45,18 @@ class SignalTools:
     symbols_of: Mapping[int, Collection[str]]
     make_engine: MakeEngine
     calendar: SessionCalendar
+    instruments: dict[str, Instrument]  # by symbol, those known so far
     store: SignalStore
     mongo: MongoStore
     file: SignalFile
     history: Callable[[], KiteHistory | None]
     turn: WarmupTurn = field(default_factory=WarmupTurn)
     counts: Counter[str] = field(default_factory=Counter)
+
+    def look_up(self) -> Mapping[str, Instrument]:
+        """The instruments, as the connector made them known. RedisError."""
+        self.instruments.update(self.store.instruments())
+        return self.instruments
 
 
 class ShardSignals:
@@ -99,6 +106,7 @@ class ShardSignals:
     def load(self, now_seconds: float) -> None:
         """Back to the last snapshot, or to the newest closed candle. RedisError."""
         self.let_go()
+        self._tools.look_up()
         progress = self._restored()
         if progress is None:
             progress = self._begun_anew()
@@ -159,7 +167,8 @@ class ShardSignals:
             return None
         now_ms = self._tools.settings.market_clock.now_ms()
         next_ms = upcoming.entries[0].id.ms if upcoming is not None else now_ms
-        if missed_a_session(progress.seen_ms(), next_ms, self._tools.calendar):
+        kept = hours_kept(self._symbols, self._tools.instruments)
+        if missed_a_session(progress.seen_ms(), next_ms, kept, self._tools.calendar):
             self._log.warning("a session passed without this worker's candles: all is warmed up again")
             return None
         return progress
@@ -224,7 +233,7 @@ class ShardSignals:
 
     def _instruments(self, cold: Sequence[Pair], now_seconds: float) -> list[Instrument]:
         """Those with cold rows, as the connector made them known; empty while it is worth waiting for them."""
-        known = self._store.instruments()
+        known = self._tools.look_up()
         symbols = dict.fromkeys(symbol for symbol, _ in cold)
         found = [known[symbol] for symbol in symbols if symbol in known]
         if len(found) == len(symbols) or self._progress.was_warmed_up or not found:
@@ -283,6 +292,8 @@ class ShardSignals:
             self.write()
             self._set(self._begun_anew(), now_seconds)
             return
+        if entries and ist_date(entries[-1].id.ms) != ist_date(self.position.ms):
+            self._tools.look_up()  # a new day's dump may give an instrument other hours
         taken = self._progress.take(entries)
         self._store.say(taken.fired)
         self._unwritten.add(taken)

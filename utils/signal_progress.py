@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
 
 from utils.candle import Candle
 from utils.feed import EntryId
-from utils.instruments import SessionClass
+from utils.hours_kept import Kept
 from utils.sessions import SessionCalendar, ist_date
 from utils.signals import LatestValues, Pair, Signal, SignalEngine
 from utils.stores.closed_reader import ClosedEntry
@@ -99,7 +98,10 @@ class SignalProgress:
         return max([self.cut_ms, *(one.ms for one in self.positions.values())])
 
 
-def missed_a_session(seen_ms: int, next_ms: int, calendar: SessionCalendar) -> bool:
-    """Whether a whole trading day lies between two instants: then the rows have a hole that only a warm-up fills."""
-    seen: date = ist_date(seen_ms)
-    return ist_date(next_ms) > calendar.next_trading_day(SessionClass.EQUITY, seen)
+def missed_a_session(seen_ms: int, next_ms: int, kept: Iterable[Kept], calendar: SessionCalendar) -> bool:
+    """Whether a whole trading day of one of these hours lies between two instants.
+
+    Then its rows have a hole that only a warm-up fills.
+    """
+    seen, upcoming = ist_date(seen_ms), ist_date(next_ms)
+    return any(upcoming > calendar.next_trading_day(one.session_class, seen, one.places) for one in kept)

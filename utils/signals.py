@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from utils.candle import Candle, iso_ist
+from utils.entry_limit import EntryLimit
 from utils.indicators import DEFAULT_PARAMETERS, IndicatorParameters, IndicatorTable, IndicatorValues, Updated
 from utils.indicators.kernels import SKIPPED, STATE_DTYPE
 from utils.indicators.snapshot import SnapshotError, pack, unpack
 from utils.indicators.table import ARRAYS
-from utils.sessions import DAY_MS, IST_OFFSET_MS, MINUTE_MS
 from utils.strategies import Direction, Proposal, Strategy
 
 Pair = tuple[str, str]  # symbol, timeframe
@@ -99,19 +99,18 @@ class SignalEngine:
     """Indicators and strategies of any number of instruments and timeframes.
 
     A candle that is older than its row's last, or the same again, is skipped and counted. A signal's id is said once,
-    even when a revision of the candle fires again. No entry is proposed for a candle that ends after
-    `no_new_entries_after_minute` (minutes after midnight, IST): one time of day for every exchange, so instruments
-    that trade in the evening stay silent then too, and `1d` candles, which end after it, never give one.
+    even when a revision of the candle fires again. No strategy is asked about a candle that `limit` does not allow:
+    one that ends in the last minutes of its session, as `1d` candles do.
     """
 
     def __init__(
         self,
         strategies: Sequence[Strategy],
-        no_new_entries_after_minute: int,
+        limit: EntryLimit,
         parameters: IndicatorParameters = DEFAULT_PARAMETERS,
     ) -> None:
         self._strategies = tuple(strategies)
-        self._last_minute_ms = no_new_entries_after_minute * MINUTE_MS
+        self._limit = limit
         self._parameters = parameters
         self._tables: dict[str, IndicatorTable] = {}
         self._said: dict[Pair, list[str]] = {}  # ids said of a row's last candle that had any
@@ -190,7 +189,7 @@ class SignalEngine:
             candle = candles[at]
             pair = candle.symbol, candle.timeframe
             applied.latest[pair] = LatestValues(*pair, candle.start_ms, now)
-            if (candle.end_ms - 1 + IST_OFFSET_MS) % DAY_MS < self._last_minute_ms:
+            if self._limit.allows(candle):
                 for strategy, is_warm in warm:
                     if is_warm[nth]:
                         self._ask(applied, strategy, at, candle, now, before)

@@ -26,8 +26,10 @@ from tests.reference.inputs import Entry, ReferenceSettings
 from tests.reference.recording import _records
 from utils.candle import Candle
 from utils.candles.engine import CandleEngine
+from utils.entry_limit import read_entry_limit
 from utils.feed import Entry as EngineEntry
 from utils.feed import EntryId, Kind
+from utils.instruments import Instrument
 from utils.sessions import SessionCalendar
 from utils.settings import Settings
 from utils.signals import SignalEngine
@@ -214,10 +216,13 @@ def _judge_stored(stage: Stage, closed: list[Document], verdict: Verdict) -> Non
 def _judge_signals(stage: Stage, verdict: Verdict) -> None:
     """Each signal once in the stream, in MongoDB and in the file, as an undisturbed engine gives them."""
     settings = _settings(stage)
-    hours, minutes = settings.no_new_entries_after.split(":")
+    calendar = SessionCalendar.load()
+    stored: Any = stage.scripts.stores.client.hgetall("instruments")
+    instruments = {name.decode(): Instrument.from_dict(orjson.loads(body)) for name, body in stored.items()}
     expected: dict[str, Document] = {}
     for shard in range(stage.plan.shards):
-        engine = SignalEngine(load_strategies(settings.strategy_names), int(hours) * 60 + int(minutes))
+        limit = read_entry_limit(settings.no_new_entries_after, calendar, instruments)
+        engine = SignalEngine(load_strategies(settings.strategy_names), limit)
         candles = [Candle.from_document(one) for one in stage.scripts.stream(f"closed:{shard}")]
         expected |= {one.signal.id: _plain(one.signal.as_document()) for one in engine.apply(candles).fired}
     verdict.signals += len(expected)

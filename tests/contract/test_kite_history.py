@@ -22,6 +22,7 @@ import redis
 from tests.closed_candles import OPEN_MS, ClosedCandle, grouped, minute_candles, say_closed
 from tests.servers import EmbeddedServer
 from utils.candle import Candle, Source
+from utils.entry_limit import UntilTimeOfDay
 from utils.feed import EntryId
 from utils.instruments import Instrument, SessionClass
 from utils.keys import Keys
@@ -338,7 +339,7 @@ TIMEFRAMES = {name: parse_timeframe(name) for name in ("1m", "5m", "1d")}
 def warm(
     stage: Stage, one: KiteHistory | None, cut_text: str, names: Sequence[str], after: str = "0-0"
 ) -> tuple[SignalEngine, list[Any]]:
-    engine = SignalEngine([], 1440)
+    engine = SignalEngine([], UntilTimeOfDay(1440))
     cut = Cut({0: EntryId.parse(after)}, at(cut_text))
     chosen: dict[str, Timeframe] = {name: TIMEFRAMES[name] for name in names}
     warm_up = WarmUp(stage.store, stage.mongo, one, CALENDAR, lambda *done: stage.progress.append(done))
@@ -412,7 +413,7 @@ def test_what_comes_by_the_stream_is_neither_asked_for_nor_warmed(stage: Stage, 
     engine, _ = warm(stage, history(broker), "2026-01-02T09:25:30", ["1m"], after=f"{today[3].end_ms + 3000}-0")
     assert broker.asked == []
     assert engine.latest()[0].start_ms == today[3].start_ms
-    clean = SignalEngine([], 1440)
+    clean = SignalEngine([], UntilTimeOfDay(1440))
     clean.warm(INFY.symbol, "1m", (live + today[:4])[-250:])
     assert newest(engine) == newest(clean)
 
@@ -444,13 +445,13 @@ def test_each_of_many_instruments_is_warmed_with_what_is_its_own(stage: Stage) -
         held[one.symbol] = _at_days(yesterday, minute_candles(one.symbol, [0]))[: nth % 4 * 10]
     stage.mongo.upsert_candles([one.as_document() for candles in held.values() for one in candles])
     pairs = [(one.symbol, name) for one in instruments[::-1] for name in ("1m", "5m")]
-    engine, progress = SignalEngine([], 1440), list[tuple[int, int, int]]()
+    engine, progress = SignalEngine([], UntilTimeOfDay(1440)), list[tuple[int, int, int]]()
     warm_up = WarmUp(stage.store, stage.mongo, None, CALENDAR, lambda *done: progress.append(done))
     cut = Cut({0: EntryId.parse("0-0")}, at("2026-01-02T09:00"))
     result = warm_up.run(engine, instruments[::-1], TIMEFRAMES, pairs, cut)
     assert sorted(result.again) == sorted(pairs)
     assert [one[0] for one in progress] == list(range(46))
-    plain = SignalEngine([], 1440)
+    plain = SignalEngine([], UntilTimeOfDay(1440))
     for symbol, candles in held.items():
         plain.warm(symbol, "1m", candles)
         assert engine.bars(symbol, "1m") == len(candles)

@@ -23,6 +23,7 @@ from tests.closed_candles import OPEN_MS, SEED, SYMBOLS, ClosedCandle, past_and_
 from tests.contract.test_kite_history import Broker, as_answer, day_rows, serving, trading_days
 from tests.contract.test_signal_worker import World, by_id, end_quietly, same, tell_instruments, wait_for, world
 from tests.servers import ServerUrls
+from utils.entry_limit import UntilTimeOfDay
 from utils.feed import EntryId
 from utils.signal_progress import SignalProgress
 from utils.signals import SignalEngine
@@ -101,7 +102,7 @@ def undisturbed(servers: ServerUrls, tmp_path_factory: pytest.TempPathFactory) -
 
 def all_in_one(entries: list[ClosedCandle]) -> tuple[SignalEngine, dict[str, dict[str, Any]]]:
     """One engine for all instruments, warmed by their past, and the signals of these entries."""
-    engine = SignalEngine(load_strategies(("momentum",)), 15 * 60 + 15)
+    engine = SignalEngine(load_strategies(("momentum",)), UntilTimeOfDay(15 * 60 + 15))
     for symbol in SYMBOLS:
         for timeframe in ("1m", "5m"):
             past = [one for one in PAST if (one.symbol, one.timeframe) == (symbol, timeframe)]

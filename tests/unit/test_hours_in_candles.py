@@ -51,7 +51,7 @@ def engine_of(timeframes: str, calendar: SessionCalendar, window: int = 120) -> 
 
 
 def mark(clock: str, *instruments: Instrument) -> Entry:
-    return Entry(EntryId(ms(clock), 0), Kind.MARK, subscribed_mark("full", instruments))
+    return Entry(EntryId(ms(clock), 0), Kind.MARK, subscribed_mark("full", list(instruments)))
 
 
 def frames(*payloads: tuple[str, bytes]) -> list[Entry]:

@@ -152,7 +152,7 @@ WRONG = {
     "ZSCORE_MIN_TICKS": ["121", "4"],
     "ZSCORE_WARN": ["4.5", "0"],
     "ZSCORE_REJECT": ["0", "inf"],
-    "NO_NEW_ENTRIES_AFTER": ["24:00", "15.15", "15:60", "-1:00", "afternoon"],
+    "NO_NEW_ENTRIES_AFTER": ["24:00", "15.15", "15:60", "-1:00", "afternoon", "-5m", "15", "1h", "m", ""],
     "WARMUP": ["perhaps"],
     "LOG_LEVEL": ["debug", "TRACE"],
     "MARKET_CLOCK": ["now", "2026-11-20T09:00@0@1", "2026-11-20T09:00@60@nan", "2026-11-20T09:00@60@inf"],

@@ -6,6 +6,7 @@ import pytest
 
 from tests.closed_candles import OPEN_MS, PAST_OPEN_MS, SYMBOLS, grouped, minute_candles
 from utils.candle import Candle
+from utils.entry_limit import UntilTimeOfDay
 from utils.feed import EntryId
 from utils.indicators.snapshot import SnapshotError
 from utils.signal_progress import SignalProgress
@@ -26,7 +27,7 @@ def candles_of(symbols: tuple[str, ...]) -> list[Candle]:
 
 
 def make_engine() -> SignalEngine:
-    return SignalEngine(load_strategies(("momentum",)), 15 * 60 + 15)
+    return SignalEngine(load_strategies(("momentum",)), UntilTimeOfDay(15 * 60 + 15))
 
 
 def progress_of(symbols: tuple[str, ...], positions: dict[int, EntryId]) -> SignalProgress:

@@ -16,6 +16,7 @@ import talib
 from tests.closed_candles import OPEN_MS, PAST_OPEN_MS, grouped, minute_candles
 from tests.unit.test_indicators import column, supertrend_in_pandas
 from utils.candle import Candle
+from utils.entry_limit import UntilTimeOfDay
 from utils.indicators import IndicatorParameters, IndicatorValues
 from utils.indicators.snapshot import SnapshotError
 from utils.signals import Signal, SignalEngine
@@ -26,7 +27,7 @@ SYMBOLS = ("NSE:NIFTY 50", "NSE:INFY", "NSE:SBIN", "NSE:M&M", "NSE:TCS", "NSE:IT
 
 
 def engine(*strategies: Strategy, cut_minute: int = CUT_MINUTE) -> SignalEngine:
-    return SignalEngine(strategies or load_strategies(["momentum"]), cut_minute)
+    return SignalEngine(strategies or load_strategies(["momentum"]), UntilTimeOfDay(cut_minute))
 
 
 def always(candle: Candle, now: IndicatorValues, before: IndicatorValues) -> Proposal | None:
@@ -218,7 +219,7 @@ def test_a_snapshot_remembers_what_was_said() -> None:
 def test_a_snapshot_of_other_parameters_is_refused() -> None:
     packed = engine().dump({})
     with pytest.raises(SnapshotError, match="other indicator parameters"):
-        SignalEngine([], CUT_MINUTE, IndicatorParameters(rsi=7)).load(packed)
+        SignalEngine([], UntilTimeOfDay(CUT_MINUTE), IndicatorParameters(rsi=7)).load(packed)
 
 
 def test_warming_begins_a_row_anew_and_says_nothing() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from tests.closed_candles import minute_candles
 from utils.candle import Candle
+from utils.hours_kept import hours_kept
 from utils.instruments import Instrument, SessionClass
 from utils.sessions import SessionCalendar
 from utils.signal_progress import missed_a_session
@@ -98,4 +99,22 @@ def test_a_contract_is_never_asked_for_beyond_the_most_sessions() -> None:
     ],
 )
 def test_a_missed_session_is_noticed(seen: str, upcoming: str, missed: bool) -> None:
-    assert missed_a_session(at(seen), at(upcoming), CALENDAR) is missed
+    assert missed_a_session(at(seen), at(upcoming), hours_kept(["NSE:INFY"], {}), CALENDAR) is missed
+
+
+@pytest.mark.parametrize(
+    ("symbols", "seen", "upcoming", "missed"),
+    [
+        (["NSE:INFY"], "2026-11-23T15:30", "2026-11-25T09:16", False),
+        (["NSE:INFY", "MCX:CRUDEOIL26DECFUT"], "2026-11-23T23:55", "2026-11-25T09:01", True),
+        (["MCX:MCXCRUDEX"], "2026-11-23T23:55", "2026-11-24T17:01", False),
+        (["CDS:USDINR26NOVFUT"], "2026-02-18T17:00", "2026-02-20T09:01", False),
+        (["NSE:INFY"], "2026-02-18T17:00", "2026-02-20T09:16", True),
+        (["NSEIX:GIFT NIFTY"], "2026-02-18T17:00", "2026-02-27T09:16", False),
+    ],
+)
+def test_a_session_is_missed_by_the_hours_of_the_instruments(
+    symbols: list[str], seen: str, upcoming: str, missed: bool
+) -> None:
+    """On 2026-11-24 only commodities trade, in the evening; on 2026-02-19 only currencies are closed."""
+    assert missed_a_session(at(seen), at(upcoming), hours_kept(symbols, {}), CALENDAR) is missed
