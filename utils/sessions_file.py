@@ -54,7 +54,7 @@ def read_table(path: Path, local: Path | None = None) -> Table:
 
 def _content(path: Path) -> dict[str, Any]:
     try:
-        content = tomllib.loads(decoded(path.read_bytes()))
+        return tomllib.loads(decoded(path.read_bytes()))
     except OSError as error:
         raise SessionsError(
             f"{path}: cannot be read ({error.strerror}); restore it, or let this user read it"

@@ -137,6 +137,8 @@ def test_the_example_environment_starts_everything() -> None:
 def test_what_a_process_keeps_lies_on_a_volume(name: str) -> None:
     service = services()[name]
     held = mounts(service)
+    assert held.pop("/app/local") == "./local"
+    assert "./local:/app/local:ro" in service["volumes"], "what is yours is read, and nothing else"
     assert set(held) <= {"/data/journal", "/data/logs", "/data/run"}
     assert service["environment"]["LOG_DIR"] in held
     if name == "connector":
@@ -154,7 +156,7 @@ def test_the_demo_holds_nothing_of_the_live_data() -> None:
 
 def test_a_replay_reads_the_journal_and_knows_nothing_of_the_broker() -> None:
     replay = services()[REPLAY]
-    assert {"logs:/data/logs", "journal:/data/journal:ro"} == set(replay["volumes"])
+    assert {"logs:/data/logs", "journal:/data/journal:ro", "./local:/app/local:ro"} == set(replay["volumes"])
     assert {name: replay["environment"][name] for name in ("API_KEY", "API_SECRET", "ACCESS_TOKEN")} == dict.fromkeys(
         ("API_KEY", "API_SECRET", "ACCESS_TOKEN"), ""
     )

@@ -21,10 +21,20 @@ import pytest
 
 from tests.closed_candles import OPEN_MS, SEED, SYMBOLS, ClosedCandle, past_and_day, say_closed
 from tests.contract.test_kite_history import Broker, as_answer, day_rows, serving, trading_days
-from tests.contract.test_signal_worker import World, by_id, end_quietly, same, tell_instruments, wait_for, world
+from tests.contract.test_signal_worker import (
+    World,
+    by_id,
+    end_quietly,
+    instrument,
+    same,
+    tell_instruments,
+    wait_for,
+    world,
+)
 from tests.servers import ServerUrls
-from utils.entry_limit import UntilTimeOfDay
+from utils.entry_limit import read_entry_limit
 from utils.feed import EntryId
+from utils.sessions import SessionCalendar
 from utils.signal_progress import SignalProgress
 from utils.signals import SignalEngine
 from utils.strategies import load_strategies
@@ -102,7 +112,8 @@ def undisturbed(servers: ServerUrls, tmp_path_factory: pytest.TempPathFactory) -
 
 def all_in_one(entries: list[ClosedCandle]) -> tuple[SignalEngine, dict[str, dict[str, Any]]]:
     """One engine for all instruments, warmed by their past, and the signals of these entries."""
-    engine = SignalEngine(load_strategies(("momentum",)), UntilTimeOfDay(15 * 60 + 15))
+    known = {symbol: instrument(symbol) for symbol in SYMBOLS}
+    engine = SignalEngine(load_strategies(("momentum",)), read_entry_limit("15m", SessionCalendar.load(), known))
     for symbol in SYMBOLS:
         for timeframe in ("1m", "5m"):
             past = [one for one in PAST if (one.symbol, one.timeframe) == (symbol, timeframe)]
