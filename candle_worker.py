@@ -10,6 +10,7 @@ import structlog
 from data_handler import CandleArchives, ShardCandles, open_candle_store
 from utils.compile_kernels import compile_candle_kernels
 from utils.feed import Entry
+from utils.hours_doubts import NewDoubts, as_fields, sentence
 from utils.keys import Keys
 from utils.lasting_objects import GarbageSearch
 from utils.lifecycle import EXIT_OK, StopRequest, run_script
@@ -52,6 +53,7 @@ class CandleWorker:
         self._rest_until = 0.0
         self._unsaved: set[int] = set()
         self._lost = {"lost_entries": 0, "lost_ms": 0}
+        self._new_doubts, self._local_file = NewDoubts(), settings.sessions_local_file
         self._delay = RetryDelay(0.1, 2.0)
         self._pacing = Pacing(
             hold=settings.lease_seconds / 3,
@@ -194,6 +196,13 @@ class CandleWorker:
         for candles in self._held.values():
             candles.save()
 
+    def _hours_fields(self) -> dict[str, str]:
+        """What speaks against the hours of the session table, for the report; as it begins it is logged."""
+        doubts = [candles.hours_doubts() for candles in self._held.values()]
+        for doubt, who in self._new_doubts.of(doubts):
+            self._log.warning(sentence(doubt, who, self._local_file))
+        return as_fields(doubts)
+
     def _report(self) -> None:
         counts: dict[str, int] = {}
         for candles in self._held.values():
@@ -211,6 +220,7 @@ class CandleWorker:
                 **{f"position_{shard}": str(candles.position) for shard, candles in self._held.items()},
                 **counts,
                 **self._lost,
+                **self._hours_fields(),
                 **self._archives.health_fields(),
             },
             self._leases.owners,

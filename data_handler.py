@@ -11,9 +11,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from utils.candles.engine import CandleEngine, Said
+from utils.candles.hours_watch import HoursWatch
 from utils.candles.layout import Count, Reason, Rules
 from utils.candles.shard_state import StateError
 from utils.feed import Entry, EntryId
+from utils.hours_doubts import Doubts
 from utils.keys import CANDLES_COLLECTION, Keys
 from utils.sessions import SessionCalendar
 from utils.settings import Settings
@@ -69,6 +71,7 @@ class ShardCandles:
         self._calendar = calendar
         self._store = store
         self._engine = self._new_engine()
+        self._hours = HoursWatch(calendar)
         self._saved_at = self._engine.position
         self._told_over: object = None
         self._new_closes = 0
@@ -89,6 +92,7 @@ class ShardCandles:
     def recover(self) -> Recovery:
         """Back to the last snapshot, or to the beginning. RedisError when Redis is away."""
         content = self._store.load_state(self.shard)
+        self._hours = HoursWatch(self._calendar)
         self._engine = self._new_engine()
         refused = ""
         if content is not None:
@@ -133,6 +137,10 @@ class ShardCandles:
         shard = self._engine.shard
         counted = {one.name.lower(): int(shard.counts[one]) for one in Count}
         return counted | {f"rejected_{one.name.lower()}": int(shard.rejected[one]) for one in Reason}
+
+    def hours_doubts(self) -> Doubts:
+        """What speaks against the hours that the session table has for today, by class."""
+        return self._hours.doubts(self._engine.shard, self._engine.rows, self.position.ms)
 
     def new_unknown_days(self) -> list[str]:
         """Dates met since the last call for which the session table only guesses ordinary hours."""

@@ -8,6 +8,7 @@ from typing import Any
 import redis
 
 from utils.health import HealthReport
+from utils.hours_doubts import Doubt
 from utils.keys import Keys
 
 Fields = Mapping[str, str | int | float]
@@ -81,7 +82,12 @@ def _worst_archive_state(values: Iterable[str]) -> str:
     return min(values, key=lambda one: WORST_STATES.index(one) if one in WORST_STATES else len(WORST_STATES))
 
 
+def _joined(values: Iterable[str]) -> str:
+    return ", ".join(value for value in values if value)
+
+
 _TEXTS: Mapping[str, Callable[[Iterable[str]], str]] = {
+    **{kind.value: _joined for kind in Doubt},
     "shards": _all_shards,
     "state": worst_state,
     "archive_state": _worst_archive_state,

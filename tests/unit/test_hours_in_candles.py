@@ -5,7 +5,6 @@ Indices of other exchanges, the futures' auction, and hours that are edited whil
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
@@ -13,49 +12,29 @@ from pathlib import Path
 import pytest
 
 from data_handler import rules_of
+from tests.extended_day import (
+    EVENING,
+    FUTURE,
+    HEARTBEAT,
+    MORNING,
+    extended_hours,
+    frames,
+    full,
+    index,
+    mark,
+    ms,
+)
 from utils.candle import IST
 from utils.candles.engine import CandleEngine
-from utils.feed import Entry, EntryId, Kind, subscribed_mark
+from utils.feed import Entry
 from utils.instruments import Instrument, SessionClass
 from utils.sessions import SessionCalendar
 from utils.settings import Settings
 from utils.timeframes import parse_timeframes
 
-DAY = "2026-07-01"  # a Wednesday of ordinary hours
-INFY = Instrument(408065, "NSE", "INFY", "INFOSYS", "NSE", "EQ", "", 0.05, 1, SessionClass.EQUITY)
-FUTURE = Instrument(
-    14500098, "NFO", "INFY26JULFUT", "INFY", "NFO-FUT", "FUT", "2026-07-28", 0.05, 400, SessionClass.EQUITY_DERIVATIVE
-)
-HEARTBEAT = b"\0"
-
-
-def ms(clock: str) -> int:
-    text = clock if len(clock) == 8 else f"{clock}:00"
-    return round(datetime.fromisoformat(f"{DAY}T{text}").replace(tzinfo=IST).timestamp() * 1000)
-
-
-def index(token: int, price: int, clock: str) -> bytes:
-    packet = struct.pack(">8I", token, price, price, price, price, price, 0, ms(clock) // 1000)
-    return struct.pack(">HH", 1, len(packet)) + packet
-
-
-def full(one: Instrument, price: int, volume: int, clock: str, day: tuple[int, int, int] = (0, 0, 0)) -> bytes:
-    """`day` is open, high and low."""
-    seconds = ms(clock) // 1000
-    head = struct.pack(">16I", one.token, price, 1, price, volume, 0, 0, *day, 150_000, seconds, 0, 0, 0, seconds)
-    return struct.pack(">HH", 1, 184) + head + bytes(120)
-
 
 def engine_of(timeframes: str, calendar: SessionCalendar, window: int = 120) -> CandleEngine:
     return CandleEngine(parse_timeframes(timeframes), rules_of(Settings()), window, calendar)
-
-
-def mark(clock: str, *instruments: Instrument) -> Entry:
-    return Entry(EntryId(ms(clock), 0), Kind.MARK, subscribed_mark("full", list(instruments)))
-
-
-def frames(*payloads: tuple[str, bytes]) -> list[Entry]:
-    return [Entry(EntryId(ms(clock), 1), Kind.FRAME, payload) for clock, payload in payloads]
 
 
 def closed(engine: CandleEngine, entries: Iterable[Entry]) -> dict[tuple[str, str], tuple[float, ...]]:
@@ -94,28 +73,7 @@ def test_the_auction_of_a_future_belongs_to_the_day_and_to_no_minute() -> None:
 
 
 def longer(tmp_path: Path, close: str = "17:00") -> SessionCalendar:
-    own = tmp_path / "sessions.local.toml"
-    own.write_text(
-        f'[[special]]\nclasses = ["exchange"]\nclose = "{close}"\nsource = "notice of 15:17"\n'
-        f'dates = {{ {DAY} = "extended" }}\n'
-    )
-    return SessionCalendar.load(local=own)
-
-
-MORNING = [
-    mark("09:10", INFY),
-    *frames(
-        ("09:12", full(INFY, 150_000, 100, "09:12")),
-        ("11:39:01", full(INFY, 150_100, 200, "11:39:01")),
-        ("15:18:01", full(INFY, 150_200, 300, "15:18:01")),
-    ),
-]
-EVENING = frames(
-    ("15:20:02", full(INFY, 150_300, 400, "15:20:02")),
-    ("15:45:02", full(INFY, 151_000, 1_000, "15:45:02")),
-    ("16:20:01", full(INFY, 152_000, 1_200, "16:20:01")),
-    ("17:00:04", HEARTBEAT),
-)
+    return SessionCalendar.load(local=extended_hours(tmp_path / "sessions.local.toml", close))
 
 
 def test_a_restart_goes_on_with_the_hours_that_were_edited_in_mid_day(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ def apply_hours(shard: Shard, row: int, session: Session | None, grace_ms: int) 
     set_session(shard, row, session)
     if before == [int(record[name]) for name in _HOURS]:
         return False
+    record["outside"] = record["outside_ms"] = 0  # counted by the hours of before
     for column, length_ms in enumerate(shard.lengths.tolist()):
         _move_end(shard.last[row, column], record, length_ms)
         candle = shard.open[row, column]

@@ -1,0 +1,137 @@
+"""A class that trades outside its hours, or is silent inside them, is named within a minute."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.extended_day import FUTURE, HEARTBEAT, INFY, frames, full, index, mark, ms
+from tests.unit.test_hours_in_candles import engine_of, longer
+from utils.candles.engine import CandleEngine
+from utils.candles.hours_watch import HoursWatch
+from utils.feed import Entry, EntryId, Kind, down_mark
+from utils.hours_doubts import Doubt, NewDoubts, as_fields, sentence
+from utils.instruments import Instrument, SessionClass
+from utils.sessions import SessionCalendar
+
+CALENDAR = SessionCalendar.load()
+INDEX = Instrument(256265, "NSE", "NIFTY 50", "NIFTY 50", "INDICES", "EQ", "", 0.05, 0, SessionClass.INDEX)
+OPTION = replace(FUTURE, token=14500354, tradingsymbol="INFY26JUL1500CE", segment="NFO-OPT", instrument_type="CE")
+FOREIGN = Instrument(291849, "NSEIX", "GIFT NIFTY", "GIFT NIFTY", "INDICES", "EQ", "", 0.0, 1, SessionClass.INDEX)
+
+
+class Watched:
+    """An engine that is looked at once a second of its own clock, as the candle worker does."""
+
+    def __init__(self, *instruments: Instrument, at: str = "08:55", calendar: SessionCalendar = CALENDAR) -> None:
+        self.engine: CandleEngine = engine_of("1m,1d", calendar)
+        self.watch = HoursWatch(calendar)
+        self.engine.take([mark(at, *instruments)])
+
+    def play(self, *payloads: tuple[str, bytes]) -> dict[Doubt, list[str]]:
+        found: dict[Doubt, list[str]] = {}
+        for entry in frames(*payloads):
+            self.engine.take([entry])
+            found = self.watch.doubts(self.engine.shard, self.engine.rows, self.engine.position.ms)
+        return found
+
+
+def test_trades_that_keep_coming_after_the_hours_are_named() -> None:
+    one = Watched(INFY)
+    one.play(("09:14", full(INFY, 150_000, 0, "09:14")), ("15:29:30", full(INFY, 150_000, 400, "15:29:30")))
+    assert one.play(("15:59:00", full(INFY, 150_000, 500, "15:59:00"))) == {}, "the post-close session"
+    assert one.play(("16:05:01", full(INFY, 150_100, 600, "16:05:01"))) == {}, "a stray"
+    one.play(("16:05:02", full(INFY, 150_200, 700, "16:05:02")))
+    assert one.play(("16:05:04", full(INFY, 150_100, 800, "16:05:03"))) == {
+        Doubt.OUTSIDE: ["NSE equity (3 trades, the last of 16:05:03)"]
+    }
+
+
+def test_a_day_on_which_the_calendar_is_closed_and_the_market_is_not(tmp_path: Path) -> None:
+    own = tmp_path / "sessions.local.toml"
+    own.write_text('[[holidays]]\nclasses = ["all"]\nsource = "a rumour"\ndates = { 2026-07-01 = "none" }\n')
+    one = Watched(INFY, calendar=SessionCalendar.load(local=own))
+    one.play(("09:14", full(INFY, 150_000, 0, "09:14")))
+    clocks = ("09:15:01", "09:15:02", "09:15:03")
+    found = one.play(*((clock, full(INFY, 150_000, 10 * n, clock)) for n, clock in enumerate(clocks, 1)))
+    assert found == {Doubt.OUTSIDE: ["NSE equity (3 trades, the last of 09:15:03)"]}
+
+
+def test_a_class_that_is_silent_since_the_open_is_named_within_a_minute_and_the_others_are_not() -> None:
+    one = Watched(INFY, INDEX)
+    assert one.play(("09:14:30", HEARTBEAT), ("09:15:40", index(INDEX.token, 2_500_000, "09:15:40"))) == {}
+    assert one.play(("09:15:44", HEARTBEAT)) == {}
+    found = one.play(("09:16:00", index(INDEX.token, 2_500_100, "09:16:00")))
+    assert found == {Doubt.SILENT: ["NSE equity (since 09:15:00)"]}
+    one.play(("09:16:01", full(INFY, 150_000, 10, "09:16:01")))
+    assert one.play(("09:16:10", index(INDEX.token, 2_500_200, "09:16:10"))) == {}
+
+
+def test_a_class_that_falls_silent_is_named_by_its_own_habit() -> None:
+    """Once it was quiet for 40 s, then it needs 120."""
+    one = Watched(INFY)
+    for clock, volume in (("09:15:01", 10), ("09:15:02", 20), ("09:15:42", 30)):
+        one.play((clock, full(INFY, 150_000, volume, clock)))
+    assert one.play(("09:17:41", HEARTBEAT)) == {}
+    assert one.play(("09:17:42", HEARTBEAT)) == {Doubt.QUIET: ["NSE equity (since 09:15:42)"]}
+
+
+def test_a_silence_begins_with_the_connection() -> None:
+    one = Watched(INFY, at="10:00")
+    assert one.play(("10:00:44", HEARTBEAT)) == {}
+    assert one.play(("10:00:45", HEARTBEAT)) == {Doubt.SILENT: ["NSE equity (since 10:00:00)"]}
+    one.engine.take([Entry(EntryId(ms("10:00:46"), 2), Kind.MARK, down_mark("lost"))])
+    assert one.play(("10:05:00", HEARTBEAT)) == {}, "a feed that is down says nothing about the hours"
+
+
+def test_options_alone_may_be_quiet_for_long() -> None:
+    one = Watched(OPTION)
+    assert one.play(("09:14:30", HEARTBEAT), ("09:29:59", HEARTBEAT)) == {}
+    assert one.play(("09:30:00", HEARTBEAT)) == {Doubt.SILENT: ["NFO-OPT equity_derivative (since 09:15:00)"]}
+
+
+def test_outside_the_hours_silence_is_right() -> None:
+    one = Watched(INFY, FUTURE)
+    assert one.play(("09:14:59", HEARTBEAT), ("15:45:00", HEARTBEAT)) == {}
+
+
+def test_who_has_no_hours_is_named() -> None:
+    one = Watched(FOREIGN)
+    assert one.play(("09:14:59", HEARTBEAT)) == {Doubt.UNKNOWN: ["NSEIX (1 instruments)"]}
+
+
+def test_edited_hours_begin_with_a_clean_count(tmp_path: Path) -> None:
+    one = Watched(INFY)
+    one.play(("09:14", full(INFY, 150_000, 0, "09:14")))
+    evening = ("16:05:01", "16:05:02", "16:05:03")
+    late = [(clock, full(INFY, 150_000, n, clock)) for n, clock in enumerate(evening, 10)]
+    assert Doubt.OUTSIDE in one.play(*late)
+    two = Watched(INFY, calendar=longer(tmp_path))
+    two.engine.thaw(one.engine.freeze())
+    clocks = ("16:05:04", "16:05:05", "16:05:06", "16:05:07")
+    assert two.play(*((clock, full(INFY, 150_000, 20 + n, clock)) for n, clock in enumerate(clocks))) == {}
+    same = Watched(INFY)
+    same.engine.thaw(one.engine.freeze())
+    found = same.play(("16:05:04", full(INFY, 150_000, 20, "16:05:04")))
+    assert Doubt.OUTSIDE in found, "a restart alone mends nothing"
+
+
+def test_each_is_told_once_until_it_is_over_and_the_report_has_them_all() -> None:
+    new, first = NewDoubts(), {Doubt.OUTSIDE: ["MCX commodity (3 trades, the last of 23:56:10)"]}
+    more = {Doubt.OUTSIDE: ["MCX commodity (4 trades, the last of 23:56:11)"], Doubt.SILENT: ["CDS (since 09:00:00)"]}
+    assert list(new.of([first])) == [(Doubt.OUTSIDE, first[Doubt.OUTSIDE][0])]
+    assert list(new.of([first, more])) == [(Doubt.SILENT, "CDS (since 09:00:00)")]
+    assert list(new.of([{}])) == []
+    assert len(list(new.of([more]))) == 2
+    fields = as_fields([first, {}, {Doubt.OUTSIDE: ["NSE equity (9 trades)"]}])
+    assert fields["hours_outside"] == "MCX commodity (3 trades, the last of 23:56:10), NSE equity (9 trades)"
+    assert fields["hours_silent"] == ""
+
+
+@pytest.mark.parametrize("doubt", [Doubt.OUTSIDE, Doubt.SILENT, Doubt.QUIET])
+def test_the_sentence_names_who_and_the_file_to_edit(doubt: Doubt) -> None:
+    said = sentence(doubt, "MCX commodity (3 trades)", Path("local/sessions.local.toml"))
+    assert "MCX commodity (3 trades)" in said
+    assert "local/sessions.local.toml" in said
