@@ -6,7 +6,9 @@ from typing import Any
 
 import click
 
+from utils.sessions import SessionCalendar
 from utils.settings import EXIT_BAD_SETTINGS, Settings, SettingsError
+from utils.trading_calendar import calendar_of
 
 
 class SettingsFault(click.ClickException):
@@ -19,5 +21,13 @@ def load_settings(**overrides: Any) -> Settings:
     """The settings, or one sentence that names the variable at fault and exit code 2."""
     try:
         return Settings.load(**overrides)
+    except SettingsError as error:
+        raise SettingsFault(str(error)) from None
+
+
+def load_calendar(settings: Settings) -> SessionCalendar:
+    """The trading hours, or one sentence that names the file and the entry at fault and exit code 2."""
+    try:
+        return calendar_of(settings)
     except SettingsError as error:
         raise SettingsFault(str(error)) from None

@@ -8,7 +8,7 @@ from datetime import date, datetime
 
 import click
 
-from commands.console import load_settings
+from commands.console import load_calendar, load_settings
 from commands.journal_feed import JournalFile
 from commands.recorded_day import recorded_files
 from utils.coverage import Coverage, coverage_of
@@ -19,7 +19,6 @@ from utils.journal_files import DAY_MS, day_of, day_start_ms
 from utils.outages import Outage, outages_of_day
 from utils.settings import Settings
 from utils.stores.mongo import MongoStore, Refusal, StoreError
-from utils.trading_calendar import calendar_of
 
 SETTLE_MS = 30_000  # market time: a candle that ended so lately may not be in MongoDB yet
 
@@ -91,7 +90,7 @@ def write_day(store: MongoStore, recorded: RecordedDay, settings: Settings, now_
     _check(
         store.upsert_instruments([one.as_dict() for one in recorded.instruments], recorded.day.isoformat()),
     )
-    calendar, found = calendar_of(settings), list[Coverage]()
+    calendar, found = load_calendar(settings), list[Coverage]()
     for instrument in recorded.instruments:
         session = calendar.for_instrument(instrument, recorded.day)
         if session is None:

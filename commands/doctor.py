@@ -12,15 +12,16 @@ from typing import Any
 import click
 import redis
 
-from commands.console import load_settings
+from commands.console import load_calendar, load_settings
 from commands.diagnosis import diagnose, moment_of
 from commands.diagnosis_machine import machine_findings, memory_of_machine
 from commands.diagnosis_settings import settings_findings
+from commands.diagnosis_hours import hours_findings
 from commands.findings import CANDLE_WORKER, PROCESSES, SIGNAL_WORKER, Finding, Limits
 from utils.feed import EntryId
 from utils.health import read_health
 from utils.keys import Keys
-from utils.sessions import SessionCalendar
+from utils.sessions import ist_date
 from utils.stores.redis_connection import open_redis
 
 
@@ -54,11 +55,15 @@ def command(process: str | None, frame_seconds: float, lag_seconds: float) -> No
         )
         sys.exit(1)
     clock = settings.market_clock
-    moment = moment_of(settings.symbols, clock.now_ms(), clock.speed, SessionCalendar.load())
+    calendar, now_ms = load_calendar(settings), clock.now_ms()
+    moment = moment_of(settings.symbols, now_ms, clock.speed, calendar)
     limits = Limits(frame_seconds=frame_seconds, lag_seconds=lag_seconds)
     findings = diagnose(reports, unread_since_ms, processes, moment, limits)
     findings += settings_findings(settings)
     findings += machine_findings(settings.memory_limits, memory_of_machine())
+    file, worker = settings.sessions_local_file, reports.get(CANDLE_WORKER, {})
+    about_hours = hours_findings(worker, settings.symbols, calendar, ist_date(now_ms), file)
+    findings += [one for one in about_hours if one.process in processes]
     _say(findings, processes, in_session=moment.in_session)
     sys.exit(1 if any(one.is_problem for one in findings) else 0)
 

@@ -144,7 +144,7 @@ class InstrumentWatch:
             if unknown:
                 self._log.warning(
                     f"{len(unknown)} of INSTRUMENTS are of an exchange whose trading hours nobody knows, "
-                    f"and not watched: {", ".join(unknown)}; take them out of INSTRUMENTS"
+                    f"and not watched: {', '.join(unknown)}; take them out of INSTRUMENTS"
                 )
 
 

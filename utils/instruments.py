@@ -44,6 +44,9 @@ _CLASSES_OF_EXCHANGE = {
 }
 
 
+EXCHANGES = tuple(_CLASSES_OF_EXCHANGE)
+
+
 def classes_of_exchange(exchange: str) -> tuple[SessionClass, ...]:
     """Whose hours are kept there; empty for an exchange of which nobody knows any (NSEIX, GLOBAL)."""
     return _CLASSES_OF_EXCHANGE.get(exchange, ())

@@ -217,7 +217,7 @@ def test_a_ruling_names_its_sources_and_says_what_is_not_certain(tmp_path: Path)
         "One third-party report",
     ]
     extended = own.ruling(fno, ("NSE", "NSE"), date(2026, 11, 20))
-    assert (extended.why, extended.sources[0]) == ("extended", "a notice of 15:17")
+    assert (extended.why, extended.sources[0]) == ("extended", "a notice of 15:17 (sessions.local.toml)")
     assert ours.ruling(fno, (), date(2026, 11, 24)).why == "Prakash Gurpurb Sri Guru Nanak Dev"
     assert ours.ruling(fno, (), date(2026, 11, 21)).why == "a Saturday"
 

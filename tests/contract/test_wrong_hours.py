@@ -1,0 +1,197 @@
+"""The exchange extends the day and the calendar does not know: real processes name it, take an edit, mend the day."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+import redis
+
+from tests.env_file import write_env_file
+from tests.extended_day import DAY, INFY, MORNING, extended_hours, frames, full
+from tests.servers import EmbeddedServer, ValkeyServer
+from utils.feed import Entry
+from utils.health import HealthReport
+from utils.journal import JournalWriter
+from utils.keys import Keys
+
+REPO = Path(__file__).parents[2]
+DEADLINE_SECONDS = 90.0
+AFTER_HOURS = frames(*((clock, full(INFY, 151_000, 1_000 + n, clock)) for n, clock in enumerate(
+    ("15:45:02", "16:05:01", "16:05:02", "16:05:03", "16:05:04"))))  # fmt: skip
+LATER = frames(("16:20:01", full(INFY, 152_000, 1_200, "16:20:01")), ("16:21:04", b"\0"))
+
+
+def clock_at(time_of_day: str) -> str:
+    """A market clock that stands nearly still."""
+    return f"{DAY}T{time_of_day}@0.001@{time.time():.3f}"
+
+
+@dataclass
+class Place:
+    """A project folder with its `.env`, stores, and the processes that are started in it."""
+
+    directory: Path
+    valkey: ValkeyServer
+    client: redis.Redis
+
+    def manage(self, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, str(REPO / "manage.py"), *arguments],
+            capture_output=True, text=True, cwd=self.directory, timeout=300, check=False,
+            env={"PATH": os.environ["PATH"], "TZ": "UTC", **settings},
+        )  # fmt: skip
+
+    @contextmanager
+    def worker(self) -> Iterator[None]:
+        process = subprocess.Popen(
+            [sys.executable, str(REPO / "candle_worker.py")],
+            cwd=self.directory, env={"PATH": os.environ["PATH"], "TZ": "UTC"}, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        try:
+            yield
+        finally:
+            process.terminate()
+            assert process.wait(60) == 0
+
+    def send(self, entries: Sequence[Entry]) -> None:
+        for one in entries:
+            self.client.xadd("ticks:0", {one.kind.value: one.payload}, id=str(one.id))
+
+    def health(self) -> dict[str, str]:
+        answer: Any = self.client.hgetall("health:candle_worker")
+        return {name.decode(): value.decode() for name, value in answer.items()}
+
+    def wait_until_at(self, entry: Entry) -> dict[str, str]:
+        """The first report of a worker that has processed this entry."""
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        while self.health().get("position_0") != str(entry.id):
+            assert time.monotonic() < deadline, self.health()
+            time.sleep(0.05)
+        return self.health()
+
+    def starts(self, stream: str = "closed:0") -> set[str]:
+        entries: Any = self.client.xrange(stream)
+        documents = [orjson.loads(fields[b"json"]) for _, fields in entries]
+        return {one["start"][11:16] for one in documents if one["timeframe"] == "1m"}
+
+
+@pytest.fixture
+def place(valkey: ValkeyServer, mongo: EmbeddedServer, tmp_path: Path) -> Iterator[Place]:
+    settings = {
+        "INSTRUMENTS": INFY.symbol,
+        "TIMEFRAMES": "1m,1d",
+        "REDIS_URL": valkey.url_of("candle_worker"),
+        "MONGO_URL": mongo.url,
+        "LEASE_SECONDS": "1",
+        "LOG_DIR": str(tmp_path / "logs"),
+        "JOURNAL_DIR": str(tmp_path / "journal"),
+        "MARKET_CLOCK": clock_at("16:05:10"),
+    }
+    write_env_file(tmp_path, settings)
+    with redis.Redis.from_url(valkey.url) as client:
+        yield Place(tmp_path, valkey, client)
+
+
+def test_an_extended_session_is_named_mended_by_an_edit_and_replayed(place: Place) -> None:
+    doctor = ("doctor", "--process", "candle_worker")
+    recorded = [*MORNING, *AFTER_HOURS]
+    place.send(recorded)
+    with place.worker():
+        assert place.wait_until_at(AFTER_HOURS[-1])["hours_outside"] == "NSE equity (5 trades, the last of 16:05:04)"
+        done = place.manage(*doctor)
+        log = "".join(path.read_text() for path in (place.directory / "logs").glob("candle_worker*"))
+    named = "trades come outside the hours that we believe in: NSE equity (5 trades, the last of 16:05:04)"
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert f"PROBLEM  candle_worker: {named}; write the right hours into local/sessions.local.toml" in done.stdout
+    assert named in log
+    assert "16:05" not in place.starts()
+
+    extended_hours(place.directory / "local" / "sessions.local.toml")
+    place.send(LATER)
+    with place.worker():
+        assert place.wait_until_at(LATER[-1])["hours_outside"] == ""
+        done = place.manage(*doctor)
+    assert (done.returncode, "PROBLEM" in done.stdout) == (0, False), done.stdout + done.stderr
+    assert "16:20" in place.starts(), "from the edit on the candles are there"
+    assert not {"15:45", "16:05"} & place.starts(), "what came before it is in the journal"
+
+    journal = JournalWriter(place.directory / "journal", 0)
+    for one in [*recorded, *LATER]:
+        journal.append(one)
+    journal.close()
+    done = place.manage("replay", DAY, REDIS_URL=place.valkey.url_of("demo"), MARKET_CLOCK="")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert {"15:45", "16:05", "16:20"} <= place.starts("replay:closed:0")
+
+
+def test_a_class_that_is_silent_since_the_open_is_named(place: Place) -> None:
+    """An unlisted holiday: heartbeats and no trade."""
+    silent = [*MORNING[:2], *frames(("09:14:59", b"\0"), ("09:15:50", b"\0"))]
+    place.send(silent)
+    with place.worker():
+        assert place.wait_until_at(silent[-1])["hours_silent"] == "NSE equity (since 09:15:00)"
+        done = place.manage("doctor", "--process", "candle_worker", MARKET_CLOCK=clock_at("09:15:51"))
+    assert done.returncode == 1
+    assert (
+        "PROBLEM  candle_worker: no trade came yet in a session that should be under way: NSE equity" in done.stdout
+    )
+    assert "write that into local/sessions.local.toml and restart the workers." in done.stdout
+
+
+def test_an_instrument_of_an_exchange_that_nobody_knows_is_named(place: Place) -> None:
+    HealthReport(place.client, Keys(""), "connector", 60).write({"shards": 1, "instruments": 1})
+    wanted = f"{INFY.symbol},NSEIX:GIFT NIFTY"
+    url = place.valkey.url_of("connector")
+    done = place.manage("doctor", "--process", "connector", INSTRUMENTS=wanted, REDIS_URL=url)
+    assert done.returncode == 1
+    assert (
+        "PROBLEM  connector: no trading hours are known for NSEIX:GIFT NIFTY, so they are not watched" in done.stdout
+    )
+
+
+def test_the_hours_of_a_day_with_their_sources(place: Place) -> None:
+    extended_hours(place.directory / "local" / "sessions.local.toml")
+    done = place.manage("sessions", DAY)
+    assert done.returncode == 0, done.stderr
+    shown = done.stdout.splitlines()
+    assert shown[0] == "Wednesday 2026-07-01, hours in IST"
+    (equity,) = [line for line in shown if line.startswith("NSE equity ")]
+    assert equity.split() == ["NSE", "equity", "09:15-17:00", "09:00-17:00", "[1][2]", "extended"]
+    assert "[1] notice of 15:17 (sessions.local.toml)" in shown
+    (commodity,) = [line for line in shown if line.startswith("MCX commodity ")]
+    assert "09:00-23:30" in commodity
+
+
+@pytest.mark.parametrize("command", [("sessions", DAY), ("doctor",), ("coverage", DAY)])
+def test_a_broken_file_of_your_own_is_one_sentence(place: Place, command: tuple[str, ...]) -> None:
+    journal = JournalWriter(place.directory / "journal", 0)
+    journal.append(MORNING[0])
+    journal.close()
+    extended_hours(place.directory / "local" / "sessions.local.toml", close="25:00")
+    done = place.manage(*command)
+    assert done.returncode == 2
+    assert "local/sessions.local.toml: [[special]] number 1: close '25:00' is not a time of day" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_worker_says_what_is_wrong_with_the_file(place: Place) -> None:
+    extended_hours(place.directory / "local" / "sessions.local.toml", close="25:00")
+    for script in ("candle_worker.py", "signal_worker.py"):
+        done = subprocess.run(
+            [sys.executable, str(REPO / script)],
+            capture_output=True, text=True, cwd=place.directory, timeout=60, check=False,
+            env={"PATH": os.environ["PATH"], "TZ": "UTC"},
+        )  # fmt: skip
+        assert done.returncode == 2
+        assert "close '25:00' is not a time of day" in done.stderr.splitlines()[-1]
+        assert "Traceback" not in done.stderr
