@@ -14,9 +14,9 @@ import redis
 
 from commands.console import load_calendar, load_settings
 from commands.diagnosis import diagnose, moment_of
+from commands.diagnosis_hours import hours_findings
 from commands.diagnosis_machine import machine_findings, memory_of_machine
 from commands.diagnosis_settings import settings_findings
-from commands.diagnosis_hours import hours_findings
 from commands.findings import CANDLE_WORKER, PROCESSES, SIGNAL_WORKER, Finding, Limits
 from utils.feed import EntryId
 from utils.health import read_health
