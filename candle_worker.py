@@ -10,6 +10,7 @@ import structlog
 from data_handler import CandleArchives, ShardCandles, open_candle_store
 from utils.compile_kernels import compile_candle_kernels
 from utils.feed import Entry
+from utils.feed_state import FeedState
 from utils.hours_doubts import NewDoubts, as_fields, sentence
 from utils.keys import Keys
 from utils.lasting_objects import GarbageSearch
@@ -18,7 +19,7 @@ from utils.log import BoundLogger
 from utils.pacing import Pacing
 from utils.retry_delay import RetryDelay
 from utils.settings import Settings
-from utils.shared_health import SharedHealth
+from utils.shared_health import Fields, SharedHealth, merged
 from utils.stores.redis_connection import RedisError, open_redis
 from utils.stores.shard_leases import Change, ShardLeases
 from utils.trading_calendar import calendar_of
@@ -27,6 +28,7 @@ PROCESS = "candle_worker"
 ENTRIES_AT_ONCE = 512  # of a shard, while there is a backlog
 IDLE_SECONDS = 0.5
 HEALTH_SECONDS = 1.0
+LIVE_SECONDS = 5.0  # a shard that is further behind does not show how often its instruments are heard
 CROWD = 1_000  # closes at once, after which live view and snapshots rest
 REST_SECONDS = 0.45
 REST_EVERY_SECONDS = 10.0  # at most
@@ -52,6 +54,7 @@ class CandleWorker:
         self._refreshing: deque[int] = deque()
         self._rest_until = 0.0
         self._unsaved: set[int] = set()
+        self._mute: set[str] = set()
         self._lost = {"lost_entries": 0, "lost_ms": 0}
         self._new_doubts, self._local_file = NewDoubts(), settings.sessions_local_file
         self._delay = RetryDelay(0.1, 2.0)
@@ -210,6 +213,7 @@ class CandleWorker:
                 counts[name] = counts.get(name, 0) + count
         now_ms = self._clock.now_ms()
         last_ms = min((candles.position.ms for candles in self._held.values()), default=0)
+        content = self._content(now_ms)
         self._health.write(
             {
                 "market_ms": now_ms,
@@ -219,12 +223,26 @@ class CandleWorker:
                 "instruments": sum(candles.instrument_count for candles in self._held.values()),
                 **{f"position_{shard}": str(candles.position) for shard, candles in self._held.items()},
                 **counts,
+                **content,
                 **self._lost,
                 **self._hours_fields(),
                 **self._archives.health_fields(),
             },
             self._leases.owners,
         )
+
+    def _content(self, now_ms: int) -> Fields:
+        """What the packets of all shards say of the feed; a class that falls silent, or speaks again, is logged."""
+        furthest_ms = now_ms - 1_000 * LIVE_SECONDS * max(1.0, self._clock.speed)
+        content = merged([one.content(one.position.ms >= furthest_ms) for one in self._held.values()])
+        mute = {name.removeprefix("feed_") for name, value in content.items() if value == FeedState.MUTE}
+        for session_class in sorted(mute - self._mute):
+            quiet_ms = int(content[f"quiet_ms_{session_class}"])
+            self._log.warning("halted or mute: heartbeats and no quote", of=session_class, quiet_ms=quiet_ms)
+        for session_class in sorted(self._mute - mute):
+            self._log.info("no longer halted or mute", of=session_class)
+        self._mute = mute
+        return content
 
     def _shutdown(self) -> None:
         """First what is known is saved, then the archives write what is still there, last the shards are let go."""

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from utils.candles.engine import CandleEngine, Said
+from utils.candles.feed_content import FeedContent, Fields
 from utils.candles.hours_watch import HoursWatch
 from utils.candles.layout import Count, Reason, Rules
 from utils.candles.shard_state import StateError
@@ -19,7 +20,7 @@ from utils.hours_doubts import Doubts
 from utils.keys import CANDLES_COLLECTION, Keys
 from utils.sessions import SessionCalendar
 from utils.settings import Settings
-from utils.stores.archive import ArchiverHealth, StreamArchiver
+from utils.stores.archive import ArchiverHealth, ArchiverState, StreamArchiver
 from utils.stores.archive_thread import ArchiveThread
 from utils.stores.candle_store import CandleStore
 from utils.stores.mongo import MongoStore
@@ -72,6 +73,7 @@ class ShardCandles:
         self._store = store
         self._engine = self._new_engine()
         self._hours = HoursWatch(calendar)
+        self._content = self._new_content()
         self._saved_at = self._engine.position
         self._told_over: object = None
         self._new_closes = 0
@@ -79,6 +81,9 @@ class ShardCandles:
     def _new_engine(self) -> CandleEngine:
         settings = self._settings
         return CandleEngine(settings.timeframes, rules_of(settings), settings.zscore_window, self._calendar)
+
+    def _new_content(self) -> FeedContent:
+        return FeedContent(self.shard, self._settings.symbols, self._settings.market_clock.speed)
 
     @property
     def position(self) -> EntryId:
@@ -94,6 +99,7 @@ class ShardCandles:
         content = self._store.load_state(self.shard)
         self._hours = HoursWatch(self._calendar)
         self._engine = self._new_engine()
+        self._content = self._new_content()
         refused = ""
         if content is not None:
             try:
@@ -142,6 +148,10 @@ class ShardCandles:
         """What speaks against the hours that the session table has for today, by class."""
         return self._hours.doubts(self._engine.shard, self._engine.rows, self.position.ms)
 
+    def content(self, is_live: bool) -> Fields:
+        """What the packets say of the feed, for the health report; once a second, `is_live` when nothing waits."""
+        return self._content.look(self._engine.shard, self._engine.rows, self.position.ms, is_live)
+
     def new_unknown_days(self) -> list[str]:
         """Dates met since the last call for which the session table only guesses ordinary hours."""
         days = sorted(str(day) for day in self._engine.unknown_days)
@@ -177,6 +187,7 @@ class CandleArchives:
             self._keys.archive_rejected(),
             self._rejected_max,
             is_to_rest=lambda backlog: 0 <= backlog < self._room and self._is_behind(),
+            ping=self._mongo.ping,
         )
         self._threads[shard] = ArchiveThread(f"archive-{shard}", archiver)
 
@@ -200,7 +211,7 @@ class CandleArchives:
         healths = [thread.health for thread in self._threads.values()]
         if not healths:
             return {}
-        worst = max(healths, key=lambda one: one.backlog)
+        worst = max(healths, key=lambda one: (one.state is ArchiverState.FAILING, one.backlog))
         total = ArchiverHealth(
             state=worst.state,
             backlog=worst.backlog,

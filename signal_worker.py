@@ -201,6 +201,7 @@ class SignalWorker:
             self._mongo.upsert_signals,
             self._keys.archive_rejected(),
             self._settings.rejected_max_entries,
+            ping=self._mongo.ping,
         )
         self._archive = ArchiveThread("archive-signals", archiver)
 

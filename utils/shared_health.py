@@ -7,6 +7,7 @@ from typing import Any
 
 import redis
 
+from utils.feed_state import FeedState
 from utils.health import HealthReport
 from utils.hours_doubts import Doubt
 from utils.keys import Keys
@@ -86,6 +87,11 @@ def _joined(values: Iterable[str]) -> str:
     return ", ".join(value for value in values if value)
 
 
+def _feed_of_a_class(values: Iterable[str]) -> str:
+    """Trading, when it trades in any shard."""
+    return max(values, key=lambda one: one == FeedState.TRADING)
+
+
 _TEXTS: Mapping[str, Callable[[Iterable[str]], str]] = {
     **{kind.value: _joined for kind in Doubt},
     "shards": _all_shards,
@@ -95,12 +101,15 @@ _TEXTS: Mapping[str, Callable[[Iterable[str]], str]] = {
 
 
 def _merged_one(name: str, values: Sequence[str | int | float]) -> str | int | float:
-    if name in _TEXTS:
-        return _TEXTS[name](map(str, values))
+    texts = _feed_of_a_class if name.startswith("feed_") else _TEXTS.get(name)
+    if texts is not None:
+        return texts(map(str, values))
     numbers = [_number(value) for value in values]
     if name.startswith("position_") or any(number is None for number in numbers):
         return max(map(str, values), key=lambda text: (len(text), text))
     known = [number for number in numbers if number is not None]
+    if name.startswith("quiet_ms_"):
+        return min(known)
     if name in LOWEST:
         return min((number for number in known if number), default=0)
     if name == "archive_backlog" and min(known) < 0:

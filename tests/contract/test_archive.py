@@ -261,3 +261,41 @@ def test_a_stop_still_writes_what_is_there(client: redis.Redis) -> None:
     one.run(stop)
     assert len(memory.documents) == 2_500
     assert nothing_pending(client)
+
+
+def test_while_it_fails_it_says_so_at_every_moment(client: redis.Redis) -> None:
+    """Also in the midst of an attempt: whoever asks twice hears the same twice."""
+    memory, seen = Memory(), list[ArchiverState]()
+    memory.faults_left = 6
+
+    def write(written: Sequence[dict[str, Any]]) -> list[Refusal]:
+        seen.append(one.health.state)
+        return memory.write(written)
+
+    one = archiver(client, write)
+    with running(one):
+        say(client, {"_id": "a"})
+        wait_for(lambda: "a" in memory.documents and nothing_pending(client))
+        wait_for(lambda: one.health.state is ArchiverState.WAITING)
+    assert seen == [ArchiverState.WRITING] + [ArchiverState.FAILING] * 6
+
+
+def test_a_database_that_is_away_is_known_before_there_is_anything_to_write(client: redis.Redis) -> None:
+    is_away = threading.Event()
+    is_away.set()
+
+    def ping() -> None:
+        if is_away.is_set():
+            raise StoreError("MongoDB is away: check MONGO_URL")
+
+    memory = Memory()
+    timing = ArchiverTiming(ping_seconds=0.05, first_backoff_seconds=0.05, longest_backoff_seconds=0.1)
+    one = StreamArchiver(client, STREAM, GROUP, memory.write, REJECTED, 100, timing, ping=ping)
+    with running(one):
+        wait_for(lambda: one.health.state is ArchiverState.FAILING)
+        assert one.health.fault == "MongoDB is away: check MONGO_URL"
+        is_away.clear()
+        wait_for(lambda: one.health.state is ArchiverState.WAITING)
+        assert one.health.fault == ""
+        is_away.set()
+        wait_for(lambda: one.health.state is ArchiverState.FAILING)

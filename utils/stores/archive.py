@@ -84,6 +84,7 @@ class ArchiverTiming:
     longest_backoff_seconds: float = 5.0
     drain_seconds: float = 5.0
     backlog_seconds: float = 1.0
+    ping_seconds: float = 5.0
     pause_seconds: float = 0.8
 
 
@@ -94,6 +95,7 @@ class _Progress:
     has_pending: bool = True
     faults_in_row: int = 0
     backlog_at: float = float("-inf")
+    pinged_at: float = float("-inf")
 
 
 class StreamArchiver:
@@ -109,10 +111,12 @@ class StreamArchiver:
         rejected_max_entries: int,
         timing: ArchiverTiming | None = None,
         is_to_rest: Callable[[int], bool] = lambda backlog: False,
+        ping: Callable[[], None] = lambda: None,
     ) -> None:
         """`write` is `MongoStore.upsert_candles` or its like; `client` may be shared between threads.
 
-        `is_to_rest` is asked, with the backlog, whether somebody else needs the cores more.
+        `is_to_rest` is asked, with the backlog, whether somebody else needs the cores more. `ping` raises StoreError
+        when the database is away: it is asked while there is nothing to write, so that this is known before.
         """
         self._client = client
         self._stream = stream
@@ -122,6 +126,7 @@ class StreamArchiver:
         self._rejected_max_entries = rejected_max_entries
         self._timing = timing or ArchiverTiming()
         self._is_to_rest = is_to_rest
+        self._ping = ping
         self._breaker = pybreaker.CircuitBreaker(
             fail_max=self._timing.faults, reset_timeout=self._timing.reset_seconds, throw_new_error_on_trip=False
         )
@@ -165,9 +170,18 @@ class StreamArchiver:
         if not entries:
             entries = self._read_new(stop, block_ms)
         if entries:
-            self.health = replace(self.health, state=ArchiverState.WRITING)
+            if not self._progress.faults_in_row:  # one that fails goes on failing until a write succeeded
+                self.health = replace(self.health, state=ArchiverState.WRITING)
             self._archive(entries)
+        elif block_ms:
+            self._ping_now_and_then()
         return len(entries)
+
+    def _ping_now_and_then(self) -> None:
+        now = time.monotonic()
+        if self._progress.faults_in_row or now - self._progress.pinged_at >= self._timing.ping_seconds:
+            self._progress.pinged_at = now
+            self._ping()
 
     def _read_pending(self) -> list[StreamEntry]:
         if not self._progress.has_pending:

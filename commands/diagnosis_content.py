@@ -1,0 +1,96 @@
+"""The doctor on the content of the feed: whether the numbers can be right, not whether frames come."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from commands.findings import CANDLE_WORKER, Finding, Moment, Report, duration, number_of
+from utils.feed_state import FeedState
+
+FEWEST_PACKETS = 20
+REJECTED_SHARE = 0.05
+FEWEST_REVISIONS = 100
+REVISED_SHARE = 0.3
+EARLIEST_SECONDS, LATEST_SECONDS = -2.0, 5.0  # receipt after the exchange's time; 0.4 to 3 s are usual
+
+_REMEDIES = {
+    "time": "set this machine's clock (chrony), or see MAX_CLOCK_SKEW_SECONDS",
+    "token": "nobody subscribed to these instruments: restart the connector",
+}
+
+
+def content_findings(report: Report, moment: Moment) -> Iterator[Finding]:
+    """What the candle worker saw in the packets of the last minutes, and from whom none came.
+
+    What follows from another finding is not said again: a clock that is wrong rejects, revises and silences.
+    """
+    clock = _clock(report, moment)
+    rejected = _rejected(report, moment, clock is not None)
+    revised = _revised(report, moment) if clock is None else None
+    mute = _mute(report, moment)
+    yield from (one for one in (clock, rejected, revised, mute) if one is not None)
+    if clock is None and rejected is None:
+        yield from _silent(report, moment)
+
+
+def _clock(report: Report, moment: Moment) -> Finding | None:
+    delays = [moment.real_seconds(number_of(report, name)) for name in report if name.startswith("delay_ms_")]
+    earliest, latest = min(delays, default=0.0), max(delays, default=0.0)
+    if earliest < EARLIEST_SECONDS:
+        what = f"this machine's clock is {duration(-earliest)} behind the exchange's"
+    elif latest > LATEST_SECONDS:
+        late = duration(latest)
+        what = f"packets come {late} after the exchange's time: this machine's clock is ahead, or the feed is late"
+    else:
+        return None
+    sentence = f"{what}; set the clock and keep it set (timedatectl set-ntp true, or chrony)."
+    return Finding(CANDLE_WORKER, sentence, moment.in_session)
+
+
+def _rejected(report: Report, moment: Moment, clock_is_wrong: bool) -> Finding | None:
+    packets = number_of(report, "recent_packets")
+    counts = {name: number_of(report, name) for name in report if name.startswith("recent_rejected_")}
+    total = sum(counts.values())
+    if packets < FEWEST_PACKETS or total < REJECTED_SHARE * packets:
+        return None
+    main = max(counts, key=lambda name: counts[name])
+    reason = main.removeprefix("recent_rejected_")
+    remedy = _REMEDIES.get(reason, "the stream ticks.rejected has them")
+    if reason == "time" and clock_is_wrong:
+        remedy = "it is the clock"
+    sentence = (
+        f"{total:,} of the last {packets:,} packets were rejected, {counts[main]:,} for their {reason}: {remedy}."
+    )
+    return Finding(CANDLE_WORKER, sentence, moment.in_session)
+
+
+def _revised(report: Report, moment: Moment) -> Finding | None:
+    trades, amended = number_of(report, "recent_trades"), number_of(report, "recent_amended")
+    if amended < FEWEST_REVISIONS or amended <= REVISED_SHARE * trades:
+        return None
+    sentence = (
+        f"{amended:,} revisions for the last {trades:,} trades: these come after their candle closed; see the clock "
+        "and the network, or raise CLOSE_GRACE_SECONDS."
+    )
+    return Finding(CANDLE_WORKER, sentence, moment.in_session)
+
+
+def _mute(report: Report, moment: Moment) -> Finding | None:
+    mute = sorted(name.removeprefix("feed_") for name in report if report[name] == FeedState.MUTE)
+    if not mute:
+        return None
+    quiet = duration(min(number_of(report, f"quiet_ms_{name}") for name in mute) / 1000)
+    sentence = (
+        f"{FeedState.MUTE}: {', '.join(mute)}: heartbeats come, and no quote for {quiet}; if the exchange trades, "
+        "log in anew ('python manage.py login'), and if its hours are others, correct utils/sessions.toml."
+    )
+    return Finding(CANDLE_WORKER, sentence, moment.in_session)
+
+
+def _silent(report: Report, moment: Moment) -> Iterator[Finding]:
+    for kind, is_problem in (("silent", moment.in_session), ("quiet", False)):
+        fields = sorted(name for name in report if name.removeprefix(f"{kind}_").isdigit())
+        named = ", ".join(report[name] for name in fields if report[name])
+        if named:
+            sentence = f"no usable quote of {named}, unlike their habit; see INSTRUMENTS and the broker's own app."
+            yield Finding(CANDLE_WORKER, sentence, is_problem)

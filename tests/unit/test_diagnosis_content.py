@@ -1,0 +1,95 @@
+"""The doctor's sentences on the content of the feed."""
+
+from __future__ import annotations
+
+import pytest
+
+from commands.diagnosis_content import content_findings
+from commands.findings import Moment
+from utils.shared_health import Fields, merged
+
+LIVE = Moment(1_795_150_000_000, in_session=True, soon=True)
+NIGHT = Moment(1_795_150_000_000, in_session=False, soon=False)
+WELL = {
+    "recent_packets": "900", "recent_trades": "600", "recent_amended": "12", "recent_rejected_time": "0",
+    "recent_rejected_zscore": "2", "delay_ms_0": "930", "delay_ms_1": "2900", "feed_equity": "trading",
+    "quiet_ms_equity": "400", "silent_0": "", "quiet_0": "", "silent_1": "", "quiet_1": "",
+}  # fmt: skip
+
+
+def found(moment: Moment = LIVE, **fields: str) -> list[tuple[str, bool]]:
+    return [(one.sentence, one.is_problem) for one in content_findings({**WELL, **fields}, moment)]
+
+
+def test_right_numbers_are_well() -> None:
+    assert found() == []
+    assert found(NIGHT) == []
+    assert list(content_findings({}, LIVE)) == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"delay_ms_1": "-180000"}, "clock is 3 min behind the exchange's; set the clock"),
+        ({"delay_ms_1": "180000"}, "packets come 3 min after the exchange's time: this machine's clock is ahead"),
+        ({"delay_ms_0": "-2100"}, "clock is 2 s behind"),
+        ({"recent_packets": "184", "recent_rejected_range": "179"}, "181 of the last 184 packets were rejected, 179"),
+        ({"recent_rejected_token": "300"}, "302 of the last 900 packets were rejected, 300 for their token: nobody"),
+        ({"recent_rejected_time": "300"}, "300 for their time: set this machine's clock (chrony)"),
+        ({"recent_amended": "270"}, "270 revisions for the last 600 trades"),
+        ({"feed_equity": "halted or mute", "quiet_ms_equity": "720000"}, "halted or mute: equity: heartbeats come"),
+        ({"silent_0": "NSE:TCS (12 min)", "silent_1": "NSE:X (3 min)"}, "quote of NSE:TCS (12 min), NSE:X (3 min)"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_a_problem_in_session_and_a_note_at_night(fields: dict[str, str], words: str) -> None:
+    for moment, is_problem in ((LIVE, True), (NIGHT, False)):
+        ((sentence, problem),) = found(moment, **fields)
+        assert words in sentence
+        assert problem is is_problem
+
+
+def test_a_wrong_clock_is_not_told_thrice() -> None:
+    sentences = found(
+        delay_ms_0="-180000", recent_amended="900", recent_rejected_time="800", silent_0="NSE:INFY (3 min)"
+    )
+    assert len(sentences) == 2
+    assert sentences[1][0].endswith("for their time: it is the clock.")
+
+
+def test_the_clock_is_judged_in_real_seconds() -> None:
+    fast = Moment(LIVE.now_ms, in_session=True, soon=True, speed=60.0)
+    assert list(content_findings({**WELL, "delay_ms_0": "280000"}, fast)) == []
+    assert len(list(content_findings({**WELL, "delay_ms_0": "310000"}, fast))) == 1
+
+
+def test_a_quiet_option_is_a_note() -> None:
+    assert found(quiet_1="NFO:NIFTY26NOV25000CE (48 min)") == [
+        (
+            "no usable quote of NFO:NIFTY26NOV25000CE (48 min), unlike their habit; see INSTRUMENTS and the broker's "
+            "own app.",
+            False,
+        )
+    ]
+
+
+def test_few_packets_prove_nothing() -> None:
+    assert found(recent_packets="19", recent_rejected_time="19") == []
+    assert found(recent_trades="99", recent_amended="99") == []
+
+
+def test_a_class_that_trades_in_one_worker_is_not_mute() -> None:
+    silent: Fields = {
+        "feed_equity": "halted or mute",
+        "quiet_ms_equity": 720_000,
+        "recent_packets": 3,
+        "silent_0": "NSE:A (2 min)",
+    }
+    lively: Fields = {"feed_equity": "trading", "quiet_ms_equity": 0, "recent_packets": 400, "silent_1": ""}
+    assert merged([silent, lively]) == {
+        "feed_equity": "trading",
+        "quiet_ms_equity": 0,
+        "recent_packets": 403,
+        "silent_0": "NSE:A (2 min)",
+        "silent_1": "",
+    }
+    assert merged([silent, {**silent, "quiet_ms_equity": 90_000}])["quiet_ms_equity"] == 90_000

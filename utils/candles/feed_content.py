@@ -1,0 +1,74 @@
+"""What the packets of a shard say of the feed, for the health report: accepted, on time, and from whom.
+
+Transport says that frames come; this says whether the numbers in them can be right. Looked at once a second, from the
+state arrays, after the entries were processed; nothing here has an effect on a candle.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Collection
+
+import numpy as np
+
+from utils.candles.layout import DELAYS, Array, Count, Reason, Shard
+from utils.candles.rows import Rows
+from utils.candles.silence import Silence, SilenceReport
+
+FEWEST_LOOKS, MOST_LOOKS = 60, 300  # of the window in which shares are measured: a minute, if enough came in it
+FEWEST_PACKETS = 200
+FEWEST_DELAYS = 20
+
+Fields = dict[str, str | int]
+
+
+class FeedContent:
+    """One shard's; a new one whenever the shard is taken over or its state is loaded again."""
+
+    def __init__(self, shard: int, symbols: Collection[str], speed: float) -> None:
+        """`symbols`: those asked for; rows of others are of an earlier subscription."""
+        self._shard = shard
+        self._window: deque[Array] = deque(maxlen=MOST_LOOKS)
+        self._silence = Silence(symbols, speed)
+        self._up_since_ms = -1
+        self._delays_before = 0
+
+    def look(self, state: Shard, rows: Rows, at_ms: int, is_live: bool) -> Fields:
+        """`at_ms` is the shard's own time; not `is_live` while a backlog is worked off: gaps mean nothing then."""
+        fields = self._shares(state)
+        median_ms = self._median_delay(state)
+        if median_ms is not None:
+            fields[f"delay_ms_{self._shard}"] = median_ms
+        return fields | _silence_fields(self._silence.look(state, rows, at_ms, is_live), self._shard)
+
+    def _shares(self, state: Shard) -> Fields:
+        """Counts of the window's packets: `recent_packets`, `recent_trades`, …, `recent_rejected_<reason>`."""
+        now = np.concatenate((state.counts, state.rejected))
+        self._window.append(now)
+        while len(self._window) > FEWEST_LOOKS and (now - self._window[1])[Count.PACKETS] >= FEWEST_PACKETS:
+            self._window.popleft()
+        recent = (now - self._window[0]).tolist()
+        names = [one.name.lower() for one in Count] + [f"rejected_{one.name.lower()}" for one in Reason]
+        return {f"recent_{name}": count for name, count in zip(names, recent, strict=True)}
+
+    def _median_delay(self, state: Shard) -> int | None:
+        """Receipt minus exchange time in ms; None while there are too few since the subscription.
+
+        The first packet of each instrument is cached, and may be of yesterday: so many are left out.
+        """
+        feed = state.feed[0]
+        if feed["up_since_ms"] != self._up_since_ms:
+            self._up_since_ms, self._delays_before = int(feed["up_since_ms"]), int(feed["delays"])
+        count = int(feed["delays"])
+        fresh = min(DELAYS, count - self._delays_before - len(state.instruments))
+        if fresh < FEWEST_DELAYS:
+            return None
+        return int(np.median(state.delays[np.arange(count - fresh, count) % DELAYS]))
+
+
+def _silence_fields(found: SilenceReport, shard: int) -> Fields:
+    fields: Fields = {f"silent_{shard}": found.silent, f"quiet_{shard}": found.quiet}
+    for session_class, of_class in found.classes.items():
+        fields[f"feed_{session_class}"] = str(of_class.state)
+        fields[f"quiet_ms_{session_class}"] = of_class.quiet_ms
+    return fields
