@@ -249,11 +249,14 @@ class SignalWorker:
 
     def _make_history(self) -> KiteHistory | None:
         """For one warm-up. The broker counts the requests of all workers together: each takes its part of them."""
-        if not self._settings.warmup:
+        before = self._history
+        if not self._settings.warmup or (before is not None and before.is_denied):
             return None
-        self._rejected.update(self._history.rejected if self._history is not None else {})
         rate = self._settings.history_requests_per_second / max(1, len(self._leases.owners))
         self._history = KiteHistory(self._settings.kite_api_url, self._authorization, rate, self._stop)
+        if before is not None:
+            self._rejected.update(before.rejected)
+            self._history.fault = before.fault  # until the broker answers
         return self._history
 
     def _authorization(self) -> str:
@@ -289,6 +292,7 @@ class SignalWorker:
                 **{name: self._tools.counts[name] for name in COUNTED},
                 "file_waiting": sum(signals.waiting_lines for signals in held),
                 **self._rejected_fields(),
+                "history_fault": self._history.fault if self._history is not None else "",
                 "last_entry_ms": last_ms,
                 "lag_ms": now_ms - last_ms if last_ms else 0,
                 "warm_rows": sum(signals.warm_rows() for signals in held),

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from commands.diagnosis_connector import connector_findings
 from commands.diagnosis_content import content_findings
+from commands.diagnosis_warmth import warmth_findings
 from commands.diagnosis_workers import worker_findings
-from commands.findings import CANDLE_WORKER, CONNECTOR, Finding, Limits, Moment, Report, Reports
+from commands.findings import CANDLE_WORKER, CONNECTOR, SIGNAL_WORKER, Finding, Limits, Moment, Report, Reports
 from utils.instruments import classes_of_exchange
 from utils.sessions import SessionCalendar, ist_date
 
@@ -15,7 +16,10 @@ SOON_MS = 30 * 60_000
 
 # By process, what else is looked at in its report: each in a module of its own, `commands/diagnosis_<topic>.py`.
 Topic = Callable[[Report, Moment], Iterator[Finding]]
-TOPICS: Mapping[str, tuple[Topic, ...]] = {CANDLE_WORKER: (content_findings,)}
+TOPICS: Mapping[str, tuple[Topic, ...]] = {
+    CANDLE_WORKER: (content_findings,),
+    SIGNAL_WORKER: (warmth_findings,),
+}
 
 
 def moment_of(symbols: Sequence[str], now_ms: int, speed: float, calendar: SessionCalendar) -> Moment:

@@ -71,6 +71,10 @@ def _recording(report: Report, shard: int, moment: Moment, limits: Limits) -> It
     lost = number_of(report, f"shard{shard}_lost")
     if lost:
         yield Finding(CONNECTOR, f"{lost:,} entries of shard {shard} are lost: the disk failed for too long.")
+    syncs = number_of(report, "sync_faults") if shard == 0 else 0
+    if syncs:
+        sentence = f"the journal could not be forced to disk {syncs:,} times: see the disk of JOURNAL_DIR."
+        yield Finding(CONNECTOR, sentence, is_problem=False)
     behind = number_of(report, f"shard{shard}_backlog_ms") / 1000 / moment.speed
     if behind > limits.lag_seconds:
         yield Finding(

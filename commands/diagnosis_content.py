@@ -82,7 +82,7 @@ def _mute(report: Report, moment: Moment) -> Finding | None:
     quiet = duration(min(number_of(report, f"quiet_ms_{name}") for name in mute) / 1000)
     sentence = (
         f"{FeedState.MUTE}: {', '.join(mute)}: heartbeats come, and no quote for {quiet}; if the exchange trades, "
-        "log in anew ('python manage.py login'), and if its hours are others, correct utils/sessions.toml."
+        "log in anew ('python manage.py login')."
     )
     return Finding(CANDLE_WORKER, sentence, moment.in_session)
 

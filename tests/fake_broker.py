@@ -104,6 +104,7 @@ class FakeBroker:
         application = web.Application()
         application.router.add_get("/instruments", self._instruments)
         application.router.add_get("/user/profile", self._profile)
+        application.router.add_get("/instruments/historical/{token}/{interval}", self._history)
         application.router.add_get("/", self._socket)
         self._runner = web.AppRunner(application, shutdown_timeout=0.1)
         await self._runner.setup()
@@ -150,6 +151,12 @@ class FakeBroker:
         if self.user_id is None:
             return web.Response(status=404)
         return web.json_response({"status": "success", "data": {"user_id": self.user_id}})
+
+    async def _history(self, _request: web.Request) -> web.Response:
+        """No rows, unless a test refuses them."""
+        if "/instruments/historical" in self.refusals:
+            return self._refusal("/instruments/historical")
+        return web.json_response({"status": "success", "data": {"candles": []}})
 
     def _refusal(self, path: str) -> web.Response:
         status, error_type, message = self.refusals[path]

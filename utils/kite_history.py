@@ -25,6 +25,7 @@ TRIES = 5
 FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS = 1.0, 8.0
 DAYS_A_REQUEST = {"minute": 60, "day": 2_000}  # the broker's limits
 LONGEST_BODY = 1 << 16  # of a refusal
+DENIED_SECONDS = 900.0  # until the same token is tried again
 REJECTED_KEPT = 100
 LARGEST_NUMBER = 2**53  # up to here a whole number survives as a float
 DERIVATIVES = frozenset(
@@ -87,14 +88,37 @@ class KiteHistory:
         self._session = requests.Session()
         self._next_at = float("-inf")
         self.requests = 0
+        self.fault = ""  # why the last question brought nothing
+        self._denied: tuple[str, float] | None = None  # what was sent when we were not let in, and until when to wait
         self.rejected: Counter[str] = Counter()  # rows that were left out, by reason
         self.rejected_rows: deque[str] = deque(maxlen=REJECTED_KEPT)
+
+    @property
+    def is_denied(self) -> bool:
+        """Whether asking makes no sense yet: not until the cause's wait is over, or there is another token."""
+        if self._denied is None:
+            return False
+        sent, until = self._denied
+        return time.monotonic() < until and sent == self._authorization()
 
     def rows(self, instrument: Instrument, interval: str, span: Span) -> list[Row]:
         """Rows whose candle starts in the span, `interval` being `minute` or `day`, oldest first.
 
         HistoryError, HistoryDenied, HistoryStopped.
         """
+        try:
+            rows = self._rows(instrument, interval, span)
+        except HistoryDenied as error:
+            self.fault = str(error)
+            self._denied = (self._authorization(), time.monotonic() + (error.cause.wait_seconds or DENIED_SECONDS))
+            raise
+        except HistoryError as error:
+            self.fault = str(error)
+            raise
+        self.fault = ""
+        return rows
+
+    def _rows(self, instrument: Instrument, interval: str, span: Span) -> list[Row]:
         rows: dict[int, Row] = {}
         for stretch in span.stretches(DAYS_A_REQUEST[interval]):
             rows |= {row[0]: row for row in self._ask(instrument, interval, stretch)}

@@ -213,6 +213,23 @@ def test_another_refusal_shows_the_brokers_words_without_the_token(broker: Broke
         )
 
 
+@pytest.mark.parametrize("error_type", ["PermissionException", "TokenException"])
+def test_who_is_not_let_in_waits_or_brings_another_token(broker: Broker, error_type: str) -> None:
+    token = "token KEY:ONE"
+    broker.faults = [403]
+    broker.refusal = orjson.dumps({"status": "error", "message": "Refused.", "error_type": error_type})
+    one = KiteHistory(broker.url, lambda: token, 1_000.0, StopRequest())
+    assert not one.is_denied
+    with pytest.raises(HistoryDenied):
+        one.rows(INFY, "minute", Span(OPEN_MS, OPEN_MS + 60_000))
+    assert one.is_denied
+    assert "Refused." in one.fault
+    token = "token KEY:TWO"
+    assert not one.is_denied
+    one.rows(INFY, "minute", Span(OPEN_MS, OPEN_MS + 60_000))
+    assert one.fault == ""
+
+
 def test_403_is_not_tried_again(broker: Broker) -> None:
     broker.faults = [403]
     with pytest.raises(HistoryDenied, match=r"manage\.py login"):
