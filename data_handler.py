@@ -71,6 +71,7 @@ class ShardCandles:
         self._settings = settings
         self._calendar = calendar
         self._store = store
+        self._timeframe_names = [one.name for one in settings.timeframes]
         self._engine = self._new_engine()
         self._hours = HoursWatch(calendar)
         self._content = self._new_content()
@@ -115,6 +116,8 @@ class ShardCandles:
         self._store.say_closed(self.shard, said.records)
         self._new_closes += sum(map(len, said.records))
         self._store.say_rejected(self.shard, said.rejected)
+        # Before the next snapshot: a worker that goes on from an earlier one meets this day's begin again.
+        self._store.remove_live([one.symbol for one in said.gone], self._timeframe_names)
         return said
 
     def new_closes(self) -> int:

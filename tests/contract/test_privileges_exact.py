@@ -32,6 +32,7 @@ from tests.reference.random_feed import WHO, random_feed
 from tests.servers import mongo_server, valkey_server
 from utils.feed import Entry, EntryId, Kind
 from utils.keys import Keys
+from utils.stores.candle_store import CandleStore
 from utils.stores.lease import Lease
 from utils.stores.redis_connection import open_redis
 from utils.stores.tick_reader import TickReader
@@ -75,6 +76,11 @@ def read_behind_a_dropped_mark(client: redis.Redis) -> None:
     assert reader.read({UNUSED_SHARD: EntryId(1, 0)}, 0, 10)
 
 
+def remove_an_expired_contract(client: redis.Redis) -> None:
+    """An instrument left the subscription a day ago."""
+    CandleStore(client, Keys(), 10_000, 1_000).remove_live(["NSE:EXPIRED"], ["1m"])
+
+
 def own_a_shard_first(client: redis.Redis) -> None:
     """Of a Redis that knows no script yet."""
     assert Lease(client, Keys(), SIGNAL_WORKER, UNUSED_SHARD, "first", 0.1).hold()
@@ -83,6 +89,7 @@ def own_a_shard_first(client: redis.Redis) -> None:
 RARE: tuple[tuple[str, Callable[[redis.Redis], None]], ...] = (
     ("connector", trim_a_large_stream),
     ("candle_worker", read_behind_a_dropped_mark),
+    ("candle_worker", remove_an_expired_contract),
     ("signal_worker", own_a_shard_first),
 )
 

@@ -21,7 +21,16 @@ from utils.candles.layout import AWAITS_ANY, PACKET, Array, Reason, Rules, Shard
 from utils.candles.live_view import Hashes, LiveView
 from utils.candles.new_hours import apply_grace, apply_hours
 from utils.candles.rows import Rows
-from utils.candles.shard_state import StateError, describe, freeze, grow, index_tokens, new_shard, thaw
+from utils.candles.shard_state import (
+    StateError,
+    describe,
+    freeze,
+    grow,
+    index_tokens,
+    keep_rows,
+    new_shard,
+    thaw,
+)
 from utils.feed import ZERO_ID, Entry, EntryId, Kind, Mark, mark_instruments, read_mark
 from utils.instruments import Instrument
 from utils.sessions import Session
@@ -47,10 +56,11 @@ class RejectedPacket:
 
 @dataclass(slots=True)
 class Said:
-    """What the engine had to say about some entries, in order."""
+    """What the engine had to say about some entries, in order; `gone` are the instruments that left its state."""
 
     records: list[ClosedRecords] = field(default_factory=list)
     rejected: list[RejectedPacket] = field(default_factory=list)
+    gone: list[Instrument] = field(default_factory=list)
 
     @property
     def closed(self) -> list[ClosedCandle]:
@@ -80,6 +90,7 @@ class CandleEngine:
         self._calendar = calendar
         self._lengths = [frame.length_ms for frame in timeframes]
         self._rows: dict[str, int] = {}
+        self._named_ms: Array = np.zeros(0, np.int64)  # by row: when a `subscribed` mark named it last
         self._shard: Shard = new_shard(self._lengths, zscore_window)
         self._packet = np.zeros(1, PACKET)[0]
         self._day = -1
@@ -175,15 +186,28 @@ class CandleEngine:
 
     def _begin_day(self, at: EntryId, said: Said) -> None:
         self._make_room(0)
-        self._day = _ist_day(at.ms)
-        midnight_ms = self._day * _DAY_MS - _IST_OFFSET_MS
-        kernels.begin_day(self._shard, self._output, midnight_ms, at.ms, at.counter)
+        day = _ist_day(at.ms)
+        kernels.begin_day(self._shard, self._output, day * _DAY_MS - _IST_OFFSET_MS, at.ms, at.counter)
         self._drain(_NO_DATA, said)
+        self._drop_expired(said)
+        self._day = day
         today = _ist_date(at.ms)
         if not self._calendar.is_known(today):
             self.unknown_days.add(today)
         for row in range(len(self.instruments)):
             self._set_session(row, today)
+
+    def _drop_expired(self, said: Said) -> None:
+        """Rows that the newest `subscribed` mark does not name, nor any mark of the day that is over."""
+        day_start_ms = self._day * _DAY_MS - _IST_OFFSET_MS
+        kept = (self._named_ms == self._named_ms.max(initial=0)) | (self._named_ms >= day_start_ms)
+        if kept.all():
+            return
+        said.gone += [one for one, is_kept in zip(self.instruments, kept.tolist(), strict=True) if not is_kept]
+        self.instruments = [one for one, is_kept in zip(self.instruments, kept.tolist(), strict=True) if is_kept]
+        self._named_ms = self._named_ms[kept]
+        self._shard = keep_rows(self._shard, kept)
+        self._know_rows()
 
     def _set_session(self, row: int, today: date) -> bool:
         """Whether its hours are others than they were."""
@@ -202,7 +226,7 @@ class CandleEngine:
             kernels.begin_outage(self._shard, self._rules, self._output, entry.id.ms, entry.id.counter)
             self._drain(_NO_DATA, said)
         if mark == Mark.SUBSCRIBED:
-            self._name_instruments(named, _ist_date(entry.id.ms))
+            self._name_instruments(named, entry.id.ms)
             feed["up"], feed["up_since_ms"], feed["last_frame_ms"] = 1, entry.id.ms, entry.id.ms
 
     def _reject_mark(self, entry: Entry, said: Said) -> None:
@@ -212,23 +236,27 @@ class CandleEngine:
         packet = entry.payload[:_KEPT_PACKET_BYTES]
         said.rejected.append(RejectedPacket(source, nth, Reason.MARK.name.lower(), 0, "", packet))
 
-    def _name_instruments(self, named: Sequence[Instrument], today: date) -> None:
+    def _name_instruments(self, named: Sequence[Instrument], at_ms: int) -> None:
         """Rows for the instruments of a connection, in their order; each awaits its baseline."""
+        today = _ist_date(at_ms)
         new = list({one.symbol: one for one in named if one.symbol not in self._rows}.values())
         self._rows.update({one.symbol: len(self.instruments) + n for n, one in enumerate(new)})
         self.instruments.extend(new)
         self._shard = grow(self._shard, len(new))
+        self._named_ms = np.concatenate((self._named_ms, np.zeros(len(new), np.int64)))
         for one in named:
             row = self._rows[one.symbol]
             self.instruments[row] = one
+            self._named_ms[row] = at_ms
             describe(self._shard, row, one)
             self._set_session(row, today)
             self._shard.instruments[row]["awaiting"] = AWAITS_ANY
             self._shard.instruments[row]["day_awaiting"] = 1
-        self._shard = index_tokens(self._shard)
         self._know_rows()
 
     def _know_rows(self) -> None:
+        self._rows = {one.symbol: row for row, one in enumerate(self.instruments)}
+        self._shard = index_tokens(self._shard, self._named_ms)
         self._who = Rows(self.instruments, self._who.timeframes)
         self._live.forget(len(self.instruments))
 
@@ -256,6 +284,7 @@ class CandleEngine:
             "position": str(self.position),
             "day": self._day,
             "instruments": orjson.Fragment(self._who.as_json),
+            "named_ms": self._named_ms.tolist(),
             "numbering": self._numbering.as_list(),
         }
         return freeze(self._shard, header)
@@ -265,12 +294,14 @@ class CandleEngine:
         self._shard, header = thaw(content, self._lengths, self._window)
         try:
             self.instruments = [Instrument.from_dict(one) for one in _listed(header["instruments"])]
+            self._named_ms = np.array(_listed(header["named_ms"]), np.int64)
             self.position = EntryId.parse(str(header["position"]))
             self._day = int(str(header["day"]))
             self._numbering = _Numbering.from_list(_listed(header["numbering"]))
-        except (KeyError, ValueError, IndexError) as error:
+        except (KeyError, ValueError, IndexError, TypeError, OverflowError) as error:
             raise StateError(f"the snapshot's first line is damaged: {error}") from error
-        self._rows = {one.symbol: row for row, one in enumerate(self.instruments)}
+        if not len(self.instruments) == len(self._named_ms) == len(self._shard.instruments):
+            raise StateError("the snapshot is damaged: it does not name each of its instruments")
         self._know_rows()
         self._apply_anew()
 

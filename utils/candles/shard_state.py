@@ -1,4 +1,4 @@
-"""The state of a shard as a whole: making it, taking instruments in, giving it a day, freezing it."""
+"""The state of a shard as a whole: making it, taking instruments in and out, giving it a day, freezing it."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _empty(n: int, lengths: Array, window: int) -> Shard:
     k = len(lengths)
     feed = np.zeros(1, FEED)
     feed["next_due_ms"] = FAR
-    keys, rows = _token_table(np.zeros(0, np.int64))
+    keys, rows = _token_table(np.zeros(0, np.int64), np.zeros(0, np.int64))
     due = _at_a_line((n, k), np.dtype(np.int64))
     due[:] = FAR
     return Shard(
@@ -91,6 +91,14 @@ def grow(shard: Shard, more: int) -> Shard:
     return shard._replace(**{name: getattr(wider, name) for name in _BY_ROW})
 
 
+def keep_rows(shard: Shard, kept: Array) -> Shard:
+    """The same shard with the rows of `kept` (bool, one a row) only, in their order; its tokens are to be indexed."""
+    fewer = _empty(int(np.count_nonzero(kept)), shard.lengths, shard.windows.shape[1])
+    for name in _BY_ROW:
+        getattr(fewer, name)[:] = getattr(shard, name)[kept]
+    return shard._replace(**{name: getattr(fewer, name) for name in _BY_ROW})
+
+
 def describe(shard: Shard, row: int, instrument: Instrument) -> None:
     """Write who the instrument of a row is: its token may change from day to day, its symbol never."""
     record = shard.instruments[row]
@@ -109,16 +117,16 @@ def set_session(shard: Shard, row: int, session: Session | None) -> None:
     record["day_end_ms"] = session.day_end_ms if session else FAR
 
 
-def index_tokens(shard: Shard) -> Shard:
-    """The same shard with its token table made anew. Of two rows with one token, the later one has it."""
-    keys, rows = _token_table(shard.instruments["token"])
+def index_tokens(shard: Shard, named_ms: Array) -> Shard:
+    """The same shard with its token table made anew. Of rows with one token, the one that was named last has it."""
+    keys, rows = _token_table(shard.instruments["token"], np.argsort(named_ms, kind="stable"))
     return shard._replace(token_keys=keys, token_rows=rows)
 
 
-def _token_table(tokens: Array) -> tuple[Array, Array]:
+def _token_table(tokens: Array, order: Array) -> tuple[Array, Array]:
     size = 1 << max(4, int(4 * len(tokens)).bit_length())
     keys, rows = np.full(size, -1, np.int64), np.zeros(size, np.int64)
-    for row, token in enumerate(tokens.tolist()):
+    for row, token in zip(order.tolist(), tokens[order].tolist(), strict=True):
         slot = slot_of(keys, token)
         keys[slot], rows[slot] = token, row
     return keys, rows
@@ -149,7 +157,10 @@ def _header(head: bytes) -> dict[str, object]:
 
 
 def thaw(content: bytes, timeframe_lengths_ms: Sequence[int], window: int) -> tuple[Shard, dict[str, object]]:
-    """The shard and the header of `freeze`. StateError when it was made for something else."""
+    """The shard, whose tokens are to be indexed, and the header of `freeze`.
+
+    StateError when it was made for something else.
+    """
     head, _, body = content.partition(b"\n")
     header = _header(head)
     sizes = [INSTRUMENT.itemsize, CANDLE.itemsize, PACKET.itemsize, len(Count), len(Reason)]
@@ -167,4 +178,4 @@ def thaw(content: bytes, timeframe_lengths_ms: Sequence[int], window: int) -> tu
             raise StateError("the snapshot is cut off")
         array[...] = np.frombuffer(body, array.dtype, array.size, at).reshape(array.shape)
         at += array.nbytes
-    return index_tokens(shard), header
+    return shard, header

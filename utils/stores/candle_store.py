@@ -15,10 +15,12 @@ from utils.candles.live_view import Hashes
 from utils.candles.rows import Rows
 from utils.feed import Entry, EntryId
 from utils.keys import Keys
-from utils.stores.live_hashes import LiveHashes
+from utils.stores.live_hashes import LiveHashes, live_names
 from utils.stores.outbox import SAID_AT_ONCE, Outbox, Saying, saying_id
 from utils.stores.packed_commands import OwnConnection
 from utils.stores.tick_reader import Gap, TickReader
+
+REMOVED_AT_ONCE = 200  # instruments whose hashes go with one command
 
 
 class CandleStore:
@@ -126,6 +128,17 @@ class CandleStore:
         if not self.is_behind:
             self._live.settle()
         return count
+
+    def remove_live(self, symbols: Sequence[str], timeframes: Sequence[str]) -> None:
+        """Delete the live hashes of instruments that left a shard, unless the connector watches them in another."""
+        self._live.settle()  # a write that is on its way would bring the hash back
+        for first in range(0, len(symbols), REMOVED_AT_ONCE):
+            part = list(symbols[first : first + REMOVED_AT_ONCE])
+            watched: Any = self._client.hmget(self._keys.instruments(), part)
+            gone = [symbol for symbol, one in zip(part, watched, strict=True) if one is None]
+            names = [name for symbol in gone for name in live_names(self._keys, symbol, timeframes)]
+            if names:
+                self._client.delete(*names)
 
 
 def _rejection(one: RejectedPacket) -> dict[str, Any]:

@@ -75,6 +75,11 @@ class LiveHashes:
         return words
 
 
+def live_names(keys: Keys, symbol: str, timeframes: Sequence[str]) -> list[str]:
+    """Of all hashes that the live view has of an instrument."""
+    return [keys.tick(symbol), *(keys.candle(symbol, one) for one in timeframes)]
+
+
 def _bulk(word: bytes) -> bytes:
     """A bulk string of Redis' protocol."""
     return b"$%d\r\n%b\r\n" % (len(word), word)
