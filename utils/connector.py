@@ -11,10 +11,12 @@ from twisted.internet import reactor as _reactor
 from twisted.internet.task import LoopingCall
 
 from utils.access_token import AccessTokens
+from utils.account_updates import AccountUpdates
 from utils.broker_errors import Cause
 from utils.broker_notices import ERROR, MESSAGE
 from utils.candle import iso_ist
 from utils.clock_marks import look_seconds
+from utils.feed import Topic
 from utils.health import HealthReport
 from utils.instrument_watch import InstrumentWatch, spread
 from utils.instruments import Instrument
@@ -35,6 +37,7 @@ PROCESS = "connector"
 ANSWER_SECONDS = 1.0  # a Redis that hangs must not keep us from the market
 DRAIN_SECONDS = 5.0
 EVERY_SECOND = 1.0
+ACCOUNT_SHARD = 0  # of what the broker publishes about the account, whichever socket received it
 FAR_AHEAD_MS = 3_600_000
 
 reactor: Any = _reactor  # twisted puts the real one into the module at run time
@@ -56,11 +59,14 @@ class Connector:
         self._is_stopping = False
         self._tokens = AccessTokens(settings.access_token.get_secret_value(), settings.access_token_file)
         self._recorders = [self._recorder(shard) for shard in range(settings.shards)]
+        self._account_recorder = self._recorder(ACCOUNT_SHARD, Topic.BROKER)
+        self._all_recorders = [*self._recorders, self._account_recorder]
+        self._account = AccountUpdates(self._account_recorder)
         self._feeds = [self._feed(recorder) for recorder in self._recorders]
         self._sender = self._make_sender()
         self._keeper = JournalKeeper(
             settings.journal_dir,
-            self._recorders,
+            self._all_recorders,
             settings.journal_fsync_seconds,
             settings.journal_days,
             self._now_ms,
@@ -90,12 +96,10 @@ class Connector:
         if self._fatal:
             raise SettingsError(self._fatal)
 
-    def _recorder(self, shard: int) -> TickRecorder:
-        directory = self._settings.journal_dir
+    def _recorder(self, shard: int, topic: Topic = Topic.TICKS) -> TickRecorder:
+        directory, is_synced = self._settings.journal_dir, self._settings.journal_fsync_seconds == 0
         try:
-            recorder = TickRecorder(
-                directory, shard, self._now_ms, self._wake, self._log, self._settings.journal_fsync_seconds == 0
-            )
+            recorder = TickRecorder(directory, shard, self._now_ms, self._wake, self._log, is_synced, topic)
         except JournalError as error:
             raise SettingsError(f"JOURNAL_DIR: {error}") from None
         except OSError as error:
@@ -118,7 +122,7 @@ class Connector:
             settings.subscribe_mode,
             settings.watchdog_seconds,
         )
-        return ShardFeed(options, self._tokens, recorder, time.monotonic, self._log, self._ask_why)
+        return ShardFeed(options, self._tokens, recorder, self._account, time.monotonic, self._log, self._ask_why)
 
     def _ask_why(self, token: str, answer: Callable[[Cause, str], None]) -> None:
         """In a thread of its own: the broker may take seconds, and the other sockets do not wait."""
@@ -136,7 +140,7 @@ class Connector:
         return TickSender(
             client,
             TickStream(client, keys),
-            self._recorders,
+            self._all_recorders,
             HealthReport(client, keys, PROCESS, settings.health_ttl_seconds),
             self._health_fields,
             settings.stream_hours,
@@ -179,7 +183,7 @@ class Connector:
         if now >= self._second_due:
             self._second_due = now + EVERY_SECOND
             self._tokens.look()
-            for recorder in self._recorders:
+            for recorder in self._all_recorders:
                 recorder.retry()
         for feed in self._feeds:
             self._guarded(feed.look)
@@ -198,7 +202,7 @@ class Connector:
         self._keeper.stop()
         if not self._sender.finish(DRAIN_SECONDS):
             self._log.warning("not everything was sent: it is in the journal, and will be at the next start")
-        for recorder in self._recorders:
+        for recorder in self._all_recorders:
             try:
                 recorder.close()
             except OSError as error:
@@ -225,7 +229,18 @@ class Connector:
         }
         for feed, recorder in zip(self._feeds, self._recorders, strict=True):
             fields |= self._shard_fields(feed, recorder)
-        return fields
+        return fields | self._account_fields()
+
+    def _account_fields(self) -> dict[str, str | int | float]:
+        """Their number and what became of them, never what they say: any reader may read a health report."""
+        recorder = self._account_recorder
+        return {
+            "account_updates": recorder.frames,
+            "account_sent_to": str(self._sender.sent_to(recorder.shard, recorder.topic)),
+            "account_unwritten": recorder.unwritten,
+            "account_lost": recorder.lost,
+            "account_disk_fault": recorder.disk_fault,
+        }
 
     def _shard_fields(self, feed: ShardFeed, recorder: TickRecorder) -> dict[str, str | int | float]:
         sent_to = self._sender.sent_to(recorder.shard)

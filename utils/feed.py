@@ -38,6 +38,13 @@ class EntryId(NamedTuple):
 ZERO_ID = EntryId(0, 0)
 
 
+class Topic(StrEnum):
+    """What a journal and its stream hold: the market's frames, or what the broker publishes about the account."""
+
+    TICKS = "ticks"
+    BROKER = "broker"
+
+
 class Kind(StrEnum):
     """Field name of a stream entry, and the record kind in the journal."""
 

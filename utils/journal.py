@@ -3,7 +3,8 @@
     writer = JournalWriter(directory, shard); writer.append(entry); writer.sync()
     for entry in read_journal(path, after): ...
 
-Files are `JOURNAL_DIR/YYYY-MM-DD/ticks-<shard>.journal` (IST date of the entry ids), compressed after the day.
+Files are `JOURNAL_DIR/YYYY-MM-DD/ticks-<shard>.journal` (IST date of the entry ids), compressed after the day;
+`broker-<shard>.journal` beside them has what the broker publishes about the account.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import zstandard
 
-from utils.feed import ZERO_ID, Entry, EntryId
+from utils.feed import ZERO_ID, Entry, EntryId, Topic
 from utils.journal_files import (
     compress_finished_days,
     day_number,
@@ -149,12 +150,13 @@ class JournalWriter:
     record of the newest file. With `sync_each` no append returns before the entry is on disk.
     """
 
-    def __init__(self, directory: Path, shard: int, sync_each: bool = False) -> None:
+    def __init__(self, directory: Path, shard: int, sync_each: bool = False, topic: Topic = Topic.TICKS) -> None:
         """OSError when the directory can not be written; JournalError when the newest file is no journal."""
         self.shard = shard
         self.last_id = ZERO_ID
         self.cut_bytes = 0
         self._directory = directory
+        self._topic = topic
         self._sync_each = sync_each
         self._day = -1
         self._descriptor = -1
@@ -197,7 +199,7 @@ class JournalWriter:
 
     def _recover(self) -> None:
         for day in reversed(journal_days(self._directory)):
-            path = journal_path(self._directory, day, self.shard)
+            path = journal_path(self._directory, day, self.shard, self._topic)
             if path is None:
                 continue
             self.last_id = self._cut_tail(path) if not is_compressed(path) else last_entry_id(path)
@@ -214,7 +216,7 @@ class JournalWriter:
 
     def _roll(self, first: EntryId) -> None:
         """Opens the file of the day on which the id falls."""
-        path = plain_path(self._directory, day_of(first.ms), self.shard)
+        path = plain_path(self._directory, day_of(first.ms), self.shard, self._topic)
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:

@@ -12,6 +12,7 @@ from typing import IO
 import zstandard
 
 from utils.candle import IST
+from utils.feed import Topic
 
 DAY_MS = 86_400_000
 _IST_OFFSET_MS = 19_800_000
@@ -41,14 +42,14 @@ def journal_days(directory: Path) -> list[date]:
     return sorted(day for day in days if day is not None)
 
 
-def plain_path(directory: Path, day: date, shard: int) -> Path:
+def plain_path(directory: Path, day: date, shard: int, topic: Topic = Topic.TICKS) -> Path:
     """The file that is written to during the day: `2026-11-20/ticks-0.journal`."""
-    return directory / day.isoformat() / f"ticks-{shard}{PLAIN}"
+    return directory / day.isoformat() / f"{topic}-{shard}{PLAIN}"
 
 
-def journal_path(directory: Path, day: date, shard: int) -> Path | None:
+def journal_path(directory: Path, day: date, shard: int, topic: Topic = Topic.TICKS) -> Path | None:
     """The shard's file of the day, compressed or not; None when there is none."""
-    plain = plain_path(directory, day, shard)
+    plain = plain_path(directory, day, shard, topic)
     packed = plain.with_suffix(COMPRESSED)
     # The plain one goes first: it is deleted only after the compressed one is whole.
     return next((path for path in (plain, packed) if path.exists()), None)
@@ -73,7 +74,7 @@ def compress_finished_days(directory: Path, today: date) -> Iterator[Path]:
     """
     for day in journal_days(directory):
         if day < today:
-            for plain in sorted((directory / day.isoformat()).glob(f"ticks-*{PLAIN}")):
+            for plain in _files(directory / day.isoformat(), PLAIN):
                 yield _compress(plain)
 
 
@@ -85,7 +86,7 @@ def drop_old_days(directory: Path, today: date, keep_days: int) -> list[date]:
     dropped = [day for day in journal_days(directory) if day < today - timedelta(days=keep_days)]
     for day in dropped:
         folder = directory / day.isoformat()
-        for path in folder.glob("ticks-*.journal*"):
+        for path in _files(folder, f"{PLAIN}*"):
             path.unlink()
         if not any(folder.iterdir()):
             folder.rmdir()
@@ -105,6 +106,11 @@ def sync_directory(directory: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _files(folder: Path, ending: str) -> list[Path]:
+    """Of all topics, by name."""
+    return sorted(path for topic in Topic for path in folder.glob(f"{topic}-*{ending}"))
 
 
 def _day_named(name: str) -> date | None:

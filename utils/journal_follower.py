@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
-from utils.feed import ZERO_ID, Entry, EntryId
+from utils.feed import ZERO_ID, Entry, EntryId, Topic
 from utils.journal import read_journal, seek_offset
 from utils.journal_files import day_of, is_compressed, journal_days, journal_path
 from utils.journal_records import HEADER_LENGTH, RecordParser, check_header
@@ -22,11 +22,12 @@ class JournalFollower:
     It begins before the first entry kept; `seek` moves it. A record that is still being written is given next time.
     """
 
-    def __init__(self, directory: Path, shard: int) -> None:
+    def __init__(self, directory: Path, shard: int, topic: Topic = Topic.TICKS) -> None:
         self.position: EntryId = ZERO_ID
         self.damaged_bytes = 0
         self._directory = directory
         self._shard = shard
+        self._topic = topic
         self._day: date | None = None
         self._file: _PlainFile | None = None
         self._packed: Iterator[Entry] | None = None
@@ -59,7 +60,7 @@ class JournalFollower:
         """About how much is still to be read."""
         file, day = self._file, self._day
         later = (one for one in journal_days(self._directory) if day is None or one > day)
-        paths = (journal_path(self._directory, one, self._shard) for one in later)
+        paths = (journal_path(self._directory, one, self._shard, self._topic) for one in later)
         sizes = sum(path.stat().st_size for path in paths if path is not None)
         return sizes + (file.remaining_bytes() if file is not None else 0) + sum(len(e.payload) for e in self._ready)
 
@@ -82,7 +83,7 @@ class JournalFollower:
         floor = self._day or (day_of(self.position.ms) if self.position > ZERO_ID else None)
         for day in journal_days(self._directory):
             if floor is None or day > floor or (day == floor and self._day is None):
-                path = journal_path(self._directory, day, self._shard)
+                path = journal_path(self._directory, day, self._shard, self._topic)
                 if path is None:
                     continue
                 if self._file is not None and self._file.grew():

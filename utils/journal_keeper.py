@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import date
 from pathlib import Path
 
-from utils.feed import ZERO_ID
+from utils.feed import ZERO_ID, EntryId, Topic
 from utils.journal_files import compress_finished_days, day_of, drop_old_days
 from utils.log import BoundLogger
 from utils.settings import SettingsError
@@ -73,20 +73,21 @@ class JournalKeeper:
         self._ending.set()
 
     def _sync_on(self) -> None:
-        synced = {recorder.shard: ZERO_ID for recorder in self._recorders}
+        synced: dict[TickRecorder, EntryId] = {}
         while not self._ending.wait(self._sync_seconds):
             for recorder in self._recorders:
                 last_id = recorder.writer.last_id
-                if last_id != synced[recorder.shard]:
-                    self._sync(recorder)
-                    synced[recorder.shard] = last_id
+                if last_id != synced.get(recorder, ZERO_ID) and self._sync(recorder):
+                    synced[recorder] = last_id
 
-    def _sync(self, recorder: TickRecorder) -> None:
+    def _sync(self, recorder: TickRecorder) -> bool:
         try:
             recorder.writer.sync()
         except OSError as error:
             self.sync_faults += 1
             self._log.error("the journal can not be forced to disk", shard=recorder.shard, error=str(error))
+            return False
+        return True
 
     def _clean_on(self) -> None:
         done: date | None = None
@@ -100,7 +101,9 @@ class JournalKeeper:
 
     def _first_unfinished_day(self) -> date:
         """No file before this day is written to any more."""
-        last_ids = [recorder.writer.last_id for recorder in self._recorders]
+        # The account's journal may rest for days: its files are over when those of the same thread's ticks are.
+        waiting = [one for one in self._recorders if one.topic is Topic.TICKS or one.unwritten]
+        last_ids = [recorder.writer.last_id for recorder in waiting]
         return day_of(min([self._now_ms(), *(one.ms for one in last_ids if one != ZERO_ID)]))
 
     def _clean(self, today: date) -> None:

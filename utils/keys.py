@@ -26,6 +26,10 @@ class Keys:
         """Stream of raw frames and marks, in the order received."""
         return f"{self.prefix}ticks:{shard}"
 
+    def broker(self, shard: int) -> str:
+        """Stream of what the broker publishes about the account: order updates. Not for the user `reader`."""
+        return f"{self.prefix}broker:{shard}"
+
     def ticks_subscribed(self, shard: int) -> str:
         """Hash of the newest `subscribed` mark of a stream and its id: the stream may have dropped it."""
         return f"{self.prefix}ticks-subscribed:{shard}"

@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from utils.access_token import AccessTokens
+from utils.account_updates import AccountUpdates, is_of_account
 from utils.broker_errors import BrokerError, Cause
 from utils.broker_notices import ERROR, read_notice
 from utils.clock_marks import is_mark_due
 from utils.feed import clock_mark, down_mark, subscribed_mark, up_mark
 from utils.instruments import Instrument
+from utils.kite_frames import HEARTBEAT
 from utils.kite_profile import AskWhy
 from utils.kite_ticker import OneConnection
 from utils.log import BoundLogger, hide_secret
@@ -60,6 +62,7 @@ class ShardFeed:
         options: FeedOptions,
         tokens: AccessTokens,
         recorder: TickRecorder,
+        account: AccountUpdates,
         monotonic: Callable[[], float],
         log: BoundLogger,
         ask_why: AskWhy,
@@ -73,6 +76,7 @@ class ShardFeed:
         self._options = options
         self._tokens = tokens
         self._recorder = recorder
+        self._account = account
         self._monotonic = monotonic
         self._log = log.bind(shard=recorder.shard)
         self._network_delay = RetryDelay(*NETWORK_SECONDS)
@@ -147,6 +151,9 @@ class ShardFeed:
     def received(self, attempt: _Attempt, payload: bytes, is_binary: bool) -> None:
         if attempt is self._attempt:
             attempt.heard_at = self._monotonic()
+            if not is_binary and is_of_account(payload):
+                self._account.record(self._recorder.shard, payload)
+                payload, is_binary = HEARTBEAT, True
             self._recorder.frame(payload, is_binary)
             if not is_binary:
                 self._note(payload, attempt.token)

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
-from utils.feed import ZERO_ID, Entry, EntryId, Kind
+from utils.feed import ZERO_ID, Entry, EntryId, Kind, Topic
 from utils.journal import JournalWriter
 from utils.journal_follower import JournalFollower
 from utils.log import BoundLogger
@@ -29,16 +29,18 @@ class TickRecorder:
         on_entry: Callable[[], None],
         log: BoundLogger,
         sync_each: bool = False,
+        topic: Topic = Topic.TICKS,
     ) -> None:
         self.shard = shard
-        self.writer = JournalWriter(directory, shard, sync_each)
+        self.topic = topic
+        self.writer = JournalWriter(directory, shard, sync_each, topic)
         self.last_id = _above_what_was_torn_off(self.writer.last_id)
         self.frames = self.received_bytes = 0
         self.last_frame_ms = 0
         self.last_mark_ms = 0
         self.lost = 0
         self.disk_fault = ""
-        self._follower = JournalFollower(directory, shard)
+        self._follower = JournalFollower(directory, shard, topic)
         self.now_ms = now_ms
         self._on_entry = on_entry
         self._log = log
@@ -50,6 +52,11 @@ class TickRecorder:
     def unwritten(self) -> int:
         """How many entries wait in memory because the disk fails."""
         return len(self._unwritten)
+
+    @property
+    def recorded_to(self) -> EntryId:
+        """The id of the newest entry; ZERO_ID when there never was one."""
+        return self._unwritten[-1].id if self._unwritten else self.writer.last_id
 
     @property
     def backlog_bytes(self) -> int:

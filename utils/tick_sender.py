@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import redis
 
-from utils.feed import ZERO_ID, EntryId
+from utils.feed import ZERO_ID, EntryId, Topic
 from utils.health import HealthReport
 from utils.instruments import Instrument
 from utils.journal import JournalError
@@ -62,10 +62,10 @@ class TickSender:
         self._asked = threading.Event()
         self._ending = threading.Event()
         self._deadline = float("inf")
-        self._sent_to = {recorder.shard: ZERO_ID for recorder in recorders}
+        self._sent_to = {(recorder.topic, recorder.shard): ZERO_ID for recorder in recorders}
         # How far it was sent, as far as this process knows, or the journal went before it: from that day on a stream
         # that is gone is sent everything again.
-        self._reached = {recorder.shard: recorder.last_id for recorder in recorders}
+        self._reached = {(recorder.topic, recorder.shard): recorder.last_id for recorder in recorders}
         self._instruments: Sequence[Instrument] | None = None
         self._instruments_shown = True
         self._health_due = self._trim_due = 0.0
@@ -97,11 +97,11 @@ class TickSender:
         self._ending.set()
         self.wake()
         self._thread.join(seconds)
-        return all(self.sent_to(one.shard) >= one.last_id for one in self._recorders)
+        return all(self.sent_to(one.shard, one.topic) >= one.recorded_to for one in self._recorders)
 
-    def sent_to(self, shard: int) -> EntryId:
+    def sent_to(self, shard: int, topic: Topic = Topic.TICKS) -> EntryId:
         """The id up to which the stream has everything."""
-        return self._sent_to[shard]
+        return self._sent_to[topic, shard]
 
     def _run(self) -> None:
         while not self._is_over(ended=False):
@@ -131,12 +131,13 @@ class TickSender:
     def _agree(self) -> None:
         """Asks each stream how far it got, and begins to read the journal there."""
         for recorder in self._recorders:
-            last_id = self._stream.last_id(recorder.shard)
-            after = last_id if last_id is not None else _before_day(self._reached[recorder.shard])
+            last_id = self._stream.last_id(recorder.shard, recorder.topic)
+            reached = self._reached[recorder.topic, recorder.shard]
+            after = last_id if last_id is not None else _before_day(reached)
             if after > recorder.last_id:
                 self._on_stream_ahead(recorder, after)
             recorder.seek(after)
-            self._sent_to[recorder.shard] = last_id or ZERO_ID
+            self._sent_to[recorder.topic, recorder.shard] = last_id or ZERO_ID
         self._instruments_shown = False
 
     def _on_stream_ahead(self, recorder: TickRecorder, stream_id: EntryId) -> None:
@@ -169,9 +170,10 @@ class TickSender:
         entries = recorder.take(BATCH_ENTRIES, BATCH_BYTES)
         if not entries:
             return False
-        self._stream.add(recorder.shard, entries, after=self._sent_to[recorder.shard])
+        of = recorder.topic, recorder.shard
+        self._stream.add(recorder.shard, entries, self._sent_to[of], recorder.topic)
         self.sent += len(entries)
-        self._sent_to[recorder.shard] = self._reached[recorder.shard] = entries[-1].id
+        self._sent_to[of] = self._reached[of] = entries[-1].id
         self._bytes_since_trim += sum(len(entry.payload) for entry in entries)
         return True
 
@@ -187,11 +189,11 @@ class TickSender:
             self._trim_due = now + TRIM_SECONDS
             self._bytes_since_trim = 0
             for recorder in self._recorders:
-                self._trim(recorder.shard)
+                self._trim(recorder.shard, recorder.topic)
 
-    def _trim(self, shard: int) -> None:
-        self._stream.trim_older(shard, self._sent_to[shard].ms - self._kept_ms)
-        forced = self._stream.trim_to_bytes(shard, self._max_bytes)
+    def _trim(self, shard: int, topic: Topic) -> None:
+        self._stream.trim_older(shard, self.sent_to(shard, topic).ms - self._kept_ms, topic)
+        forced = self._stream.trim_to_bytes(shard, self._max_bytes, topic)
         if forced:
             self.forced_out += forced
             self._log.warning(

@@ -30,6 +30,7 @@ USERS = ("connector", "candle_worker", "signal_worker", "reader", "demo")
 WRITERS = {
     "ticks:0": {"connector"},
     "ticks-subscribed:0": {"connector"},
+    "broker:0": {"connector"},
     "instruments": {"connector"},
     "candle:NSE:A:1m": {"candle_worker"},
     "tick:NSE:A": {"candle_worker"},

@@ -133,8 +133,9 @@ def play_the_connector(directory: Path, recording: Recording) -> None:
         running_connector(directory, broker, recording) as connector,
     ):
         wait_until(lambda: bool(broker.connections and broker.connections[0].modes()), "it is subscribed")
-        broker.send(b"\0\0 a frame", '{"type":"message"}')
-        wait_until(lambda: len(connector.frames()) >= 2, "the frames are in the stream")
+        broker.send(b"\0\0 a frame", '{"type":"message"}', '{"type":"order","data":{}}')
+        wait_until(lambda: len(connector.frames()) >= 3, "the frames are in the stream")
+        wait_until(lambda: connector.redis.xlen("broker:0") == 1, "the order update is in the other one")
         assert connector.stop() == 0
 
 

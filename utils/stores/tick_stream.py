@@ -1,4 +1,6 @@
-"""The streams of raw frames and marks: every command on `ticks:{shard}`, and the `instruments` hash beside them."""
+"""The streams that the connector writes: every command on `ticks:{shard}` and `broker:{shard}`, and the `instruments`
+hash beside them.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ from collections.abc import Sequence
 import orjson
 import redis
 
-from utils.feed import Entry, EntryId
+from utils.feed import Entry, EntryId, Topic
 from utils.instruments import Instrument
 from utils.keys import Keys
 
@@ -51,17 +53,20 @@ class TickStream:
         self._keys = keys
         self._add = client.register_script(_ADD)
 
-    def last_id(self, shard: int) -> EntryId | None:
+    def _name(self, shard: int, topic: Topic) -> str:
+        return self._keys.ticks(shard) if topic is Topic.TICKS else self._keys.broker(shard)
+
+    def last_id(self, shard: int, topic: Topic = Topic.TICKS) -> EntryId | None:
         """The highest id the shard's stream ever had, also when that entry is trimmed. None: there is no stream."""
         try:
-            info = self._client.xinfo_stream(self._keys.ticks(shard))
+            info = self._client.xinfo_stream(self._name(shard, topic))
         except redis.ResponseError as error:
             if "no such key" in str(error).lower():
                 return None
             raise
         return EntryId.parse(info["last-generated-id"])
 
-    def add(self, shard: int, entries: Sequence[Entry], after: EntryId) -> None:
+    def add(self, shard: int, entries: Sequence[Entry], after: EntryId, topic: Topic = Topic.TICKS) -> None:
         """Adds the entries under their own ids, in order, all or none, to a stream whose last id is `after`.
 
         ZERO_ID stands for no stream. StreamMovedError, and nothing was added, when it is another; ask `last_id` then.
@@ -69,15 +74,15 @@ class TickStream:
         arguments: list[str | bytes] = [str(after)]
         for entry in entries:
             arguments += (str(entry.id), entry.kind.value, entry.payload)
-        names = [self._keys.ticks(shard), self._keys.ticks_subscribed(shard)]
+        name = self._name(shard, topic)
         try:
-            last = EntryId.parse(self._add(keys=names, args=arguments))
+            last = EntryId.parse(self._add(keys=[name, self._keys.ticks_subscribed(shard)], args=arguments))
         except redis.ResponseError as error:
             if _is_out_of_memory(error):
                 self._make_room(shard)
             raise
         if last != entries[-1].id:
-            raise StreamMovedError(f"{self._keys.ticks(shard)} is at {last}, and was left at {after}")
+            raise StreamMovedError(f"{name} is at {last}, and was left at {after}")
 
     def _make_room(self, shard: int) -> None:
         """Redis is full: the oldest entries of a large stream go, or nothing would ever come in again."""
@@ -89,13 +94,13 @@ class TickStream:
                 "lower STREAM_MAX_MB or give Redis more"
             )
 
-    def trim_older(self, shard: int, min_ms: int) -> int:
+    def trim_older(self, shard: int, min_ms: int, topic: Topic = Topic.TICKS) -> int:
         """Drops entries older than `min_ms` (whole stream nodes only); returns how many."""
-        return int(self._client.xtrim(self._keys.ticks(shard), minid=f"{max(0, min_ms)}-0", approximate=True))
+        return int(self._client.xtrim(self._name(shard, topic), minid=f"{max(0, min_ms)}-0", approximate=True))
 
-    def trim_to_bytes(self, shard: int, max_bytes: int) -> int:
+    def trim_to_bytes(self, shard: int, max_bytes: int, topic: Topic = Topic.TICKS) -> int:
         """Drops the oldest entries when the stream takes more memory than that; returns how many."""
-        name = self._keys.ticks(shard)
+        name = self._name(shard, topic)
         used = self._client.memory_usage(name) or 0
         if used <= max_bytes:
             return 0

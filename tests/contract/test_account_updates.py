@@ -1,0 +1,163 @@
+"""What the broker publishes about the account goes, once, where `reader` can not read it; candles do not notice."""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Callable
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+from redis.exceptions import NoPermissionError
+
+from tests.connector_process import ConnectorProcess, running_connector, wait_until
+from tests.fake_broker import FakeBroker, stock
+from tests.servers import ValkeyServer
+from utils.account_updates import REMEMBERED, AccountUpdates, is_of_account
+from utils.feed import Topic
+from utils.journal import read_journal
+from utils.journal_files import day_of, journal_path
+from utils.journal_keeper import JournalKeeper
+from utils.stores.redis_connection import open_redis
+from utils.tick_recorder import TickRecorder
+
+ORDER = '{"type":"order","id":"","data":{"order_id":"1234","status":"COMPLETE","average_price":412.5}}'
+OTHER_ORDER = ORDER.replace("1234", "5678")
+UNKNOWN = '{"type":"holdings","data":{"quantity":10}}'
+TOKENS = {"AAA": 256_001, "BBB": 256_257}
+NINE_IST_MS = 1_795_145_400_000  # 2026-11-20 09:00 IST
+DAY_MS = 86_400_000
+
+
+def updates(client: Any, shard: int = 0) -> list[tuple[bytes, str]]:
+    """(kind, text) of the account's stream."""
+    return [
+        next((kind, text.decode()) for kind, text in fields.items()) for _, fields in client.xrange(f"broker:{shard}")
+    ]
+
+
+def everything_else_in(client: Any) -> str:
+    """All that is written under other names."""
+    reads = {b"stream": client.xrange, b"hash": client.hgetall, b"set": client.smembers}
+    return "".join(str(reads[client.type(name)](name)) for name in client.keys("[^b]*"))
+
+
+def is_subscribed(broker: FakeBroker, connections: int) -> bool:
+    return len(broker.connections) >= connections and all(one.modes() for one in broker.connections)
+
+
+@pytest.mark.parametrize("connections", [1, 2])
+def test_an_order_update_is_recorded_once(tmp_path: Path, valkey: ValkeyServer, connections: int) -> None:
+    with (
+        FakeBroker([stock(token, name) for name, token in TOKENS.items()]) as broker,
+        running_connector(tmp_path / "c", broker, valkey, CONNECTIONS=str(connections)) as connector,
+    ):
+        wait_until(lambda: is_subscribed(broker, connections), "subscribed")
+        broker.send(ORDER, '{"type":"message","data":"a notice"}', UNKNOWN, OTHER_ORDER, struct.pack(">H", 7))
+        for shard in range(connections):
+            wait_until(lambda shard=shard: b"\0\7" in connector.frames(shard), "the last frame")  # type: ignore[misc]
+        wait_until(lambda: connector.redis.xlen("broker:0") >= 3, "the account's updates")
+        assert connector.stop() == 0
+        expected = [ORDER, UNKNOWN, OTHER_ORDER]
+        assert updates(connector.redis) == [(b"t", text) for text in expected]
+        assert recorded(connector) == expected
+        for shard in range(connections):
+            told = [one for one in connector.frames(shard) if one != b"\0"]
+            assert told == ['{"type":"message","data":"a notice"}', b"\0\7"], "its own texts, and no account's"
+            assert len(connector.frames(shard)) >= 5, "a heartbeat in the place of each"
+        assert "order" not in everything_else_in(connector.redis)
+
+
+def recorded(connector: ConnectorProcess) -> list[str]:
+    directory = connector.directory / "journal"
+    paths = sorted(directory.glob("*/broker-0.journal"))
+    return [entry.payload.decode() for path in paths for entry in read_journal(path)]
+
+
+@pytest.mark.own_valkey
+def test_a_kill_and_a_redis_that_lost_all_lose_no_update(tmp_path: Path, valkey: ValkeyServer) -> None:
+    with (
+        FakeBroker([stock(token, name) for name, token in TOKENS.items()]) as broker,
+        running_connector(tmp_path / "c", broker, valkey) as connector,
+    ):
+        wait_until(lambda: is_subscribed(broker, 1), "subscribed")
+        broker.send(ORDER)
+        wait_until(lambda: len(updates(connector.redis)) == 1, "the first")
+        connector.kill()
+        connector.redis.flushall()
+        connector.start()
+        wait_until(lambda: len(broker.connections) == 2 and bool(broker.connections[1].modes()), "subscribed again")
+        broker.send(OTHER_ORDER)
+        wait_until(lambda: len(updates(connector.redis)) == 2, "both")
+        assert connector.stop() == 0
+        assert "not everything was sent" not in connector.said
+        assert [text for _, text in updates(connector.redis)] == [ORDER, OTHER_ORDER] == recorded(connector)
+
+
+def test_a_reader_can_not_read_them(valkey: ValkeyServer) -> None:
+    with closing(open_redis(valkey.url)) as administrator, closing(open_redis(valkey.url_of("reader"))) as reader:
+        administrator.xadd("broker:0", {"t": ORDER})
+        reads: tuple[Callable[[], object], ...] = (
+            lambda: reader.xread({"broker:0": "0"}),
+            lambda: reader.xrange("broker:0"),
+            lambda: reader.xinfo_stream("broker:0"),
+            lambda: reader.dump("broker:0"),
+        )
+        for read in reads:
+            with pytest.raises(NoPermissionError):
+                read()
+
+
+def recorder(directory: Path, now_ms: Callable[[], int], topic: Topic) -> TickRecorder:
+    return TickRecorder(directory, 0, now_ms, lambda: None, structlog.get_logger("test"), topic=topic)
+
+
+def test_every_socket_has_it_and_it_counts_once(tmp_path: Path) -> None:
+    account = recorder(tmp_path, lambda: NINE_IST_MS, Topic.BROKER)
+    found = AccountUpdates(account)
+    for shard, payload in ((0, b"a"), (1, b"b"), (1, b"a"), (2, b"a"), (2, b"b"), (0, b"b"), (0, b"a"), (2, b"a")):
+        found.record(shard, payload)
+    path = journal_path(tmp_path, day_of(NINE_IST_MS), 0, Topic.BROKER)
+    assert path is not None
+    assert [entry.payload for entry in read_journal(path)] == [b"a", b"b", b"a"], "the same again is another update"
+
+
+def test_what_is_remembered_of_updates_has_an_end(tmp_path: Path) -> None:
+    found = AccountUpdates(recorder(tmp_path, lambda: NINE_IST_MS, Topic.BROKER))
+    for number in range(3 * REMEMBERED):
+        found.record(0, str(number).encode())
+    assert len(found._received) == REMEMBERED
+
+
+@pytest.mark.parametrize(
+    ("payload", "expected"),
+    [
+        (ORDER, True), (UNKNOWN, True), ('{"type":7}', True), ('{"type":null,"data":{}}', True),
+        ('{"type":"error","data":"quota"}', False), ('{"type":"message"}', False),
+        ("not json", False), ("[1, 2]", False), ("5", False), ("{}", False), ("", False), ("[" * 5_000, False),
+    ],
+)  # fmt: skip
+def test_only_error_and_message_are_known_to_be_of_nobody(payload: str, expected: bool) -> None:
+    assert is_of_account(payload.encode()) is expected
+
+
+def test_days_without_an_update_are_compressed_and_dropped_all_the_same(tmp_path: Path) -> None:
+    """The account's journal may rest for weeks; the ticks' files must not wait for it."""
+    now_ms = NINE_IST_MS
+    ticks, account = (recorder(tmp_path, lambda: now_ms, topic) for topic in (Topic.TICKS, Topic.BROKER))
+    keeper = JournalKeeper(tmp_path, [ticks, account], 0, 2, lambda: now_ms, structlog.get_logger("test"))
+    account.frame(ORDER.encode(), is_binary=False)
+    for _ in range(3):
+        ticks.frame(b"\0", is_binary=True)
+        now_ms += DAY_MS
+    ticks.frame(b"\0", is_binary=True)
+    keeper._clean(keeper._first_unfinished_day())
+    names = sorted(os.path.relpath(path, tmp_path) for path in tmp_path.glob("*/*"))
+    days = [day_of(NINE_IST_MS) + timedelta(days=n) for n in range(4)]
+    assert names == [f"{days[1]}/ticks-0.journal.zst", f"{days[2]}/ticks-0.journal.zst", f"{days[3]}/ticks-0.journal"]
+    account.frame(ORDER.encode(), is_binary=False)
+    assert journal_path(tmp_path, days[3], 0, Topic.BROKER) is not None
