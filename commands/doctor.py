@@ -15,9 +15,10 @@ import redis
 from commands.console import load_calendar, load_settings
 from commands.diagnosis import diagnose, moment_of
 from commands.diagnosis_hours import hours_findings
+from commands.diagnosis_journal import journal_findings
 from commands.diagnosis_machine import machine_findings, memory_of_machine
 from commands.diagnosis_settings import settings_findings
-from commands.findings import CANDLE_WORKER, PROCESSES, SIGNAL_WORKER, Finding, Limits
+from commands.findings import CANDLE_WORKER, CONNECTOR, PROCESSES, SIGNAL_WORKER, Finding, Limits
 from utils.feed import EntryId
 from utils.health import read_health
 from utils.keys import Keys
@@ -64,6 +65,8 @@ def command(process: str | None, frame_seconds: float, lag_seconds: float) -> No
     file, worker = settings.sessions_local_file, reports.get(CANDLE_WORKER, {})
     about_hours = hours_findings(worker, settings.symbols, calendar, ist_date(now_ms), file)
     findings += [one for one in about_hours if one.process in processes]
+    if CONNECTOR in processes:
+        findings += journal_findings(reports.get(CONNECTOR, {}))
     _say(findings, processes, in_session=moment.in_session)
     sys.exit(1 if any(one.is_problem for one in findings) else 0)
 

@@ -217,6 +217,7 @@ class Connector:
             "redis_fault": self._sender.redis_fault,
             "forced_out": self._sender.forced_out,
             "redis_faults": self._sender.faults,
+            "journal_fault": self._sender.journal_fault,
             "sync_faults": self._keeper.sync_faults,
             "faults": self._faults + sum(feed.faults for feed in self._feeds),
             "frames": sum(recorder.frames for recorder in self._recorders),
@@ -234,13 +235,12 @@ class Connector:
     def _account_fields(self) -> dict[str, str | int | float]:
         """Their number and what became of them, never what they say: any reader may read a health report."""
         recorder = self._account_recorder
-        return {
-            "account_updates": recorder.frames,
-            "account_sent_to": str(self._sender.sent_to(recorder.shard, recorder.topic)),
-            "account_unwritten": recorder.unwritten,
-            "account_lost": recorder.lost,
-            "account_disk_fault": recorder.disk_fault,
+        one: dict[str, str | int | float] = {
+            "updates": recorder.frames,
+            "sent_to": str(self._sender.sent_to(recorder.shard, recorder.topic)),
+            **self._journal_fields(recorder),
         }
+        return {f"account_{name}": value for name, value in one.items()}
 
     def _shard_fields(self, feed: ShardFeed, recorder: TickRecorder) -> dict[str, str | int | float]:
         sent_to = self._sender.sent_to(recorder.shard)
@@ -258,11 +258,20 @@ class Connector:
             "journal_last_id": str(recorder.last_id),
             "sent_to": str(sent_to),
             "backlog_ms": max(0, recorder.last_id.ms - sent_to.ms) if recorder.last_id > sent_to else 0,
+            **self._journal_fields(recorder),
+        }
+        return {f"shard{recorder.shard}_{name}": value for name, value in one.items()}
+
+    def _journal_fields(self, recorder: TickRecorder) -> dict[str, str | int | float]:
+        unsynced_after = recorder.writer.unsynced_after
+        return {
             "unwritten": recorder.unwritten,
             "lost": recorder.lost,
             "disk_fault": recorder.disk_fault,
+            "gaps": recorder.gaps,
+            "last_gap_ms": recorder.last_gap.ms,
+            "unsynced_since_ms": (unsynced_after.ms or self._started_ms) if unsynced_after is not None else 0,
         }
-        return {f"shard{recorder.shard}_{name}": value for name, value in one.items()}
 
     def _overall_state(self) -> str:
         """`up` when every connection is; else what the first one that is not waits for."""

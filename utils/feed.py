@@ -34,6 +34,12 @@ class EntryId(NamedTuple):
         """The id of the next entry: a clock that steps back does not lower it."""
         return EntryId(now_ms, 0) if now_ms > self.ms else EntryId(self.ms, self.counter + 1)
 
+    def before(self) -> EntryId:
+        """The highest id below this one."""
+        return EntryId(self.ms, self.counter - 1) if self.counter else EntryId(self.ms - 1, LAST_COUNTER)
+
+
+LAST_COUNTER = (1 << 32) - 1
 
 ZERO_ID = EntryId(0, 0)
 
@@ -63,12 +69,16 @@ class Entry:
 
 
 class Mark(StrEnum):
-    """What the connector says of its own: `clock` is said once a second while the socket is silent."""
+    """What the connector says of its own: `clock` is said once a second while the socket is silent.
+
+    `gap` stands in no journal: whoever reads one puts it where records can not be read.
+    """
 
     UP = "up"
     DOWN = "down"
     SUBSCRIBED = "subscribed"
     CLOCK = "clock"
+    GAP = "gap"
 
 
 def up_mark() -> bytes:
@@ -81,6 +91,18 @@ def clock_mark() -> bytes:
 
 def down_mark(reason: str) -> bytes:
     return orjson.dumps({"mark": Mark.DOWN, "reason": reason})
+
+
+def gap_mark(damaged_bytes: int) -> bytes:
+    return orjson.dumps({"mark": Mark.GAP, "reason": f"{damaged_bytes} bytes of the journal can not be read"})
+
+
+def is_gap(entry: Entry) -> bool:
+    """Whether it stands for records that can not be read."""
+    return entry.kind is Kind.MARK and entry.payload.startswith(_GAP_HEAD)
+
+
+_GAP_HEAD = b'{"mark":"gap"'
 
 
 def subscribed_mark(mode: str, instruments: list[Instrument]) -> bytes:

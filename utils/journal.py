@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 
 import zstandard
@@ -21,6 +22,7 @@ from utils.journal_files import (
     compress_finished_days,
     day_number,
     day_of,
+    day_start_ms,
     drop_old_days,
     is_compressed,
     journal_days,
@@ -53,13 +55,15 @@ __all__ = [
 ]
 
 _CHUNK = 1 << 20
+_ALL_OF_IT = 1 << 62
 _TAIL = 1 << 25  # more than the longest record, so that the last whole one is always within it
 
 
 def read_journal(path: Path, after: EntryId = ZERO_ID, damage: list[JournalDamage] | None = None) -> Iterator[Entry]:
     """The entries of one file (plain or `.zst`) with ids above `after`, up to the last whole record.
 
-    A torn tail ends it silently. What is damaged in the middle is skipped, and told in `damage` when a list is given.
+    A torn tail ends it silently. In the place of what is damaged in the middle stands a `gap` mark; `damage`, when a
+    list is given, has where.
     JournalError when the file is no journal at all; OSError when it can not be read.
     """
     start = HEADER_LENGTH if is_compressed(path) or after == ZERO_ID else seek_offset(path, after)
@@ -147,7 +151,8 @@ class JournalWriter:
     """Appends to the day's file of one shard. One thread appends; `sync` may be called from another.
 
     After a crash the torn tail is cut off (`cut_bytes` tells how much) and `last_id` is the id of the last whole
-    record of the newest file. With `sync_each` no append returns before the entry is on disk.
+    record of the newest file. With `sync_each` no append returns before the entry is on disk. What the disk refused
+    once may be gone even when it takes the next sync: `unsynced_after` is the last id that is sure to be there.
     """
 
     def __init__(self, directory: Path, shard: int, sync_each: bool = False, topic: Topic = Topic.TICKS) -> None:
@@ -155,6 +160,8 @@ class JournalWriter:
         self.shard = shard
         self.last_id = ZERO_ID
         self.cut_bytes = 0
+        self.unsynced_after: EntryId | None = None
+        self._refused_to = ZERO_ID
         self._directory = directory
         self._topic = topic
         self._sync_each = sync_each
@@ -164,6 +171,11 @@ class JournalWriter:
         self._swap = threading.Lock()
         self._finished: list[int] = []
         self._recover()
+        self._synced_to = self.last_id
+
+    def whole_to(self, day: date) -> int:
+        """Up to which byte the day's file has nothing but what was written to its end."""
+        return self._end if self._descriptor >= 0 and self._day == day_number(day_start_ms(day)) else _ALL_OF_IT
 
     def append(self, entry: Entry) -> None:
         """Hands the entry to the operating system in one write: a kill -9 behind it loses nothing.
@@ -182,13 +194,20 @@ class JournalWriter:
     def sync(self) -> None:
         """Everything appended so far survives a power cut. OSError when the disk fails."""
         with self._swap:
+            last_id = self.last_id
+            current = [os.dup(self._descriptor)] if self._descriptor >= 0 else []
             finished, self._finished = self._finished, []
-            current = os.dup(self._descriptor) if self._descriptor >= 0 else -1
-        for descriptor in (*finished, *([current] if current >= 0 else [])):
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+        errors = [error for one in (*finished, *current) if (error := _sync_and_close(one)) is not None]
+        if errors:
+            self._refused_to = last_id
+            self.unsynced_after = self.unsynced_after or self._synced_to
+            raise errors[0]
+        self._synced_to = last_id
+
+    def trust_before(self, day: date) -> None:
+        """The files of earlier days are on disk: they were written anew and read back."""
+        if day_of(self._refused_to.ms) < day:
+            self.unsynced_after = None
 
     def close(self) -> None:
         """Syncs and closes. A later append opens the file again."""
@@ -241,7 +260,22 @@ class JournalWriter:
     def _write(self, record: bytes) -> None:
         _write_whole(self._descriptor, record, self._end)
         if self._sync_each:
-            os.fsync(self._descriptor)
+            try:
+                os.fsync(self._descriptor)
+            except OSError:
+                os.ftruncate(self._descriptor, self._end)
+                raise
+
+
+def _sync_and_close(descriptor: int) -> OSError | None:
+    try:
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        return error
+    return None
 
 
 def _write_whole(descriptor: int, data: bytes, offset: int) -> None:

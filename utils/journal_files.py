@@ -67,15 +67,23 @@ def is_compressed(path: Path) -> bool:
 
 
 def compress_finished_days(directory: Path, today: date) -> Iterator[Path]:
-    """Compresses (zstd) each plain file of a day before `today`, and yields each new file. OSError: the disk failed.
+    """Compresses (zstd) each plain file of a day before `today`, and yields each new file.
 
     The plain file is deleted only when the compressed one is on disk and reads back as the same bytes. Call it where
-    a wait does no harm: a large day takes some seconds.
+    a wait does no harm: a large day takes some seconds. One that fails keeps no other from it: the first OSError is
+    raised at the end.
     """
+    errors: list[OSError] = []
     for day in journal_days(directory):
-        if day < today:
-            for plain in _files(directory / day.isoformat(), PLAIN):
-                yield _compress(plain)
+        for plain in _files(directory / day.isoformat(), PLAIN) if day < today else ():
+            try:
+                packed = _compress(plain)
+            except OSError as error:
+                errors.append(error)
+            else:
+                yield packed
+    if errors:
+        raise errors[0]
 
 
 def drop_old_days(directory: Path, today: date, keep_days: int) -> list[date]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
 
@@ -22,7 +22,18 @@ class JournalFollower:
     It begins before the first entry kept; `seek` moves it. A record that is still being written is given next time.
     """
 
-    def __init__(self, directory: Path, shard: int, topic: Topic = Topic.TICKS) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        shard: int,
+        topic: Topic = Topic.TICKS,
+        whole_to: Callable[[date], int] = lambda _day: 0,
+    ) -> None:
+        """`whole_to` tells up to which byte a day's file is written to the end (JournalWriter.whole_to).
+
+        What can not be read before it will never be a record, whatever length it claims. 0: not known.
+        """
+        self._whole_to = whole_to
         self.position: EntryId = ZERO_ID
         self.damaged_bytes = 0
         self._directory = directory
@@ -75,7 +86,8 @@ class JournalFollower:
             return list(_bounded(self._packed, max_entries, max_bytes))
         if self._file is not None:
             while not self._ready and self._file.grew():
-                self._ready = deque(entry for entry in self._file.read() if entry.id > self.position)
+                whole_to = self._whole_to(self._day) if self._day is not None else 0
+                self._ready = deque(entry for entry in self._file.read(whole_to) if entry.id > self.position)
         return list(_bounded(_emptied(self._ready), max_entries, max_bytes))
 
     def _next_day(self) -> bool:
@@ -160,13 +172,15 @@ class _PlainFile:
     def grew(self) -> bool:
         return os.fstat(self._descriptor).st_size != self._seen_size
 
-    def read(self) -> list[Entry]:
-        """The whole records of the next part; call it while `grew`."""
+    def read(self, whole_to: int) -> list[Entry]:
+        """The whole records of the next part; call it while `grew`. What stands before `whole_to` is written."""
         size = os.fstat(self._descriptor).st_size
         data = os.pread(self._descriptor, min(_CHUNK, max(0, size - self._read_to)), self._read_to)
         self._read_to += len(data)
         entries = self._parser.feed(data)
         if self._read_to >= size:
+            if self._read_to <= whole_to:
+                entries += self._parser.finish()
             # What a full disk took of a record is cut off again: never keep an unfinished one, read it anew.
             self._parser.forget_pending()
             self._read_to = self._parser.offset

@@ -107,12 +107,20 @@ class JournalKeeper:
         return day_of(min([self._now_ms(), *(one.ms for one in last_ids if one != ZERO_ID)]))
 
     def _clean(self, today: date) -> None:
-        try:
-            for path in compress_finished_days(self._directory, today):
-                self._log.info("journal compressed", file=str(path.relative_to(self._directory)))
-                if self._ending.is_set():
-                    return
-            for day in drop_old_days(self._directory, today, self._keep_days):
-                self._log.info("journal dropped: JOURNAL_DAYS are over", day=day.isoformat())
-        except Exception as error:
-            self._log.error("the journal can not be cleaned up; it is tried again tomorrow", error=str(error))
+        for step in (self._drop, self._compress):  # a file that can not be compressed does not fill the disk
+            try:
+                step(today)
+            except Exception as error:
+                self._log.error("the journal can not be cleaned up; it is tried again tomorrow", error=str(error))
+
+    def _drop(self, today: date) -> None:
+        for day in drop_old_days(self._directory, today, self._keep_days):
+            self._log.info("journal dropped: JOURNAL_DAYS are over", day=day.isoformat())
+
+    def _compress(self, today: date) -> None:
+        for path in compress_finished_days(self._directory, today):
+            self._log.info("journal compressed", file=str(path.relative_to(self._directory)))
+            if self._ending.is_set():
+                return
+        for recorder in self._recorders:
+            recorder.writer.trust_before(today)

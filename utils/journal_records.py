@@ -11,7 +11,7 @@ import struct
 import zlib
 from dataclasses import dataclass
 
-from utils.feed import Entry, EntryId, Kind
+from utils.feed import ZERO_ID, Entry, EntryId, Kind, gap_mark
 
 MAGIC = b"CWJOURNL"
 VERSION = 1
@@ -64,13 +64,14 @@ class RecordParser:
 
     `feed` leaves an unfinished record for later; `finish` says that nothing follows, and looks for whole records
     behind what can not be read. What is left in `pending` after that is a torn tail. In what pieces the bytes come
-    makes no difference.
+    makes no difference. Where records are missing the entries have a `gap` mark, with the id just below the next one.
     """
 
     def __init__(self, offset: int = HEADER_LENGTH) -> None:
         self.offset = offset
         self.pending = b""
         self.damage: list[JournalDamage] = []
+        self._last_id = ZERO_ID  # of the entries given so far
         self._searched = 0  # behind damage no record begins in `pending` before this
 
     def forget_pending(self) -> None:
@@ -82,8 +83,7 @@ class RecordParser:
         entries: list[Entry] = []
         at = self._take_whole(0, entries)
         while self._is_unreadable(at) and (later := self._next_decided(at)) is not None:
-            self.damage.append(JournalDamage(self.offset + at, later - at))
-            at = self._take_whole(later, entries)
+            at = self._skip_damage(at, later, entries)
         self._consume(at)
         return entries
 
@@ -91,8 +91,7 @@ class RecordParser:
         entries: list[Entry] = []
         at = 0
         while (later := self._next_whole(at)) is not None:
-            self.damage.append(JournalDamage(self.offset + at, later - at))
-            at = self._take_whole(later, entries)
+            at = self._skip_damage(at, later, entries)
         self._consume(at)
         return entries
 
@@ -108,7 +107,18 @@ class RecordParser:
         """Appends the records that follow each other from `at`; returns where they end."""
         while (record := _record_at(self.pending, at)) is not None:
             entries.append(record)
+            self._last_id = record.id
             at += RECORD_OVERHEAD + len(record.payload)
+        return at
+
+    def _skip_damage(self, at: int, later: int, entries: list[Entry]) -> int:
+        """On from `later`, where a record begins that can be read."""
+        self.damage.append(JournalDamage(self.offset + at, later - at))
+        before, count = self._last_id, len(entries)
+        at = self._take_whole(later, entries)
+        gap_id = entries[count].id.before()
+        if gap_id > before:  # else there is no room for an entry: nothing is missing
+            entries.insert(count, Entry(gap_id, Kind.MARK, gap_mark(self.damage[-1].length)))
         return at
 
     def _is_unreadable(self, at: int) -> bool:

@@ -70,13 +70,22 @@ class _Reader:
         if said == {}:
             return
         mark = said["mark"]
-        if is_first and mark != Mark.SUBSCRIBED:
+        if mark == Mark.GAP:
+            self._note_gap(entry.id.ms, str(said.get("reason")))
+        elif is_first and mark != Mark.SUBSCRIBED:
             self._begin(entry.id.ms, entry.id.ms, str(said.get("reason") or BEFORE_DAY))
         elif mark != Mark.CLOCK and self._open is None and self._heard_ms:
             self._begin(entry.id.ms, self._heard_ms, str(said.get("reason") or mark))
         if mark == Mark.SUBSCRIBED:
             self._end(entry.id.ms)
             self._heard_ms = entry.id.ms
+
+    def _note_gap(self, at_ms: int, reason: str) -> None:
+        """What can not be read, since the last thing that can: over with the next that can."""
+        if self._open is None:
+            self._begin(at_ms, self._heard_ms or at_ms, reason)
+            self._end(at_ms)
+            self._heard_ms = at_ms
 
     def finish(self, day_end_ms: int, is_over: bool) -> list[Outage]:
         if is_over and self._open is None and self._last_ms and self._last_ms < day_end_ms - QUIET_MS:

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
-from utils.feed import ZERO_ID, Entry, EntryId, Kind, Topic
+from utils.feed import ZERO_ID, Entry, EntryId, Kind, Topic, is_gap
 from utils.journal import JournalWriter
 from utils.journal_follower import JournalFollower
 from utils.log import BoundLogger
@@ -39,8 +39,10 @@ class TickRecorder:
         self.last_frame_ms = 0
         self.last_mark_ms = 0
         self.lost = 0
+        self.gaps = 0
+        self.last_gap = ZERO_ID
         self.disk_fault = ""
-        self._follower = JournalFollower(directory, shard, topic)
+        self._follower = JournalFollower(directory, shard, topic, self.writer.whole_to)
         self.now_ms = now_ms
         self._on_entry = on_entry
         self._log = log
@@ -100,6 +102,13 @@ class TickRecorder:
 
     def take(self, max_entries: int, max_bytes: int) -> list[Entry]:
         """The next entries to send; none when all were taken. OSError, JournalError."""
+        taken = self._take(max_entries, max_bytes)
+        for entry in taken:
+            if entry.id > self.last_gap and is_gap(entry):  # the journal may be read more than once
+                self._note_gap(entry)
+        return taken
+
+    def _take(self, max_entries: int, max_bytes: int) -> list[Entry]:
         if not self._unwritten:
             return self._follower.read(max_entries, max_bytes)
         # With the lock nothing moves from memory to the disk in between, so the order is kept.
@@ -112,6 +121,17 @@ class TickRecorder:
             if waiting:
                 self._follower.position = waiting[-1].id
             return waiting
+
+    def _note_gap(self, gap: Entry) -> None:
+        self.gaps += 1
+        self.last_gap = gap.id
+        self._log.error(
+            "records of the journal can not be read: the candles that they touch say complete=false; "
+            "check the disk of JOURNAL_DIR, and that no other program writes there",
+            shard=self.shard,
+            before=str(gap.id),
+            damage=gap.payload.decode(),
+        )
 
     def close(self) -> None:
         """Everything is on disk when this returns. OSError when the disk fails."""

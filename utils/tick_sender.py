@@ -49,6 +49,7 @@ class TickSender:
     ) -> None:
         self.sent = self.forced_out = self.faults = 0
         self.redis_fault = NOT_ASKED
+        self.journal_fault = ""
         self._client = client
         self._stream = stream
         self._recorders = recorders
@@ -116,7 +117,9 @@ class TickSender:
             except redis.RedisError as error:
                 self._on_redis_fault(error)
             except (OSError, JournalError) as error:
+                self.journal_fault = str(error)
                 self._on_fault("the journal can not be read: entries are not sent", error)
+                self._write_health()
             except Exception as error:
                 self._on_fault("sending failed; it is tried again", error)
             self._asked.set()
@@ -208,6 +211,7 @@ class TickSender:
 
     def _on_success(self) -> None:
         """Only what Redis really took shows that it is there: one out of memory still answers questions."""
+        self.journal_fault = ""
         if self.redis_fault:
             self._log.info("Redis is there", sent_to=str(max(self._sent_to.values())))
             self.redis_fault = ""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.connector_process import WAIT_SECONDS, running_connector, wait_until
+from tests.connector_process import ROOT, WAIT_SECONDS, ConnectorProcess, running_connector, wait_until
 from tests.contract.test_connect import ROWS, wait_until_all_sent, wait_until_subscribed
 from tests.fake_broker import FakeBroker
 from tests.servers import ValkeyServer
@@ -97,3 +99,58 @@ def test_with_redis_away_from_the_start_nothing_is_lost(
         assert connector.stop() == 0
         assert connector.frames() == broker.sent
         assert connector.entries() == connector.journal()
+
+
+@pytest.mark.own_valkey
+def test_damage_is_marked_logged_and_named_by_the_doctor(
+    tmp_path: Path, broker: FakeBroker, valkey: ValkeyServer
+) -> None:
+    """Redis lost all, so the day is sent again, and a record of it can not be read any more."""
+    with running_connector(tmp_path / "connector", broker, valkey) as connector:
+        wait_until_subscribed(broker, 1)
+        broker.send(*(b"\0\0" + bytes([number]) for number in range(20)))
+        wait_until_all_sent(connector, broker)
+        assert connector.stop() == 0
+        sent = connector.entries()
+        (path,) = (connector.directory / "journal").glob("*/ticks-0.journal")
+        path.write_bytes(path.read_bytes().replace(b"\0\0\x07", b"\0\0?"))
+        connector.redis.flushall()
+        connector.start()
+        wait_until(lambda: connector.health().get("shard0_gaps") == "1", "the health report counts it")
+        (at,) = [number for number, one in enumerate(sent) if one[2] == b"\0\0\x07"]
+        before, gap, after = connector.entries()[at - 1 : at + 2]
+        assert (before, after) == (sent[at - 1], sent[at + 1])
+        assert b'"mark":"gap"' in gap[2]
+        assert "records of the journal can not be read" in connector.said
+        code, said = ask_the_doctor(connector)
+        assert code == 1
+        assert "the journal of shard 0 has 1 damaged stretch, the last before 20" in said
+        assert "the candles that it touches say complete=false: check the disk of JOURNAL_DIR." in said
+
+
+@pytest.mark.own_valkey
+def test_a_journal_that_can_not_be_read_is_named_by_the_doctor(
+    tmp_path: Path, broker: FakeBroker, valkey: ValkeyServer
+) -> None:
+    """The file is another's while the connector runs: it lives, and says which."""
+    with running_connector(tmp_path / "connector", broker, valkey) as connector:
+        wait_until_subscribed(broker, 1)
+        wait_until(connector.frames, "a heartbeat")
+        (path,) = (connector.directory / "journal").glob("*/ticks-0.journal")
+        with path.open("r+b") as file:
+            file.write(b"NOT OURS")
+        connector.redis.flushall()
+        wait_until(lambda: connector.health().get("journal_fault"), "the health report says so")
+        code, said = ask_the_doctor(connector)
+        assert code == 1
+        assert "PROBLEM  connector: the journal can not be read (ticks-0.journal is no journal" in said
+        assert "does not report" not in said
+
+
+def ask_the_doctor(connector: ConnectorProcess) -> tuple[int, str]:
+    """Of the connector's container: exit code and words."""
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "manage.py"), "doctor", "--process", "connector"],
+        cwd=connector.directory, env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    return done.returncode, done.stdout + done.stderr

@@ -101,10 +101,14 @@ class ReferenceRun:
 
     def _take_mark(self, entry: Entry) -> None:
         name, tokens = mark_of(entry.payload)
-        if name == "clock":
+        if name == "clock" or (name == "gap" and self._up_since_ms is None):
             return
         if self._up_since_ms is not None:
             self._begin_outage()
+        if name == "gap":
+            self._up_since_ms = self._last_frame_ms = entry.ms
+            for token in list(self._days):
+                self._await_baseline(token)
         if name == "subscribed":
             self._up_since_ms = self._last_frame_ms = entry.ms
             for token in tokens:

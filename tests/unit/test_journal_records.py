@@ -5,7 +5,7 @@ import zlib
 
 import pytest
 
-from utils.feed import Entry, EntryId, Kind
+from utils.feed import Entry, EntryId, Kind, gap_mark
 from utils.journal_records import (
     HEADER_LENGTH,
     RECORD_OVERHEAD,
@@ -42,6 +42,13 @@ def test_the_layout_is_the_documented_one() -> None:
     assert len(pack_header(2)) == HEADER_LENGTH
 
 
+def gap_before(entry: Entry, damaged_bytes: int) -> Entry:
+    """What stands in the place of so many bytes that can not be read."""
+    ms, counter = entry.id
+    below = EntryId(ms, counter - 1) if counter else EntryId(ms - 1, 4_294_967_295)
+    return Entry(below, Kind.MARK, gap_mark(damaged_bytes))
+
+
 def test_what_was_packed_is_parsed() -> None:
     entries, parser = parse_all(WHOLE)
     assert entries == ENTRIES
@@ -70,7 +77,8 @@ def test_a_damaged_byte_costs_one_record_and_is_told() -> None:
         data[at] ^= 0x40
         hit = sum(end <= at for end in ENDS)
         entries, parser = parse_all(bytes(data))
-        assert entries == ENTRIES[:hit] + ENTRIES[hit + 1 :], at
+        gaps = [gap_before(ENTRIES[hit + 1], len(RECORDS[hit]))] if hit < len(ENTRIES) - 1 else []
+        assert entries == ENTRIES[:hit] + gaps + ENTRIES[hit + 1 :], at
         if hit < len(ENTRIES) - 1:
             start = [0, *ENDS][hit]
             assert [(one.offset, one.length) for one in parser.damage] == [
@@ -110,4 +118,5 @@ def test_a_payload_that_looks_like_records_is_not_read_for_them_behind_damage() 
     for size in range(1, 100):
         parser = RecordParser()
         found = [one for at in range(0, len(content), size) for one in parser.feed(content[at : at + size])]
-        assert found + parser.finish() == [ENTRIES[0], outer, ENTRIES[3]], size
+        gap = gap_before(outer, len(RECORDS[1]))
+        assert found + parser.finish() == [ENTRIES[0], gap, outer, ENTRIES[3]], size

@@ -221,12 +221,17 @@ class CandleEngine:
             self._reject_mark(entry, said)
             return
         feed = self._shard.feed[0]
+        goes_on = mark == Mark.GAP and bool(feed["up"])
         if mark != Mark.CLOCK and feed["up"]:
             self._make_room(0)
             kernels.begin_outage(self._shard, self._rules, self._output, entry.id.ms, entry.id.counter)
             self._drain(_NO_DATA, said)
         if mark == Mark.SUBSCRIBED:
             self._name_instruments(named, entry.id.ms)
+        elif goes_on:
+            self._shard.instruments["awaiting"] = AWAITS_ANY
+            self._shard.instruments["day_awaiting"] = 1
+        if mark == Mark.SUBSCRIBED or goes_on:
             feed["up"], feed["up_since_ms"], feed["last_frame_ms"] = 1, entry.id.ms, entry.id.ms
 
     def _reject_mark(self, entry: Entry, said: Said) -> None:

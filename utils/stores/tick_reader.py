@@ -22,7 +22,6 @@ from utils.stores.stream_read import StreamFacts, StreamRequest, ask_streams, st
 
 READ_BYTES = 16 << 20  # about as much is read at once, however large the frames are
 _FIRST_READ = 16
-_LAST_COUNTER = (1 << 32) - 1
 _GAP_REASON = "entries were dropped from the stream before they were read"
 
 
@@ -164,7 +163,7 @@ class TickReader:
 
     def _mark_for(self, shard: int, first: EntryId) -> Entry:
         """The last subscription before the first entry, said again; none is known: down until there is one."""
-        at = EntryId(first.ms, first.counter - 1) if first.counter else EntryId(first.ms - 1, _LAST_COUNTER)
+        at = first.before()
         said: Any = self._client.hgetall(self._keys.ticks_subscribed(shard))
         if b"mark" in said and EntryId.parse(said[b"id"]) < first:
             return Entry(at, Kind.MARK, said[b"mark"])

@@ -1,0 +1,50 @@
+"""The doctor's sentences about the journal: what is wrong, and what to do."""
+
+from __future__ import annotations
+
+import pytest
+
+from commands.diagnosis_journal import journal_findings
+
+AT_MS = "1795150865000"  # 2026-11-20 10:31:05 IST
+WELL = {"shards": "2", "shard0_gaps": "0", "shard1_unsynced_since_ms": "0", "account_lost": "0", "journal_fault": ""}
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        (
+            {"journal_fault": "ticks-0.journal is no journal"},
+            "the journal can not be read (ticks-0.journal is no journal): nothing is sent to Redis; "
+            "move the file that it names away.",
+        ),
+        (
+            {"shard1_gaps": "2", "shard1_last_gap_ms": AT_MS},
+            "the journal of shard 1 has 2 damaged stretches, the last before 2026-11-20 10:31:05; the candles "
+            "that it touches say complete=false: check the disk of JOURNAL_DIR.",
+        ),
+        (
+            {"account_gaps": "1", "account_last_gap_ms": AT_MS},
+            "the account's journal has 1 damaged stretch, the last before 2026-11-20 10:31:05: "
+            "check the disk of JOURNAL_DIR.",
+        ),
+        (
+            {"shard0_unsynced_since_ms": AT_MS},
+            "the disk refused to keep the journal of shard 0 (fsync): a power cut may lose what came after "
+            "2026-11-20 10:31:05; check the disk of JOURNAL_DIR.",
+        ),
+        (
+            {"account_disk_fault": "No space left on device"},
+            "the account's journal can not be written (No space left on device): free the disk.",
+        ),
+        ({"account_lost": "1200"}, "1,200 updates of the account are lost: the disk failed for too long."),
+    ],
+)
+def test_one_sentence_each(fields: dict[str, str], sentence: str) -> None:
+    (finding,) = journal_findings({**WELL, **fields})
+    assert (finding.process, finding.sentence, finding.is_problem) == ("connector", sentence, True)
+
+
+@pytest.mark.parametrize("report", [{}, WELL, {"shards": "nonsense"}])
+def test_nothing_is_said_of_a_journal_that_is_well(report: dict[str, str]) -> None:
+    assert list(journal_findings(report)) == []
