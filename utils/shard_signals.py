@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 
 import structlog
 
@@ -76,6 +77,7 @@ class ShardSignals:
         self._saved_at: tuple[EntryId, int] | None = None
         self._unwritten = Unwritten()
         self._full_reads = 0
+        self._dropped_on: date | None = None
         self._warmup: WarmupThread | None = None
         self._loaded_seconds = 0.0
         self._pacing = Pacing(warm_again=WARM_AGAIN_SECONDS, look=LOOK_SECONDS)
@@ -119,12 +121,27 @@ class ShardSignals:
         if self._warmup is not None:
             return
         self.write()
+        self._drop_expired()
         saved_at = (self.position, self.waiting_lines)
         if self._saved_at == saved_at:
             self._store.check(self.shard)
             return
         self._store.save_snapshot(self.shard, self._packed(self._progress))
         self._saved_at = saved_at
+
+    def _drop_expired(self) -> None:
+        """Once a day: instruments that the connector does not watch any more, a day after their last candle."""
+        day = ist_date(self.position.ms)
+        if day == self._dropped_on:
+            return
+        watched = self._store.instruments()
+        expired = self._progress.expired(watched, self.position.ms) if watched else set()
+        self._dropped_on = day if watched else None
+        if expired:
+            self._store.remove_values(expired, list(self._timeframes))
+            self._progress.drop(expired)
+            self._saved_at = None
+            self._log.info("instruments that are not watched any more were dropped", instruments=len(expired))
 
     def _packed(self, progress: SignalProgress) -> bytes:
         return with_lines(progress.dump(), self._lines.content())
@@ -138,6 +155,7 @@ class ShardSignals:
 
     def _set(self, progress: SignalProgress, now_seconds: float) -> None:
         self._progress, self._saved_at, self._unwritten = progress, None, Unwritten()
+        self._dropped_on = None
         self._loaded_seconds = now_seconds
         self._pacing.make_due("warm_again")
         self._pacing.make_due("look")
@@ -180,9 +198,12 @@ class ShardSignals:
         progress = SignalProgress.restore(self._tools.make_engine, packed)
         if self.shard not in progress.positions:
             return None
-        if len(progress.positions) == 1 and all(symbol in self._symbols for symbol, _ in progress.warmed):
+        symbols = progress.symbols()
+        if len(progress.positions) == 1 and symbols <= self._symbols:
             return progress
         parts = taken_apart(packed, self._tools.symbols_of)
+        left = symbols.difference(*self._tools.symbols_of.values())
+        self._store.remove_values(left, list(self._timeframes))
         for shard in parts.keys() - {self.shard}:
             self._store.add_missing_snapshot(shard, parts[shard])
         self._log.info("takes its own part of a snapshot of other instruments")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 from utils.candle import Candle
 from utils.feed import EntryId
@@ -92,6 +93,21 @@ class SignalProgress:
             unreadable=len(entries) - len(readable),
             faults=applied.faults,
         )
+
+    def symbols(self) -> set[str]:
+        """All instruments that are known in here."""
+        return {symbol for symbol, _ in self.warmed} | self.engine.newest_ms().keys()
+
+    def expired(self, watched: Collection[str], now_ms: int) -> set[str]:
+        """Those that nobody watches any more, and that had no candle today or yesterday."""
+        since, newest = ist_date(now_ms) - timedelta(days=1), self.engine.newest_ms()
+        unwatched = self.symbols() - set(watched)
+        return {symbol for symbol in unwatched if ist_date(newest.get(symbol, 0)) < since}
+
+    def drop(self, symbols: Collection[str]) -> None:
+        """Instruments that come no more leave engine and snapshot."""
+        self.engine.drop(symbols)
+        self.warmed = {pair for pair in self.warmed if pair[0] not in symbols}
 
     def seen_ms(self) -> int:
         """Market time of the newest thing that is in here."""

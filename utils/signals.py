@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -137,6 +137,20 @@ class SignalEngine:
             for timeframe, table in self._tables.items()
             for symbol, start_ms, values in table.newest()
         ]
+
+    def newest_ms(self) -> dict[str, int]:
+        """Of each instrument the start of its newest candle in any timeframe, epoch ms; 0 without one."""
+        newest: dict[str, int] = {}
+        for table in self._tables.values():
+            for symbol, start_ms, _ in table.newest():
+                newest[symbol] = max(start_ms, newest.get(symbol, 0))
+        return newest
+
+    def drop(self, symbols: Collection[str]) -> None:
+        """Instruments that come no more."""
+        for table in self._tables.values():
+            table.drop(symbols)
+        self._said = {pair: ids for pair, ids in self._said.items() if pair[0] not in symbols}
 
     def bars(self, symbol: str, timeframe: str) -> int:
         """How many candles of a row were taken, 0 for one that is not known."""

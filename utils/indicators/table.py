@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
@@ -87,6 +87,13 @@ class IndicatorTable:
         if row is not None:
             for name, fresh in self._empty(1).items():
                 self._arrays[name][row] = fresh[0]
+
+    def drop(self, symbols: Collection[str]) -> None:
+        """Instruments that come no more: their rows are free for others."""
+        kept = [symbol for symbol in self._rows if symbol not in symbols]
+        if len(kept) < len(self._rows):
+            rows = [self._rows[symbol] for symbol in kept]
+            self.restore(kept, [self._arrays[name][rows] for name in ARRAYS])
 
     def values(self, symbol: str) -> IndicatorValues:
         """The latest of an instrument; all absent for one that never came."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from itertools import chain, islice
 
@@ -35,6 +35,11 @@ def values_commands(keys: Keys, latest: Sequence[LatestValues]) -> list[bytes]:
         else:
             commands += _part_of_hash(name, one.start_ms, row, rows[nth].tolist())
     return commands
+
+
+def values_names(keys: Keys, symbols: Iterable[str], timeframes: Sequence[str]) -> list[str]:
+    """Of all hashes of these instruments."""
+    return [keys.indicators(symbol, timeframe) for symbol in sorted(symbols) for timeframe in timeframes]
 
 
 def float_texts(values: NDArray[np.float64]) -> list[bytes]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -13,7 +13,7 @@ from utils.instruments import Instrument
 from utils.keys import Keys
 from utils.signals import LatestValues, Signal
 from utils.stores.closed_reader import ClosedEntry, ClosedRead, ClosedReader, closed_entry
-from utils.stores.indicator_hashes import values_commands
+from utils.stores.indicator_hashes import values_commands, values_names
 from utils.stores.outbox import SAID_AT_ONCE, Outbox, Saying, saying_id
 from utils.stores.packed_commands import OwnConnection
 
@@ -129,6 +129,13 @@ class SignalStore:
             commands = values_commands(self._keys, latest[first : first + VALUES_AT_ONCE])
             self._values.settle()
             self._values.send(b"".join(commands), len(commands))
+
+    def remove_values(self, symbols: Iterable[str], timeframes: Sequence[str]) -> None:
+        """Delete the hashes of instruments that come no more."""
+        self._values.settle()  # a write that is on its way would bring the hash back
+        names = values_names(self._keys, symbols, timeframes)
+        for first in range(0, len(names), VALUES_AT_ONCE):
+            self._client.delete(*names[first : first + VALUES_AT_ONCE])
 
     def settle(self) -> None:
         """Wait until all values are written that were sent."""
