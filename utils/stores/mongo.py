@@ -164,7 +164,10 @@ class MongoStore:
 
     def _find(self, from_key: str, to_key: str, direction: int, limit: int) -> list[Document]:
         query = {"k": {"$gte": from_key, "$lt": to_key}}
-        return self._database.find("reading candles", CANDLES_COLLECTION, query, [("k", direction)], limit)
+        found = self._database.find("reading candles", CANDLES_COLLECTION, query, [("k", direction)], limit)
+        if not all(isinstance(one, dict) and isinstance(one.get("k"), str) for one in found):
+            raise StoreError("MongoDB gave an answer that cannot be read (reading candles: one has no key k)")
+        return found
 
     def _write(self, name: str, documents: Sequence[Document], write: Write) -> list[Refusal]:
         if not self._is_prepared:

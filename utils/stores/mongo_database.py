@@ -5,18 +5,25 @@ Every write is an upsert by `_id`, so repeating one is harmless.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import bson
-import pymongo
-from bson.errors import InvalidDocument
-from pymongo import MongoClient, ReplaceOne, UpdateOne
+from bson.errors import BSONError, InvalidDocument
+from pymongo import MongoClient, ReadPreference, ReplaceOne, UpdateOne
+from pymongo.database import Database
 from pymongo.errors import BulkWriteError, PyMongoError
 
 from utils.mongo_url import AS_WANTED
-from utils.sentences import shortened
 from utils.stores.documents import Document, Refusal, StoreError, Write
+from utils.stores.mongo_failure import (
+    UNACKNOWLEDGED,
+    sentence_of,
+    short,
+    write_concern_sentence,
+    write_error_sentence,
+)
 
 WRITE_BATCH = 1_000
 # Error codes that speak of the one document (mongod's error_codes.yml): any other is the server's trouble.
@@ -26,7 +33,8 @@ UNKNOWN_ERROR = 8  # what the stand-in says of everything, a locked file among i
 SERVER_TROUBLE_WORDS = ("locked", "disk", "i/o", "readonly", "interrupted", "timeout")
 
 LARGEST_DOCUMENT_BYTES = 16_000_000
-LONGEST_REASON = 200
+# What the client raises when it cannot make sense of a reply (and, of documents, when it cannot write them).
+ODD_ANSWERS = (LookupError, TypeError, ValueError, AttributeError, OverflowError)
 
 T = TypeVar("T")
 Operation = ReplaceOne[Document] | UpdateOne
@@ -49,10 +57,16 @@ class MongoDatabase:
             )
         except (PyMongoError, ValueError) as error:
             raise StoreError(f"MONGO_URL is not {AS_WANTED} ({type(error).__name__})") from None
-        self._database = self._client[name]
+        if not self._client.write_concern.acknowledged:
+            raise StoreError(UNACKNOWLEDGED)
+        self._database = _do("opening", lambda: self._open(name))
+
+    def _open(self, name: str) -> Database[Document]:
+        # From the primary: a member that lags would say that a revision is not there.
+        return self._client.get_database(name, read_preference=ReadPreference.PRIMARY)
 
     def ping(self) -> None:
-        _do("asking whether it is there", lambda: self._client.admin.command("ping"))
+        _read("asking whether it is there", lambda: self._client.admin.command("ping"))
 
     def close(self) -> None:
         self._client.close()
@@ -63,24 +77,28 @@ class MongoDatabase:
 
     def make_indexes(self, collection: str, fields: Sequence[str]) -> None:
         """A unique one on `k`, and one on the fields together."""
-        _do("making the indexes", lambda: self._make_indexes(collection, fields))
+        _read("making the indexes", lambda: self._make_indexes(collection, fields))
 
     def find(
         self, what: str, collection: str, query: Mapping[str, Any], sort: Sequence[tuple[str, int]], limit: int = 0
     ) -> list[Document]:
         """All that match, in an order (1 up, -1 down). `what` stands in a StoreError; `limit` 0 is none."""
         found = self._database[collection]
-        return _do(what, lambda: list(found.find(query).sort(list(sort)).limit(limit)))
+        return _read(what, lambda: list(found.find(query).sort(list(sort)).limit(limit)))
 
     def count(self, collection: str, query: Mapping[str, Any]) -> int:
-        return _do("counting", lambda: self._database[collection].count_documents(query))
+        return _read("counting", lambda: self._database[collection].count_documents(query))
 
     def write(self, collection: str, documents: Sequence[Document], write: Write) -> list[Refusal]:
         """Write them, the last of an `_id` winning. Those refused for themselves are returned."""
         last_of_each = list({one.get("_id"): one for one in documents}.values())
         refused: list[Refusal] = []
         for start in range(0, len(last_of_each), WRITE_BATCH):
-            refused += self._write_batch(collection, last_of_each[start : start + WRITE_BATCH], write)
+            batch = last_of_each[start : start + WRITE_BATCH]
+            try:
+                refused += self._write_batch(collection, batch, write)
+            except (InvalidDocument, BulkWriteError, *ODD_ANSWERS) as error:
+                raise StoreError(sentence_of("writing", error)) from None
         return refused
 
     def _drop_all(self) -> None:
@@ -111,12 +129,15 @@ class MongoDatabase:
         return _refusals(documents, errors)
 
     def _bulk(self, name: str, documents: list[Document], write: Write) -> list[Document]:
-        """The write errors, by position; empty when all was written."""
+        """The write errors, by position; empty when all was written. StoreError when that is not confirmed."""
         build = _BUILD[write]
         try:
             operations = [build(one) for one in documents]
             _do("writing", lambda: self._database[name].bulk_write(operations, ordered=False))
         except BulkWriteError as error:
+            unconfirmed = error.details.get("writeConcernErrors", [])
+            if unconfirmed:  # whatever else failed: all of it is written again
+                raise StoreError(write_concern_sentence(unconfirmed)) from None
             return list(error.details.get("writeErrors", []))
         return []
 
@@ -124,7 +145,7 @@ class MongoDatabase:
         """Which of them are there in a later revision."""
         revs = {one["_id"]: one.get("rev", 0) for one in documents}
         query = {"_id": {"$in": list(revs)}}
-        stored = _do("reading revisions", lambda: list(self._database[name].find(query, {"rev": 1})))
+        stored = _read("reading revisions", lambda: list(self._database[name].find(query, {"rev": 1})))
         return {one["_id"] for one in stored if one.get("rev", 0) > revs[one["_id"]]}
 
 
@@ -134,8 +155,16 @@ def _do(what: str, call: Callable[[], T]) -> T:
         return call()
     except (InvalidDocument, BulkWriteError):
         raise
-    except PyMongoError as error:
-        raise _store_error(what, error) from None
+    except (PyMongoError, BSONError, struct.error) as error:
+        raise StoreError(sentence_of(what, error)) from None
+
+
+def _read(what: str, call: Callable[[], T]) -> T:
+    """As `_do`, where no document of ours is sent: whatever else goes wrong is an odd answer."""
+    try:
+        return _do(what, call)
+    except (InvalidDocument, BulkWriteError, *ODD_ANSWERS) as error:
+        raise StoreError(sentence_of(what, error)) from None
 
 
 def _replace(document: Document) -> Operation:
@@ -163,8 +192,8 @@ _BUILD: dict[Write, Callable[[Document], Operation]] = {
 def _refusals(documents: list[Document], errors: list[Document]) -> list[Refusal]:
     for error in errors:
         if not _is_documents_fault(error):
-            raise StoreError(f"MongoDB failed while writing: {_short(error.get('errmsg'))}; it will be tried again")
-    return [Refusal(documents[one["index"]], _short(one.get("errmsg"))) for one in errors]
+            raise StoreError(write_error_sentence(error))
+    return [Refusal(documents[one["index"]], short(one.get("errmsg"))) for one in errors]
 
 
 def _is_documents_fault(error: Document) -> bool:
@@ -186,17 +215,5 @@ def _sorted_out(documents: list[Document]) -> tuple[list[Document], list[Refusal
                 raise ValueError("it is larger than 16 MB")
             fit.append(one)
         except (bson.errors.BSONError, OverflowError, TypeError, ValueError, RecursionError) as error:
-            unfit.append(Refusal(one, _short(error)))
+            unfit.append(Refusal(one, short(error)))
     return fit, unfit
-
-
-def _store_error(what: str, error: PyMongoError) -> StoreError:
-    # pymongo's texts name hosts, never the password; the topology dump behind the first comma helps nobody.
-    if isinstance(error, pymongo.errors.ServerSelectionTimeoutError | pymongo.errors.AutoReconnect):
-        return StoreError(f"MongoDB is away ({what}): {_short(error)}; check MONGO_URL and that the server runs")
-    return StoreError(f"MongoDB failed ({what}): {_short(error)}")
-
-
-def _short(error: object) -> str:
-    first = str(error).split(", full error:")[0].split(", Timeout:")[0].split(" (configured timeouts:")[0]
-    return shortened(first, LONGEST_REASON)
