@@ -21,6 +21,8 @@ from utils.retry_delay import RetryDelay
 from utils.settings import Settings
 from utils.shared_health import Fields, SharedHealth, merged
 from utils.stores.redis_connection import RedisError, open_redis
+from utils.stores.redis_guard import RedisGuard, check_at_start
+from utils.stores.redis_server import ServerCheck
 from utils.stores.shard_leases import Change, ShardLeases
 from utils.trading_calendar import calendar_of
 
@@ -37,7 +39,7 @@ REST_EVERY_SECONDS = 10.0  # at most
 class CandleWorker:
     """One loop: hold shards, take their entries, refresh the live view, save now and then."""
 
-    def __init__(self, settings: Settings, stop: StopRequest, log: BoundLogger) -> None:
+    def __init__(self, settings: Settings, stop: StopRequest, log: BoundLogger, server: ServerCheck) -> None:
         self._clock = settings.market_clock
         self._stop = stop
         self._log = log
@@ -50,6 +52,7 @@ class CandleWorker:
         self._leases = ShardLeases(client, keys, PROCESS, settings.shards, settings.lease_seconds)
         self._archives = CandleArchives(settings, lambda: bool(self._held) and self._store.is_behind)
         self._health = SharedHealth(client, keys, PROCESS, self._leases.owner, settings.health_ttl_seconds)
+        self._redis = RedisGuard(server, log, self._report)
         self._held: dict[int, ShardCandles] = {}
         self._refreshing: deque[int] = deque()
         self._rest_until = 0.0
@@ -79,17 +82,18 @@ class CandleWorker:
         return EXIT_OK
 
     def _run_guarded(self) -> None:
-        """A lost Redis is waited for; then everything is recovered, as after a restart."""
+        """A lost Redis is waited for; then everything is recovered, as after a restart. FatalError."""
         try:
             self._run_once()
             self._delay.reset()
         except RedisError as error:
-            self._log.warning("Redis does not answer: frames wait in the journal", error=str(error))
             self._held.clear()
             self._pacing.make_due("hold")
+            self._redis.on_error(error)
             self._stop.wait(self._delay.next_seconds())
 
     def _run_once(self) -> None:
+        self._redis.check()
         if self._pacing.is_due("hold", time.monotonic()):
             self._hold_shards()
         if self._held:
@@ -227,6 +231,7 @@ class CandleWorker:
                 **self._lost,
                 **self._hours_fields(),
                 **self._archives.health_fields(),
+                "redis_fault": self._redis.fault,
             },
             self._leases.owners,
         )
@@ -256,8 +261,10 @@ class CandleWorker:
 
 
 def main(settings: Settings, stop: StopRequest) -> int:
+    log: BoundLogger = structlog.get_logger(PROCESS)
+    server = check_at_start(settings, log)
     compile_candle_kernels()  # before a shard is held: compiling takes longer than a lease lasts
-    return CandleWorker(settings, stop, structlog.get_logger(PROCESS)).run()
+    return CandleWorker(settings, stop, log, server).run()
 
 
 if __name__ == "__main__":

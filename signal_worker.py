@@ -34,6 +34,8 @@ from utils.stores.archive import StreamArchiver
 from utils.stores.archive_thread import ArchiveThread
 from utils.stores.mongo import MongoStore
 from utils.stores.redis_connection import RedisError, open_redis
+from utils.stores.redis_guard import RedisGuard, check_at_start
+from utils.stores.redis_server import ServerCheck
 from utils.stores.shard_leases import Change, ShardLeases
 from utils.stores.signal_store import SignalStore
 from utils.strategies import load_strategies
@@ -56,7 +58,7 @@ class SignalWorker:
     After any fault of Redis everything is loaded again, exactly as after a restart.
     """
 
-    def __init__(self, settings: Settings, stop: StopRequest, log: BoundLogger) -> None:
+    def __init__(self, settings: Settings, stop: StopRequest, log: BoundLogger, server: ServerCheck) -> None:
         self._settings = settings
         self._clock = settings.market_clock
         self._stop = stop
@@ -72,6 +74,7 @@ class SignalWorker:
         self._signals = {shard: ShardSignals(shard, self._tools) for shard in range(settings.shards)}
         self._leases = ShardLeases(self._client, keys, PROCESS, settings.shards, settings.lease_seconds)
         self._health = SharedHealth(self._client, keys, PROCESS, self._leases.owner, settings.health_ttl_seconds)
+        self._redis = RedisGuard(server, log, self._report)
         self._held: dict[int, ShardSignals] = {}
         self._stands_by = False
         self._archive: ArchiveThread | None = None
@@ -129,18 +132,20 @@ class SignalWorker:
         return EXIT_OK
 
     def _run_guarded(self) -> None:
+        """A lost Redis is waited for; then all is loaded again. FatalError."""
         try:
             self._run_once()
             self._delay.reset()
         except RedisError as error:
-            self._log.warning("Redis does not answer, all is loaded again when it does", error=str(error))
             self._held.clear()
             for signals in self._signals.values():
                 signals.let_go()
             self._pacing.make_due("hold")
+            self._redis.on_error(error)
             self._stop.wait(self._delay.next_seconds())
 
     def _run_once(self) -> None:
+        self._redis.check()
         if self._pacing.is_due("hold", time.monotonic()):
             self._hold_shards()
         is_amid_a_crowd = any(signals.is_amid_a_crowd for signals in self._held.values())
@@ -303,6 +308,7 @@ class SignalWorker:
                 "rows": sum(signals.row_count for signals in held),
                 "shards": ",".join(str(shard) for shard in sorted(self._held)),
                 "all_shards": len(self._signals),
+                "redis_fault": self._redis.fault,
             },
             self._leases.owners,
         )
@@ -329,8 +335,10 @@ class SignalWorker:
 
 
 def main(settings: Settings, stop: StopRequest) -> int:
+    log: BoundLogger = structlog.get_logger(PROCESS)
+    server = check_at_start(settings, log)
     compile_indicator_kernels()  # before a shard is held: compiling takes longer than a lease lasts
-    return SignalWorker(settings, stop, structlog.get_logger(PROCESS)).run()
+    return SignalWorker(settings, stop, log, server).run()
 
 
 if __name__ == "__main__":

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import click
+import redis
 
 from utils.sessions import SessionCalendar
 from utils.settings import EXIT_BAD_SETTINGS, Settings, SettingsError
+from utils.stores.redis_failure import failure_of
 from utils.trading_calendar import calendar_of
 
 
@@ -31,3 +33,8 @@ def load_calendar(settings: Settings) -> SessionCalendar:
         return calendar_of(settings)
     except SettingsError as error:
         raise SettingsFault(str(error)) from None
+
+
+def sentence_of(error: Exception) -> str:
+    """What is wrong, and what to do: Redis' own texts say only the first."""
+    return failure_of(error).sentence if isinstance(error, redis.RedisError) else str(error)

@@ -18,6 +18,7 @@ import redis
 from commands.child_process import StartError
 from commands.closed_tally import ClosedTally
 from commands.closing_words import candles_table, figure_lines
+from commands.console import sentence_of
 from commands.demo_environment import RunPlace, own_environment
 from commands.demo_figures import Figures, gather_figures
 from commands.demo_history import MOST_WITH_HISTORY, HistoryWriting
@@ -85,9 +86,9 @@ def run_demo(plan: DemoPlan, options: DemoOptions, terminal: Terminal, stop: Sto
         terminal.say("Stopped; everything that was started has ended.")
         return EXIT_INTERRUPTED
     except (DirectoryError, StartError, PipelineFault, ChildDied, StoreError, OSError, redis.RedisError) as error:
-        terminal.say(f"The demo failed: {error}")
+        terminal.say(f"The demo failed: {sentence_of(error)}")
         if options.json_file is not None:
-            write_json(options.json_file, {"ok": False, "faults": [str(error)], "seed": plan.seed})
+            write_json(options.json_file, {"ok": False, "faults": [sentence_of(error)], "seed": plan.seed})
         return EXIT_FAILED
 
 

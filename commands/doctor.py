@@ -18,12 +18,15 @@ from commands.diagnosis_hours import hours_findings
 from commands.diagnosis_journal import journal_findings
 from commands.diagnosis_machine import machine_findings, memory_of_machine
 from commands.diagnosis_settings import settings_findings
+from commands.diagnosis_stores import redis_findings, refused_findings
 from commands.findings import CANDLE_WORKER, CONNECTOR, PROCESSES, SIGNAL_WORKER, Finding, Limits
 from utils.feed import EntryId
 from utils.health import read_health
 from utils.keys import Keys
 from utils.sessions import ist_date
 from utils.stores.redis_connection import open_redis
+from utils.stores.redis_failure import failure_of
+from utils.stores.redis_server import read_info
 
 
 @click.command()
@@ -48,18 +51,19 @@ def command(process: str | None, frame_seconds: float, lag_seconds: float) -> No
     processes = (process,) if process else PROCESSES
     client, keys = open_redis(settings.redis_url.get_secret_value()), Keys(settings.redis_prefix)
     try:
+        about_redis = list(redis_findings(read_info(client)))
         reports = read_health(client, keys)
         unread_since_ms = _unread_since_ms(client, keys, reports)
     except redis.RedisError as error:
-        click.echo(
-            f"PROBLEM  Redis does not answer ({type(error).__name__}): check REDIS_URL and that the server runs."
-        )
+        click.echo(f"PROBLEM  {failure_of(error).sentence}")
         sys.exit(1)
     clock = settings.market_clock
     calendar, now_ms = load_calendar(settings), clock.now_ms()
     moment = moment_of(settings.symbols, now_ms, clock.speed, calendar)
     limits = Limits(frame_seconds=frame_seconds, lag_seconds=lag_seconds)
-    findings = diagnose(reports, unread_since_ms, processes, moment, limits)
+    workers = set(processes) & {CANDLE_WORKER, SIGNAL_WORKER}
+    findings = [*about_redis, *refused_findings(reports, sorted(workers))]
+    findings += diagnose(reports, unread_since_ms, processes, moment, limits)
     findings += settings_findings(settings)
     findings += machine_findings(settings.memory_limits, memory_of_machine())
     file, worker = settings.sessions_local_file, reports.get(CANDLE_WORKER, {})

@@ -14,6 +14,8 @@ import redis
 
 from commands.child_process import StartError
 from commands.embedded_server import LOOPBACK, PING_SECONDS, EmbeddedServer
+from utils.stores.redis_failure import failure_of
+from utils.stores.redis_server import check_redis
 
 START = Path(__file__).resolve().parent.parent / "deploy/redis/start.sh"
 ADMINISTRATOR = "default"
@@ -85,10 +87,12 @@ def _plain_redis(url: str) -> redis.Redis:
     return redis.Redis.from_url(url, socket_timeout=PING_SECONDS, socket_connect_timeout=PING_SECONDS)
 
 
-def redis_answers(url: str) -> bool:
-    """One real PING."""
+def why_redis_is_of_no_use(url: str) -> str:
+    """A sentence; empty when the server answers and is one that we can work with."""
     try:
         with contextlib.closing(_plain_redis(url)) as client:
-            return bool(client.ping())
-    except redis.RedisError:
-        return False
+            client.ping()
+            check_redis(client)
+    except redis.RedisError as error:
+        return failure_of(error).sentence
+    return ""

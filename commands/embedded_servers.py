@@ -9,7 +9,7 @@ from pathlib import Path
 
 from commands.child_process import ChildProcess, StartError
 from commands.embedded_mongo import MongoServer, mongo_answers
-from commands.embedded_redis import ValkeyServer, redis_answers
+from commands.embedded_redis import ValkeyServer, why_redis_is_of_no_use
 from commands.embedded_server import EmbeddedServer, running
 
 
@@ -56,7 +56,8 @@ def open_servers(directory: Path, environment: Mapping[str, str], prefix: str = 
 
 
 def _check_named(environment: Mapping[str, str]) -> None:
-    if environment.get("REDIS_URL") and not redis_answers(environment["REDIS_URL"]):
-        raise StartError("The server of REDIS_URL does not answer a PING: start it, correct it or unset it.")
+    reason = why_redis_is_of_no_use(environment["REDIS_URL"]) if environment.get("REDIS_URL") else ""
+    if reason:
+        raise StartError(f"{reason} Without REDIS_URL a server of its own is started.")
     if environment.get("MONGO_URL") and not mongo_answers(environment["MONGO_URL"]):
         raise StartError("The server of MONGO_URL does not answer a ping: start it, correct it or unset it.")

@@ -13,6 +13,7 @@ import redis
 
 from commands.child_process import ChildProcess, StartError, end_all
 from commands.closed_tally import ClosedTally
+from commands.console import sentence_of
 from commands.demo_environment import LONGEST_VALUE
 from commands.journal_feed import (
     ClosingBound,
@@ -50,6 +51,7 @@ from utils.sessions import DAY_MS
 from utils.settings import Settings
 from utils.stores.mongo import MongoStore, StoreError
 from utils.stores.redis_connection import open_redis
+from utils.stores.redis_server import check_redis
 from utils.stores.tick_stream import TickStream
 
 EXIT_INTERRUPTED = 130
@@ -84,7 +86,7 @@ def run_replay(plan: ReplayPlan, settings: Settings, terminal: Terminal, stop: S
         terminal.say("Stopped; everything that was started has ended. What was replayed so far stays.")
         return EXIT_INTERRUPTED
     except (StartError, ChildDied, StoreError, JournalError, OSError, redis.RedisError) as error:
-        terminal.say(f"The replay failed: {error}")
+        terminal.say(f"The replay failed: {sentence_of(error)}")
         return EXIT_FAILED
 
 
@@ -150,6 +152,7 @@ class _Replay:
 
     def _prepare(self) -> None:
         """An empty corner, with the candles from before the day that the live database has."""
+        check_redis(self._client)
         clear_prefix(self._client, self._plan.prefix)
         live, own = self._stores()
         own.clear()

@@ -14,8 +14,10 @@ def last_id(client: redis.Redis, stream: str) -> EntryId:
     """The id of the newest entry a stream ever took; 0-0 when it is not there."""
     try:
         found: Any = client.xinfo_stream(stream)
-    except redis.ResponseError:  # no such key
-        return ZERO_ID
+    except redis.ResponseError as error:
+        if "no such key" in str(error):
+            return ZERO_ID
+        raise
     return EntryId.parse(found["last-generated-id"])
 
 

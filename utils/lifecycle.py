@@ -12,14 +12,22 @@ from types import FrameType
 from typing import NoReturn
 
 from utils.log import setup_logging
-from utils.settings import EXIT_BAD_SETTINGS, Settings, SettingsError
+from utils.settings import EXIT_BAD_SETTINGS, EXIT_REFUSED, Settings, SettingsError
 
-__all__ = ["EXIT_BAD_SETTINGS", "EXIT_FAILED", "EXIT_OK", "StopRequest", "run_script"]
+__all__ = ["EXIT_BAD_SETTINGS", "EXIT_FAILED", "EXIT_OK", "EXIT_REFUSED", "FatalError", "StopRequest", "run_script"]
 
 EXIT_OK = 0
 EXIT_FAILED = 1
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class FatalError(Exception):
+    """The process ends: a sentence (what is wrong, what to do) and its exit code. Asking again would not help."""
+
+    def __init__(self, sentence: str, exit_code: int) -> None:
+        super().__init__(sentence)
+        self.exit_code = exit_code
 
 
 class StopRequest:
@@ -59,8 +67,8 @@ class StopRequest:
 def run_script(process: str, main: Callable[[Settings, StopRequest], int]) -> NoReturn:
     """Load the settings, run `main`, leave with its exit code.
 
-    A wrong setting, wherever it is found, is one sentence on stderr and exit code 2; any other exception is logged
-    with its traceback and exit code 1.
+    A wrong setting, wherever it is found, is one sentence on stderr and exit code 2. A FatalError is logged as its
+    sentence, and has an exit code of its own; any other exception is logged with its traceback and exit code 1.
     """
     stop = StopRequest()
     stop.listen()
@@ -77,6 +85,9 @@ def run_script(process: str, main: Callable[[Settings, StopRequest], int]) -> No
         code = main(settings, stop)
     except SettingsError as error:
         _leave_for_settings(process, error)
+    except FatalError as error:
+        log.error(str(error))
+        code = error.exit_code
     except Exception:
         log.exception("fails")
         code = EXIT_FAILED

@@ -40,6 +40,7 @@ from utils.timeframes import Timeframe, parse_timeframes
 __all__ = ["Settings", "SettingsError"]
 
 EXIT_BAD_SETTINGS = 2
+EXIT_REFUSED = 3  # Redis refuses what it is asked for, and asking again would not help
 LONGEST_SENTENCE = 500
 LAST_MARKET_MS = 4_102_444_800_000  # 2100-01-01
 INSTRUMENTS_PER_CONNECTION = 3000

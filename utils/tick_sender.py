@@ -19,6 +19,8 @@ from utils.journal import JournalError
 from utils.journal_files import day_of, day_start_ms
 from utils.log import BoundLogger
 from utils.retry_delay import RetryDelay
+from utils.stores.redis_failure import Failure, RedisFailure, failure_of
+from utils.stores.redis_server import ServerCheck
 from utils.stores.tick_stream import StreamMovedError, TickStream
 from utils.tick_recorder import TickRecorder
 
@@ -51,6 +53,8 @@ class TickSender:
         self.redis_fault = NOT_ASKED
         self.journal_fault = ""
         self._client = client
+        self._server = ServerCheck(client, log)
+        self._failed: RedisFailure | None = None
         self._stream = stream
         self._recorders = recorders
         self._health = health
@@ -133,6 +137,7 @@ class TickSender:
 
     def _agree(self) -> None:
         """Asks each stream how far it got, and begins to read the journal there."""
+        self._server.look()
         for recorder in self._recorders:
             last_id = self._stream.last_id(recorder.shard, recorder.topic)
             reached = self._reached[recorder.topic, recorder.shard]
@@ -215,14 +220,23 @@ class TickSender:
         if self.redis_fault:
             self._log.info("Redis is there", sent_to=str(max(self._sent_to.values())))
             self.redis_fault = ""
+        self._failed = None
         self._delay.reset()
 
     def _on_redis_fault(self, error: redis.RedisError) -> None:
+        """Whatever it is, the connector goes on: the journal keeps what Redis lacks. Logged when the kind changes."""
         self.faults += 1
-        fault = str(error) or type(error).__name__
-        if self.redis_fault in ("", NOT_ASKED):
-            self._log.warning("Redis is away: the journal keeps everything until it is back", error=fault)
-        self.redis_fault = fault
+        self._server.forget()
+        failure = failure_of(error)
+        if failure.kind is not self._failed:
+            self._log_failure(failure)
+        self._failed, self.redis_fault = failure.kind, failure.sentence
+
+    def _log_failure(self, failure: Failure) -> None:
+        if failure.is_outage:
+            self._log.warning("Redis is away: the journal keeps everything until it is back", error=failure.sentence)
+        else:
+            self._log.error(f"{failure.sentence} The journal keeps everything until then.")
 
     def _on_fault(self, sentence: str, error: Exception) -> None:
         self.faults += 1

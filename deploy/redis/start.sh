@@ -13,7 +13,7 @@ for password in "$REDIS_PASSWORD" "$REDIS_CONNECTOR_PASSWORD" "$REDIS_CANDLE_WOR
 done
 
 # What every process of ours may do: say who it is, and what its health check reads and writes.
-ours="+@connection -@dangerous +multi +exec +evalsha +script|load \
+ours="+@connection -@dangerous +info +multi +exec +evalsha +script|load \
 %R~${prefix}health:* %RW~${prefix}health-processes +hgetall +smembers +sadd +del +hset +expire +xrange +xinfo|stream"
 worker="+eval +get +set +hget +hdel +xadd +xread +xreadgroup +xack +xgroup|create +xinfo|groups +publish +zadd +zrem +zremrangebyscore +zrange +time \
 %RW~${prefix}said %W~${prefix}archive.rejected"
@@ -24,7 +24,7 @@ user connector on >$REDIS_CONNECTOR_PASSWORD resetchannels $ours %R~${prefix}clo
 user candle_worker on >$REDIS_CANDLE_WORKER_PASSWORD resetchannels $ours $worker %R~${prefix}ticks:* %R~${prefix}ticks-subscribed:* %R~${prefix}instruments %RW~${prefix}closed:* %W~${prefix}candle:* %W~${prefix}tick:* %RW~${prefix}state:* %RW~${prefix}state-counts %RW~${prefix}ticks.rejected %RW~${prefix}lease:candle_worker:* %RW~${prefix}workers:candle_worker %RW~${prefix}health-part:candle_worker:* %W~${prefix}health:candle_worker +hmget &${prefix}candles.closed.*
 user signal_worker on >$REDIS_SIGNAL_WORKER_PASSWORD resetchannels $ours $worker %R~${prefix}ticks:* %R~${prefix}closed:* %RW~${prefix}signals %W~${prefix}indicators:* %RW~${prefix}signal-state:* %R~${prefix}instruments %RW~${prefix}lease:signal_worker:* %RW~${prefix}workers:signal_worker %RW~${prefix}health-part:signal_worker:* %W~${prefix}health:signal_worker +xrevrange &${prefix}signals.*
 user reader on >$REDIS_READER_PASSWORD &* +@read +@connection +subscribe +psubscribe +unsubscribe +punsubscribe -@dangerous %R~${prefix}tick:* %R~${prefix}candle:* %R~${prefix}indicators:* %R~${prefix}closed:* %R~${prefix}signals %R~${prefix}ticks:* %R~${prefix}ticks.rejected %R~${prefix}archive.rejected %R~${prefix}instruments %R~${prefix}health:* %R~${prefix}health-processes
-user demo on >$REDIS_DEMO_PASSWORD ~demo:* ~replay:* &demo:* &replay:* +@all -@admin -@dangerous -function -script +script|load
+user demo on >$REDIS_DEMO_PASSWORD ~demo:* ~replay:* &demo:* &replay:* +@all -@admin -@dangerous +info -function -script +script|load
 USERS
 
 exec "${REDIS_SERVER:-redis-server}" "${REDIS_CONFIG:-$(dirname "$0")/redis.conf}" --aclfile "${ACL_FILE:-/tmp/users.acl}" "$@"

@@ -261,7 +261,7 @@ def test_a_wrong_password_of_redis_is_not_shown(place: Place, name: str) -> None
         doctor = place.doctor(REDIS_URL=url)
     finally:
         process.end(60.0)
-    assert "Redis does not answer" in doctor
+    assert "Redis refuses the user or the password of REDIS_URL" in doctor
     assert found_in({**place.secrets, "WRONG": wrong}, (place.said(label) + doctor).encode()) == set()
 
 

@@ -23,6 +23,7 @@ from utils.lifecycle import StopRequest
 from utils.sentences import shortened
 from utils.stores.mongo import Document, Refusal, StoreError
 from utils.stores.redis_connection import BLOCK_MS
+from utils.stores.redis_failure import failure_of
 
 CONSUMER = "archiver"  # one name for all: whoever comes next finds what the last one left pending
 SMALLEST_BULK = 50
@@ -276,9 +277,11 @@ class StreamArchiver:
         progress.has_pending = True  # what was read is pending now
         progress.faults_in_row += 1
         if not isinstance(error, pybreaker.CircuitBreakerError):
-            self.health = replace(self.health, fault=shortened(str(error), LONGEST_REASON))
-            if progress.faults_in_row == 1:
-                self._log.warning("archiving fails, trying again", reason=str(error))
+            sentence = failure_of(error).sentence if isinstance(error, redis.RedisError) else str(error)
+            reason = shortened(sentence, LONGEST_REASON)
+            if progress.faults_in_row == 1 or reason != self.health.fault:
+                self._log.warning("archiving fails, trying again", reason=reason)
+            self.health = replace(self.health, fault=reason)
         self.health = replace(self.health, state=ArchiverState.FAILING)
         with contextlib.suppress(redis.RedisError):
             self._note_backlog()

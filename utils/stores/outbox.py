@@ -19,6 +19,7 @@ import redis
 
 from utils.keys import Keys
 from utils.stores.packed_commands import OwnConnection, Word
+from utils.stores.redis_failure import SMALLER_ID, StreamAheadError
 
 SAID_AT_ONCE = 500  # in one script call: some milliseconds during which Redis does nothing else
 UNDER_WAY = 2  # calls: while Redis works on one, the next is made ready
@@ -155,8 +156,12 @@ class Outbox:
         """How many were new."""
         try:
             new = int(self._own.reply())
-        except BaseException:
+        except BaseException as error:
             self._drop()
+            if isinstance(error, redis.ResponseError) and SMALLER_ID in str(error):
+                raise StreamAheadError(self._keys[0]) from None
+            if isinstance(error, redis.ResponseError) and "WRONGTYPE" in str(error):
+                raise redis.ResponseError(f"WRONGTYPE in one of the keys {' and '.join(self._keys)}") from None
             raise
         if new < 0:
             self._drop()

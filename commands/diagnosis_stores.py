@@ -1,0 +1,30 @@
+"""What is wrong with Redis itself, and what it refuses the workers, in plain words. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from commands.findings import Finding
+from utils.stores.redis_failure import RedisFailure
+from utils.stores.redis_server import NOT_TOLD, Info, dangers, is_cluster
+
+REDIS = "redis"
+
+
+def redis_findings(info: Info | None) -> Iterator[Finding]:
+    """Of what INFO says; None where the user of REDIS_URL may not ask."""
+    if info is None:
+        yield Finding(REDIS, NOT_TOLD, is_problem=False)
+    elif is_cluster(info):
+        yield Finding(REDIS, RedisFailure.CLUSTER.sentence)
+    else:
+        for sentence in dangers(info):
+            yield Finding(REDIS, sentence)
+
+
+def refused_findings(reports: Mapping[str, Mapping[str, str]], workers: Iterable[str]) -> Iterator[Finding]:
+    """What Redis refused these workers of late (`redis_fault` of a report)."""
+    for worker in workers:
+        fault = reports.get(worker, {}).get("redis_fault", "")
+        if fault:
+            yield Finding(worker, fault)

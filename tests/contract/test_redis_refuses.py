@@ -1,0 +1,245 @@
+"""A Redis that is there and refuses: each process says what is wrong and what to do, and doctor says it, too."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+import redis
+
+from commands.embedded_server import running
+from tests.env_file import write_env_file
+from tests.servers import ValkeyServer, free_port
+from utils.feed import Entry, EntryId, Kind, subscribed_mark
+from utils.instruments import Instrument, SessionClass
+from utils.journal import JournalWriter
+from utils.keys import Keys
+from utils.lifecycle import EXIT_BAD_SETTINGS, EXIT_REFUSED
+from utils.stores.outbox import Outbox, Saying
+from utils.stores.redis_connection import open_redis
+
+pytestmark = pytest.mark.own_valkey
+REPO = Path(__file__).parents[2]
+DEADLINE_SECONDS = 120.0
+WORKERS = ("candle_worker", "signal_worker")
+KEYS = Keys()
+ENVIRONMENT = {"PATH": os.environ["PATH"]}
+
+
+class OtherValkey(ValkeyServer):
+    """With options of its own behind those of deploy/redis/start.sh."""
+
+    def __init__(self, directory: Path, *options: str) -> None:
+        super().__init__(directory)
+        self._options = options
+
+    def _command(self) -> list[str]:
+        return [*super()._command(), *self._options]
+
+
+@contextmanager
+def valkey_with(directory: Path, *options: str) -> Iterator[OtherValkey]:
+    with running(OtherValkey(directory / "redis", *options)) as server:
+        yield server
+
+
+class Script:
+    """One process, its exit code and what it said."""
+
+    def __init__(self, directory: Path, name: str, redis_url: str) -> None:
+        self.log = directory / f"{name}.err"
+        values = {
+            "REDIS_URL": redis_url, "MONGO_URL": f"mongodb://127.0.0.1:{free_port()}", "INSTRUMENTS": "NSE:INFY",
+            "LOG_DIR": str(directory / "logs"), "JOURNAL_DIR": str(directory / "journal"), "LEASE_SECONDS": "1",
+            "KITE_API_URL": f"http://127.0.0.1:{free_port()}", "KITE_WS_URL": f"ws://127.0.0.1:{free_port()}",
+            "ACCESS_TOKEN_FILE": str(directory / "token"), "API_KEY": "a-key",
+        }  # fmt: skip
+        write_env_file(directory, values)
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, str(REPO / f"{name}.py")],
+                cwd=directory,
+                env=ENVIRONMENT,
+                stderr=log,
+            )
+
+    @property
+    def said(self) -> str:
+        return self.log.read_text()
+
+    def exit_code(self) -> int:
+        return self.process.wait(DEADLINE_SECONDS)
+
+    def until_said(self, words: str) -> None:
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        while words not in self.said:
+            assert self.process.poll() is None and time.monotonic() < deadline, self.said
+            time.sleep(0.05)
+
+
+@contextmanager
+def script(directory: Path, name: str, redis_url: str) -> Iterator[Script]:
+    started = Script(directory, name, redis_url)
+    try:
+        yield started
+    finally:
+        started.process.kill()
+        started.process.wait()
+
+
+def doctor(directory: Path, *options: str) -> tuple[int, str]:
+    done = subprocess.run(
+        [sys.executable, str(REPO / "manage.py"), "doctor", *options],
+        cwd=directory, env=ENVIRONMENT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert "Traceback" not in done.stderr
+    return done.returncode, done.stdout
+
+
+def ends_with(directory: Path, name: str, url: str, code: int, words: Sequence[str]) -> None:
+    with script(directory, name, url) as started:
+        assert started.exit_code() == code, started.said
+        assert "Traceback" not in started.said and "does not answer" not in started.said
+        for word in words:
+            assert word in started.said
+
+
+@pytest.mark.parametrize("name", WORKERS)
+def test_cluster_mode_ends_a_worker_with_one_sentence(tmp_path: Path, name: str) -> None:
+    with valkey_with(tmp_path, "--cluster-enabled", "yes") as server:
+        with closing(open_redis(server.url)) as client:
+            client.cluster("ADDSLOTSRANGE", 0, 16383)
+        ends_with(tmp_path, name, server.url_of(name), EXIT_BAD_SETTINGS, ["cluster mode", "REDIS_URL"])
+        code, said = doctor(tmp_path, "--process", name)
+    assert code == 1 and "PROBLEM  " in said and "Redis runs in cluster mode" in said
+
+
+def test_cluster_mode_does_not_stop_the_connector_and_is_said(tmp_path: Path) -> None:
+    with (
+        valkey_with(tmp_path, "--cluster-enabled", "yes") as server,
+        script(tmp_path, "connect", server.url_of("connector")) as connector,
+    ):
+        connector.until_said("cluster mode")
+        assert "The journal keeps everything" in connector.said and "Redis is away" not in connector.said
+
+
+@pytest.mark.parametrize("name", WORKERS)
+def test_a_wrong_password_ends_a_worker_with_one_sentence(tmp_path: Path, name: str) -> None:
+    with valkey_with(tmp_path) as server:
+        url = server.url_of(name).replace(server.password_of(name), "another")
+        ends_with(tmp_path, name, url, EXIT_BAD_SETTINGS, ["refuses the user or the password of REDIS_URL"])
+        code, said = doctor(tmp_path)
+    assert code == 1 and said.count("\n") == 1 and "the password of REDIS_URL" in said
+
+
+def test_a_wrong_password_is_said_by_the_connector_which_goes_on(tmp_path: Path) -> None:
+    with valkey_with(tmp_path) as server:
+        url = server.url_of("connector").replace(server.password_of("connector"), "another")
+        with script(tmp_path, "connect", url) as connector:
+            connector.until_said("the password of REDIS_URL")
+            assert connector.process.poll() is None
+            code, said = doctor(tmp_path, "--process", "connector")
+    assert code == 1 and "the password of REDIS_URL" in said
+
+
+@pytest.mark.parametrize("name", WORKERS)
+def test_a_missing_right_ends_a_worker_and_names_it(tmp_path: Path, name: str) -> None:
+    with valkey_with(tmp_path) as server:
+        with closing(open_redis(server.url)) as client:
+            client.acl_setuser(name, enabled=True, commands=["-get"])
+        words = ["denies the user of REDIS_URL", "'get'", "deploy/redis/start.sh"]
+        ends_with(tmp_path, name, server.url_of(name), EXIT_REFUSED, words)
+        code, said = doctor(tmp_path, "--process", name)
+    assert code == 1 and f"PROBLEM  {name}: Redis denies the user of REDIS_URL" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("candle_worker", "state:0"),
+        ("candle_worker", "state-counts"),
+        ("candle_worker", "lease:candle_worker:0"),
+        ("signal_worker", "signal-state:0"),
+        ("signal_worker", "workers:signal_worker"),
+    ],
+)
+def test_a_key_of_another_type_ends_a_worker_and_is_named(tmp_path: Path, name: str, key: str) -> None:
+    with valkey_with(tmp_path) as server:
+        with closing(open_redis(server.url)) as client:
+            client.rpush(key, "of somebody else")
+        ends_with(tmp_path, name, server.url_of(name), EXIT_REFUSED, ["another type", key])
+        code, said = doctor(tmp_path, "--process", name)
+    assert code == 1 and key in said
+
+
+def test_a_stream_with_ids_above_ours_is_named(tmp_path: Path) -> None:
+    with valkey_with(tmp_path) as server, closing(open_redis(server.url_of("candle_worker"))) as client:
+        outbox = Outbox(client, KEYS, KEYS.closed(0), 0, 10, own_ids=True)
+        client.xadd("closed:0", {"a": "1"}, id="9-9")
+        with pytest.raises(redis.RedisError, match="closed:0 has ids above those that Candlewick writes"):
+            outbox.say([Saying("5-1", b"{}")])
+
+
+@pytest.mark.parametrize("name", ["connect", *WORKERS])
+def test_eviction_is_said_by_every_process_and_by_doctor(tmp_path: Path, name: str) -> None:
+    user = {"connect": "connector"}.get(name, name)
+    with (
+        valkey_with(tmp_path, "--maxmemory", "200mb", "--maxmemory-policy", "allkeys-lru") as server,
+        script(tmp_path, name, server.url_of(user)) as started,
+    ):
+        started.until_said("allkeys-lru")
+        code, said = doctor(tmp_path, "--process", user)
+    assert code == 1 and "PROBLEM  redis: Redis may evict" in said and "noeviction" in said
+
+
+def test_a_worker_waits_for_memory_and_says_so(tmp_path: Path) -> None:
+    with (
+        valkey_with(tmp_path, "--maxmemory", "1kb") as server,
+        closing(open_redis(server.url)) as client,
+        script(tmp_path, "candle_worker", server.url_of("candle_worker")) as worker,
+    ):
+        worker.until_said("Redis is out of memory")
+        code, said = doctor(tmp_path, "--process", "candle_worker")
+        assert code == 1 and "PROBLEM  redis: Redis has used" in said and "REDIS_MAXMEMORY" in said
+        client.config_set("maxmemory", "0")
+        worker.until_said("holds a shard")
+
+
+@pytest.mark.parametrize("key", ["closed:0", "said"])
+def test_an_outbox_names_the_keys_that_may_be_of_another_type(tmp_path: Path, key: str) -> None:
+    with valkey_with(tmp_path) as server, closing(open_redis(server.url_of("candle_worker"))) as client:
+        with closing(open_redis(server.url)) as administrator:
+            administrator.rpush(key, "of somebody else")
+        outbox = Outbox(client, KEYS, KEYS.closed(0), 0, 10, own_ids=True)
+        with pytest.raises(redis.RedisError, match="WRONGTYPE in one of the keys closed:0 and said"):
+            outbox.say([Saying("5-1", b"{}")])
+
+
+def write_a_journal(directory: Path) -> None:
+    infy = Instrument(408065, "NSE", "INFY", "INFOSYS", "NSE", "EQ", "", 0.05, 1, SessionClass.EQUITY)
+    writer = JournalWriter(directory / "journal", 0)
+    writer.append(Entry(EntryId(1_795_146_300_000, 0), Kind.MARK, subscribed_mark("full", [infy])))
+    writer.close()
+
+
+@pytest.mark.parametrize("command", [["demo"], ["replay", "2026-11-20"]])
+@pytest.mark.parametrize("kind", ["cluster", "password"])
+def test_commands_say_what_redis_refuses_in_one_sentence(tmp_path: Path, command: list[str], kind: str) -> None:
+    options = ["--cluster-enabled", "yes"] if kind == "cluster" else []
+    with valkey_with(tmp_path, *options) as server:
+        url = server.url if kind == "cluster" else server.url.replace(server.password_of("default"), "another")
+        write_a_journal(tmp_path)
+        values = {"REDIS_URL": url, "JOURNAL_DIR": str(tmp_path / "journal"), "LOG_DIR": str(tmp_path / "logs")}
+        done = subprocess.run(
+            [sys.executable, str(REPO / "manage.py"), *command],
+            cwd=tmp_path, env={**ENVIRONMENT, **values}, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+    said = done.stdout + done.stderr
+    assert done.returncode == 1 and "Traceback" not in said
+    assert {"cluster": "runs in cluster mode", "password": "the password of REDIS_URL"}[kind] in said

@@ -1,0 +1,67 @@
+"""What a worker does about Redis' errors: wait for an outage to pass, and end where waiting cannot help."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import redis
+
+from utils.lifecycle import FatalError
+from utils.log import BoundLogger
+from utils.settings import Settings
+from utils.stores.redis_connection import open_redis
+from utils.stores.redis_failure import Failure, RedisFailure, failure_of
+from utils.stores.redis_server import ServerCheck
+
+FAULT_SECONDS = 15.0  # a failure that comes again and again is shown all the time
+
+
+def check_at_start(settings: Settings, log: BoundLogger) -> ServerCheck:
+    """A look at Redis before anything else. FatalError where it can be of no use; one that is away is waited for."""
+    server = ServerCheck(open_redis(settings.redis_url.get_secret_value()), log)
+    try:
+        server.look()
+    except redis.RedisError as error:
+        failure = failure_of(error)
+        if failure.exit_code:
+            raise FatalError(failure.sentence, failure.exit_code) from None
+    return server
+
+
+class RedisGuard:
+    """`check` looks at the server before work begins; `on_error` judges what any call raised.
+
+    `report` writes the worker's health report with `fault` in it, if Redis takes it.
+    """
+
+    def __init__(self, server: ServerCheck, log: BoundLogger, report: Callable[[], object]) -> None:
+        self._server = server
+        self._log = log
+        self._report = report
+        self._failure: Failure | None = None
+        self._failed_at = float("-inf")
+
+    @property
+    def fault(self) -> str:
+        """The sentence of a failure of late that is no outage; empty when there was none."""
+        is_late = time.monotonic() - self._failed_at < FAULT_SECONDS
+        return self._failure.sentence if self._failure is not None and is_late else ""
+
+    def check(self) -> None:
+        """Once, and again after each error. ClusterModeError, RedisError."""
+        self._server.look()
+
+    def on_error(self, error: redis.RedisError) -> None:
+        """FatalError where asking again cannot help; else it returns, and the worker waits and recovers."""
+        failure = failure_of(error)
+        self._server.forget()
+        if failure.is_outage or failure.kind is RedisFailure.OURS:
+            self._log.warning("redis unavailable, retrying", reason=failure.sentence)
+            return
+        if failure.sentence != self.fault and not failure.exit_code:
+            self._log.error(failure.sentence)
+        self._failure, self._failed_at = failure, time.monotonic()
+        self._report()
+        if failure.exit_code:
+            raise FatalError(failure.sentence, failure.exit_code)
