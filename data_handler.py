@@ -14,7 +14,7 @@ from utils.candles.engine import CandleEngine, Said
 from utils.candles.feed_content import FeedContent, Fields
 from utils.candles.hours_watch import HoursWatch
 from utils.candles.layout import Count, Reason, Rules
-from utils.candles.shard_state import StateError
+from utils.candles.shard_state import StateError, position_in
 from utils.feed import Entry, EntryId
 from utils.hours_doubts import Doubts
 from utils.keys import CANDLES_COLLECTION, Keys
@@ -107,6 +107,8 @@ class ShardCandles:
                 self._engine.thaw(content)
             except StateError as error:
                 refused = str(error)
+                self._engine = self._new_engine()
+                self._store.end_source(self.shard, position_in(content))
         self._saved_at = self._engine.position
         return Recovery(self.position, refused, tuple(self._engine.new_hours))
 

@@ -52,4 +52,4 @@ def read_health(client: redis.Redis, keys: Keys) -> dict[str, dict[str, str]]:
 
 
 def _text(raw: bytes | str) -> str:
-    return raw.decode() if isinstance(raw, bytes) else raw
+    return raw.decode(errors="replace") if isinstance(raw, bytes) else raw

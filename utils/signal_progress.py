@@ -9,6 +9,7 @@ from datetime import timedelta
 from utils.candle import Candle
 from utils.feed import EntryId
 from utils.hours_kept import Kept
+from utils.indicators.snapshot import SnapshotError
 from utils.sessions import SessionCalendar, ist_date
 from utils.signals import LatestValues, Pair, Signal, SignalEngine
 from utils.stores.closed_reader import ClosedEntry
@@ -49,9 +50,12 @@ class SignalProgress:
         """From `dump`. SnapshotError."""
         engine = make_engine()
         header = engine.load(packed)
-        positions = {int(shard): EntryId.parse(text) for shard, text in header["positions"].items()}
-        warmed = {(symbol, name) for name, symbols in header["warmed"].items() for symbol in symbols}
-        return cls(engine, positions, header["cut_ms"], warmed, header["was_warmed_up"])
+        try:
+            positions = {int(shard): EntryId.parse(text) for shard, text in header["positions"].items()}
+            warmed = {(symbol, name) for name, symbols in header["warmed"].items() for symbol in symbols}
+            return cls(engine, positions, int(header["cut_ms"]), warmed, bool(header["was_warmed_up"]))
+        except (KeyError, ValueError, TypeError, AttributeError) as error:
+            raise SnapshotError(f"the snapshot's header is damaged: {error!r:.200}") from None
 
     def dump(self) -> bytes:
         """Everything, for one SET."""

@@ -10,7 +10,7 @@ import zstandard
 from numpy.typing import NDArray
 
 from utils.indicators.kernels import STATE_DTYPE
-from utils.indicators.snapshot import pack, unpack
+from utils.indicators.snapshot import SnapshotError, pack, unpack
 from utils.indicators.table import ARRAYS
 
 Arrays = list[NDArray[Any]]
@@ -19,8 +19,11 @@ Arrays = list[NDArray[Any]]
 def taken_apart(packed: bytes, symbols_of: Mapping[int, Collection[str]]) -> dict[int, bytes]:
     """For each shard whose position is in the snapshot, the one of its own symbols. SnapshotError."""
     state, arrays = unpack(packed, [STATE_DTYPE, np.dtype(np.float64)])
-    shards = [shard for shard in symbols_of if str(shard) in state["caller"]["positions"]]
-    return {shard: _part(state, arrays, shard, set(symbols_of[shard])) for shard in shards}
+    try:
+        shards = [shard for shard in symbols_of if str(shard) in state["caller"]["positions"]]
+        return {shard: _part(state, arrays, shard, set(symbols_of[shard])) for shard in shards}
+    except (LookupError, ValueError, TypeError, AttributeError) as error:
+        raise SnapshotError(f"the snapshot cannot be taken apart: {error!r:.200}") from None
 
 
 def with_lines(packed: bytes, content: bytes) -> bytes:

@@ -171,18 +171,20 @@ class SignalEngine:
     def load(self, packed: bytes) -> dict[str, Any]:
         """Take over what `dump` gave; returns the caller's header. SnapshotError when it is of another version."""
         state, arrays = unpack(packed, [STATE_DTYPE, np.dtype(np.float64)])
-        if tuple(state["parameters"]) != tuple(self._parameters.for_kernel()):
-            raise SnapshotError("the snapshot was made with other indicator parameters")
         tables: dict[str, IndicatorTable] = {}
         try:
+            if tuple(state["parameters"]) != tuple(self._parameters.for_kernel()):
+                raise SnapshotError("the snapshot was made with other indicator parameters")
             for at, one in enumerate(state["tables"]):
                 tables[one["timeframe"]] = IndicatorTable(self._parameters)
                 tables[one["timeframe"]].restore(one["symbols"], arrays[at * len(ARRAYS) : (at + 1) * len(ARRAYS)])
-            self._said = {(symbol, timeframe): ids for symbol, timeframe, ids in state["said"]}
+            said = {(symbol, timeframe): ids for symbol, timeframe, ids in state["said"]}
             header: dict[str, Any] = state["caller"]
-        except (ValueError, KeyError, TypeError) as error:
+        except SnapshotError:
+            raise
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise SnapshotError(f"not a snapshot of this version ({error})") from None
-        self._tables = tables
+        self._tables, self._said = tables, said
         return header
 
     def _table(self, timeframe: str) -> IndicatorTable:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import orjson
 import pytest
 
 from tests.reference.engine_runs import new_engine
@@ -9,7 +10,7 @@ from tests.reference.inputs import ReferenceSettings
 from tests.reference.random_feed import WHO, random_feed
 from utils.candles.layout import LAYOUT_VERSION
 from utils.candles.shard_state import StateError
-from utils.feed import Entry, EntryId, Kind
+from utils.feed import ZERO_ID, Entry, EntryId, Kind
 
 SETTINGS = ReferenceSettings(timeframes=(("1m", 60_000), ("1d", 0)))
 INSTRUMENTS = [who.reference for who in WHO]
@@ -38,6 +39,48 @@ def test_a_part_of_the_first_line_is_gone_or_nonsense(part: str) -> None:
     for damage in (b'"gone":', name + b'"nonsense","was":'):
         with pytest.raises(StateError):
             new_engine(INSTRUMENTS, SETTINGS).thaw(whole.replace(name, damage, 1))
+
+
+NONSENSE: tuple[object, ...] = (
+    None,
+    -1,
+    7,
+    1e300,
+    "x",
+    "9-x",
+    [],
+    [1, 2, 3, 4],
+    {},
+    {"a": 1},
+    [[]],
+    [None] * 4,
+    True,
+)
+
+
+@pytest.mark.parametrize("part", sorted(orjson.loads(frozen().partition(b"\n")[0])))
+def test_whatever_a_part_of_the_first_line_is_it_is_taken_or_refused(part: str) -> None:
+    """And an engine that refused is as it was: it begins anew."""
+    head, _, body = frozen().partition(b"\n")
+    header = orjson.loads(head)
+    damaged = [{name: value for name, value in header.items() if name != part}]
+    damaged += [{**header, part: value} for value in NONSENSE]
+    if isinstance(header[part], list) and header[part]:
+        damaged += [{**header, part: header[part][:-1]}, {**header, part: [*header[part], header[part][0]]}]
+        damaged += [{**header, part: [value, *header[part][1:]]} for value in NONSENSE]
+    for one in damaged:
+        engine = new_engine(INSTRUMENTS, SETTINGS)
+        try:
+            engine.thaw(orjson.dumps(one) + b"\n" + body)
+        except StateError:
+            assert (engine.position, engine.instruments) == (ZERO_ID, [])
+        engine.take([Entry(EntryId(one.ms, one.counter), Kind(one.kind), one.payload) for one in FEED])
+        engine.freeze()
+
+
+def test_a_snapshot_that_is_too_long_is_refused() -> None:
+    with pytest.raises(StateError, match="longer"):
+        new_engine(INSTRUMENTS, SETTINGS).thaw(frozen() + b"\0")
 
 
 def test_cut_off_and_made_for_other_timeframes() -> None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+from typing import Any
+
+import numpy as np
 import pytest
 
 from tests.closed_candles import OPEN_MS, PAST_OPEN_MS, SYMBOLS, grouped, minute_candles
 from utils.candle import Candle
 from utils.entry_limit import UntilTimeOfDay
 from utils.feed import EntryId
-from utils.indicators.snapshot import SnapshotError
+from utils.indicators.kernels import STATE_DTYPE
+from utils.indicators.snapshot import SnapshotError, pack, unpack
 from utils.signal_progress import SignalProgress
 from utils.signal_snapshot import taken_apart
 from utils.signals import SignalEngine
@@ -60,6 +65,33 @@ def test_a_shard_that_the_snapshot_does_not_know_gets_nothing_and_strangers_are_
     assert parts.keys() == {0}
     rows = SignalProgress.restore(make_engine, parts[0]).engine.latest()
     assert {one.symbol for one in rows} == set(OF[0])
+
+
+NONSENSE: tuple[Any, ...] = (None, -1, "x", [], [1], [[1]], {}, {"a": 1}, {"a": [1]}, [None] * 3, 1.5)
+
+
+@pytest.mark.parametrize("part", ["", "caller"])
+def test_whatever_a_part_of_the_header_is_it_is_taken_or_refused(part: str) -> None:
+    dtypes = [STATE_DTYPE, np.dtype(np.float64)]
+    header, arrays = unpack(progress_of(SYMBOLS, POSITIONS).dump(), dtypes)
+    inner = header[part] if part else header
+    for name in inner:
+        damaged: list[Any] = [{other: value for other, value in inner.items() if other != name}]
+        damaged += [{**inner, name: value} for value in NONSENSE]
+        for one in damaged:
+            packed = pack({**header, part: one} if part else one, arrays)
+            for read in (lambda packed=packed: SignalProgress.restore(make_engine, packed),
+                         lambda packed=packed: taken_apart(packed, OF)):  # fmt: skip
+                with contextlib.suppress(SnapshotError):
+                    read()
+
+
+@pytest.mark.parametrize("name", ["positions", "cut_ms", "was_warmed_up", "warmed"])
+def test_a_field_that_is_missing_is_a_snapshot_error(name: str) -> None:
+    header, arrays = unpack(progress_of(SYMBOLS, POSITIONS).dump(), [STATE_DTYPE, np.dtype(np.float64)])
+    del header["caller"][name]
+    with pytest.raises(SnapshotError, match=name):
+        SignalProgress.restore(make_engine, pack(header, arrays))
 
 
 def test_what_is_no_snapshot_says_so() -> None:

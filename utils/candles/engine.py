@@ -296,17 +296,19 @@ class CandleEngine:
 
     def thaw(self, content: bytes) -> None:
         """Go on from a frozen state. StateError when it was made for other timeframes or by another version."""
-        self._shard, header = thaw(content, self._lengths, self._window)
+        shard, header = thaw(content, self._lengths, self._window)
         try:
-            self.instruments = [Instrument.from_dict(one) for one in _listed(header["instruments"])]
-            self._named_ms = np.array(_listed(header["named_ms"]), np.int64)
-            self.position = EntryId.parse(str(header["position"]))
-            self._day = int(str(header["day"]))
-            self._numbering = _Numbering.from_list(_listed(header["numbering"]))
-        except (KeyError, ValueError, IndexError, TypeError, OverflowError) as error:
-            raise StateError(f"the snapshot's first line is damaged: {error}") from error
-        if not len(self.instruments) == len(self._named_ms) == len(self._shard.instruments):
-            raise StateError("the snapshot is damaged: it does not name each of its instruments")
+            instruments = [Instrument.from_dict(one) for one in _listed(header["instruments"])]
+            named_ms = np.array(_listed(header["named_ms"]), np.int64)
+            position, day = EntryId.parse(str(header["position"])), int(str(header["day"]))
+            numbering = _Numbering.from_list(_listed(header["numbering"]))
+        except (KeyError, ValueError, IndexError, TypeError, AttributeError, OverflowError) as error:
+            raise StateError(f"the snapshot's first line is damaged: {error!r:.200}") from error
+        rows, symbols = len(shard.instruments), {instrument.symbol for instrument in instruments}
+        if not len(instruments) == len(named_ms) == len(symbols) == rows:
+            raise StateError("the snapshot is damaged: its instruments are not those of its rows")
+        self._shard, self.instruments, self._named_ms = shard, instruments, named_ms
+        self.position, self._day, self._numbering = position, day, numbering
         self._know_rows()
         self._apply_anew()
 
@@ -348,8 +350,8 @@ class _Numbering:
     @classmethod
     def from_list(cls, values: list[Any]) -> _Numbering:
         numbering = cls()
-        numbering._event, numbering._events = EntryId.parse(values[0]), values[1]
-        numbering._rejection, numbering._rejections = EntryId.parse(values[2]), values[3]
+        numbering._event, numbering._events = EntryId.parse(values[0]), int(values[1])
+        numbering._rejection, numbering._rejections = EntryId.parse(values[2]), int(values[3])
         return numbering
 
 

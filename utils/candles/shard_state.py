@@ -146,6 +146,14 @@ def freeze(shard: Shard, header: dict[str, object]) -> bytes:
     return orjson.dumps(about) + b"\n" + b"".join(array.tobytes() for array in arrays)
 
 
+def position_in(content: bytes) -> str:
+    """The entry id that a snapshot is true for, whatever version made it; empty when it does not say."""
+    try:
+        return str(_header(content.partition(b"\n")[0]).get("position", ""))
+    except StateError:
+        return ""
+
+
 def _header(head: bytes) -> dict[str, object]:
     try:
         header = orjson.loads(head)
@@ -168,7 +176,7 @@ def thaw(content: bytes, timeframe_lengths_ms: Sequence[int], window: int) -> tu
     if made_for != (LAYOUT_VERSION, sizes, window, list(timeframe_lengths_ms)):
         raise StateError("the snapshot was made by another version, or for other timeframes")
     rows = header.get("rows")
-    if not isinstance(rows, int) or not 0 <= rows <= len(body):
+    if type(rows) is not int or not 0 <= rows <= len(body):
         raise StateError("the snapshot is damaged: it does not say how many instruments it holds")
     shard = _empty(rows, np.array(timeframe_lengths_ms, np.int64), window)
     at = 0
@@ -178,4 +186,6 @@ def thaw(content: bytes, timeframe_lengths_ms: Sequence[int], window: int) -> tu
             raise StateError("the snapshot is cut off")
         array[...] = np.frombuffer(body, array.dtype, array.size, at).reshape(array.shape)
         at += array.nbytes
+    if at != len(body):
+        raise StateError("the snapshot is longer than its first line says")
     return shard, header

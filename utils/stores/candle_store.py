@@ -75,6 +75,14 @@ class CandleStore:
         pipeline.hset(self._keys.candle_state_counts(), str(shard), self._reader.note_of(shard))
         pipeline.execute()
 
+    def end_source(self, shard: int, position: str) -> None:
+        """A snapshot true for `position` was of no use: what closed up to there was published, and stays as it is.
+
+        Under other timeframes the entry that was published last gives its candles other numbers.
+        """
+        if _is_id(position):
+            self._outbox(self._keys.closed(shard), shard, own_ids=True).end_source(EntryId.parse(position))
+
     def say_closed(self, shard: int, closed: Sequence[ClosedRecords]) -> None:
         """To the closed stream and its channels, what had not been said before."""
         outbox = self._outbox(self._keys.closed(shard), shard, own_ids=True)
@@ -139,6 +147,14 @@ class CandleStore:
             names = [name for symbol in gone for name in live_names(self._keys, symbol, timeframes)]
             if names:
                 self._client.delete(*names)
+
+
+def _is_id(text: str) -> bool:
+    try:
+        EntryId.parse(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _rejection(one: RejectedPacket) -> dict[str, Any]:

@@ -13,10 +13,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import redis
 
+from utils.feed import EntryId
 from utils.keys import Keys
 from utils.stores.packed_commands import OwnConnection, Word
 from utils.stores.redis_failure import SMALLER_ID, StreamAheadError
@@ -89,6 +90,7 @@ class Outbox:
     def __init__(
         self, client: redis.Redis, keys: Keys, stream: str, shard: int, max_entries: int, own_ids: bool
     ) -> None:
+        self._client = client
         self._own = OwnConnection(client)
         self._keys = (stream, keys.said())
         self._head = (f"{stream}|{shard}", max_entries, "own" if own_ids else "auto")
@@ -136,6 +138,18 @@ class Outbox:
         """Begin anew from wherever Redis is: all that it may have lost is said again."""
         self._drop()
         self._said_to = NOTHING_SAID
+
+    def end_source(self, position: EntryId) -> None:
+        """Nothing more is said because of the source entry that was said last, if that is at or before `position`.
+
+        A snapshot is only kept when all that came of its entries was said. RedisError.
+        """
+        known: Any = self._client.hget(self._keys[1], self._head[0])
+        ms, _, number = (known or b"0-0").decode().partition("-")
+        counter = int(number) >> COUNTER_BITS
+        if known and EntryId(int(ms), counter) <= position:
+            last = saying_id(int(ms), counter, (1 << COUNTER_BITS) - 1)
+            self._client.hset(self._keys[1], self._head[0], last)
 
     def _ask(self, sayings: Sequence[Saying]) -> None:
         known = self._under_way[-1] if self._under_way else self._said_to

@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 import redis
+import structlog
 
 from utils.feed import ZERO_ID, EntryId
 from utils.instruments import Instrument
@@ -29,6 +30,8 @@ class SignalStore:
     def __init__(self, client: redis.Redis, keys: Keys, shards: int, signals_max_entries: int) -> None:
         self._client = client
         self._keys = keys
+        self._log = structlog.get_logger("signal_worker")
+        self._unreadable: set[bytes] = set()
         self._reader, self._values = ClosedReader(client, keys), OwnConnection(client)
         self._streams = {keys.closed(shard).encode(): shard for shard in range(shards)}
         self._outboxes = [
@@ -70,10 +73,20 @@ class SignalStore:
         return found
 
     def instruments(self) -> dict[str, Instrument]:
-        """By symbol, as the connector wrote them; empty before it did."""
+        """By symbol, as the connector wrote them; empty before it did. One that is none is left out, and logged."""
         content: Any = self._client.hgetall(self._keys.instruments())
-        found = (Instrument.from_dict(orjson.loads(body)) for body in content.values())
-        return {one.symbol: one for one in found}
+        found = (self._instrument(symbol, body) for symbol, body in content.items())
+        return {one.symbol: one for one in found if one is not None}
+
+    def _instrument(self, symbol: bytes, body: bytes) -> Instrument | None:
+        try:
+            return Instrument.from_dict(orjson.loads(body))
+        except ValueError as error:
+            if symbol not in self._unreadable:
+                self._unreadable.add(symbol)
+                name = symbol.decode(errors="replace")
+                self._log.error("an instrument in Redis cannot be read", field=name, reason=str(error))
+            return None
 
     def load_snapshot(self, shard: int) -> bytes | None:
         """The last one saved. What comes after it is said again, to whatever Redis this is now."""

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import redis
+
 from utils.feed import EntryId
 from utils.stores.packed_commands import OwnConnection, Word
 
@@ -66,5 +68,7 @@ def stream_answers(own: OwnConnection) -> Iterator[StreamAnswer | None]:
 
 def _facts(info: Sequence[Any]) -> StreamFacts:
     said = dict(zip(info[::2], info[1::2], strict=True))
+    if b"entries-added" not in said:
+        raise redis.ResponseError("unknown subcommand: XINFO STREAM without entries-added")
     added = int(said[b"entries-added"])
     return StreamFacts(added, added - int(said[b"length"]), EntryId.parse(said[b"first-entry"][0]))

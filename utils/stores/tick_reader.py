@@ -70,8 +70,7 @@ class TickReader:
         self._asked, self.is_behind = {}, False
         self._own.forget()  # it may be dead without having been asked anything since
         stored: Any = self._client.hget(self._keys.candle_state_counts(), str(shard))
-        position, _, count = (stored or b"0-0 0").decode().partition(" ")
-        self._readings[shard] = _Reading(EntryId.parse(position), int(count)) if count else _Reading()
+        self._readings[shard] = _stored_reading(stored or b"0-0 0")
 
     def note_of(self, shard: int) -> str:
         """To be stored with a snapshot, in the field of the shard; empty when the count is not known."""
@@ -165,9 +164,25 @@ class TickReader:
         """The last subscription before the first entry, said again; none is known: down until there is one."""
         at = first.before()
         said: Any = self._client.hgetall(self._keys.ticks_subscribed(shard))
-        if b"mark" in said and EntryId.parse(said[b"id"]) < first:
+        if _is_before(said.get(b"id", b""), first) and b"mark" in said:
             return Entry(at, Kind.MARK, said[b"mark"])
         return Entry(at, Kind.MARK, down_mark(_GAP_REASON))
+
+
+def _stored_reading(note: bytes) -> _Reading:
+    """What `note_of` gave; one that cannot be read is as one that is not there."""
+    position, _, count = note.partition(b" ")
+    try:
+        return _Reading(EntryId.parse(position), int(count)) if count else _Reading()
+    except ValueError:
+        return _Reading()
+
+
+def _is_before(raw_id: bytes, first: EntryId) -> bool:
+    try:
+        return EntryId.parse(raw_id) < first
+    except ValueError:
+        return False
 
 
 def _missing(reading: _Reading, facts: StreamFacts) -> int:
