@@ -127,3 +127,16 @@ def test_what_another_had_meanwhile_is_begun_anew_before_it_is_spare(
     assert follow(leases, held) == [(0, Change.OURS), (1, Change.OURS)]
     assert follow(leases, held) == [(0, Change.SPARE)]
     assert list(held) == [1]
+
+
+def test_two_workers_of_one_host_name_and_process_id_are_two(
+    client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Containers on the host's network have one name, and their processes often one number."""
+    monkeypatch.setattr("socket.gethostname", lambda: "server")
+    monkeypatch.setattr("os.getpid", lambda: 7)
+    first, second = (ShardLeases(client, KEYS, "signal", 2, LEASE_SECONDS) for _ in range(2))
+    held_by_first = [shard for shard, change in first.changes({}) if change is Change.OURS]
+    held_by_second = [shard for shard, change in second.changes({}) if change is Change.OURS]
+    assert held_by_first == [0, 1] and held_by_second == []
+    assert set(second.owners) == {first.owner, second.owner}

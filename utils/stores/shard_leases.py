@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import socket
 from collections.abc import Iterator, Mapping
 from enum import Enum, auto
@@ -25,7 +26,8 @@ class ShardLeases:
     """This process's part in a role."""
 
     def __init__(self, client: redis.Redis, keys: Keys, role: str, shards: int, seconds: float) -> None:
-        self.owner = f"{socket.gethostname()}:{os.getpid()}"
+        # Containers on the host's network share its name, and each has a process 7.
+        self.owner = f"{socket.gethostname()}-{secrets.token_hex(4)}:{os.getpid()}"
         self.owners = [self.owner]  # of all workers that were there when it was last asked
         self._workers = Workers(client, keys, role, self.owner, seconds)
         self._leases = {shard: Lease(client, keys, role, shard, self.owner, seconds) for shard in range(shards)}
