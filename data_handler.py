@@ -101,6 +101,7 @@ class ShardCandles:
         self._hours = HoursWatch(self._calendar)
         self._engine = self._new_engine()
         self._content = self._new_content()
+        self._told_over = None
         refused = ""
         if content is not None:
             try:
@@ -128,13 +129,20 @@ class ShardCandles:
         return count
 
     def refresh_live(self) -> bool:
-        """Write a portion of what changed to the live view; returns whether more of this round is left."""
-        socket = self._store.live_socket()
-        if socket is not self._told_over:  # a server that came back may have lost what it was told
-            self._told_over = socket
+        """Write a portion of what changed to the live view; returns whether more of this round is left.
+
+        Nothing while another worker's is newer: what changed meanwhile is written when we are as far.
+        """
+        view = self._store.live_view(self.shard, self.position)
+        if view is None:
+            return False
+        if self._told_over is None:
             self._engine.tell_anew()
+        elif view is not self._told_over:  # another worker wrote meanwhile, or the server lost what it was told
+            self._engine.tell_all()
+        self._told_over = view
         candles, ticks = self._engine.next_live()
-        self._store.write_live(self.shard, self._engine.rows, candles, ticks)
+        self._store.write_live(self.shard, self._engine.rows, candles, ticks, self.position)
         return not self._engine.is_live_round_done
 
     def save(self) -> None:

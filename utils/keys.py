@@ -90,6 +90,10 @@ class Keys:
         """Hash of `stream|shard` to the last source id said there: what makes saying twice harmless."""
         return f"{self.prefix}said"
 
+    def written(self, role: str, shard: int) -> str:
+        """The entry id that a role's hashes of a shard were last written for: older ones are refused."""
+        return f"{self.prefix}written:{role}:{shard}"
+
     def lease(self, role: str, shard: int) -> str:
         """Lock that lets one worker of a role hold a shard."""
         return f"{self.prefix}lease:{role}:{shard}"

@@ -26,7 +26,7 @@ from utils.signals import Pair
 from utils.stores.closed_reader import ClosedRead
 from utils.stores.mongo import MongoStore
 from utils.stores.signal_store import SignalStore
-from utils.unwritten import Unwritten
+from utils.unwritten import Unwritten, ValuesWriter
 from utils.warmup import OnProgress, WarmUp, WarmupResult
 from utils.warmup_thread import WarmupThread, WarmupTurn
 
@@ -78,6 +78,7 @@ class ShardSignals:
         self._unwritten = Unwritten()
         self._full_reads = 0
         self._dropped_on: date | None = None
+        self._values = ValuesWriter(self._store, shard)
         self._warmup: WarmupThread | None = None
         self._loaded_seconds = 0.0
         self._pacing = Pacing(warm_again=WARM_AGAIN_SECONDS, look=LOOK_SECONDS)
@@ -156,6 +157,7 @@ class ShardSignals:
     def _set(self, progress: SignalProgress, now_seconds: float) -> None:
         self._progress, self._saved_at, self._unwritten = progress, None, Unwritten()
         self._dropped_on = None
+        self._values = ValuesWriter(self._store, self.shard)
         self._loaded_seconds = now_seconds
         self._pacing.make_due("warm_again")
         self._pacing.make_due("look")
@@ -283,7 +285,8 @@ class ShardSignals:
         result = warmup.result()
         if result is None:
             return
-        self._store.write_values(self._progress.engine.latest())  # first: after the snapshot nobody would
+        rows = self._progress.engine.latest()
+        self._values.write(rows, lambda: rows, self.position)  # first: after the snapshot nobody would
         self._note_warmed(result.done)
         self._log.info(
             "is warm",
@@ -351,7 +354,7 @@ class ShardSignals:
         """What was taken goes to the latest values, when all its signals are said. RedisError."""
         self._tools.counts.update(signals=self._store.heard(self.shard))
         self._unwritten.note_said()
-        self._store.write_values(self._unwritten.take_latest())
+        self._values.write(self._unwritten.take_latest(), self._progress.engine.latest, self.position)
 
     @property
     def waiting_lines(self) -> int:

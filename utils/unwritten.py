@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from utils.feed import EntryId
 from utils.signal_progress import Taken
 from utils.signals import LatestValues, Pair, Signal
+from utils.stores.signal_store import SignalStore
 
 
 @dataclass(slots=True)
@@ -37,3 +40,31 @@ class Unwritten:
         """For the hashes."""
         latest, self.latest = list(self.latest.values()), {}
         return latest
+
+
+class ValuesWriter:
+    """A shard's latest values into their hashes, as long as no other worker's newer ones are there."""
+
+    def __init__(self, store: SignalStore, shard: int) -> None:
+        self._store = store
+        self._shard = shard
+        self._view: object | None = None
+        self._has_all_to_write = False
+
+    def write(
+        self, latest: Sequence[LatestValues], every: Callable[[], Sequence[LatestValues]], position: EntryId
+    ) -> None:
+        """`latest`, true for `position`. None of them while newer ones are there; `every` row when we are as far.
+
+        RedisError.
+        """
+        if not latest:
+            return
+        view = self._store.values_view(self._shard, position)
+        is_another = self._view is not None and view is not self._view
+        if view is None:
+            self._has_all_to_write = True
+            return
+        rows = every() if self._has_all_to_write or is_another else latest
+        self._view, self._has_all_to_write = view, False
+        self._store.write_values(self._shard, rows, position)

@@ -73,11 +73,11 @@ def test_what_is_no_candle_is_an_entry_without_one(client: redis.Redis, fields: 
 
 def test_a_take_over_leaves_the_values_of_other_shards_under_way(client: redis.Redis, redis_url: str) -> None:
     store = SignalStore(open_redis(redis_url), KEYS, 2, 1_000)
-    store.write_values([])
+    store.write_values(0, [], EntryId(1, 0))
     values = IndicatorValues(*(1.5 for _ in INDICATOR_NAMES))
     latest = [LatestValues(f"NSE:S{nth}", "1m", 60_000, values) for nth in range(100)]
     client.client_pause(300, all=False)  # so long nothing of it is done
-    store.write_values(latest)
+    store.write_values(0, latest, EntryId(1, 0))
     store.load_snapshot(1)
     store.save_snapshot(0, b"behind the values")
     assert all(client.hget(KEYS.indicators(one.symbol, "1m"), "t") == b"60000" for one in latest)

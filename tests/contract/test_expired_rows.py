@@ -23,6 +23,8 @@ from utils.keys import Keys
 from utils.lifecycle import StopRequest
 from utils.settings import Settings
 from utils.shard_signals import ENTRIES_AT_ONCE, ShardSignals
+from utils.stores.redis_connection import open_redis
+from utils.stores.redis_server import ServerCheck
 
 COUNT, WEEKS, MINUTES = 6, 10, 4
 SECONDS = itertools.count(0.0, 400.0)  # it waits for instruments that may still come, and for the next warm-up
@@ -46,7 +48,9 @@ def signals(valkey: ValkeyServer, mongo: EmbeddedServer, tmp_path: Path) -> Iter
         warmup=False,
         log_dir=tmp_path,
     )
-    worker = SignalWorker(settings, StopRequest(), structlog.get_logger("test"))
+    log = structlog.get_logger("test")
+    server = ServerCheck(open_redis(valkey.url), log)
+    worker = SignalWorker(settings, StopRequest(), log, server)
     yield worker._signals[0]
     worker._tools.turn.join(10)
     worker._mongo.close()

@@ -34,7 +34,7 @@ def write_all(store: CandleStore, engine: CandleEngine) -> int:
     """Portions until the round is done; returns how many commands it took."""
     commands = 0
     while True:
-        commands += store.write_live(0, engine.rows, *engine.next_live())
+        commands += store.write_live(0, engine.rows, *engine.next_live(), engine.position)
         if engine.is_live_round_done:
             return commands
 
@@ -101,10 +101,14 @@ def test_all_is_told_again_when_asked_to(client: redis.Redis) -> None:
     store, engine, entries = CandleStore(client, KEYS, 10_000, 1_000), engine_of(), entries_of(3)
     engine.take(entries)
     write_all(store, engine)
+    before = store.live_view(0, engine.position)
     client.flushall()
     engine.shard.open["dirty"] = engine.shard.last["dirty"] = 1
     write_all(store, engine)
     engine.tell_anew()
     engine.shard.open["dirty"] = engine.shard.last["dirty"] = 1
+    write_all(store, engine)  # refused: what it was to follow is not there any more
+    assert store.live_view(0, engine.position) not in (None, before)
+    engine.tell_all()
     write_all(store, engine)
     assert hashes(client, "candle") == expected_candles(engine)

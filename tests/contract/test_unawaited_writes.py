@@ -43,9 +43,9 @@ def worked_engine() -> tuple[CandleEngine, list[ClosedRecords]]:
 
 
 def write_round(store: CandleStore, engine: CandleEngine) -> None:
-    store.write_live(0, engine.rows, *engine.next_live())
+    store.write_live(0, engine.rows, *engine.next_live(), engine.position)
     while not engine.is_live_round_done:
-        store.write_live(0, engine.rows, *engine.next_live())
+        store.write_live(0, engine.rows, *engine.next_live(), engine.position)
 
 
 def test_what_was_not_waited_for_is_there_when_the_snapshot_is(client: redis.Redis, behind: CandleStore) -> None:
@@ -70,9 +70,9 @@ def test_no_snapshot_after_a_live_write_that_failed(client: redis.Redis, behind:
 
 def test_no_snapshot_after_a_link_that_broke(client: redis.Redis, behind: CandleStore) -> None:
     engine, _ = worked_engine()
-    behind.live_socket()
+    behind.live_view(0, engine.position)
     client.client_pause(60_000, all=False)  # what is sent now is never done
-    behind.write_live(0, engine.rows, *engine.next_live())
+    behind.write_live(0, engine.rows, *engine.next_live(), engine.position)
     client.client_kill_filter(_type="normal", skipme=True)
     client.client_unpause()
     with pytest.raises(redis.ConnectionError):

@@ -283,6 +283,14 @@ class CandleEngine:
         """Readers may know nothing any more: whatever changes next is told whole."""
         self._live.forget(len(self.instruments))
 
+    def tell_all(self) -> None:
+        """Everything counts as changed: what readers have may be another worker's."""
+        self.tell_anew()
+        shard = self._shard
+        shard.instruments["touched"] = shard.latest["receive_ms"] != 0
+        for candles in (shard.open, shard.last):
+            candles["dirty"] = candles["present"]
+
     def freeze(self) -> bytes:
         """The whole state as bytes, with the position it is true for."""
         header: dict[str, object] = {

@@ -15,12 +15,13 @@ from utils.candles.live_view import Hashes
 from utils.candles.rows import Rows
 from utils.feed import Entry, EntryId
 from utils.keys import Keys
+from utils.stores.guarded_writes import GuardedWrites
 from utils.stores.live_hashes import LiveHashes, live_names
 from utils.stores.outbox import SAID_AT_ONCE, Outbox, Saying, saying_id
-from utils.stores.packed_commands import OwnConnection
 from utils.stores.tick_reader import Gap, TickReader
 
 REMOVED_AT_ONCE = 200  # instruments whose hashes go with one command
+ROLE = "candle_worker"
 
 
 class CandleStore:
@@ -37,7 +38,7 @@ class CandleStore:
         self._closed_max = closed_max
         self._rejected_max = rejected_max
         self._outboxes: dict[tuple[str, int], Outbox] = {}
-        self._live = OwnConnection(client)
+        self._live: dict[int, GuardedWrites] = {}
         self._live_hashes: dict[int, LiveHashes] = {}
         self._reader = TickReader(client, keys)
 
@@ -59,8 +60,7 @@ class CandleStore:
         """The shard's snapshot. What comes after it is said again, to whatever Redis this is now."""
         for outbox in self._outboxes_of(shard):
             outbox.forget()
-        self._live.settle()  # other shards' writes may be under way
-        self._live.give_back()  # it may be dead without having been asked anything since
+        self._live_of(shard).forget()  # it may be dead without having been asked anything since
         self._reader.begin(shard)
         content = self._client.get(self._keys.candle_state(shard))
         return content if isinstance(content, bytes) else None
@@ -69,7 +69,7 @@ class CandleStore:
         """OutboxMovedError instead of a snapshot that is further than what Redis knows to have been said."""
         for outbox in self._outboxes_of(shard):
             outbox.check()
-        self._live.settle()
+        self._live_of(shard).settle()
         pipeline = self._client.pipeline(transaction=True)
         pipeline.set(self._keys.candle_state(shard), content)
         pipeline.hset(self._keys.candle_state_counts(), str(shard), self._reader.note_of(shard))
@@ -120,26 +120,29 @@ class CandleStore:
     def _outboxes_of(self, shard: int) -> list[Outbox]:
         return [outbox for (_, of_shard), outbox in self._outboxes.items() if of_shard == shard]
 
-    def live_socket(self) -> object:
-        """What the live view is written over: when it is another one than before, all is to be told anew."""
-        self._live.settle()
-        return self._live.socket
+    def live_view(self, shard: int, position: EntryId) -> object | None:
+        """None while the hashes are newer than what is true for `position`: another worker wrote them.
 
-    def write_live(self, shard: int, rows: Rows, candles: Hashes, ticks: Hashes) -> int:
+        When it is another object than before, all is to be told anew.
+        """
+        return self._live_of(shard).view(position)
+
+    def write_live(self, shard: int, rows: Rows, candles: Hashes, ticks: Hashes, position: EntryId) -> int:
         """The live view: the hashes of candles and of latest ticks; returns how many commands that took."""
         known = self._live_hashes.get(shard)
         if known is None:
             known = self._live_hashes[shard] = LiveHashes(self._keys)
         content, count = known.pack(rows, candles, ticks)
         if count:
-            self._live.send(content, count)
+            self._live_of(shard).write(content, count, position)
         if not self.is_behind:
-            self._live.settle()
+            self._live_of(shard).settle()
         return count
 
     def remove_live(self, symbols: Sequence[str], timeframes: Sequence[str]) -> None:
         """Delete the live hashes of instruments that left a shard, unless the connector watches them in another."""
-        self._live.settle()  # a write that is on its way would bring the hash back
+        for live in self._live.values():
+            live.settle()  # a write that is on its way would bring the hash back
         for first in range(0, len(symbols), REMOVED_AT_ONCE):
             part = list(symbols[first : first + REMOVED_AT_ONCE])
             watched: Any = self._client.hmget(self._keys.instruments(), part)
@@ -147,6 +150,11 @@ class CandleStore:
             names = [name for symbol in gone for name in live_names(self._keys, symbol, timeframes)]
             if names:
                 self._client.delete(*names)
+
+    def _live_of(self, shard: int) -> GuardedWrites:
+        if shard not in self._live:
+            self._live[shard] = GuardedWrites(self._client, self._keys.written(ROLE, shard))
+        return self._live[shard]
 
 
 def _is_id(text: str) -> bool:

@@ -67,12 +67,15 @@ class OwnConnection:
         """One for each command that was asked; errors as in `reply`."""
         return [self.reply() for _ in range(self._awaited)]
 
-    def settle(self) -> None:
-        """Read what is awaited for nothing but its errors: the first is raised when all were read."""
+    def settle(self, leave: int = 0) -> None:
+        """Read what is awaited, but for the last `leave`, for nothing but its errors.
+
+        The first is raised when all were read.
+        """
         first_error = None
-        while self._awaited:
+        while self._awaited > leave:
             try:
-                self._read()
+                self._read(leave)
             except redis.ResponseError as error:
                 first_error = first_error or error
             except BaseException:
@@ -101,7 +104,7 @@ class OwnConnection:
             self._connection = self._pool.get_connection()
         return self._connection
 
-    def _read(self) -> None:
+    def _read(self, leave: int) -> None:
         """One reply, and those that came with it: `read_response` costs three times as much for each.
 
         ResponseError: one of them is an error; nothing after it was read.
@@ -109,13 +112,34 @@ class OwnConnection:
         self._awaited -= 1
         self._connection.read_response(disable_decoding=True)
         reader = getattr(self._connection._parser, "_reader", None)
-        while isinstance(reader, hiredis.Reader) and self._awaited and reader.has_data():
+        while isinstance(reader, hiredis.Reader) and self._awaited > leave and reader.has_data():
             reply = reader.gets(False)
             if _is_unfinished(reply):
                 break
             self._awaited -= 1
             if isinstance(reply, redis.RedisError):
                 raise reply
+
+
+def command_at(packed: bytes, index: int) -> list[bytes]:
+    """The words of one of several packed commands: for what an error was about."""
+    words: list[bytes] = []
+    at = 0
+    for _ in range(index + 1):
+        words, at = _words_from(packed, at)
+    return words
+
+
+def _words_from(packed: bytes, at: int) -> tuple[list[bytes], int]:
+    """Of the command that begins at `at`, and where the next one begins."""
+    end = packed.index(b"\r\n", at)
+    count, at, words = int(packed[at + 1 : end]), end + 2, []
+    for _ in range(count):
+        end = packed.index(b"\r\n", at)
+        size = int(packed[at + 1 : end])
+        words.append(packed[end + 2 : end + 2 + size])
+        at = end + size + 4
+    return words, at
 
 
 def send_packed(client: redis.Redis, commands: Sequence[bytes]) -> None:

@@ -14,12 +14,13 @@ from utils.instruments import Instrument
 from utils.keys import Keys
 from utils.signals import LatestValues, Signal
 from utils.stores.closed_reader import ClosedEntry, ClosedRead, ClosedReader, closed_entry
+from utils.stores.guarded_writes import GuardedWrites
 from utils.stores.indicator_hashes import values_commands, values_names
 from utils.stores.outbox import SAID_AT_ONCE, Outbox, Saying, saying_id
-from utils.stores.packed_commands import OwnConnection
 
 PAGE = 1_000
-VALUES_AT_ONCE = 1_000
+VALUES_AT_ONCE = 250  # in one transaction: so long Redis does nothing else
+ROLE = "signal_worker"
 
 
 class SignalStore:
@@ -32,7 +33,8 @@ class SignalStore:
         self._keys = keys
         self._log = structlog.get_logger("signal_worker")
         self._unreadable: set[bytes] = set()
-        self._reader, self._values = ClosedReader(client, keys), OwnConnection(client)
+        self._reader = ClosedReader(client, keys)
+        self._values = [GuardedWrites(client, keys.written(ROLE, shard)) for shard in range(shards)]
         self._streams = {keys.closed(shard).encode(): shard for shard in range(shards)}
         self._outboxes = [
             Outbox(client, keys, keys.signals(), shard, signals_max_entries, own_ids=False) for shard in range(shards)
@@ -91,8 +93,7 @@ class SignalStore:
     def load_snapshot(self, shard: int) -> bytes | None:
         """The last one saved. What comes after it is said again, to whatever Redis this is now."""
         self._outboxes[shard].forget()
-        self.settle()  # other shards' values may be under way
-        self._values.give_back()  # it may be dead without having been asked anything since
+        self._values[shard].forget()  # it may be dead without having been asked anything since
         self._reader.forget()
         return self.peek_snapshot(shard)
 
@@ -104,7 +105,7 @@ class SignalStore:
     def save_snapshot(self, shard: int, content: bytes) -> None:
         """OutboxMovedError instead of a snapshot that is further than what Redis knows to have been said."""
         self.check(shard)
-        self.settle()
+        self._values[shard].settle()
         self._client.set(self._keys.signal_state(shard), content)
 
     def add_missing_snapshot(self, shard: int, content: bytes) -> None:
@@ -133,23 +134,33 @@ class SignalStore:
         """Wait until all signals are said that were sent; returns how many of them had not been said before."""
         return self._outboxes[shard].settle()
 
-    def write_values(self, latest: Sequence[LatestValues]) -> None:
+    def values_view(self, shard: int, position: EntryId) -> object | None:
+        """None while the values are newer than what is true for `position`: another worker wrote them.
+
+        When it is another object than before, any of them may be another worker's, or lost.
+        """
+        return self._values[shard].view(position)
+
+    def write_values(self, shard: int, latest: Sequence[LatestValues], position: EntryId) -> None:
         """The newest values of each instrument and timeframe; those that are absent leave the hash.
 
-        Sent, and not waited for: `settle` does, and `save_snapshot` before it saves. Not safe for threads.
+        Sent, and not waited for: `settle` does, and `save_snapshot` before it saves. Not safe for threads. When they
+        were refused, `values_view` is another one.
         """
+        view = self._values[shard].view(position)
         for first in range(0, len(latest), VALUES_AT_ONCE):
             commands = values_commands(self._keys, latest[first : first + VALUES_AT_ONCE])
-            self._values.settle()
-            self._values.send(b"".join(commands), len(commands))
+            if self._values[shard].view(position) is view:
+                self._values[shard].write(b"".join(commands), len(commands), position)
 
     def remove_values(self, symbols: Iterable[str], timeframes: Sequence[str]) -> None:
         """Delete the hashes of instruments that come no more."""
-        self._values.settle()  # a write that is on its way would bring the hash back
+        self.settle()  # a write that is on its way would bring the hash back
         names = values_names(self._keys, symbols, timeframes)
         for first in range(0, len(names), VALUES_AT_ONCE):
             self._client.delete(*names[first : first + VALUES_AT_ONCE])
 
     def settle(self) -> None:
         """Wait until all values are written that were sent."""
-        self._values.settle()
+        for values in self._values:
+            values.settle()
