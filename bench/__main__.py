@@ -27,6 +27,7 @@ from bench.results import Report, Row  # noqa: E402
 from bench.rows_boundary import Minutes, boundary_rows  # noqa: E402
 from bench.rows_candles import Size, cost_rows, frame_rows, kernel_rows  # noqa: E402
 from bench.rows_footprint import footprint_rows, start_rows  # noqa: E402
+from bench.rows_guarded import guarded_rows  # noqa: E402
 from bench.rows_indicators import indicator_rows  # noqa: E402
 from bench.rows_latency import FULL_GRID, QUICK_GRID, Point, latency_rows  # noqa: E402
 from bench.rows_replay import Replay, replay_rows  # noqa: E402
@@ -36,6 +37,7 @@ from bench.table import lines  # noqa: E402
 _BEGAN = time.monotonic()
 RESULTS = Path(__file__).parent / "results"
 INDICATOR_INSTRUMENTS = 9_000
+GUARDED_ROUNDS = 200
 COUNTS = (50, 500, 3_000, 9_000, 27_000)
 
 
@@ -140,6 +142,7 @@ def _parts(report: Report, peers: Peers, plan: Plan, path: Path) -> list[tuple[s
         ("4", staged("minute", lambda stage: boundary_rows(stage, plan.minutes, _say))),
         ("4", staged("latency", lambda stage: latency_rows(stage, plan.grid, plan.load_seconds, _say))),
         ("4", staged("sustained", lambda stage: sustained_rows(stage, plan.climbs, _say))),
+        ("4", staged("guarded", lambda stage: guarded_rows(stage, GUARDED_ROUNDS, plan.repetitions, _say))),
         ("5", staged("replay", lambda stage: replay_rows(stage, plan.replay, _say))),
         ("6", staged("start", lambda stage: start_rows(stage, _say))),
         (
