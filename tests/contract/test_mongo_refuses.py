@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
+import redis
 
+from tests.env_file import write_env_file
 from tests.mongo_answers import AnsweringMongo
+from tests.servers import ValkeyServer, free_port
+from utils.instruments import Instrument, SessionClass
 from utils.stores.mongo import MongoStore, StoreError
 
 CANDLE = {"_id": "NSE:INFY|1m|001", "k": "NSE:INFY|1m|001", "symbol": "NSE:INFY", "timeframe": "1m", "t": 1, "rev": 0}
+INFY = Instrument(408065, "NSE", "INFY", "INFOSYS", "NSE", "EQ", "", 0.05, 1, SessionClass.EQUITY)
+REPO = Path(__file__).resolve().parents[2]
+ENVIRONMENT = {"PATH": os.environ["PATH"]}
 CONCERN = {"code": 64, "errmsg": "waiting for replication timed out", "errInfo": {"wtimeout": True}}
 
 
@@ -142,3 +155,57 @@ def test_an_odd_answer_is_a_store_error(answer: Any) -> None:
 def test_an_odd_answer_to_a_write_is_a_store_error(answer: Any) -> None:
     with store_on(update=answer) as (store, _), pytest.raises(StoreError, match="MongoDB"):
         store.upsert_candles([CANDLE])
+
+
+# -- real workers on it
+
+
+@contextlib.contextmanager
+def worker(name: str, directory: Path, valkey: ValkeyServer, mongo_url: str) -> Iterator[subprocess.Popen[bytes]]:
+    values = {
+        "REDIS_URL": valkey.url_of(name), "MONGO_URL": mongo_url, "INSTRUMENTS": INFY.symbol, "TIMEFRAMES": "1m",
+        "LOG_DIR": str(directory / "logs"), "KITE_API_URL": f"http://127.0.0.1:{free_port()}", "WARMUP": "false",
+    }  # fmt: skip
+    write_env_file(directory, values)
+    with (directory / "err").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, str(REPO / f"{name}.py")], cwd=directory, env=ENVIRONMENT, stderr=log
+        )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_the_doctor_says_what_mongodb_refuses(tmp_path: Path, valkey: ValkeyServer, client: redis.Redis) -> None:
+    client.xadd("closed:0", {"json": orjson.dumps(CANDLE)})
+    refuses = AnsweringMongo({"update": failed(13, "not authorized on candlewick to execute command")})
+    with refuses.running() as mongo, worker("candle_worker", tmp_path, valkey, mongo.url):
+        wait_until(lambda: client.hget("health:candle_worker", "archive_state") == b"failing")
+        done = subprocess.run(
+            [sys.executable, str(REPO / "manage.py"), "doctor", "--process", "candle_worker"],
+            cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 1 and "give it readWrite on the database MONGO_DB" in done.stdout
+        mongo.answers.clear()
+        wait_until(lambda: client.hget("health:candle_worker", "archive_written") == b"1")
+
+
+def test_an_odd_answer_at_warm_up_does_not_end_the_signal_worker(
+    tmp_path: Path, valkey: ValkeyServer, client: redis.Redis
+) -> None:
+    client.hset("instruments", INFY.symbol, orjson.dumps(INFY.as_dict()))
+    odd = AnsweringMongo({"find": {"ok": 1.0, "cursor": None}})
+    with odd.running() as mongo, worker("signal_worker", tmp_path, valkey, mongo.url) as process:
+        wait_until(lambda: process.poll() is not None or client.hget("health:signal_worker", "state") == b"running")
+        said = (tmp_path / "err").read_text()
+        assert process.poll() is None, said
+    assert "find" in odd.asked and "cannot be read" in said and "Traceback" not in said

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -81,6 +81,13 @@ class Script:
         while words not in self.said:
             assert self.process.poll() is None and time.monotonic() < deadline, self.said
             time.sleep(0.05)
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 @contextmanager
@@ -209,6 +216,25 @@ def test_a_worker_waits_for_memory_and_says_so(tmp_path: Path) -> None:
         assert code == 1 and "PROBLEM  redis: Redis has used" in said and "REDIS_MAXMEMORY" in said
         client.config_set("maxmemory", "0")
         worker.until_said("holds a shard")
+
+
+@pytest.mark.parametrize("name", WORKERS)
+def test_a_replica_is_waited_for_as_after_a_failover(tmp_path: Path, name: str) -> None:
+    with (
+        valkey_with(tmp_path) as server,
+        closing(open_redis(server.url)) as client,
+        script(tmp_path, name, server.url_of(name)) as worker,
+    ):
+        wait_until(lambda: bool(client.exists(f"health:{name}")))
+        client.replicaof("127.0.0.1", str(free_port()))
+        worker.until_said("read only replica")
+        worker.until_said("redis unavailable, retrying")
+        code, said = doctor(tmp_path, "--process", name)
+        assert code == 1 and "REDIS_URL names a replica" in said
+        client.replicaof("NO", "ONE")
+        client.delete(f"health:{name}")
+        wait_until(lambda: bool(client.exists(f"health:{name}")))
+        assert worker.process.poll() is None
 
 
 @pytest.mark.parametrize("key", ["closed:0", "said"])

@@ -56,8 +56,11 @@ class RedisGuard:
         """FatalError where asking again cannot help; else it returns, and the worker waits and recovers."""
         failure = failure_of(error)
         self._server.forget()
-        if failure.is_outage or failure.kind is RedisFailure.OURS:
+        if failure.is_outage:
             self._log.warning("redis unavailable, retrying", reason=failure.sentence)
+            return
+        if failure.kind is RedisFailure.OURS:
+            self._log.warning(failure.sentence)
             return
         if failure.sentence != self.fault and not failure.exit_code:
             self._log.error(failure.sentence)
