@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import redis
 
 from utils.keys import Keys
+from utils.stores.redis_failure import RedisFailure, failure_of
 
 
 class HealthReport:
@@ -17,6 +18,7 @@ class HealthReport:
         self._keys = keys
         self._process = process
         self._ttl_seconds = ttl_seconds
+        self._noted: RedisFailure | None = None
 
     def write(self, fields: Mapping[str, str | int | float]) -> bool:
         """Replaces the whole report and starts its time to live anew.
@@ -32,9 +34,21 @@ class HealthReport:
         pipeline.sadd(self._keys.health_processes(), self._process)
         try:
             pipeline.execute()
-        except redis.RedisError:
+        except redis.RedisError as error:
+            self.note(error)
             return False
+        self._noted = None
         return True
+
+    def note(self, error: redis.RedisError) -> None:
+        """That a report could not be written: logged once, unless it is an outage, which others log."""
+        failure = failure_of(error)
+        if not failure.is_outage and failure.kind is not self._noted:
+            import structlog  # noqa: PLC0415 - the doctor, which reads reports, starts without it
+
+            log = structlog.get_logger(self._process)
+            log.error("the health report is not written", process=self._process, reason=failure.sentence)
+        self._noted = failure.kind
 
 
 def read_health(client: redis.Redis, keys: Keys) -> dict[str, dict[str, str]]:

@@ -35,7 +35,8 @@ class SharedHealth:
         others = [one for one in owners if one != self._owner]
         try:
             parts = self._exchange(fields, others) if others else []
-        except redis.RedisError:
+        except redis.RedisError as error:
+            self._whole.note(error)
             return False
         return self._whole.write(with_free_shards(merged([fields, *parts]) if parts else fields))
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 import redis
+import structlog
 
-from tests.servers import free_port, valkey_server
+from tests.servers import ValkeyServer, free_port, valkey_server
 from utils.health import HealthReport, read_health
 from utils.keys import Keys
 from utils.stores.redis_connection import open_redis
@@ -80,3 +81,20 @@ def test_a_report_survives_a_servers_restart(tmp_path: Path) -> None:
         server.start()
         assert report.write({"state": "back"})
         assert read_health(client, KEYS)["connect"] == {"state": "back"}
+
+
+def test_a_report_that_redis_refuses_is_logged_once(client: redis.Redis, valkey: ValkeyServer) -> None:
+    """Without a word the process would only seem not to run."""
+    reader = HealthReport(open_redis(valkey.url_of("reader")), Keys(), "connector", 15)
+    with structlog.testing.capture_logs() as logs:
+        assert not reader.write({"state": "up"})
+        assert not reader.write({"state": "up"})
+    assert [one["event"] for one in logs] == ["the health report is not written"]
+    assert "denies the user of REDIS_URL" in logs[0]["reason"]
+
+
+def test_a_report_while_redis_is_away_is_not_logged_here() -> None:
+    away = HealthReport(open_redis(f"redis://127.0.0.1:{free_port()}/0"), KEYS, "connector", 15)
+    with structlog.testing.capture_logs() as logs:
+        assert not away.write({"state": "up"})
+    assert logs == []
