@@ -21,6 +21,7 @@ from utils.retry_delay import RetryDelay
 from utils.settings import Settings
 from utils.shared_health import Fields, SharedHealth, merged
 from utils.stores.redis_connection import RedisError, open_redis
+from utils.stores.redis_failure import failure_of
 from utils.stores.redis_guard import RedisGuard, check_at_start
 from utils.stores.redis_server import ServerCheck
 from utils.stores.shard_leases import Change, ShardLeases
@@ -254,7 +255,8 @@ class CandleWorker:
         try:
             self._save_all()
         except RedisError as error:
-            self._log.warning("no snapshot at the end: the next start reads on from the last one", error=str(error))
+            reason = failure_of(error).sentence
+            self._log.warning("no snapshot at the end: the next start reads on from the last one", reason=reason)
         if not self._archives.close():
             self._log.warning("MongoDB does not answer: what is not written yet waits in the closed stream")
         self._leases.leave()

@@ -34,6 +34,7 @@ from utils.stores.archive import StreamArchiver
 from utils.stores.archive_thread import ArchiveThread
 from utils.stores.mongo import MongoStore
 from utils.stores.redis_connection import RedisError, open_redis
+from utils.stores.redis_failure import failure_of
 from utils.stores.redis_guard import RedisGuard, check_at_start
 from utils.stores.redis_server import ServerCheck
 from utils.stores.shard_leases import Change, ShardLeases
@@ -320,7 +321,8 @@ class SignalWorker:
                 if self._leases.hold(shard):
                     signals.save()
         except RedisError as error:
-            self._log.warning("no snapshot at the end: the next start reads on from the last one", error=str(error))
+            reason = failure_of(error).sentence
+            self._log.warning("no snapshot at the end: the next start reads on from the last one", reason=reason)
         for signals in self._held.values():
             signals.let_go()
         waiting = sum(signals.waiting_lines for signals in self._held.values())

@@ -269,3 +269,14 @@ def test_commands_say_what_redis_refuses_in_one_sentence(tmp_path: Path, command
     said = done.stdout + done.stderr
     assert done.returncode == 1 and "Traceback" not in said
     assert {"cluster": "runs in cluster mode", "password": "the password of REDIS_URL"}[kind] in said
+
+
+def test_a_server_that_does_not_tell_how_it_is_set_up_is_worked_with(tmp_path: Path) -> None:
+    with valkey_with(tmp_path) as server:
+        with closing(open_redis(server.url)) as client:
+            client.acl_setuser("candle_worker", enabled=True, commands=["-info"])
+        with script(tmp_path, "candle_worker", server.url_of("candle_worker")) as worker:
+            worker.until_said("holds a shard")
+            assert "cluster mode and eviction are not checked" in worker.said
+            _, said = doctor(tmp_path, "--process", "candle_worker")
+    assert "note     redis: Redis does not tell this user" in said

@@ -28,6 +28,10 @@ def read_info(client: redis.Redis) -> Info | None:
         found: Any = client.info()
     except redis.exceptions.NoPermissionError:
         return None
+    except redis.ResponseError as error:
+        if "unknown command" in str(error):  # some providers take it away
+            return None
+        raise
     return found if isinstance(found, Mapping) else None
 
 
