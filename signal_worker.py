@@ -50,7 +50,16 @@ WARMING_SECONDS = 0.05
 HEALTH_SECONDS = 1.0
 PROGRESS_SECONDS = 10.0
 WARMUP_END_SECONDS = 1.0
-COUNTED = ("signals", "candles", "skipped", "unreadable", "strategy_faults", "cut_off", "file_lost")
+COUNTED = (
+    "signals",
+    "candles",
+    "skipped",
+    "unreadable",
+    "strategy_faults",
+    "cut_off",
+    "file_lost",
+    "history_refused",
+)
 
 
 class SignalWorker:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -17,7 +18,7 @@ from utils.candle import IST, Candle, Source, TimedBy
 from utils.instruments import Instrument, SessionClass
 from utils.lifecycle import StopRequest
 from utils.retry_delay import RetryDelay
-from utils.sessions import DAY_MS, IST_OFFSET_MS, MINUTE_MS, SessionCalendar, ist_date
+from utils.sessions import DAY_MS, IST_OFFSET_MS, MINUTE_MS, SessionCalendar, ist_date, ist_midnight_ms
 from utils.timeframes import Timeframe
 
 TIMEOUT_SECONDS = (3.0, 15.0)
@@ -27,6 +28,7 @@ DAYS_A_REQUEST = {"minute": 60, "day": 2_000}  # the broker's limits
 LONGEST_BODY = 1 << 16  # of a refusal
 DENIED_SECONDS = 900.0  # until the same token is tried again
 REJECTED_KEPT = 100
+SETTLING_MS = 30_000  # a minute is unreliable for 10 s after its end (kite.trade/forum/discussion/6011)
 LARGEST_NUMBER = 2**53  # up to here a whole number survives as a float
 DERIVATIVES = frozenset(
     {
@@ -45,6 +47,10 @@ Row = tuple[int, float, float, float, float, int, int]  # start in epoch ms, ope
 
 class HistoryError(RuntimeError):
     """This request brought nothing, after several tries; another one may."""
+
+
+class HistoryRefused(HistoryError):
+    """The broker refuses what was asked about this instrument; others may fare better, the same question will not."""
 
 
 class HistoryDenied(RuntimeError):
@@ -92,6 +98,7 @@ class KiteHistory:
         self._denied: tuple[str, float] | None = None  # what was sent when we were not let in, and until when to wait
         self.rejected: Counter[str] = Counter()  # rows that were left out, by reason
         self.rejected_rows: deque[str] = deque(maxlen=REJECTED_KEPT)
+        self.doubtful_ms: set[int] = set()  # starts of the minutes or days that the last `rows` had to leave out
 
     @property
     def is_denied(self) -> bool:
@@ -120,9 +127,16 @@ class KiteHistory:
 
     def _rows(self, instrument: Instrument, interval: str, span: Span) -> list[Row]:
         rows: dict[int, Row] = {}
+        conflicting: set[int] = set()
+        self.doubtful_ms = set()
         for stretch in span.stretches(DAYS_A_REQUEST[interval]):
-            rows |= {row[0]: row for row in self._ask(instrument, interval, stretch)}
-        return [rows[at_ms] for at_ms in sorted(rows) if span.from_ms <= at_ms < span.to_ms]
+            for row in self._ask(instrument, interval, stretch):
+                if rows.setdefault(row[0], row) != row:
+                    self._reject("conflict", row)
+                    conflicting.add(row[0])
+        kept = rows.keys() - conflicting
+        self.doubtful_ms = (self.doubtful_ms - kept) | conflicting
+        return [rows[at_ms] for at_ms in sorted(kept) if span.from_ms <= at_ms < span.to_ms]
 
     def _ask(self, instrument: Instrument, interval: str, span: Span) -> list[Row]:
         address = f"{self._url}/{instrument.token}/{interval}"
@@ -152,9 +166,19 @@ class KiteHistory:
             try:
                 rows.append(_row(fields))
             except _RowError as error:
-                self.rejected[str(error)] += 1
-                self.rejected_rows.append(repr(fields)[:200])
+                self._reject(str(error), fields)
+                self._note_doubtful(fields)
         return rows
+
+    def _reject(self, reason: str, fields: Any) -> None:
+        self.rejected[reason] += 1
+        self.rejected_rows.append(repr(fields)[:200])
+
+    def _note_doubtful(self, fields: Any) -> None:
+        """The minute of a row that was left out, where it can be told: its bucket would be a minute short."""
+        if isinstance(fields, list) and fields and isinstance(fields[0], str):
+            with contextlib.suppress(_RowError):
+                self.doubtful_ms.add(_time_ms(fields[0]) // MINUTE_MS * MINUTE_MS)
 
     def _headers(self) -> dict[str, str]:
         return {"X-Kite-Version": "3", "Authorization": self._authorization()}
@@ -176,14 +200,14 @@ def _secrets_of(answer: requests.Response) -> list[str]:
 
 
 def _fields_or_fault(answer: requests.Response, secrets: Sequence[str] = ()) -> list[Any] | str:
-    """What the answer holds as rows, unchecked, or why another try makes sense. HistoryDenied, HistoryError."""
+    """What the answer holds as rows, unchecked, or why another try makes sense. HistoryDenied, HistoryRefused."""
     if not answer.ok:
         error = read_broker_error(answer.status_code, answer.content[:LONGEST_BODY], secrets)
         if error.cause is Cause.THROTTLED or error.status >= requests.codes.server_error:
             return str(error)
         if error.cause in _DENIALS or error.status == FORBIDDEN:
             raise HistoryDenied(f"the broker refuses history: {error.sentence}", error.cause)
-        raise HistoryError(f"the broker refuses {answer.url.split('?')[0]}: {error.sentence}")
+        raise HistoryRefused(f"the broker refuses {answer.url.split('?')[0]}: {error.sentence}")
     try:
         candles = answer.json()["data"]["candles"]
     except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
@@ -203,8 +227,10 @@ def _row(fields: Any) -> Row:
     open_, high, low, close = numbers[:4]
     if not 0 < low <= min(open_, close) <= max(open_, close) <= high:
         raise _RowError("prices")
-    oi = int(numbers[5]) if len(numbers) > 5 else 0
-    return _time_ms(fields[0]), open_, high, low, close, int(numbers[4]), oi
+    oi, at_ms = int(numbers[5]) if len(numbers) > 5 else 0, _time_ms(fields[0])
+    if at_ms % MINUTE_MS:
+        raise _RowError("time")
+    return at_ms, open_, high, low, close, int(numbers[4]), oi
 
 
 def _number(value: Any) -> float:
@@ -231,15 +257,30 @@ def _broker_time(at_ms: int) -> str:
     return datetime.fromtimestamp(at_ms / 1000, UTC).astimezone(IST).strftime("%Y-%m-%d %H:%M:%S")
 
 
-def minute_candles(
-    rows: Sequence[Row], instrument: Instrument, timeframe: Timeframe, calendar: SessionCalendar, until_ms: int
-) -> list[Candle]:
-    """Minute rows as candles of a timeframe of whole minutes, in session-anchored buckets that ended by `until_ms`.
+def settled_until(rows: Sequence[Row], until_ms: int) -> int:
+    """Up to when minute rows, asked for at `until_ms`, are surely all there: to the end of the newest settled one.
 
-    Rows outside continuous trading belong to no candle.
+    What the broker has not written yet looks like minutes without a trade, so today nothing is sure behind that.
+    """
+    ends = [row[0] + MINUTE_MS for row in rows if row[0] + MINUTE_MS + SETTLING_MS <= until_ms]
+    return max([*ends, ist_midnight_ms(ist_date(until_ms))])
+
+
+def minute_candles(
+    rows: Sequence[Row],
+    instrument: Instrument,
+    timeframe: Timeframe,
+    calendar: SessionCalendar,
+    until_ms: int,
+    doubtful_ms: Collection[int] = (),
+) -> list[Candle]:
+    """Minute rows as candles of a timeframe of whole minutes, in session-anchored buckets settled by `until_ms`.
+
+    Rows outside continuous trading belong to no candle; a bucket with one of the doubtful minutes in it makes none.
     """
     if not rows:
         return []
+    until_ms = settled_until(rows, until_ms)
     at = np.array([row[0] for row in rows], dtype=np.int64)
     opens, closes = _session_bounds((at + IST_OFFSET_MS) // DAY_MS, at, instrument, calendar)
     starts = opens + (at - opens) // timeframe.length_ms * timeframe.length_ms
@@ -249,7 +290,8 @@ def minute_candles(
         return []
     ordered = inside[np.argsort(starts[inside], kind="stable")]
     buckets = _buckets([rows[nth] for nth in ordered.tolist()], starts[ordered], ends[ordered])
-    return [_candle(instrument, timeframe, *one) for one in buckets]
+    whole = [one for one in buckets if not any(one[0] <= at_ms < one[1] for at_ms in doubtful_ms)]
+    return [_candle(instrument, timeframe, *one) for one in whole]
 
 
 def _buckets(rows: Sequence[Row], starts: Integers, ends: Integers) -> list[tuple[Any, ...]]:
@@ -273,11 +315,11 @@ def _buckets(rows: Sequence[Row], starts: Integers, ends: Integers) -> list[tupl
 def day_candles(
     rows: Sequence[Row], instrument: Instrument, timeframe: Timeframe, calendar: SessionCalendar, until_ms: int
 ) -> list[Candle]:
-    """Day rows as `1d` candles, those of sessions that ended by `until_ms`."""
-    candles = []
+    """Day rows as `1d` candles, those of the days before `until_ms`: today's is replaced about midnight."""
+    candles, today = [], ist_date(until_ms)
     for row in rows:
         session = calendar.for_instrument(instrument, ist_date(row[0]))
-        if session is not None and session.day_end_ms <= until_ms:
+        if session is not None and session.date < today:
             candles.append(_candle(instrument, timeframe, session.open_ms, session.day_end_ms, *row[1:]))
     return candles
 

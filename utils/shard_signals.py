@@ -80,6 +80,7 @@ class ShardSignals:
         self._dropped_on: date | None = None
         self._values = ValuesWriter(self._store, shard)
         self._warmup: WarmupThread | None = None
+        self._history_failed: set[str] = set()  # symbols; they come last in the next warm-up
         self._loaded_seconds = 0.0
         self._pacing = Pacing(warm_again=WARM_AGAIN_SECONDS, look=LOOK_SECONDS)
         self._log = structlog.get_logger("signal_worker").bind(shard=shard)
@@ -270,11 +271,11 @@ class ShardSignals:
         self._log.info("warms up", instruments=len(instruments), rows=len(pairs))
         tools, engine = self._tools, self._progress.engine
         cut = self._progress.next_cut(tools.settings.market_clock.now_ms())
-        history = tools.history()
+        history, last = tools.history(), frozenset(self._history_failed)
 
         def run(on_progress: OnProgress) -> WarmupResult:
             warm_up = WarmUp(tools.store, tools.mongo, history, tools.calendar, on_progress)
-            result = warm_up.run(engine, instruments, self._timeframes, pairs, cut)
+            result = warm_up.run(engine, instruments, self._timeframes, pairs, cut, last)
             return result if tools.settings.warmup else WarmupResult(pairs, [], result.fetched)
 
         self._warmup = tools.turn.start(f"warmup-{self.shard}", run)
@@ -288,6 +289,8 @@ class ShardSignals:
         rows = self._progress.engine.latest()
         self._values.write(rows, lambda: rows, self.position)  # first: after the snapshot nobody would
         self._note_warmed(result.done)
+        self._history_failed = self._history_failed.union(result.failed) - {symbol for symbol, _ in result.done}
+        self._tools.counts["history_refused"] += len(result.refused)
         self._log.info(
             "is warm",
             warm_rows=self.warm_rows(),

@@ -6,7 +6,7 @@ candle that ended by then but whose entry comes after the positions is left out:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import structlog
@@ -17,6 +17,7 @@ from utils.instruments import Instrument
 from utils.kite_history import (
     HistoryDenied,
     HistoryError,
+    HistoryRefused,
     KiteHistory,
     Span,
     day_candles,
@@ -47,11 +48,16 @@ class Cut:
 
 @dataclass(slots=True)
 class WarmupResult:
-    """Rows that are done (warm, or as warm as their past allows) and those to be tried again later."""
+    """Rows that are done (warm, or as warm as their past allows) and those to be tried again later.
+
+    Of the symbols in `refused` the broker has no history to give, those in `failed` it may serve another time.
+    """
 
     done: list[Pair] = field(default_factory=list)
     again: list[Pair] = field(default_factory=list)
     fetched: int = 0
+    refused: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
 
 
 OnProgress = Callable[[int, int, int], None]
@@ -123,14 +129,19 @@ class WarmUp:
         timeframes: Mapping[str, Timeframe],
         pairs: Sequence[Pair],
         cut: Cut,
+        last: Collection[str] = (),
     ) -> WarmupResult:
-        """Warms the rows that `pairs` names. RedisError, HistoryStopped; MongoDB and the broker may fail."""
+        """Warms the rows that `pairs` names. RedisError, HistoryStopped; MongoDB and the broker may fail.
+
+        Symbols in `last` (those that failed before) come after all others, which they would keep from the broker.
+        """
         result, stream = WarmupResult(), _Stream(self._store, cut, pairs)
         wanted: dict[str, list[Timeframe]] = {}
         for symbol, name in pairs:
             wanted.setdefault(symbol, []).append(timeframes[name])
         # By symbol, as MongoDB's keys are: neighbours are there together.
-        chosen = sorted((one for one in instruments if one.symbol in wanted), key=lambda one: one.symbol)
+        chosen = [one for one in instruments if one.symbol in wanted]
+        chosen.sort(key=lambda one: (one.symbol in last, one.symbol))
         for nth, instrument in enumerate(chosen):
             self._tell(nth, len(chosen))
             if nth % INSTRUMENTS_AT_ONCE == 0:
@@ -155,7 +166,7 @@ class WarmUp:
         result: WarmupResult,
     ) -> None:
         held = {one.name: held_of[instrument.symbol, one.name] for one in timeframes}
-        fetched, is_whole = self._fetch(instrument, timeframes, held, cut, stream.live_from_ms)
+        fetched, is_whole = self._fetch(instrument, timeframes, held, cut, stream.live_from_ms, result)
         if fetched:
             stream.look_for_later()
         self._keep(fetched)
@@ -182,8 +193,9 @@ class WarmUp:
         held: Mapping[str, Mapping[str, Candle]],
         cut: Cut,
         live_from_ms: int,
+        result: WarmupResult,
     ) -> tuple[list[Candle], bool]:
-        """What the broker adds, and whether it was asked for all that is lacking."""
+        """What the broker adds, and whether it gave all that is lacking, or as much as it ever will."""
         lacking: dict[Timeframe, int] = {}
         for one in timeframes:
             in_order = sorted(held[one.name].values(), key=lambda candle: candle.start_ms)
@@ -196,8 +208,13 @@ class WarmUp:
             return [], False
         try:
             fetched = self._ask(self._history, instrument, lacking, cut.at_ms)
+        except HistoryRefused as error:
+            self._log.warning("history is refused", symbol=instrument.symbol, reason=str(error))
+            result.refused.append(instrument.symbol)
+            return [], True
         except (HistoryDenied, HistoryError) as error:
             self._on_history_fault(error)
+            result.failed.append(instrument.symbol)
             return [], False
         self._faults_in_row = 0
         known = {key for of_row in held.values() for key in of_row}
@@ -211,9 +228,8 @@ class WarmUp:
         if from_minutes:
             rows = history.rows(instrument, "minute", Span(min(from_minutes.values()), cut_ms))
             for one, from_ms in from_minutes.items():
-                made = minute_candles(
-                    [row for row in rows if row[0] >= from_ms], instrument, one, self._calendar, cut_ms
-                )
+                wanted, doubtful_ms = [row for row in rows if row[0] >= from_ms], history.doubtful_ms
+                made = minute_candles(wanted, instrument, one, self._calendar, cut_ms, doubtful_ms)
                 candles += made[-BARS_ASKED:]
         for one, from_ms in lacking.items():
             if one.is_day:

@@ -1,0 +1,78 @@
+"""A warm-up whose broker refuses or fails some instruments: the others get their history all the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import date
+
+import pytest
+
+from tests.contract.test_kite_history import (
+    CALENDAR,
+    INFY,
+    TIMEFRAMES,
+    Broker,
+    Stage,
+    as_answer,
+    at,
+    day_rows,
+    serving,
+    stage,
+    trading_days,
+)
+from tests.contract.test_kite_history import NotedWaits as NoWaits
+from utils.feed import EntryId
+from utils.kite_history import KiteHistory
+from utils.signals import SignalEngine
+from utils.warmup import Cut, WarmUp, WarmupResult
+
+__all__ = ["stage"]
+
+INSTRUMENTS = [replace(INFY, token=100 + nth, tradingsymbol=f"S{nth}") for nth in range(7)]
+BAD = ("NSE:S0", "NSE:S1", "NSE:S2")  # as many as end history for good when it is the broker's own trouble
+
+
+@dataclass
+class Moody(Broker):
+    """Answers some tokens with a status of its own."""
+
+    status_of: dict[str, int] = field(default_factory=dict)
+
+    def answer(self, path: str, wanted: dict[str, str]) -> tuple[int, bytes]:
+        status = self.status_of.get(path.split("/")[3], 200)
+        return (status, b'{"status":"error"}') if status != 200 else super().answer(path, wanted)
+
+
+@pytest.fixture
+def broker() -> Iterator[Moody]:
+    with serving(Moody()) as one:
+        assert isinstance(one, Moody)
+        one.minutes = as_answer([row for day in trading_days(6, date(2026, 1, 2)) for row in day_rows(str(day))])
+        yield one
+
+
+def warm(stage: Stage, broker: Moody, last: tuple[str, ...] = ()) -> WarmupResult:
+    history = KiteHistory(broker.url, lambda: "token key:secret", 1_000.0, NoWaits())
+    cut = Cut({0: EntryId.parse("0-0")}, at("2026-01-02T09:00"))
+    pairs = [(one.symbol, "1m") for one in INSTRUMENTS]
+    warm_up = WarmUp(stage.store, stage.mongo, history, CALENDAR, lambda *done: None)
+    return warm_up.run(SignalEngine([], 1440), INSTRUMENTS, TIMEFRAMES, pairs, cut, last)
+
+
+def test_instruments_that_the_broker_refuses_do_not_end_history_for_the_others(stage: Stage, broker: Moody) -> None:
+    broker.status_of = {str(one.token): 400 for one in INSTRUMENTS if one.symbol in BAD}
+    result = warm(stage, broker)
+    assert (result.refused, result.again) == (list(BAD), [])
+    assert len(result.done) == len(INSTRUMENTS)
+    assert result.fetched == 250 * (len(INSTRUMENTS) - len(BAD))
+    assert len(broker.asked) == len(INSTRUMENTS), "a refusal was asked about twice"
+
+
+def test_instruments_that_fail_come_last_when_it_is_tried_again(stage: Stage, broker: Moody) -> None:
+    broker.status_of = {str(one.token): 502 for one in INSTRUMENTS if one.symbol in BAD}
+    first = warm(stage, broker)
+    assert (first.failed, first.done) == (list(BAD), [])
+    second = warm(stage, broker, tuple(first.failed))
+    assert sorted(symbol for symbol, _ in second.done) == [one.symbol for one in INSTRUMENTS[3:]]
+    assert sorted(symbol for symbol, _ in second.again) == list(BAD)
