@@ -235,7 +235,7 @@ class SignalWorker:
             self._held[shard].take(read, now_seconds)
         for signals in self._covered(found):
             signals.send_values()
-        if has_unwritten and (not found or any(self._held[shard].has_much_unwritten for shard in ready)):
+        if has_unwritten and (not found or any(self._held[shard].has_waited(now_seconds) for shard in ready)):
             self._write(ready)
 
     def _write(self, ready: list[int]) -> None:

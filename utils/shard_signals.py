@@ -34,6 +34,7 @@ ENTRIES_AT_ONCE = 1_000
 CROWD_READS = 30  # full ones, one after the other: an hour's end has so many
 LOOK_SECONDS = 0.5
 MOST_UNWRITTEN = 20_000  # rows of values and signals that wait until there is nothing else to take
+LONGEST_UNWRITTEN_SECONDS = 2.0  # so long they wait at most, though there is always something else to take
 WARM_AGAIN_SECONDS = 300.0
 INSTRUMENTS_SECONDS = 60.0  # so long some of the instruments may be missing before we begin without them
 
@@ -323,7 +324,7 @@ class ShardSignals:
             self._tools.look_up()  # a new day's dump may give an instrument other hours
         taken = self._progress.take(entries)
         self._store.say(taken.fired)
-        self._unwritten.add(taken)
+        self._unwritten.add(taken, now_seconds)
         self._tools.counts.update(
             candles=len(entries),
             skipped=taken.skipped,
@@ -338,10 +339,11 @@ class ShardSignals:
         """Whether `write` has anything to do."""
         return len(self._unwritten) > 0
 
-    @property
-    def has_much_unwritten(self) -> bool:
+    def has_waited(self, now_seconds: float) -> bool:
         """Whether `write` should not wait until there is nothing else to take."""
-        return len(self._unwritten) > MOST_UNWRITTEN
+        since_seconds = self._unwritten.since_seconds
+        is_late = since_seconds is not None and now_seconds - since_seconds >= LONGEST_UNWRITTEN_SECONDS
+        return is_late or len(self._unwritten) > MOST_UNWRITTEN
 
     @property
     def is_amid_a_crowd(self) -> bool:

@@ -14,7 +14,7 @@ from utils.pacing import Pacing
 class _Shard:
     """Notes what it is asked to write."""
 
-    has_unwritten = has_much_unwritten = True
+    has_unwritten = True
 
     def __init__(self, shard: int, done: list[str]) -> None:
         self._shard, self._done = shard, done

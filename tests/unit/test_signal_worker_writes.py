@@ -1,0 +1,102 @@
+"""A signal worker that always finds another candle writes its signals and its snapshot in time all the same."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from signal_worker import SignalWorker
+from tests.closed_candles import OPEN_MS, minute_candles
+from utils.candle import Candle
+from utils.feed import EntryId
+from utils.pacing import Pacing
+from utils.shard_signals import ShardSignals, SignalTools
+from utils.signals import SignalEngine
+from utils.stores.closed_reader import ClosedEntry, ClosedRead
+from utils.strategies import Direction, Proposal, Strategy
+from utils.timeframes import parse_timeframe
+
+SNAPSHOT_SECONDS = 15.0
+
+
+def long_each_time(candle: Candle, *_: object) -> Proposal:
+    return Proposal(Direction.LONG, candle.close, candle.close - 1, candle.close + 1, ("always",))
+
+
+class _Store:
+    """Has one more candle at each read; notes when a snapshot is saved."""
+
+    def __init__(self, now: list[float]) -> None:
+        self._candles = iter(minute_candles("NSE:INFY", [OPEN_MS]))
+        self._now = now
+        self.saved: list[float] = []
+
+    def read_closed(self, positions: Mapping[int, EntryId], count: int, block_ms: int = 0) -> dict[int, ClosedRead]:
+        candle = next(self._candles)
+        return {0: ClosedRead([ClosedEntry(0, EntryId(candle.end_ms, 0), candle)], is_cut_off=False)}
+
+    def say(self, fired: Sequence[object]) -> None:
+        pass
+
+    def heard(self, shard: int) -> int:
+        return 0
+
+    def write_values(self, latest: Sequence[object]) -> None:
+        pass
+
+    def settle(self) -> None:
+        pass
+
+    def save_snapshot(self, shard: int, content: bytes) -> None:
+        self.saved.append(self._now[0])
+
+
+class _File:
+    def __init__(self, now: list[float]) -> None:
+        self._now = now
+        self.written: list[float] = []
+
+    def append(self, lines: Sequence[object]) -> int:
+        self.written.append(self._now[0])
+        return len(lines)
+
+
+class _Busy(SignalWorker):
+    """The worker's own turn, over one shard that is warm and covered by its lease."""
+
+    def __init__(self, now: list[float]) -> None:
+        self.store, self.file = _Store(now), _File(now)
+        settings: Any = SimpleNamespace(timeframes=[parse_timeframe("1m")])
+        parts: Any = {"store": self.store, "file": self.file, "mongo": None, "calendar": None, "history": None}
+        strategy = Strategy("always", (), long_each_time)
+        tools = SignalTools(
+            settings=settings,
+            symbols_of={0: ["NSE:INFY"]},
+            make_engine=lambda: SignalEngine([strategy], 1440),
+            **parts,
+        )
+        shard = ShardSignals(0, tools)
+        shard._progress.note_warmed([("NSE:INFY", "1m")])
+        nothing: Any = SimpleNamespace(cover=lambda *_: True, run=lambda *_: None)
+        worker: Any = self
+        worker._held, worker._store, worker._leases, worker._garbage = {0: shard}, self.store, nothing, nothing
+        worker._pacing = Pacing(hold=1e9, save=SNAPSHOT_SECONDS, health=1e9, progress=1e9)
+        for name in ("hold", "save", "health"):
+            worker._pacing.is_due(name, now[0])
+
+
+def test_signals_and_snapshots_wait_no_longer_than_they_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1_000.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    worker = _Busy(now)
+    for _ in range(350):
+        worker._run_once()
+        now[0] += 0.1
+    times = [1_000.0, *worker.file.written]
+    assert len(times) > 2
+    assert max(later - earlier for earlier, later in itertools.pairwise(times)) < 2.5
+    assert len(worker.store.saved) == 2, "in 35 s, one each 15 s"
