@@ -38,6 +38,7 @@ class Candle:
     """One candle of one instrument. Prices in the quote currency; `start_ms` inclusive, `end_ms` exclusive.
 
     volume and vwap are None where there is no volume (indices, ltp mode), oi where the packets carry none.
+    `previous_close` is that of the day before as the exchange gave it on the candle's day (after a split, adjusted).
     """
 
     symbol: str
@@ -57,6 +58,7 @@ class Candle:
     source: Source
     rev: int
     timed_by: TimedBy
+    previous_close: float | None = None
 
     @property
     def id(self) -> str:
@@ -86,6 +88,7 @@ class Candle:
             "source": str(self.source),
             "rev": self.rev,
             "timed_by": str(self.timed_by),
+            "previous_close": self.previous_close,
         }
 
     @classmethod
@@ -108,6 +111,7 @@ class Candle:
             source=_SOURCES[document["source"]],
             rev=document["rev"],
             timed_by=_CLOCKS[document["timed_by"]],
+            previous_close=document.get("previous_close"),
         )
 
 

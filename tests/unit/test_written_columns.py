@@ -65,6 +65,7 @@ def test_json_is_that_of_the_objects(request: pytest.FixtureRequest) -> None:
     heads = np.zeros(count, EVENT_HEAD)
     heads["row"] = [dice.randrange(len(TOKENS)) for _ in range(count)]
     heads["column"] = [dice.randrange(len(NAMES)) for _ in range(count)]
+    heads["previous_close"] = [dice.choice([0, 1, 100_005, dice.randrange(1 << 32)]) for _ in range(count)]
     records = ClosedRecords(rows, heads, any_candles(dice, count), np.zeros(count, np.int64))
     expected = [orjson.dumps(one.candle.as_document()) for one in records.as_objects()]
     assert records.as_json() == expected

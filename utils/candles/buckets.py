@@ -16,6 +16,7 @@ def say(shard: Shard, out: Output, r: int, c: int, receive_ms: int, counter: int
     out.candles[n] = shard.last[r, c]
     head = out.heads[n]
     head.ms, head.counter, head.row, head.column = receive_ms, counter, r, c
+    head.previous_close = shard.latest[r].previous_close
 
 
 @kernel

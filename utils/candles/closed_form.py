@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import chain, pairwise
+from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
+import orjson
 
 from utils.candle import Candle
 from utils.candles.fields import CANDLE_FIELDS, EXACT, VWAP, describe_candle, exact_vwap
@@ -21,7 +23,7 @@ _CLOSED = CANDLE_FIELDS.names.index("closed")
 _LITERALS = (
     b'","t":', b',"start":"', b'","end":"', b'","end_t":', b',"open":', b',"high":', b',"low":', b',"close":',
     b',"volume":', b',"oi":', b',"vwap":', b',"ticks":', b',"complete":', b',"source":"live","rev":',
-    b',"timed_by":"', b'"}', b"null",
+    b',"timed_by":"', b'","previous_close":', b"null",
 )  # fmt: skip
 _TIME_DIGITS = 15  # as utils.keys.candle_id
 _BLOB = np.frombuffer(b"".join(_LITERALS), np.uint8)
@@ -67,16 +69,23 @@ class ClosedRecords:
 
     def as_objects(self) -> list[ClosedCandle]:
         return [
-            ClosedCandle(EntryId(ms, counter), nth, candle_of(CandleRow._make(values), *self.rows.at(place)))
-            for (ms, counter, nth), place, values in zip(
-                self.sources(), self.places, self.candles.tolist(), strict=True
+            ClosedCandle(EntryId(ms, counter), nth, candle_of(CandleRow._make(values), *self.rows.at(place), before))
+            for (ms, counter, nth), place, values, before in zip(
+                self.sources(),
+                self.places,
+                self.candles.tolist(),
+                self.heads["previous_close"].tolist(),
+                strict=True,
             )
         ]
 
     def as_json(self) -> list[bytes]:
         """Each as `orjson.dumps(candle.as_document())` writes it."""
         values, texts, lengths = self._texts()
-        heads = list(chain.from_iterable(map(self.rows.json_heads, self.places)))
+        ends = map(_end, self.heads["previous_close"].tolist(), self.rows.divisors[self.heads["row"]].tolist())
+        heads = [
+            part for place, end in zip(self.places, ends, strict=True) for part in (*self.rows.json_heads(place), end)
+        ]
         blob = np.frombuffer(b"".join(heads), np.uint8)
         most = len(_BLOB) + 2 * _TIME_DIGITS + texts.shape[1] * texts.shape[2]
         out, bounds = np.empty(len(blob) + len(self) * most, np.uint8), np.zeros(len(self) + 1, np.int64)
@@ -93,6 +102,12 @@ class ClosedRecords:
         for n in np.nonzero(np.abs(self.candles["turnover"]) >= EXACT)[0].tolist():
             reals[n, VWAP] = exact_vwap(self.candles[n], int(divisors[n]))
         return values, write_texts(CANDLE_FIELDS.kinds, values, lengths, "json"), lengths
+
+
+@lru_cache(maxsize=16_384)
+def _end(previous_close: int, divisor: int) -> bytes:
+    """What stands behind the name of a document's last field."""
+    return orjson.dumps(previous_close / divisor) + b"}" if previous_close else b"null}"
 
 
 @kernel
@@ -125,11 +140,11 @@ def _copy(source: Array, begin: int, end: int, out: Array, at: int) -> int:
 def write_documents(
     heads: Array, ends: Array, values: Array, texts: Array, lengths: Array, out: Array, bounds: Array
 ) -> None:
-    """Document after document into `out`, the i-th from bounds[i] to bounds[i + 1]; three heads for each."""
+    """Document after document into `out`, the i-th from bounds[i] to bounds[i + 1]; each has three heads, one end."""
     at = 0
     for i in range(values.shape[0]):
         for nth in range(2):
-            at = _copy(heads, ends[3 * i + nth], ends[3 * i + nth + 1], out, at)
+            at = _copy(heads, ends[4 * i + nth], ends[4 * i + nth + 1], out, at)
             at = put_int(out, at, values[i, 0], _TIME_DIGITS)
         for f in range(_CLOSED):
             at = _copy(_BLOB, _ENDS[f], _ENDS[f + 1], out, at)
@@ -138,6 +153,7 @@ def write_documents(
             else:
                 at = _copy(_BLOB, _ENDS[_CLOSED + 1], _ENDS[_CLOSED + 2], out, at)
             if f == 0:
-                at = _copy(heads, ends[3 * i + 2], ends[3 * i + 3], out, at)
+                at = _copy(heads, ends[4 * i + 2], ends[4 * i + 3], out, at)
         at = _copy(_BLOB, _ENDS[_CLOSED], _ENDS[_CLOSED + 1], out, at)
+        at = _copy(heads, ends[4 * i + 3], ends[4 * i + 4], out, at)
         bounds[i + 1] = at

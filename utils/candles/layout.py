@@ -162,7 +162,9 @@ FEED = np.dtype(
     align=True,
 )
 
-EVENT_HEAD = np.dtype([("ms", "i8"), ("counter", "i8"), ("row", "i4"), ("column", "i4")], align=True)
+EVENT_HEAD = np.dtype(
+    [("ms", "i8"), ("counter", "i8"), ("row", "i4"), ("column", "i4"), ("previous_close", "i8")], align=True
+)
 REJECTION = np.dtype(
     [("ms", "i8"), ("counter", "i8"), ("reason", "i4"), ("token", "i8"), ("at", "i8"), ("length", "i8")], align=True
 )

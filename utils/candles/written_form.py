@@ -13,8 +13,8 @@ from utils.kite_frames import price_divisor
 CandleRow: Any = collections.namedtuple("CandleRow", CANDLE.names or ())  # type: ignore[misc]
 
 
-def candle_of(row: Any, instrument: Instrument, timeframe: str) -> Candle:
-    """The candle of one CANDLE record (as a CandleRow)."""
+def candle_of(row: Any, instrument: Instrument, timeframe: str, previous_close: int = 0) -> Candle:
+    """The candle of one CANDLE record (as a CandleRow); a previous close of 0 is none."""
     divisor = price_divisor(instrument.token)
     volume = row.end_cum - row.base if row.has_volume else None
     return Candle(
@@ -35,4 +35,5 @@ def candle_of(row: Any, instrument: Instrument, timeframe: str) -> Candle:
         source=Source.LIVE,
         rev=row.rev,
         timed_by=TimedBy.RECEIVE if row.by_receive else TimedBy.EXCHANGE,
+        previous_close=previous_close / divisor if previous_close else None,
     )
