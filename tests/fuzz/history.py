@@ -34,6 +34,9 @@ ODD = (
 )
 
 
+ASKED = requests.Request("GET", "http://broker", headers={"Authorization": "token a:b"}).prepare()
+
+
 class _NoWait(StopRequest):
     """Nobody waits for a fuzzer."""
 
@@ -56,6 +59,7 @@ class _Answers(requests.Session):
         status, headers, body = self._made
         answer = requests.Response()
         answer.status_code, answer.url = status, str(url)
+        answer.request = ASKED
         answer.headers.update(headers)
         answer.raw = HTTPResponse(BytesIO(body), headers=headers, status=status, preload_content=False)
         return answer
