@@ -23,12 +23,14 @@ from utils.lasting_objects import GarbageSearch
 from utils.lifecycle import EXIT_OK, StopRequest, run_script
 from utils.log import BoundLogger, hide_secret
 from utils.pacing import Pacing
+from utils.price_scale import PriceScale
 from utils.retry_delay import RetryDelay
 from utils.sessions import ist_date
 from utils.settings import Settings
-from utils.shard_signals import ENTRIES_AT_ONCE, ShardSignals, SignalTools
+from utils.shard_signals import ENTRIES_AT_ONCE, ShardSignals
 from utils.shared_health import STANDING_BY, SharedHealth, worst_state
 from utils.signal_file import SignalFile
+from utils.signal_tools import SignalTools
 from utils.signals import SignalEngine
 from utils.stores.archive import StreamArchiver
 from utils.stores.archive_thread import ArchiveThread
@@ -107,7 +109,7 @@ class SignalWorker:
         return SignalTools(
             settings=settings,
             symbols_of=of,
-            make_engine=lambda: SignalEngine(strategies, limit),
+            make_engine=lambda: SignalEngine(strategies, limit, scale=PriceScale(calendar)),
             calendar=calendar,
             instruments=instruments,
             store=SignalStore(self._client, self._keys, settings.shards, settings.signals_max_entries),
@@ -305,6 +307,7 @@ class SignalWorker:
             {
                 "instruments": sum(signals.instrument_count for signals in held),
                 **{name: self._tools.counts[name] for name in COUNTED},
+                "jumped": ";".join(filter(None, (signals.jumped for signals in held))),
                 "file_waiting": sum(signals.waiting_lines for signals in held),
                 **self._rejected_fields(),
                 "history_fault": self._history.fault if self._history is not None else "",

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from datetime import date
 
 import structlog
@@ -13,22 +11,19 @@ from utils.feed import ZERO_ID, EntryId
 from utils.hours_kept import hours_kept
 from utils.indicators.snapshot import SnapshotError
 from utils.instruments import Instrument
-from utils.kite_history import KiteHistory
+from utils.jump_marks import JumpMarks
 from utils.pacing import Pacing
-from utils.sessions import SessionCalendar, ist_date
-from utils.settings import Settings
+from utils.sessions import ist_date
 from utils.shared_health import RUNNING
-from utils.signal_file import SignalFile
 from utils.signal_lines import SignalLines
-from utils.signal_progress import MakeEngine, SignalProgress, missed_a_session
+from utils.signal_progress import SignalProgress, missed_a_session
 from utils.signal_snapshot import lines_of, taken_apart, with_lines
+from utils.signal_tools import SignalTools
 from utils.signals import Pair
 from utils.stores.closed_reader import ClosedRead
-from utils.stores.mongo import MongoStore
-from utils.stores.signal_store import SignalStore
 from utils.unwritten import Unwritten, ValuesWriter
 from utils.warmup import OnProgress, WarmUp, WarmupResult
-from utils.warmup_thread import WarmupThread, WarmupTurn
+from utils.warmup_thread import WarmupThread
 
 ENTRIES_AT_ONCE = 1_000
 CROWD_READS = 30  # full ones, one after the other: an hour's end has so many
@@ -37,28 +32,6 @@ MOST_UNWRITTEN = 20_000  # rows of values and signals that wait until there is n
 LONGEST_UNWRITTEN_SECONDS = 2.0  # so long they wait at most, though there is always something else to take
 WARM_AGAIN_SECONDS = 300.0
 INSTRUMENTS_SECONDS = 60.0  # so long some of the instruments may be missing before we begin without them
-
-
-@dataclass(frozen=True, slots=True)
-class SignalTools:
-    """What all shards of a worker have in common. `symbols_of` names each shard's instruments."""
-
-    settings: Settings
-    symbols_of: Mapping[int, Collection[str]]
-    make_engine: MakeEngine
-    calendar: SessionCalendar
-    instruments: dict[str, Instrument]  # by symbol, those known so far
-    store: SignalStore
-    mongo: MongoStore
-    file: SignalFile
-    history: Callable[[], KiteHistory | None]
-    turn: WarmupTurn = field(default_factory=WarmupTurn)
-    counts: Counter[str] = field(default_factory=Counter)
-
-    def look_up(self) -> Mapping[str, Instrument]:
-        """The instruments, as the connector made them known. RedisError."""
-        self.instruments.update(self.store.instruments())
-        return self.instruments
 
 
 class ShardSignals:
@@ -85,6 +58,8 @@ class ShardSignals:
         self._loaded_seconds = 0.0
         self._pacing = Pacing(warm_again=WARM_AGAIN_SECONDS, look=LOOK_SECONDS)
         self._log = structlog.get_logger("signal_worker").bind(shard=shard)
+        self._marks = JumpMarks(tools.mongo, self._log)
+        self._jumped = ""
         self._lines = SignalLines(tools.file, tools.counts, self._log)
 
     @property
@@ -230,7 +205,15 @@ class ShardSignals:
         is_ready = self._warmup is None and self._progress.was_warmed_up
         if is_ready:
             self.state = RUNNING
+            self._marks.look(self._progress.engine, now_seconds)
         return is_ready
+
+    @property
+    def jumped(self) -> str:
+        """Jumps of the price scale behind which rows are not warm again; as before while a warm-up is on its way."""
+        if self._warmup is None:
+            self._jumped = self._progress.jumped(self._wanted)
+        return self._jumped
 
     @property
     def warmup_progress(self) -> tuple[int, int, int] | None:
@@ -333,6 +316,10 @@ class ShardSignals:
         )
         for fault in taken.faults:
             self._log.error(fault)
+        for jump in taken.jumps:
+            self._log.error("price scale changed, no signals until rows are warm again", jump=jump.as_text())
+        if taken.jumps:
+            self._marks.make_due()
 
     @property
     def has_unwritten(self) -> bool:

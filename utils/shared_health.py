@@ -80,6 +80,10 @@ def _all_shards(values: Iterable[str]) -> str:
     return ",".join(sorted({one for value in values for one in value.split(",") if one}))
 
 
+def _all_jumps(values: Iterable[str]) -> str:
+    return ";".join(sorted({one for value in values for one in value.split(";") if one}))
+
+
 def _worst_archive_state(values: Iterable[str]) -> str:
     return min(values, key=lambda one: WORST_STATES.index(one) if one in WORST_STATES else len(WORST_STATES))
 
@@ -96,6 +100,7 @@ def _feed_of_a_class(values: Iterable[str]) -> str:
 _TEXTS: Mapping[str, Callable[[Iterable[str]], str]] = {
     **{kind.value: _joined for kind in Doubt},
     "shards": _all_shards,
+    "jumped": _all_jumps,
     "state": worst_state,
     "archive_state": _worst_archive_state,
 }

@@ -10,10 +10,12 @@ from utils.candle import Candle
 from utils.feed import EntryId
 from utils.hours_kept import Kept
 from utils.indicators.snapshot import SnapshotError
+from utils.price_scale import Jump
 from utils.sessions import SessionCalendar, ist_date
 from utils.signals import LatestValues, Pair, Signal, SignalEngine
 from utils.stores.closed_reader import ClosedEntry
 from utils.warmup import Cut
+from utils.warmup_plan import BARS_NEEDED
 
 MakeEngine = Callable[[], SignalEngine]
 
@@ -27,6 +29,7 @@ class Taken:
     skipped: int
     unreadable: int
     faults: list[str]
+    jumps: list[Jump]
 
 
 @dataclass(slots=True)
@@ -96,6 +99,7 @@ class SignalProgress:
             skipped=applied.skipped,
             unreadable=len(entries) - len(readable),
             faults=applied.faults,
+            jumps=applied.jumps,
         )
 
     def symbols(self) -> set[str]:
@@ -112,6 +116,13 @@ class SignalProgress:
         """Instruments that come no more leave engine and snapshot."""
         self.engine.drop(symbols)
         self.warmed = {pair for pair in self.warmed if pair[0] not in symbols}
+
+    def jumped(self, wanted: Iterable[Pair]) -> str:
+        """Of instruments with a row that is not warm: the jumps of their price scale, for the health report."""
+        jumps = {one.symbol: one for one in self.engine.jumps}
+        of_them = [pair for pair in wanted if pair[0] in jumps] if jumps else []
+        cold = sorted({symbol for symbol, name in of_them if self.engine.bars(symbol, name) < BARS_NEEDED})
+        return ";".join(jumps[symbol].as_text() for symbol in cold)
 
     def seen_ms(self) -> int:
         """Market time of the newest thing that is in here."""

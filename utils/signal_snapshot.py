@@ -50,8 +50,9 @@ def _part(state: Mapping[str, Any], arrays: Arrays, shard: int, symbols: Collect
             tables.append({**table, "symbols": [table["symbols"][row] for row in rows]})
             kept += [array[rows] for array in arrays[at * len(ARRAYS) : (at + 1) * len(ARRAYS)]]
     said = [one for one in state["said"] if one[0] in symbols]
+    jumps = [one for one in state.get("jumps", []) if one["symbol"] in symbols]
     caller = _caller(state["caller"], shard, symbols)
-    return pack({**state, "caller": caller, "tables": tables, "said": said}, kept)
+    return pack({**state, "caller": caller, "tables": tables, "said": said, "jumps": jumps}, kept)
 
 
 def _caller(caller: Mapping[str, Any], shard: int, symbols: Collection[str]) -> dict[str, Any]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +15,8 @@ from utils.indicators import DEFAULT_PARAMETERS, IndicatorParameters, IndicatorT
 from utils.indicators.kernels import SKIPPED, STATE_DTYPE
 from utils.indicators.snapshot import SnapshotError, pack, unpack
 from utils.indicators.table import ARRAYS
+from utils.instruments import Instrument
+from utils.price_scale import Jump, Last, PriceScale, day_number
 from utils.strategies import Direction, Proposal, Strategy
 
 Pair = tuple[str, str]  # symbol, timeframe
@@ -87,12 +89,13 @@ class LatestValues(NamedTuple):
 @dataclass(slots=True)
 class Applied:
     """What came of some candles: signals in the order of their candles, the newest values, how many candles were
-    skipped, and in `faults` what strategies raised (they never stop the others)."""
+    skipped, in `faults` what strategies raised (they never stop the others), and instruments whose prices jumped."""
 
     fired: list[Fired] = field(default_factory=list)
     latest: dict[Pair, LatestValues] = field(default_factory=dict)
     skipped: int = 0
     faults: list[str] = field(default_factory=list)
+    jumps: list[Jump] = field(default_factory=list)
 
 
 class SignalEngine:
@@ -101,6 +104,9 @@ class SignalEngine:
     A candle that is older than its row's last, or the same again, is skipped and counted. A signal's id is said once,
     even when a revision of the candle fires again. No strategy is asked about a candle that `limit` does not allow:
     one that ends in the last minutes of its session, as `1d` candles do.
+
+    Where the price scale of an instrument changes over night (a split), its rows begin anew with the first candle
+    behind it: no value is of both scales, and no strategy is asked before they are warm again.
     """
 
     def __init__(
@@ -108,24 +114,47 @@ class SignalEngine:
         strategies: Sequence[Strategy],
         limit: EntryLimit,
         parameters: IndicatorParameters = DEFAULT_PARAMETERS,
+        scale: PriceScale | None = None,
     ) -> None:
         self._strategies = tuple(strategies)
         self._limit = limit
         self._parameters = parameters
         self._tables: dict[str, IndicatorTable] = {}
         self._said: dict[Pair, list[str]] = {}  # ids said of a row's last candle that had any
+        self._scale = scale or PriceScale()
+        self._jumps: dict[str, Jump] = {}  # the last one of each instrument that had any
 
     def warm(self, symbol: str, timeframe: str, candles: Sequence[Candle]) -> None:
         """Begin a row anew with candles of its past, in order: indicators only, no strategy is asked."""
         table = self._table(timeframe)
         table.reset(symbol)
-        table.update(candles)
+        table.update(self.since_jump(candles))
+
+    def know(self, instruments: Iterable[Instrument]) -> None:
+        """Which price bands they have."""
+        self._scale.know(instruments)
+
+    def since_jump(self, candles: Sequence[Candle]) -> list[Candle]:
+        """Those of a series in order that are on the price scale of its newest."""
+        jump, from_ms = self._scale.last_jump(candles)
+        self._note_jump(jump)
+        return [one for one in candles if one.start_ms >= from_ms]
+
+    def note_marked(self, jump: Jump) -> None:
+        """The candles from before it are marked."""
+        if self._jumps.get(jump.symbol) == jump:
+            self._jumps[jump.symbol] = replace(jump, is_marked=True)
+
+    @property
+    def jumps(self) -> list[Jump]:
+        """The last one of each instrument that had any, by symbol."""
+        return [self._jumps[symbol] for symbol in sorted(self._jumps)]
 
     def apply(self, candles: Sequence[Candle]) -> Applied:
         """Take closed candles in the order they were closed."""
         applied = Applied()
         for timeframe, positions in _by_timeframe(candles).items():
-            updated = self._table(timeframe).update([candles[at] for at in positions])
+            updated = self._update(timeframe, [candles[at] for at in positions], applied)
             self._ask_strategies(applied, candles, positions, updated)
         applied.fired.sort(key=lambda one: one.at)
         return applied
@@ -151,6 +180,9 @@ class SignalEngine:
         for table in self._tables.values():
             table.drop(symbols)
         self._said = {pair: ids for pair, ids in self._said.items() if pair[0] not in symbols}
+        for known in (self._jumps, self._scale.classes):
+            for symbol in known.keys() & set(symbols):
+                known.pop(symbol)
 
     def bars(self, symbol: str, timeframe: str) -> int:
         """How many candles of a row were taken, 0 for one that is not known."""
@@ -165,7 +197,14 @@ class SignalEngine:
         """The whole state and the caller's JSON header in one block of bytes."""
         tables = [{"timeframe": name, "symbols": table.symbols} for name, table in self._tables.items()]
         said = [[symbol, timeframe, ids] for (symbol, timeframe), ids in self._said.items()]
-        state = {"caller": header, "parameters": list(self._parameters.for_kernel()), "tables": tables, "said": said}
+        state = {
+            "caller": header,
+            "parameters": list(self._parameters.for_kernel()),
+            "tables": tables,
+            "said": said,
+            "classes": self._scale.classes,
+            "jumps": [asdict(one) for one in self.jumps],
+        }
         return pack(state, [array for table in self._tables.values() for array in table.state()])
 
     def load(self, packed: bytes) -> dict[str, Any]:
@@ -179,18 +218,61 @@ class SignalEngine:
                 tables[one["timeframe"]] = IndicatorTable(self._parameters)
                 tables[one["timeframe"]].restore(one["symbols"], arrays[at * len(ARRAYS) : (at + 1) * len(ARRAYS)])
             said = {(symbol, timeframe): ids for symbol, timeframe, ids in state["said"]}
+            jumps = {one["symbol"]: Jump(**one) for one in state.get("jumps", [])}
+            classes = dict(state.get("classes", {}))
             header: dict[str, Any] = state["caller"]
         except SnapshotError:
             raise
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise SnapshotError(f"not a snapshot of this version ({error})") from None
-        self._tables, self._said = tables, said
+        self._tables, self._said, self._jumps, self._scale.classes = tables, said, jumps, classes
         return header
 
     def _table(self, timeframe: str) -> IndicatorTable:
         if timeframe not in self._tables:
             self._tables[timeframe] = IndicatorTable(self._parameters)
         return self._tables[timeframe]
+
+    def _update(self, timeframe: str, candles: Sequence[Candle], applied: Applied) -> Updated:
+        """As the table does, each row from its last jump on."""
+        table, parts, first = self._table(timeframe), [], 0
+        for at, jump in self._found_jumps(table, candles):
+            parts.append(table.update(candles[first:at]))
+            table.reset(jump.symbol)
+            first = at
+            if self._note_jump(jump):
+                applied.jumps.append(self._jumps[jump.symbol])
+        parts.append(table.update(candles[first:]))
+        return parts[0] if len(parts) == 1 else Updated.joined(parts)
+
+    def _found_jumps(self, table: IndicatorTable, candles: Sequence[Candle]) -> list[tuple[int, Jump]]:
+        """Each with the position of the candle that it lies before."""
+        starts_ms, closes = table.ends([one.symbol for one in candles])
+        new_days = np.array([one.start_ms for one in candles], dtype=np.int64)
+        if not (day_number(new_days) > day_number(starts_ms)).any():
+            return []
+        found: list[tuple[int, Jump]] = []
+        newest: dict[str, Last] = {}
+        for at, (candle, known) in enumerate(
+            zip(candles, map(Last, starts_ms.tolist(), closes.tolist()), strict=True)
+        ):
+            last = newest.get(candle.symbol, known)
+            jump = self._scale.jump(last, candle) if last.start_ms else None
+            if jump is not None:
+                found.append((at, jump))
+            if candle.start_ms >= last.start_ms:
+                newest[candle.symbol] = Last(candle.start_ms, candle.close)
+        return found
+
+    def _note_jump(self, jump: Jump | None) -> bool:
+        """Whether it is news: each of an instrument's rows finds it."""
+        if jump is None:
+            return False
+        known = self._jumps.get(jump.symbol)
+        if known is not None and jump.day <= known.day:
+            return False
+        self._jumps[jump.symbol] = replace(jump, after=known.day) if known is not None else jump
+        return True
 
     def _ask_strategies(
         self, applied: Applied, candles: Sequence[Candle], positions: Sequence[int], updated: Updated

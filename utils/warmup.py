@@ -14,6 +14,7 @@ import structlog
 from utils.candle import Candle
 from utils.feed import EntryId
 from utils.instruments import Instrument
+from utils.jump_marks import mark_jump
 from utils.kite_history import (
     HistoryDenied,
     HistoryError,
@@ -66,6 +67,12 @@ OnProgress = Callable[[int, int, int], None]
 def _past(candles: Iterable[Candle], cut: Cut) -> dict[str, Candle]:
     """Those that were over by the cut, by their ids; the last of an id wins."""
     return {one.id: one for one in candles if one.end_ms <= cut.at_ms}
+
+
+def _on_scale(engine: SignalEngine, held: Mapping[str, Candle]) -> dict[str, Candle]:
+    """Those since the last jump of the price scale."""
+    in_order = sorted(held.values(), key=lambda one: one.start_ms)
+    return {one.id: one for one in engine.since_jump(in_order)}
 
 
 class _Stream:
@@ -142,6 +149,7 @@ class WarmUp:
         # By symbol, as MongoDB's keys are: neighbours are there together.
         chosen = [one for one in instruments if one.symbol in wanted]
         chosen.sort(key=lambda one: (one.symbol in last, one.symbol))
+        engine.know(chosen)
         for nth, instrument in enumerate(chosen):
             self._tell(nth, len(chosen))
             if nth % INSTRUMENTS_AT_ONCE == 0:
@@ -165,7 +173,8 @@ class WarmUp:
         stream: _Stream,
         result: WarmupResult,
     ) -> None:
-        held = {one.name: held_of[instrument.symbol, one.name] for one in timeframes}
+        held = {one.name: _on_scale(engine, held_of[instrument.symbol, one.name]) for one in timeframes}
+        self._mark_jumps(engine, instrument.symbol)
         fetched, is_whole = self._fetch(instrument, timeframes, held, cut, stream.live_from_ms, result)
         if fetched:
             stream.look_for_later()
@@ -175,6 +184,14 @@ class WarmUp:
             of_row = [candle for candle in fetched if candle.timeframe == one.name]
             engine.warm(instrument.symbol, one.name, merged(held[one.name], of_row, stream.later))
             (result.done if is_whole else result.again).append((instrument.symbol, one.name))
+
+    def _mark_jumps(self, engine: SignalEngine, symbol: str) -> None:
+        """Before the broker's rows of the same days are stored, which are on the new scale."""
+        for jump in engine.jumps:
+            if jump.symbol == symbol and not jump.is_marked and self._mongo is not None:
+                self._log.error("price scale changed, older candles are left out", jump=jump.as_text())
+                if mark_jump(self._mongo, jump, self._log):
+                    engine.note_marked(jump)
 
     def _held(self, pairs: Sequence[Pair], cut: Cut, stream: _Stream) -> dict[Pair, dict[str, Candle]]:
         found: dict[Pair, list[Candle]] = {}

@@ -407,7 +407,8 @@ def _at_days(day: date, minutes: Sequence[Candle]) -> list[Candle]:
 
 def test_only_what_is_missing_is_asked_for_and_what_is_held_stays(stage: Stage, broker: Broker) -> None:
     (yesterday,) = trading_days(1, date(2026, 1, 2))
-    live = _at_days(yesterday, minute_candles(INFY.symbol, [0]))
+    prices = {"open": 100.0, "high": 103.0, "low": 98.0, "close": 101.0}  # as the rows': another scale is a split
+    live = [replace(one, **prices) for one in _at_days(yesterday, minute_candles(INFY.symbol, [0]))]  # type: ignore[arg-type]
     stage.mongo.upsert_candles([one.as_document() for one in live])
     broker.minutes = as_answer(day_rows(yesterday.isoformat()) + day_rows("2026-01-02"))
     engine, _ = warm(stage, history(broker), "2026-01-02T09:25:30", ["1m"])

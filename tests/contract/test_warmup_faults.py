@@ -22,6 +22,7 @@ from tests.contract.test_kite_history import (
     trading_days,
 )
 from tests.contract.test_kite_history import NotedWaits as NoWaits
+from utils.entry_limit import UntilTimeOfDay
 from utils.feed import EntryId
 from utils.kite_history import KiteHistory
 from utils.signals import SignalEngine
@@ -57,7 +58,7 @@ def warm(stage: Stage, broker: Moody, last: tuple[str, ...] = ()) -> WarmupResul
     cut = Cut({0: EntryId.parse("0-0")}, at("2026-01-02T09:00"))
     pairs = [(one.symbol, "1m") for one in INSTRUMENTS]
     warm_up = WarmUp(stage.store, stage.mongo, history, CALENDAR, lambda *done: None)
-    return warm_up.run(SignalEngine([], 1440), INSTRUMENTS, TIMEFRAMES, pairs, cut, last)
+    return warm_up.run(SignalEngine([], UntilTimeOfDay(1440)), INSTRUMENTS, TIMEFRAMES, pairs, cut, last)
 
 
 def test_instruments_that_the_broker_refuses_do_not_end_history_for_the_others(stage: Stage, broker: Moody) -> None:

@@ -56,7 +56,9 @@ def test_each_candle_has_what_was_known_when_it_closed(at_once: int) -> None:
         entry("09:14:02", index_full(INDEX, 24_990.0, "yesterday")),
         entry("09:15:05", before(full(STOCK, 100.0, 10, "09:15:05"), STOCK, 99.5), full(FUTURE, 10.0, 1, "09:15:05")),
         entry("09:15:06", before(index_full(INDEX, 25_000.0, "09:15:06"), INDEX, 24_990.0)),
+        entry("09:16:03"),
         entry("09:16:05", before(full(STOCK, 101.0, 20, "09:16:05"), STOCK, 99.6)),
+        entry("09:17:03"),
         entry("09:17:05", ltp(STOCK, 102.0)),
         entry("09:19:00"),
     ]

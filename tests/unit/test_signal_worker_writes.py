@@ -12,9 +12,11 @@ import pytest
 from signal_worker import SignalWorker
 from tests.closed_candles import OPEN_MS, minute_candles
 from utils.candle import Candle
+from utils.entry_limit import UntilTimeOfDay
 from utils.feed import EntryId
 from utils.pacing import Pacing
-from utils.shard_signals import ShardSignals, SignalTools
+from utils.shard_signals import ShardSignals
+from utils.signal_tools import SignalTools
 from utils.signals import SignalEngine
 from utils.stores.closed_reader import ClosedEntry, ClosedRead
 from utils.strategies import Direction, Proposal, Strategy
@@ -71,12 +73,19 @@ class _Busy(SignalWorker):
     def __init__(self, now: list[float]) -> None:
         self.store, self.file = _Store(now), _File(now)
         settings: Any = SimpleNamespace(timeframes=[parse_timeframe("1m")])
-        parts: Any = {"store": self.store, "file": self.file, "mongo": None, "calendar": None, "history": None}
+        parts: Any = {
+            "store": self.store,
+            "file": self.file,
+            "mongo": None,
+            "calendar": None,
+            "history": None,
+            "instruments": {},
+        }
         strategy = Strategy("always", (), long_each_time)
         tools = SignalTools(
             settings=settings,
             symbols_of={0: ["NSE:INFY"]},
-            make_engine=lambda: SignalEngine([strategy], 1440),
+            make_engine=lambda: SignalEngine([strategy], UntilTimeOfDay(1440)),
             **parts,
         )
         shard = ShardSignals(0, tools)

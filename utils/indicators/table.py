@@ -39,6 +39,11 @@ class Updated:
     def values(self, at: int) -> IndicatorValues:
         return IndicatorValues(*self.now[at].tolist())
 
+    @classmethod
+    def joined(cls, parts: Sequence[Updated]) -> Updated:
+        """Of the candles of all parts, one after the other."""
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in cls.__slots__))
+
     def every_now(self) -> Iterator[IndicatorValues]:
         """`now`, candle by candle."""
         return _each(self.now)
@@ -94,6 +99,12 @@ class IndicatorTable:
         if len(kept) < len(self._rows):
             rows = [self._rows[symbol] for symbol in kept]
             self.restore(kept, [self._arrays[name][rows] for name in ARRAYS])
+
+    def ends(self, symbols: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Of each the start (epoch ms) and the close of its last candle; 0 for one that never came."""
+        rows = np.array([self._rows.get(symbol, -1) for symbol in symbols], dtype=np.int64)
+        last = self._arrays["now"][rows]
+        return np.where(rows >= 0, last["start_ms"], 0), last["close"]
 
     def values(self, symbol: str) -> IndicatorValues:
         """The latest of an instrument; all absent for one that never came."""

@@ -96,6 +96,11 @@ class MongoStore:
         """Write those whose `_id` is not there; what is there stays (history never replaces what was seen live)."""
         return self._write(CANDLES_COLLECTION, documents, Write.ADD)
 
+    def mark_candles(self, symbol: str, from_ms: int, before_ms: int, fields: Mapping[str, Any]) -> int:
+        """Set fields on all candles of a symbol that start in [from_ms, before_ms); returns how many. StoreError."""
+        query = {"k": {"$gte": f"{symbol}|", "$lt": f"{symbol}}}"}, "t": {"$gte": from_ms, "$lt": before_ms}}
+        return self._database.set_fields("marking candles", CANDLES_COLLECTION, query, fields)
+
     def upsert_instruments(self, documents: Sequence[Document], day: str) -> list[Refusal]:
         """Write `Instrument.as_dict()`s as they stood on a day (ISO date): `_id` is `NSE:INFY|2026-11-20`."""
         dated = [_dated_instrument(one, day) for one in documents]

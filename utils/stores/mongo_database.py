@@ -89,6 +89,11 @@ class MongoDatabase:
     def count(self, collection: str, query: Mapping[str, Any]) -> int:
         return _read("counting", lambda: self._database[collection].count_documents(query))
 
+    def set_fields(self, what: str, collection: str, query: Mapping[str, Any], fields: Mapping[str, Any]) -> int:
+        """Set flat fields on all that match; returns how many there are. `what` stands in a StoreError."""
+        found = self._database[collection]
+        return _do(what, lambda: found.update_many(query, {"$set": dict(fields)}).matched_count)
+
     def write(self, collection: str, documents: Sequence[Document], write: Write) -> list[Refusal]:
         """Write them, the last of an `_id` winning. Those refused for themselves are returned."""
         last_of_each = list({one.get("_id"): one for one in documents}.values())
