@@ -16,14 +16,15 @@ from simulator.courses import Course, busyness, course_of, knots
 from simulator.dice import Floats, Ints, Keys, Salt, draw_keys, normal, uniform
 from simulator.jumps import Jumps, Market
 from simulator.universe import Universe
-from utils.instruments import SessionClass
+from utils.instruments import Instrument
 from utils.sessions import Session, SessionCalendar, ist_midnight_ms
 
 MINUTE_MS = 60_000
 MINUTES_A_DAY = 1_440
 ROWS_AT_ONCE = 2_000
 INDEX_VALUES_A_MINUTE = 60
-CASH = (SessionClass.EQUITY, SessionClass.EQUITY_FNO)
+POST_CLOSE_MS = 10 * MINUTE_MS
+CURRENT_MONTH_DAYS = 35  # from one monthly expiry to the next
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,10 +165,10 @@ class Tape:
         return max(1, round(price / tick)) * tick
 
     def _work_out_specials(self) -> Trades:
-        """Auctions and the post-close session of the cash market."""
+        """Auctions, and the post-close session, as far as the day's hours have them."""
         found: list[tuple[int, int, int, int]] = []
-        for row, session in enumerate(self.sessions):
-            if session is not None and self.universe.instruments[row].session_class in CASH:
+        for row, (session, instrument) in enumerate(zip(self.sessions, self.universe.instruments, strict=True)):
+            if session is not None and _has_auctions(instrument, self.day):
                 found += self._specials_of(row, session)
         columns = np.array(sorted(found), dtype=np.int64).reshape(-1, 4).T
         return Trades(*columns)
@@ -175,11 +176,12 @@ class Tape:
     def _specials_of(self, row: int, session: Session) -> list[tuple[int, int, int, int]]:
         key = draw_keys(self.universe.seed, int(self.universe.tokens[row]), self.day.toordinal(), Salt.AUCTION)
         shares = uniform(draw_keys(key, np.arange(12)))
-        hour_quantity = max(50, int(self.universe.rate[row] * 3600 * 40))
+        lot = int(self.universe.lots[row])
+        hour_quantity = max(50, int(self.universe.rate[row] * 3600 * 40) // lot) * lot
         close_price, found = self.closing_price(row), []
         if session.day_start_ms < session.open_ms:
             at_ms = session.open_ms - 450_000 + int(shares[0] * 60_000)
-            found.append((row, at_ms, self.opening_price(row), int(hour_quantity * (0.2 + shares[1]))))
+            found.append((row, at_ms, self.opening_price(row), int(hour_quantity * (0.2 + shares[1])) // lot * lot))
         if session.day_end_ms > session.close_ms:
             span = session.day_end_ms - session.close_ms
             moved = round((shares[2] - 0.5) * 0.004 * close_price / int(self.universe.tick_wire[row]))
@@ -188,10 +190,16 @@ class Tape:
             )
             at_ms = session.day_end_ms - int(span * (0.05 + 0.15 * shares[3]))
             found.append((row, at_ms, close_price, int(hour_quantity * (0.5 + shares[4]))))
-        for share in shares[5 : 5 + int(shares[11] * 5)]:
-            at_ms = session.day_end_ms + (16 + int(share * 8)) * MINUTE_MS + int(share * 59_000)
+        for share in shares[5 : 5 + int(shares[11] * 5)] if session.post_end_ms > session.day_end_ms else ():
+            at_ms = session.post_end_ms - POST_CLOSE_MS + int(share * 8) * MINUTE_MS + int(share * 59_000)
             found.append((row, at_ms, close_price, 1 + int(share * 200)))
         return found
+
+
+def _has_auctions(instrument: Instrument, day: date) -> bool:
+    """Futures beyond the current month have none; the next month's, in its last five days, has none here either."""
+    is_future = instrument.instrument_type == "FUT"
+    return not is_future or (date.fromisoformat(instrument.expiry) - day).days <= CURRENT_MONTH_DAYS
 
 
 def trade_counts(keys: Keys, mean: Floats) -> Ints:

@@ -112,7 +112,7 @@ def test_activity_is_u_shaped() -> None:
         ("NSE:INFY", date(2026, 11, 20), [(9, 7, 9, 9), (9, 15, 15, 15), (15, 15, 15, 35), (15, 50, 16, 0)]),
         ("NSE:INFY", date(2026, 7, 31), [(9, 7, 9, 9), (9, 15, 15, 30), (15, 40, 16, 0)]),
         ("NSE:TRIVENI", date(2026, 11, 20), [(9, 7, 9, 9), (9, 15, 15, 30), (15, 40, 16, 0)]),
-        ("NFO:INFY26NOVFUT", date(2026, 11, 20), [(9, 15, 15, 40)]),
+        ("NFO:INFY26NOVFUT", date(2026, 11, 20), [(9, 7, 9, 9), (9, 15, 15, 40)]),
         ("NSE:NIFTY 50", date(2026, 11, 20), [(9, 15, 15, 30)]),
         ("CDS:USDINR26NOVFUT", date(2026, 11, 20), [(9, 0, 17, 0)]),
         ("MCX:CRUDEOIL26NOVFUT", date(2026, 11, 20), [(9, 0, 23, 55)]),
@@ -125,6 +125,12 @@ def test_trades_fall_in_their_sessions(symbol: str, day: date, windows: list[tup
     for start, end in spans[:3]:
         assert any(start <= minute < end for minute in minutes), f"no trade in {start}-{end}"
     assert all(any(start <= minute < end for start, end in spans) for minute in minutes)
+
+
+@pytest.mark.parametrize(("day", "has_auction"), [(date(2026, 11, 20), False), (date(2026, 11, 25), True)])
+def test_a_future_has_an_auction_when_its_month_is_the_current_one(day: date, has_auction: bool) -> None:
+    tape = _tape(how_many=300, day=day)
+    assert (_row(tape.universe, "NFO:NIFTY26DECFUT") in tape.specials.row.tolist()) is has_auction
 
 
 def test_a_holiday_has_no_trades() -> None:
@@ -154,7 +160,7 @@ HOURS_IST = {
     "NSE:NIFTY 50": ("09:15", "15:30", "09:15", "15:30"),
     "NSE:INFY": ("09:15", "15:15", "09:00", "15:35"),
     "NSE:TRIVENI": ("09:15", "15:30", "09:00", "15:30"),
-    "NFO:INFY26NOVFUT": ("09:15", "15:40", "09:15", "15:40"),
+    "NFO:INFY26NOVFUT": ("09:15", "15:40", "09:00", "15:40"),
     "CDS:USDINR26NOVFUT": ("09:00", "17:00", "09:00", "17:00"),
     "MCX:CRUDEOIL26NOVFUT": ("09:00", "23:55", "09:00", "23:55"),
 }
