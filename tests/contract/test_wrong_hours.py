@@ -52,10 +52,10 @@ class Place:
         )  # fmt: skip
 
     @contextmanager
-    def worker(self) -> Iterator[None]:
+    def worker(self, script: str = "candle_worker.py", **settings: str) -> Iterator[None]:
         process = subprocess.Popen(
-            [sys.executable, str(REPO / "candle_worker.py")],
-            cwd=self.directory, env={"PATH": os.environ["PATH"], "TZ": "UTC"}, stderr=subprocess.DEVNULL,
+            [sys.executable, str(REPO / script)],
+            cwd=self.directory, env={"PATH": os.environ["PATH"], "TZ": "UTC", **settings}, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         try:
             yield
@@ -78,6 +78,9 @@ class Place:
             assert time.monotonic() < deadline, self.health()
             time.sleep(0.05)
         return self.health()
+
+    def log_of(self, process: str) -> str:
+        return "".join(path.read_text() for path in (self.directory / "logs").glob(f"{process}*"))
 
     def starts(self, stream: str = "closed:0") -> set[str]:
         entries: Any = self.client.xrange(stream)
@@ -109,7 +112,7 @@ def test_an_extended_session_is_named_mended_by_an_edit_and_replayed(place: Plac
     with place.worker():
         assert place.wait_until_at(AFTER_HOURS[-1])["hours_outside"] == "NSE equity (5 trades, the last of 16:05:04)"
         done = place.manage(*doctor)
-        log = "".join(path.read_text() for path in (place.directory / "logs").glob("candle_worker*"))
+        log = place.log_of("candle_worker")
     named = "trades come outside the hours that we believe in: NSE equity (5 trades, the last of 16:05:04)"
     assert done.returncode == 1, done.stdout + done.stderr
     assert f"PROBLEM  candle_worker: {named}; write the right hours into local/sessions.local.toml" in done.stdout
@@ -146,6 +149,23 @@ def test_a_class_that_is_silent_since_the_open_is_named(place: Place) -> None:
         "PROBLEM  candle_worker: no trade came yet in a session that should be under way: NSE equity" in done.stdout
     )
     assert "write that into local/sessions.local.toml and restart the workers." in done.stdout
+
+
+@pytest.mark.parametrize(("text", "is_told"), [("15:15", True), ("15m", False)])
+def test_what_a_time_of_day_silences_is_told_at_the_start(place: Place, text: str, is_told: bool) -> None:
+    settings = {
+        "REDIS_URL": place.valkey.url_of("signal_worker"),
+        "INSTRUMENTS": f"{INFY.symbol},MCX:GOLD26AUGFUT",
+        "NO_NEW_ENTRIES_AFTER": text,
+    }
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    with place.worker("signal_worker.py", **settings):
+        while "starts fresh" not in place.log_of("signal_worker"):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    told = "NO_NEW_ENTRIES_AFTER=15:15 is one time for all exchanges: after it there are no signals on "
+    assert (told in place.log_of("signal_worker")) is is_told
+    assert ("MCX until 23:30, NSE until 15:30" in place.log_of("signal_worker")) is is_told
 
 
 def test_an_instrument_of_an_exchange_that_nobody_knows_is_named(place: Place) -> None:
