@@ -168,6 +168,7 @@ class ShardSignals:
         if missed_a_session(progress.seen_ms(), next_ms, kept, self._tools.calendar):
             self._log.warning("a session passed without this worker's candles: all is warmed up again")
             return None
+        progress.warmed.intersection_update(self._wanted)  # what comes back later has a hole
         return progress
 
     def _own_part(self, packed: bytes | None) -> SignalProgress | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -269,6 +270,18 @@ def test_redis_and_mongo_killed_and_started_again(tmp_path: Path, undisturbed: W
         one.wait_until_at(DAY)
         end_quietly(one)
         same(one, undisturbed)
+
+
+def test_a_timeframe_that_comes_back_is_warmed_up_anew(servers: ServerUrls, tmp_path: Path) -> None:
+    """What a snapshot holds of it ends where it was left out: rows with a hole would give other signals."""
+    with world(servers, tmp_path / "back", "back", PAST) as one:
+        for timeframes in ("1m,5m", "1m", "1m,5m"):
+            one.start(TIMEFRAMES=timeframes)
+            wait_for(lambda: one.health().get("state") == "running", "warm-up")
+            assert one.end() == 0
+            rows = re.findall(r"warms up .*rows=(\d+)", (one.folder / "stderr").read_text())
+            print(timeframes, rows)
+        assert rows == ["6", "4", "3", "2"]
 
 
 def test_a_torn_line_in_the_file_is_mended(servers: ServerUrls, tmp_path: Path, undisturbed: World) -> None:
