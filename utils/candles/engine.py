@@ -19,7 +19,7 @@ from utils.candles import kernel as kernels
 from utils.candles.closed_form import ClosedCandle, ClosedRecords, number_events
 from utils.candles.layout import AWAITS_ANY, PACKET, Array, Reason, Rules, Shard, new_output
 from utils.candles.live_view import Hashes, LiveView
-from utils.candles.new_hours import apply_grace, apply_hours
+from utils.candles.new_hours import apply_grace, apply_hours, rows_with_other_hours
 from utils.candles.rows import Rows
 from utils.candles.shard_state import (
     StateError,
@@ -29,6 +29,7 @@ from utils.candles.shard_state import (
     index_tokens,
     keep_rows,
     new_shard,
+    set_session,
     thaw,
 )
 from utils.feed import ZERO_ID, Entry, EntryId, Kind, Mark, mark_instruments, read_mark
@@ -194,8 +195,8 @@ class CandleEngine:
         today = _ist_date(at.ms)
         if not self._calendar.is_known(today):
             self.unknown_days.add(today)
-        for row in range(len(self.instruments)):
-            self._set_session(row, today)
+        for row, one in enumerate(self.instruments):
+            set_session(self._shard, row, self._calendar.for_instrument(one, today))
 
     def _drop_expired(self, said: Said) -> None:
         """Rows that the newest `subscribed` mark does not name, nor any mark of the day that is over."""
@@ -208,11 +209,6 @@ class CandleEngine:
         self._named_ms = self._named_ms[kept]
         self._shard = keep_rows(self._shard, kept)
         self._know_rows()
-
-    def _set_session(self, row: int, today: date) -> bool:
-        """Whether its hours are others than they were."""
-        session = self._calendar.for_instrument(self.instruments[row], today)
-        return apply_hours(self._shard, row, session, self._rules.grace_ms)
 
     def _take_mark(self, entry: Entry, said: Said) -> None:
         try:
@@ -254,7 +250,7 @@ class CandleEngine:
             self.instruments[row] = one
             self._named_ms[row] = at_ms
             describe(self._shard, row, one)
-            self._set_session(row, today)
+            apply_hours(self._shard, row, self._calendar.for_instrument(one, today), self._rules.grace_ms)
             self._shard.instruments[row]["awaiting"] = AWAITS_ANY
             self._shard.instruments[row]["day_awaiting"] = 1
         self._know_rows()
@@ -321,15 +317,15 @@ class CandleEngine:
         self._apply_anew()
 
     def _apply_anew(self) -> None:
-        """What the snapshot took from files and settings, as these are now: hours, grace, tick units."""
+        """What the snapshot took from files and settings, as these are now: grace and hours."""
         apply_grace(self._shard, self._rules.grace_ms)
         if self._day < 0:
             return
         today = _ist_date(self._day * _DAY_MS)
-        for row, one in enumerate(self.instruments):
-            describe(self._shard, row, one)
-            if self._set_session(row, today):
-                self.new_hours.append(one.symbol)
+        sessions = [self._calendar.for_instrument(one, today) for one in self.instruments]
+        for row in rows_with_other_hours(self._shard, sessions):
+            apply_hours(self._shard, row, sessions[row], self._rules.grace_ms)
+            self.new_hours.append(self.instruments[row].symbol)
 
 
 class _Numbering:

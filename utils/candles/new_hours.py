@@ -6,6 +6,8 @@ not begin where the new hours have a bucket keeps what it has, and closes when i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from utils.candles.layout import FAR, Record, Shard
@@ -15,14 +17,20 @@ from utils.sessions import Session
 _HOURS = ("open_ms", "close_ms", "day_start_ms", "day_end_ms")
 
 
-def apply_hours(shard: Shard, row: int, session: Session | None, grace_ms: int) -> bool:
-    """Give an instrument the day's hours; whether they differ from those that it had."""
+def apply_hours(shard: Shard, row: int, session: Session | None, grace_ms: int) -> None:
+    """Give an instrument other hours for the day that it is in, and its candles other ends."""
     record = shard.instruments[row]
     before = [int(record[name]) for name in _HOURS]
     set_session(shard, row, session)
     if before == [int(record[name]) for name in _HOURS]:
-        return False
+        return
     record["outside"] = record["outside_ms"] = 0  # counted by the hours of before
+    if shard.open["present"][row].any() or shard.last["present"][row].any():
+        _move_ends(shard, row, grace_ms)
+
+
+def _move_ends(shard: Shard, row: int, grace_ms: int) -> None:
+    record = shard.instruments[row]
     for column, length_ms in enumerate(shard.lengths.tolist()):
         _move_end(shard.last[row, column], record, length_ms)
         candle = shard.open[row, column]
@@ -30,7 +38,20 @@ def apply_hours(shard: Shard, row: int, session: Session | None, grace_ms: int) 
             candle["dirty"] = 1
             shard.due[row, column] = candle["end_ms"] + grace_ms
             shard.feed[0]["next_due_ms"] = min(shard.feed[0]["next_due_ms"], shard.due[row, column])
-    return True
+
+
+def rows_with_other_hours(shard: Shard, sessions: Sequence[Session | None]) -> list[int]:
+    """Of all rows at once; one after the other takes a third of a second for 9000."""
+    now = np.array([_hours_of(session) for session in sessions], np.int64).reshape(-1, len(_HOURS))
+    before = np.stack([shard.instruments[name] for name in _HOURS], axis=1)
+    found: list[int] = np.flatnonzero((now != before).any(axis=1)).tolist()
+    return found
+
+
+def _hours_of(session: Session | None) -> tuple[int, ...]:
+    if session is None:
+        return (int(FAR),) * len(_HOURS)
+    return session.open_ms, session.close_ms, session.day_start_ms, session.day_end_ms
 
 
 def apply_grace(shard: Shard, grace_ms: int) -> None:
