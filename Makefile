@@ -43,7 +43,7 @@ fuzz: $(READY) ## hostile input, guided by coverage, a minute a target; ARGS="--
 	@.venv/bin/python -c "import atheris" 2>/dev/null || .venv/bin/python -m pip install --quiet --quiet --requirement requirements-fuzz.txt
 	@.venv/bin/python -m tests.fuzz $(ARGS)
 
-mutants: $(READY) ## twenty plausible mistakes in the candle rules, each caught by a test; ARGS="--rule N --only NAME"
+mutants: $(READY) ## some thirty plausible mistakes in the candle rules, each caught by a test; ARGS="--rule N --only NAME"
 	@.venv/bin/python -m tests.mutants $(ARGS)
 
 compose-test: $(READY) ## build the images and run docker-compose.yml for real; needs a Docker engine

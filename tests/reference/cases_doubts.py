@@ -36,12 +36,13 @@ NEW_LOW = Case(
         frame("09:15:10.500", full(STOCK, 98.5, 1000, "09:15:05", "09:15:10", day=DAY)),
         # its range takes 98.5 in; its own 98.0 is held in turn, with the 200
         frame("09:15:11.500", full(STOCK, 98.0, 1200, "09:15:11", day=(100.0, 101.0, 98.5))),
-        frame("09:15:12.500", full(STOCK, 98.2, 1300, "09:15:12", day=(100.0, 101.0, 98.0))),
+        # nearer to 98.5 than to 98.0: it is the range alone that speaks for 98.0
+        frame("09:15:12.500", full(STOCK, 98.4, 1300, "09:15:12", day=(100.0, 101.0, 98.0))),
         heartbeat("09:16:03"),
     ),
     expected=(
-        minute(STOCK, "09:15", (100.0, 101.0, 98.0, 98.2), 1300, (100_000 + 200 * 98.0 + 100 * 98.2) / 1300, 4),
-        whole_day(STOCK, (100.0, 101.0, 98.0, 98.2), 1300, (100_000 + 200 * 98.0 + 100 * 98.2) / 1300, 4),
+        minute(STOCK, "09:15", (100.0, 101.0, 98.0, 98.4), 1300, (100_000 + 200 * 98.0 + 100 * 98.4) / 1300, 4),
+        whole_day(STOCK, (100.0, 101.0, 98.0, 98.4), 1300, (100_000 + 200 * 98.0 + 100 * 98.4) / 1300, 4),
     ),
     counts={"held": 2, "believed_range": 2, "undated": 1},
 )
@@ -95,6 +96,44 @@ MISPRINT = Case(
         whole_day(STOCK, (100.0, 101.0, 99.0, 100.5), 1100, (100_000 + 10_050) / 1100, 2),
     ),
     rejected={"range": 1},
+)
+
+OFF_THE_GRID = Case(
+    name="a new extreme that is no whole number of ticks is doubted though its range takes it in, book or not",
+    instruments=(STOCK,),
+    entries=entries(
+        *first_trade(),
+        # inside the day range an odd price is none the worse
+        frame("09:15:08.500", full(STOCK, 100.03, 1050, "09:15:08", day=DAY)),
+        frame(
+            "09:15:10.500",
+            full(STOCK, 110.03, 1050, "09:15:08", "09:15:10", day=(100.0, 110.03, 99.0), book=(110.0, 110.1)),
+        ),
+        frame("09:15:11.500", full(STOCK, 100.5, 1100, "09:15:11", day=DAY)),
+        heartbeat("09:16:03"),
+    ),
+    expected=(
+        minute(STOCK, "09:15", (100.0, 101.0, 99.0, 100.5), 1100, (100_000 + 50 * 100.03 + 50 * 100.5) / 1100, 3),
+        whole_day(STOCK, (100.0, 101.0, 99.0, 100.5), 1100, (100_000 + 50 * 100.03 + 50 * 100.5) / 1100, 3),
+    ),
+    rejected={"range": 1},
+)
+
+TWO_MISPRINTS = Case(
+    name="a misprint is not kept by a second one that its own book gives away",
+    instruments=(STOCK,),
+    entries=entries(
+        *first_trade(),
+        frame("09:15:10.500", full(STOCK, 110.0, 1000, "09:15:05", "09:15:10", day=DAY)),
+        frame("09:15:11.500", full(STOCK, 109.0, 1000, "09:15:05", "09:15:11", day=DAY, book=(100.4, 100.6))),
+        frame("09:15:12.500", full(STOCK, 100.5, 1100, "09:15:12", day=DAY, book=(100.4, 100.6))),
+        heartbeat("09:16:03"),
+    ),
+    expected=(
+        minute(STOCK, "09:15", (100.0, 101.0, 99.0, 100.5), 1100, (100_000 + 10_050) / 1100, 2),
+        whole_day(STOCK, (100.0, 101.0, 99.0, 100.5), 1100, (100_000 + 10_050) / 1100, 2),
+    ),
+    rejected={"range": 2},
 )
 
 PERSISTS = Case(
@@ -278,6 +317,8 @@ CASES = (
     NEW_HIGH,
     OWN_BOOK,
     MISPRINT,
+    OFF_THE_GRID,
+    TWO_MISPRINTS,
     PERSISTS,
     LATE,
     REPEATED,

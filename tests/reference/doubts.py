@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from tests.reference.packets import Packet
+from tests.reference.packets import FULL, Packet
 from tests.reference.price_window import PriceWindow
 from tests.reference.readings import Reading
 
@@ -32,8 +32,12 @@ class Standing:
     tick: int
     accept_after: int
 
+    @property
+    def has_range(self) -> bool:
+        return self.day_low > 0 and self.day_high > 0
+
     def takes_in(self, price: int) -> bool:
-        return self.day_low > 0 and self.day_high > 0 and self.day_low <= price <= self.day_high
+        return self.has_range and self.day_low <= price <= self.day_high
 
 
 @dataclass(frozen=True)
@@ -61,19 +65,28 @@ class Held:
             return "range"
         if standing.takes_in(price) and not judge.has_book:
             return "been_there"
-        if judge.has_book_around(price, max(standing.tick, judge.best_ask - judge.best_bid)):
+        if judge.has_book_near(price, standing.tick):
             return "book"
         is_enough = self.count + 1 >= standing.accept_after
         return "persists" if is_enough and self.persists(judge, standing) else None
 
     def persists(self, judge: Packet, standing: Standing) -> bool:
+        """Whether the judge shows the level, and is no misprint by its own book."""
+        if judge.has_book and not judge.has_book_near(judge.price, standing.tick):
+            return False
         is_nearer = abs(judge.price - self.packet.price) < abs(judge.price - standing.price)
         return standing.price > 0 and is_nearer
 
 
-def doubt_of(packet: Packet, window: PriceWindow) -> Doubt:
+def doubt_of(packet: Packet, standing: Standing, window: PriceWindow) -> Doubt:
     """The first reason that holds; the window is asked whatever the range says."""
     is_far = window.is_far(packet.price)
-    if packet.is_outside_its_day_range:
+    if packet.is_outside_its_day_range or _drags_its_range(packet, standing):
         return Doubt(RANGE, is_far)
     return Doubt(ZSCORE, is_far) if is_far or window.doubts_by_book(packet) else NO_DOUBT
+
+
+def _drags_its_range(packet: Packet, standing: Standing) -> bool:
+    """A new extreme of a known day range that is no whole number of ticks: a misprint may bring its range along."""
+    is_odd = packet.length == FULL and packet.price % standing.tick != 0
+    return is_odd and standing.has_range and not standing.takes_in(packet.price)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from tests.reference.day_candle import baseline_to_day
-from tests.reference.doubts import NO_DOUBT, RANGE, Held, Standing, doubt_of
+from tests.reference.doubts import NO_DOUBT, RANGE, ZSCORE, Held, Standing, doubt_of
 from tests.reference.inputs import ReferenceInstrument, ReferenceSettings
 from tests.reference.packets import FULL, INDEX_FULL, Packet
 from tests.reference.price_window import PriceWindow
@@ -72,7 +72,9 @@ class InstrumentDay:
         """Numbers 2 and 3, as far as there is no doubt."""
         packet, late = reading.packet, self._is_late(reading)
         is_trade = self._is_late_trade(reading) if late else self._placed_ms(reading) is not None
-        doubt = doubt_of(packet, self.window) if is_trade else NO_DOUBT
+        doubt = doubt_of(packet, self._standing(), self.window) if is_trade else NO_DOUBT
+        self._counts["off_grid"] += doubt.reason == RANGE and not packet.is_outside_its_day_range
+        self._counts["far_from_book"] += doubt.reason == ZSCORE and not doubt.is_far
         if doubt.reason is None or self._counts_at_once(packet, doubt.reason, late or self.held is not None):
             self._act(reading, doubt.is_far, now)
             return []

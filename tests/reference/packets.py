@@ -49,9 +49,14 @@ class Packet(NamedTuple):
     def has_book(self) -> bool:
         return 0 < self.best_bid <= self.best_ask
 
-    def has_book_around(self, price: int, reach: int) -> bool:
-        """Whether the best bid and ask are there and the price is between them, or beyond them by at most `reach`."""
-        return self.has_book and self.best_bid - reach <= price <= self.best_ask + reach
+    def has_book_around(self, price: int, tick: int) -> bool:
+        """Whether the best bid and ask are there, and the price is between them or a tick beyond."""
+        return price % tick == 0 and self.has_book and self.best_bid - tick <= price <= self.best_ask + tick
+
+    def has_book_near(self, price: int, tick: int) -> bool:
+        """The same, with the spread for the tick where it is wider."""
+        reach = max(tick, self.best_ask - self.best_bid)
+        return price % tick == 0 and self.has_book and self.best_bid - reach <= price <= self.best_ask + reach
 
     def is_repeated_by(self, other: Packet) -> bool:
         """Whether the other says nothing new. 8 and 28 bytes never do: each is a price of its own."""

@@ -1,4 +1,4 @@
-"""The table behind `make mutants`: two a rule, each applicable, each with a test that exists."""
+"""The table behind `make mutants`: two a rule at least, each applicable, each with a test that exists."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ ROOT = Path(__file__).parents[2]
 MUTANTS = load_mutants()
 
 
-def test_there_are_two_for_each_rule() -> None:
-    assert Counter(mutant.rule for mutant in MUTANTS) == dict.fromkeys(RULES, 2)
+def test_there_are_two_for_each_rule_at_least() -> None:
+    counted = Counter(mutant.rule for mutant in MUTANTS)
+    assert counted.keys() == set(RULES)
+    assert min(counted.values()) >= 2
     assert len({mutant.name for mutant in MUTANTS}) == len(MUTANTS)
 
 
