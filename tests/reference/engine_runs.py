@@ -88,5 +88,7 @@ def run_engine(
             engine = new_engine(instruments, settings)
             engine.thaw(frozen)
     run.counts = Counter({one.name.lower(): int(engine.shard.counts[one]) for one in Count})
+    run.counts["outside"] = int(engine.shard.instruments["outside"].sum())
+    run.counts["held_now"] = int((engine.shard.instruments["held_length"] > 0).sum())
     run.still_open = {one.id: one for one, closed in shown_candles(engine) if not closed}
     return run

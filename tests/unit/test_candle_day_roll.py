@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 
 from tests.reference.case_building import DATE, STOCK, YESTERDAY, at, full, pack, subscribed
-from utils.candles.engine import CandleEngine
+from utils.candles.engine import CandleEngine, Said
 from utils.candles.layout import Rules
 from utils.feed import Entry, EntryId, Kind
 from utils.instruments import Instrument
@@ -28,18 +28,56 @@ def frame_at(ms: int, packet: bytes) -> Entry:
     return Entry(EntryId(ms, 0), Kind.FRAME, pack(packet))
 
 
-def test_a_new_day_counts_its_volume_from_zero() -> None:
-    rules = Rules(3_000, 60_000, 1_000, 2.5, 4.0, 10, 5, 3)
+def over_night(*entries: Entry) -> Said:
+    """What a connection gives that is there since yesterday's 15:29."""
+    rules = Rules(3_000, 60_000, 1_000, 2.5, 4.0, 10, 5, 2)
     engine = CandleEngine([Timeframe("1m", 60_000)], rules, 10, EveryDay())
     content = subscribed("09:14", STOCK)[2]
-    said = engine.take(
-        [
-            Entry(EntryId(at("15:29", YESTERDAY), 0), Kind.MARK, content),
-            frame_at(at("15:29:59.500", YESTERDAY), full(STOCK, 99.0, 500_000, "yesterday")),
-            frame_at(at("09:15:05.500", DATE), full(STOCK, 100.0, 600_000, "09:15:05")),
-            Entry(EntryId(at("09:16:03", DATE), 0), Kind.FRAME, b"\x00"),
-        ]
+    return engine.take([Entry(EntryId(at("15:29", YESTERDAY), 0), Kind.MARK, content), *entries])
+
+
+def heartbeat_at(ms: int) -> Entry:
+    return Entry(EntryId(ms, 0), Kind.FRAME, b"\x00")
+
+
+def test_a_new_day_counts_its_volume_from_zero() -> None:
+    said = over_night(
+        frame_at(at("15:29:59.500", YESTERDAY), full(STOCK, 99.0, 500_000, "yesterday")),
+        frame_at(at("09:15:05.500", DATE), full(STOCK, 100.0, 600_000, "09:15:05")),
+        heartbeat_at(at("09:16:03", DATE)),
     )
     assert [(closed.candle.start_ms, closed.candle.volume) for closed in said.closed] == [
         (at("09:15", DATE), 600_000)
+    ]
+
+
+def test_what_is_held_when_the_day_ends_is_rejected() -> None:
+    """105.0 lies outside its day range: no packet of a new day can speak for it, as this one of 104.9 would."""
+    day = (98.0, 101.0, 97.0)
+    said = over_night(
+        frame_at(at("15:29:59.500", YESTERDAY), full(STOCK, 99.0, 500_000, "yesterday", day=day)),
+        frame_at(at("15:29:59.900", YESTERDAY), full(STOCK, 105.0, 500_100, "yesterday", day=day)),
+        heartbeat_at(at("08:00", DATE)),
+        frame_at(at("09:15:05.500", DATE), full(STOCK, 104.9, 600, "09:15:05", day=(104.9, 105.0, 104.9))),
+        heartbeat_at(at("09:16:03", DATE)),
+    )
+    assert [rejected.reason for rejected in said.rejected] == ["range"]
+    candles = [closed.candle for closed in said.closed]
+    # the first trade of the day: the candle has the day's range
+    assert [(one.start_ms, one.open, one.high, one.low, one.volume) for one in candles] == [
+        (at("09:15", DATE), 104.9, 105.0, 104.9, 600)
+    ]
+
+
+def test_the_price_of_yesterday_is_none_that_a_price_moves_from() -> None:
+    """Yesterday's packet again with another price, before the first trade: nothing tells when that was."""
+    said = over_night(
+        frame_at(at("15:29:59.500", YESTERDAY), full(STOCK, 99.0, 500_000, "yesterday")),
+        frame_at(at("09:15:01.500", DATE), full(STOCK, 99.5, 500_000, "yesterday", "09:15:01")),
+        frame_at(at("09:15:02.500", DATE), full(STOCK, 100.0, 600, "09:15:02")),
+        heartbeat_at(at("09:16:03", DATE)),
+    )
+    candles = [closed.candle for closed in said.closed]
+    assert [(one.open, one.high, one.low, one.close, one.volume, one.ticks) for one in candles] == [
+        (100.0, 100.0, 100.0, 100.0, 600, 1)
     ]

@@ -18,6 +18,9 @@ SETTINGS = ReferenceSettings(
     timeframes=(("5s", 5_000), ("1m", 60_000), ("2m", 120_000), ("75m", 4_500_000), ("1d", 0)), z_window=30
 )
 SEEDS = range(int(os.environ.get("CANDLEWICK_SEEDS", length(short="12", long="60"))))
+# What the engine counts, and what the reference calls it.
+SAME = ("packets", "trades", "baselines", "amended", "rebased", "warned", "undated", "outside", "held_now")
+COUNTED = {**dict(zip(SAME, SAME, strict=True)), "late_dropped": "late"}
 SPANS = [("09:13:00", 900), ("15:12:30", 600), ("15:28:30", 900), ("11:00:00", 1_200)]
 
 
@@ -42,6 +45,15 @@ def differences(ours: EngineRun, reference: ReferenceCandles) -> list[str]:
     return found
 
 
+def check_counts(ours: EngineRun, reference: ReferenceCandles) -> None:
+    """What both count is equal, and each packet was accepted, rejected or is held."""
+    counted = {name: ours.counts[name] for name in COUNTED}
+    assert counted == {name: reference.counts[other] for name, other in COUNTED.items()}
+    accepted = ours.counts["trades"] + ours.counts["baselines"] + ours.counts["unchanged"]
+    rejected = sum(count for reason, count in ours.rejected.items() if reason not in ("frame", "mark"))
+    assert ours.counts["packets"] == accepted + ours.counts["held_now"] + rejected
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize(("start", "seconds"), SPANS)
 def test_engine_equals_reference(seed: int, start: str, seconds: int) -> None:
@@ -53,6 +65,7 @@ def test_engine_equals_reference(seed: int, start: str, seconds: int) -> None:
         tuple(event) for event in reference.events
     ]
     assert ours.rejected == reference.rejected
+    check_counts(ours, reference)
     assert len(ours.final) > 100, "the feed made too few candles to mean anything"
 
 
