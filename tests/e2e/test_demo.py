@@ -41,7 +41,7 @@ _LIVE_SETTINGS = {
 }
 # The session of the fixture `demo`, without its faults; what these may cost; and how much of the knowable is found.
 _PLAN = Plan(seed=11, instruments=16, first_minute=9 * 60 + 10, minutes=38)
-_LOST, _FOUND = 0.06, 0.80
+_LOST, _FOUND = 0.01, 0.97
 _FRAMES = ("1m", "3m", "5m", "15m", "30m", "1h", "1d")
 
 
@@ -173,8 +173,8 @@ def test_its_figures_agree_with_one_another(demo: _Demo) -> None:
     assert set(figures["candles"]) == set(_FRAMES)
     for frame in ("1m", "3m", "5m", "15m", "30m"):
         held = figures["candles"][frame]
-        assert held["stored"] == held["closed"] >= held["true"] - held["missing"] > 0, frame
-        assert held["extra"] == 0, frame
+        assert held["stored"] == held["closed"] >= held["true"] > 0, frame
+        assert (held["missing"], held["extra"]) == (0, 0), frame
     for field in ("true", "equal", "volume_equal"):
         assert figures["equal_truth"][field] == sum(one[field] for one in figures["candles"].values())
 
@@ -187,7 +187,6 @@ def test_as_many_candles_equal_the_tape_as_can_be_known(demo: _Demo) -> None:
         held, best = demo.figures["candles"][name], known[name]
         print(f"{name}: {held}; what can be known: {best}")
         assert held["true"] == best.true
-        assert held["missing"] <= best.missing + _LOST * held["true"]
         assert held["volume_equal"] >= best.by_field["volume"] - _LOST * held["true"] - 1
         assert held["equal"] >= _FOUND * best.equal - 1
 

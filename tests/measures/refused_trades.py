@@ -51,7 +51,8 @@ def refused_trades(played: PlayedDay, engine: EngineDay) -> Refused:
 def _telling(played: PlayedDay) -> tuple[Flags, Ints]:
     """Which true packets tell of a trade of the continuous session, and that trade's second as far as they know it.
 
-    A price that comes first tells of one at its packet's second. The first packet of a row tells of nothing.
+    A price that comes first tells of one at its packet's second. The first packet of a row tells of nothing, nor does
+    one that sets the day before's quantity to 0.
     """
     told, tape = played.told, played.tape
     order = np.argsort(told.row, kind="stable")
@@ -60,7 +61,8 @@ def _telling(played: PlayedDay) -> tuple[Flags, Ints]:
     before[order[same_row]] = order[same_row - 1]
     has_before = before >= 0
     grew = has_before & (told.volume != told.volume[before])
-    led = has_before & ~grew & ((told.price != told.price[before]) | (told.quantity != told.quantity[before]))
+    moved = (told.price != told.price[before]) | (told.quantity != told.quantity[before])
+    led = has_before & ~grew & moved & (told.quantity > 0)
     trade_s = np.where(grew, told.trade_s, told.exchange_s)
     inside = (tape.opening[told.row] <= trade_s * 1000) & (trade_s * 1000 < tape.closing[told.row])
     return told.true & (grew | led) & inside, trade_s
