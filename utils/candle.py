@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
 from enum import StrEnum
 from functools import lru_cache
@@ -58,7 +58,7 @@ class Candle:
     source: Source
     rev: int
     timed_by: TimedBy
-    previous_close: float | None = None
+    previous_close: float | None = field(default=None, compare=False)  # it is not the candle's own
 
     @property
     def id(self) -> str:

@@ -100,10 +100,10 @@ class PriceScale:
         if day_number(candle.start_ms) <= day_number(last.start_ms) or last.close <= 0:
             return None
         kind = self._class_of(candle.symbol)
-        if kind is None:
+        if kind is None or not _is_jump(kind, last.close, candle, 0):
             return None
         missed = self._missed(kind, last, candle)
-        if missed > MOST_MISSED or not _is_jump(kind, last.close, candle, missed):
+        if missed > MOST_MISSED or (missed and not _is_jump(kind, last.close, candle, missed)):
             return None
         exchange_close = _scale_of(candle)
         return Jump(candle.symbol, ist_date(candle.start_ms).isoformat(), last.close, exchange_close)

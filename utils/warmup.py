@@ -6,6 +6,7 @@ candle that ended by then but whose entry comes after the positions is left out:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -66,7 +67,16 @@ OnProgress = Callable[[int, int, int], None]
 
 def _past(candles: Iterable[Candle], cut: Cut) -> dict[str, Candle]:
     """Those that were over by the cut, by their ids; the last of an id wins."""
-    return {one.id: one for one in candles if one.end_ms <= cut.at_ms}
+    return {one.id: one for one in candles if _is_sound(one) and one.end_ms <= cut.at_ms}
+
+
+def _is_sound(one: Candle) -> bool:
+    """Whether its numbers are numbers: other programs may write into MongoDB, too."""
+    whole = (one.start_ms, one.end_ms, one.rev)
+    numbers = (one.open, one.high, one.low, one.close, one.volume or 0, one.previous_close or 0)
+    return all(isinstance(value, int) for value in whole) and all(
+        isinstance(value, int | float) and math.isfinite(value) for value in numbers
+    )
 
 
 def _on_scale(engine: SignalEngine, held: Mapping[str, Candle]) -> dict[str, Candle]:

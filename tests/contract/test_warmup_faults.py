@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import date
+from typing import Any
 
 import pytest
 
+from tests.closed_candles import minute_candles
 from tests.contract.test_kite_history import (
     CALENDAR,
     INFY,
@@ -77,3 +80,26 @@ def test_instruments_that_fail_come_last_when_it_is_tried_again(stage: Stage, br
     second = warm(stage, broker, tuple(first.failed))
     assert sorted(symbol for symbol, _ in second.done) == [one.symbol for one in INSTRUMENTS[3:]]
     assert sorted(symbol for symbol, _ in second.again) == list(BAD)
+
+
+def warm_from_mongo(stage: Stage) -> SignalEngine:
+    engine, cut = SignalEngine([], UntilTimeOfDay(1440)), Cut({0: EntryId.parse("0-0")}, at("2026-01-02T09:00"))
+    warm_up = WarmUp(stage.store, stage.mongo, None, CALENDAR, lambda *done: None)
+    warm_up.run(engine, [INFY], TIMEFRAMES, [(INFY.symbol, "1m")], cut)
+    return engine
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"close": "101.5"}, {"open": None}, {"high": math.nan}, {"low": [1]}, {"volume": "many"}, {"end_t": "noon"},
+        {"rev": 1.5}, {"previous_close": "99"}, {"t": None},
+    ],
+)  # fmt: skip
+def test_an_odd_candle_in_mongodb_is_left_out(stage: Stage, odd: dict[str, Any]) -> None:
+    (yesterday,) = trading_days(1, date(2026, 1, 2))
+    held = minute_candles(INFY.symbol, [at(f"{yesterday}T09:15")])[:60]
+    documents = [one.as_document() for one in held]
+    documents[30] |= odd
+    stage.mongo.upsert_candles(documents)
+    assert warm_from_mongo(stage).bars(INFY.symbol, "1m") == 59
