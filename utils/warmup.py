@@ -184,7 +184,7 @@ class WarmUp:
         result: WarmupResult,
     ) -> None:
         held = {one.name: _on_scale(engine, held_of[instrument.symbol, one.name]) for one in timeframes}
-        self._mark_jumps(engine, instrument.symbol)
+        self._give_up_past(engine, instrument.symbol)
         fetched, is_whole = self._fetch(instrument, timeframes, held, cut, stream.live_from_ms, result)
         if fetched:
             stream.look_for_later()
@@ -195,12 +195,12 @@ class WarmUp:
             engine.warm(instrument.symbol, one.name, merged(held[one.name], of_row, stream.later))
             (result.done if is_whole else result.again).append((instrument.symbol, one.name))
 
-    def _mark_jumps(self, engine: SignalEngine, symbol: str) -> None:
-        """Before the broker's rows of the same days are stored, which are on the new scale."""
+    def _give_up_past(self, engine: SignalEngine, symbol: str) -> None:
+        """Marks it before the broker's rows of the same days are stored, which are on the new scale."""
         for jump in engine.jumps:
-            if jump.symbol == symbol and not jump.is_marked and self._mongo is not None:
+            if jump.symbol == symbol and not jump.is_marked:
                 self._log.error("price scale changed, older candles are left out", jump=jump.as_text())
-                if mark_jump(self._mongo, jump, self._log):
+                if self._mongo is not None and mark_jump(self._mongo, jump, self._log):
                     engine.note_marked(jump)
 
     def _held(self, pairs: Sequence[Pair], cut: Cut, stream: _Stream) -> dict[Pair, dict[str, Candle]]:
