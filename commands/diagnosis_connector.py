@@ -23,7 +23,7 @@ def _instruments(report: Report, moment: Moment) -> Iterator[Finding]:
     fault = report.get("instruments_fault", "")
     if not number_of(report, "instruments"):
         sentence = f"has no instruments: {fault}." if fault else "has no instruments yet: it waits for /instruments."
-        yield Finding(CONNECTOR, sentence, moment.soon)
+        yield Finding(CONNECTOR, sentence, moment.soon or fault.startswith("INSTRUMENTS"))
     elif fault:
         yield Finding(CONNECTOR, f"{fault}.", is_problem=False)
     if number_of(report, "instruments") and report.get("instruments_missing"):
