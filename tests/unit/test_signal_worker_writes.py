@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -19,6 +20,7 @@ from utils.shard_signals import ShardSignals
 from utils.signal_tools import SignalTools
 from utils.signals import SignalEngine
 from utils.stores.closed_reader import ClosedEntry, ClosedRead
+from utils.stores.signal_store import SignalStore
 from utils.strategies import Direction, Proposal, Strategy
 from utils.timeframes import parse_timeframe
 
@@ -29,32 +31,20 @@ def long_each_time(candle: Candle, *_: object) -> Proposal:
     return Proposal(Direction.LONG, candle.close, candle.close - 1, candle.close + 1, ("always",))
 
 
-class _Store:
+def busy_store(now: list[float], saved: list[float]) -> MagicMock:
     """Has one more candle at each read; notes when a snapshot is saved."""
+    candles = iter(minute_candles("NSE:INFY", [OPEN_MS]))
 
-    def __init__(self, now: list[float]) -> None:
-        self._candles = iter(minute_candles("NSE:INFY", [OPEN_MS]))
-        self._now = now
-        self.saved: list[float] = []
-
-    def read_closed(self, positions: Mapping[int, EntryId], count: int, block_ms: int = 0) -> dict[int, ClosedRead]:
-        candle = next(self._candles)
+    def read_closed(*_: object) -> dict[int, ClosedRead]:
+        candle = next(candles)
         return {0: ClosedRead([ClosedEntry(0, EntryId(candle.end_ms, 0), candle)], is_cut_off=False)}
 
-    def say(self, fired: Sequence[object]) -> None:
-        pass
-
-    def heard(self, shard: int) -> int:
-        return 0
-
-    def write_values(self, latest: Sequence[object]) -> None:
-        pass
-
-    def settle(self) -> None:
-        pass
-
-    def save_snapshot(self, shard: int, content: bytes) -> None:
-        self.saved.append(self._now[0])
+    store = MagicMock(spec=SignalStore)
+    store.read_closed = read_closed
+    store.heard.return_value = 0
+    store.instruments.return_value = {}
+    store.save_snapshot = lambda *_: saved.append(now[0])
+    return store
 
 
 class _File:
@@ -71,7 +61,8 @@ class _Busy(SignalWorker):
     """The worker's own turn, over one shard that is warm and covered by its lease."""
 
     def __init__(self, now: list[float]) -> None:
-        self.store, self.file = _Store(now), _File(now)
+        self.saved: list[float] = []
+        self.store, self.file = busy_store(now, self.saved), _File(now)
         settings: Any = SimpleNamespace(timeframes=[parse_timeframe("1m")])
         parts: Any = {
             "store": self.store,
@@ -90,9 +81,10 @@ class _Busy(SignalWorker):
         )
         shard = ShardSignals(0, tools)
         shard._progress.note_warmed([("NSE:INFY", "1m")])
-        nothing: Any = SimpleNamespace(cover=lambda *_: True, run=lambda *_: None)
+        nothing: Any = SimpleNamespace(cover=lambda *_: True, run=lambda *_: None, check=lambda *_: None)
         worker: Any = self
         worker._held, worker._store, worker._leases, worker._garbage = {0: shard}, self.store, nothing, nothing
+        worker._redis = nothing
         worker._pacing = Pacing(hold=1e9, save=SNAPSHOT_SECONDS, health=1e9, progress=1e9)
         for name in ("hold", "save", "health"):
             worker._pacing.is_due(name, now[0])
@@ -108,4 +100,4 @@ def test_signals_and_snapshots_wait_no_longer_than_they_may(monkeypatch: pytest.
     times = [1_000.0, *worker.file.written]
     assert len(times) > 2
     assert max(later - earlier for earlier, later in itertools.pairwise(times)) < 2.5
-    assert len(worker.store.saved) == 2, "in 35 s, one each 15 s"
+    assert len(worker.saved) == 2, "in 35 s, one each 15 s"
