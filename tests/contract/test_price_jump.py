@@ -29,11 +29,11 @@ from tests.contract.test_kite_history import (
     trading_days,
     warm,
 )
-from tests.contract.test_signal_worker import ROOT, World, by_id, end_quietly, same, undisturbed, wait_for, world
+from tests.contract.test_signal_worker import ROOT, World, by_id, end_quietly, same, wait_for, world
 from tests.servers import EmbeddedServer, ServerUrls
 from utils.candle import Candle
 
-__all__ = ["broker", "stage", "undisturbed"]
+__all__ = ["broker", "stage"]
 
 NAME, FACTOR = "NSE:INFY", 5.0
 PAST, DAY = past_and_day()
@@ -84,16 +84,24 @@ def split(servers: ServerUrls, tmp_path_factory: pytest.TempPathFactory) -> Iter
         yield one
 
 
-def test_no_signal_comes_out_of_the_split(split: World, undisturbed: World) -> None:
+@pytest.fixture(scope="module")
+def unsplit(servers: ServerUrls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with world(servers, tmp_path_factory.mktemp("runs") / "unsplit", "unsplit", PAST) as one:
+        one.start()
+        wait_for(lambda: one.health().get("state") == "running", "warm-up")
+        play(one, DAY)
+        end_quietly(one)
+        yield one
+
+
+def test_no_signal_comes_out_of_the_split(split: World, unsplit: World) -> None:
     own = [one for one in split.in_stream() if one["symbol"] == NAME]
     assert all(one["candle_t"] >= OPEN_MS + MINUTES_UNTIL_WARM * 60_000 for one in own)
     assert any(
         one["symbol"] == NAME and one["candle_t"] < OPEN_MS + MINUTES_UNTIL_WARM * 60_000
-        for one in undisturbed.in_stream()
+        for one in unsplit.in_stream()
     ), "nothing would have come in that time anyway"
-    others, expected = (
-        by_id([one for one in run.in_stream() if one["symbol"] != NAME]) for run in (split, undisturbed)
-    )
+    others, expected = (by_id([one for one in run.in_stream() if one["symbol"] != NAME]) for run in (split, unsplit))
     assert others == expected
 
 
