@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -80,8 +80,9 @@ class Offer:
 class Tape:
     """Rounds of ticks as frames: in each round every instrument trades once."""
 
-    def __init__(self, offer: Offer) -> None:
-        members = offer.members()
+    def __init__(self, offer: Offer, members: Sequence[Sequence[Instrument]] = ()) -> None:
+        """`members`: who trades in the places of the offer's own."""
+        members = members or offer.members()
         self._tokens = np.array([one.token for of_shard in members for one in of_shard], np.int64)
         self._rows = np.arange(offer.instruments)
         self._market = Market.of(offer.instruments, offer.seed)

@@ -1,6 +1,7 @@
-"""`python -m tests.chaos.soak`: eight sessions in virtual time, and nothing of ours grows.
+"""`python -m tests.chaos.soak`: the expiry days of ten weeks in virtual time, and nothing of ours grows.
 
 --sessions N --instruments N --rounds R     how much is played
+--weekly N --days-apart N                   how many of the instruments are options that expire with each session
 --seed S        of the feed
 --json FILE     keep every sample
 """
@@ -21,9 +22,11 @@ DEFAULT_SEED = 20_261_121
 
 @click.command()
 @click.option("--seed", default=DEFAULT_SEED, show_default=True, help="Of the feed.")
-@click.option("--sessions", default=8, show_default=True, help="Trading days.")
+@click.option("--sessions", default=10, show_default=True, help="Trading days.")
 @click.option("--instruments", default=9_000, show_default=True, help="A multiple of the shards.")
-@click.option("--shards", default=3, show_default=True, help="Connections.")
+@click.option("--weekly", default=500, show_default=True, help="Of them expire with each session: a multiple, too.")
+@click.option("--days-apart", default=7, show_default=True, help="From one session to the next, at least.")
+@click.option("--shards", default=5, show_default=True, help="Connections.")
 @click.option("--rounds", default=150, show_default=True, help="Trades of each instrument a session.")
 @click.option("--timeframes", default="15m,1h,1d", show_default=True)
 @click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Keep the figures there.")
@@ -31,6 +34,8 @@ def main(
     seed: int,
     sessions: int,
     instruments: int,
+    weekly: int,
+    days_apart: int,
     shards: int,
     rounds: int,
     timeframes: str,
@@ -38,9 +43,11 @@ def main(
 ) -> None:
     """A soak: memory, descriptors, Redis and MongoDB flat within bounds, or a failure."""
     place = Path(tempfile.mkdtemp(prefix="soak-"))
-    plan = Plan(sessions, instruments, shards, rounds, seed, timeframes)
+    plan = Plan(sessions, instruments, shards, rounds, seed, timeframes, weekly, days_apart)
     print(
-        f"soak: seed {seed}, {sessions} sessions of {instruments} instruments, {plan.bounds}, in {place}", flush=True
+        f"soak: seed {seed}, {sessions} sessions of {instruments} instruments, {weekly} of them new each time, "
+        f"{plan.bounds}, in {place}",
+        flush=True,
     )
     soaked = soak(plan, place / "soak", lambda text: print(text, flush=True))
     if json_file is not None:

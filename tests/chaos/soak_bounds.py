@@ -21,6 +21,9 @@ class Sample:
     ticks_entries: int
     ticks_hours: float
     closed_entries: int
+    rows: int  # of the candle worker
+    live_hashes: int  # of ticks, candles and indicator values
+    snapshot_bytes: int  # of the candle worker: the signal worker's are compressed, and fill for weeks
     said: int
     documents: int
     mongo_bytes: int
@@ -40,6 +43,7 @@ class Bounds:
     redis_share: float = 0.10
     redis_mb: float = 16.0
     keys: int = 10  # leases and health reports come and go
+    snapshot_share: float = 0.02  # their first lines hold ids and times
     bytes_share: float = 0.25
     fewest_share: float = 0.9  # of the candles that the feed makes when nothing is late
 
@@ -92,6 +96,10 @@ def _of_processes(settled: Sequence[Sample], bounds: Bounds) -> list[str]:
 def _of_redis(settled: Sequence[Sample], bounds: Bounds, limits: Limits) -> list[str]:
     first = settled[0]
     found = _flat("keys in Redis", [float(one.keys) for one in settled], first.keys + bounds.keys)
+    found += _flat("rows of the candle worker", [float(one.rows) for one in settled], first.rows)
+    found += _flat("live hashes", [float(one.live_hashes) for one in settled], first.live_hashes)
+    snapshots = first.snapshot_bytes * (1 + bounds.snapshot_share)
+    found += _flat("bytes of the snapshots", [float(one.snapshot_bytes) for one in settled], snapshots)
     memory = first.redis_mb * (1 + bounds.redis_share) + bounds.redis_mb
     found += _flat("Redis memory (MB)", [one.redis_mb for one in settled], memory)
     # MAXLEN ~ drops whole nodes of a stream only, of a hundred entries at most.

@@ -4,8 +4,9 @@
 
 Its settings (MARKET_CLOCK before all) come from the environment. `POST /play {"day": "2026-10-06"}`: on that day
 every instrument trades `rounds` times, evenly from 09:15 to 15:30. Time is virtual: the broker steps the clock
-through night and session, and goes on when every client has answered a ping that came after a step's frames.
-`POST /drop` ends all connections, as the broker does each night when its tokens end.
+through nights and session, and goes on when every client has answered a ping that came after a step's frames.
+`POST /drop` ends all connections, as the broker does each night when its tokens end. `weekly` of the instruments are
+options that expire with each session: the dump of the next day has others in their place.
 """
 
 from __future__ import annotations
@@ -13,22 +14,26 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from dataclasses import asdict, dataclass
-from datetime import date
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from datetime import date, timedelta
 from typing import Any
 
 from aiohttp import WSMsgType, web
 
 from tests.chaos.overload_feed import Offer, Tape
 from tests.fake_broker import HEADER, stock
-from utils.instruments import Instrument
-from utils.journal_files import day_start_ms
+from utils.instruments import Instrument, SessionClass
+from utils.journal_files import day_of, day_start_ms
 from utils.market_clock import SteppedClock
 from utils.settings import Settings
 
 OPEN_MINUTE, CLOSE_MINUTE = 9 * 60 + 15, 15 * 60 + 30
 AFTERWARDS_MS = 15 * 60_000  # until all candles of the session are closed
-STEP_MS = 60_000
+DUMP_MINUTE = 8 * 60 + 31  # the day's dump is there
+LOOK_SECONDS = 0.01
+STEP_MS, FAR_STEP_MS = 60_000, 600_000
+FAR_MS = 14 * 3_600_000  # before a session, and longer than a stream reaches back: there the steps are larger
 HEARTBEAT = b"\x00"
 SAID_PORT = "port "
 
@@ -41,6 +46,7 @@ class Sessions:
     shards: int
     rounds: int
     seed: int
+    weekly: int = 0
     per_frame: int = 500
 
     def as_json(self) -> str:
@@ -49,6 +55,45 @@ class Sessions:
     @property
     def offer(self) -> Offer:
         return Offer(self.instruments, self.shards, self.seed, "09:15:00", (), self.per_frame)
+
+    def members(self, week: int) -> list[list[Instrument]]:
+        """The instruments of each shard that are listed in a week; the options are the last of each."""
+        options = self.weekly // self.shards
+        return [
+            [*named[: len(named) - options], *(_option(one, week) for one in named[len(named) - options :])]
+            for named in self.offer.members()
+        ]
+
+    def symbols(self, weeks: int) -> list[str]:
+        """Of all that are listed in so many weeks: each shard's together, as the connector spreads them."""
+        by_week = [self.members(week) for week in range(weeks)]
+        return [
+            symbol
+            for shard in range(self.shards)
+            for symbol in dict.fromkeys(one.symbol for members in by_week for one in members[shard])
+        ]
+
+
+def _option(stock_of_its_place: Instrument, week: int) -> Instrument:
+    """Its token and symbol come in no other week."""
+    number = 100_000 * (week + 1) + (stock_of_its_place.token >> 8)
+    return replace(
+        stock_of_its_place,
+        token=(number << 8) | 2,
+        exchange="NFO",
+        tradingsymbol=f"NIFTY{number}CE",
+        name="NIFTY",
+        segment="NFO-OPT",
+        instrument_type="CE",
+        session_class=SessionClass.INDEX_DERIVATIVE,
+    )
+
+
+def row_of(one: Instrument) -> str:
+    """In the dump."""
+    if one.exchange == "NSE":
+        return stock(one.token, one.tradingsymbol)
+    return f"{one.token},{one.token >> 8},{one.tradingsymbol},NIFTY,0,,20000,0.05,1,CE,NFO-OPT,NFO"
 
 
 def at_ms(day: date, minute: float) -> int:
@@ -62,11 +107,13 @@ class SoakBroker:
     def __init__(self, sessions: Sessions, clock: SteppedClock) -> None:
         self._sessions = sessions
         self._clock = clock
-        self._members = sessions.offer.members()
-        self._shard_of = {one.token: shard for shard, members in enumerate(self._members) for one in members}
+        self._members = sessions.members(0)
+        self._shard_of = {members[0].token: shard for shard, members in enumerate(self._members)}
         self._sockets: dict[web.WebSocketResponse, int] = {}
+        self._subscribed: dict[web.WebSocketResponse, set[int]] = {}
         self._answered: dict[web.WebSocketResponse, asyncio.Event] = {}
         self._playing: asyncio.Task[None] | None = None
+        self._listed_ms = 0  # when the dump was fetched last
         self.played: list[str] = []
         self.frames = self.rounds = self.connections = 0
 
@@ -82,17 +129,17 @@ class SoakBroker:
     # -- REST -------------------------------------------------------------------------------------------------
 
     async def _instruments(self, _request: web.Request) -> web.Response:
-        rows = [stock(one.token, one.tradingsymbol) for members in self._members for one in members]
+        rows = [row_of(one) for members in self._members for one in members]
+        self._listed_ms = self._clock.now_ms()
         return web.Response(text="\n".join((HEADER, *rows)), content_type="text/csv")
 
     async def _status(self, _request: web.Request) -> web.Response:
-        fed = sum(shard >= 0 for shard in self._sockets.values())
         counts = {
             "frames": self.frames,
             "rounds": self.rounds,
             "connections": self.connections,
         }
-        return web.json_response({"played": self.played, "subscribed": fed, **counts})
+        return web.json_response({"played": self.played, "subscribed": self._is_connected(), **counts})
 
     async def _play(self, request: web.Request) -> web.Response:
         day = date.fromisoformat((await request.json())["day"])
@@ -109,7 +156,7 @@ class SoakBroker:
     async def _socket(self, request: web.Request) -> web.WebSocketResponse:
         socket = web.WebSocketResponse(autoping=False)
         await socket.prepare(request)
-        self._sockets[socket], self._answered[socket] = -1, asyncio.Event()
+        self._sockets[socket], self._answered[socket], self._subscribed[socket] = -1, asyncio.Event(), set()
         self.connections += 1
         try:
             async for message in socket:
@@ -118,13 +165,14 @@ class SoakBroker:
                 elif message.type == WSMsgType.PONG:
                     self._answered[socket].set()
         finally:
-            del self._sockets[socket]
+            del self._sockets[socket], self._subscribed[socket]
             self._answered.pop(socket).set()
         return socket
 
     def _obey(self, socket: web.WebSocketResponse, message: dict[str, Any]) -> None:
         if message["a"] == "subscribe":
-            self._sockets[socket] = self._shard_of[message["v"][0]]
+            self._subscribed[socket].update(message["v"])
+            self._sockets[socket] = self._shard_of.get(message["v"][0], self._sockets[socket])
 
     async def _send(self, shard: int, frame: bytes) -> None:
         """To the connection of the shard; -1: to all."""
@@ -137,7 +185,10 @@ class SoakBroker:
 
     async def _session(self, day: date) -> None:
         begin_ms, length_ms = at_ms(day, OPEN_MINUTE), (CLOSE_MINUTE - OPEN_MINUTE) * 60_000
-        tape, rounds = Tape(self._sessions.offer), self._sessions.rounds
+        tape, rounds = Tape(self._sessions.offer, self._members), self._sessions.rounds
+        for morning_ms in sorted({self._next_morning_ms(), at_ms(day, DUMP_MINUTE)}):
+            await self._step_to(morning_ms)
+            await self._until(lambda since_ms=morning_ms: self._listed_ms >= since_ms and self._is_subscribed())  # type: ignore[misc]
         for index in range(rounds):
             await self._step_to(begin_ms + length_ms * index // rounds)
             for shard, frame in tape.round(self._clock.now_ms() // 1000):
@@ -145,12 +196,36 @@ class SoakBroker:
                 self.frames += 1
             self.rounds += 1
         await self._step_to(begin_ms + length_ms + AFTERWARDS_MS)
+        self._members = self._sessions.members(len(self.played) + 1)
         self.played.append(day.isoformat())
 
+    def _is_subscribed(self) -> bool:
+        """Whether the instruments of this week are, and each shard's by one connection."""
+        wanted = [{one.token for one in members} for members in self._members]
+        return len(self._sockets) == len(wanted) and all(
+            shard >= 0 and self._subscribed[socket] == wanted[shard] for socket, shard in self._sockets.items()
+        )
+
+    def _next_morning_ms(self) -> int:
+        """When the next dump is there: its instruments must be subscribed before the market goes on."""
+        today = day_of(self._clock.now_ms())
+        days = (today, today + timedelta(days=1))
+        return next(ms for ms in (at_ms(day, DUMP_MINUTE) for day in days) if ms > self._clock.now_ms())
+
+    async def _until(self, condition: Callable[[], bool]) -> None:
+        """The market stands still meanwhile."""
+        while not condition():
+            await asyncio.sleep(LOOK_SECONDS)
+
+    def _is_connected(self) -> bool:
+        return sum(shard >= 0 for shard in self._sockets.values()) == self._sessions.shards
+
     async def _step_to(self, market_ms: int) -> None:
-        """A heartbeat each market minute, taken by everyone before the next one."""
+        """A heartbeat each market minute, taken by everyone before the next one; fewer while it is far."""
         while (now_ms := self._clock.now_ms()) < market_ms:
-            self._clock.step_to(min(market_ms, now_ms + STEP_MS))
+            step_ms = STEP_MS if market_ms - now_ms <= FAR_MS else FAR_STEP_MS
+            await self._until(self._is_connected)
+            self._clock.step_to(min(market_ms, now_ms + step_ms))
             await self._send(-1, HEARTBEAT)
             await self._until_taken()
 
@@ -162,11 +237,6 @@ class SoakBroker:
             except ConnectionError:
                 continue
             await answered.wait()
-
-
-def instruments_of(sessions: Sessions) -> list[Instrument]:
-    """All, in order."""
-    return [one for members in sessions.offer.members() for one in members]
 
 
 async def _serve(sessions: Sessions, clock: SteppedClock) -> None:

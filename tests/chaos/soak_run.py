@@ -6,6 +6,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
@@ -18,7 +19,7 @@ import requests
 from bench.processes import BenchError, Stage, rss_mb, stage, wait_until
 from commands.child_process import ChildProcess
 from tests.chaos.soak_bounds import Bounds, Limits, Sample, findings
-from tests.chaos.soak_broker import CLOSE_MINUTE, OPEN_MINUTE, SAID_PORT, Sessions, at_ms, instruments_of
+from tests.chaos.soak_broker import CLOSE_MINUTE, OPEN_MINUTE, SAID_PORT, Sessions, at_ms
 from utils.instruments import SessionClass
 from utils.journal_files import journal_days
 from utils.market_clock import SteppedClock, new_stepped_clock
@@ -29,19 +30,25 @@ OURS = ("connect", "candle_worker", "signal_worker")
 BROKER = "broker"
 FIRST_DAY = date(2026, 10, 5)  # a Monday, with ten trading days in the two weeks from it
 JOURNAL_DAYS, STREAM_HOURS = 2, 18.0  # a session is gone before the next one begins, and not before it is sampled
-TRIM_HOURS, TRIM_SECONDS = 1.0, 300.0  # market time that a node of a stream may span; real time until limits hold
+# Market time that a node of a stream may span (a hundred heartbeats, one a minute); real time until limits hold.
+TRIM_HOURS, TRIM_SECONDS = 1.75, 300.0
 MEMORY_READINGS, MEMORY_READINGS_APART_SECONDS = 12, 0.25
 READY_SECONDS = 120.0
 LEAST_CLOSED_ENTRIES = 10_000  # CLOSED_MAX_ENTRIES takes no less
 STILL_SECONDS = 180.0
 LOOK_SECONDS = 0.5
+SNAPSHOT_SECONDS = 3.0
+SAVED_SECONDS = 60.0  # at most, until what has expired is out of hashes and snapshots
 PAGE = 20_000
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How much is played: `rounds` trades of each instrument a session."""
+    """How much is played: `rounds` trades of each instrument a session, a session each `days_apart` days or later.
+
+    `weekly` of the instruments expire with each session, and others come: a multiple of the shards, as `instruments`.
+    """
 
     sessions: int
     instruments: int
@@ -49,11 +56,18 @@ class Plan:
     rounds: int
     seed: int
     timeframes: str = "15m,1h,1d"
+    weekly: int = 0
+    days_apart: int = 1
     bounds: Bounds = field(default_factory=Bounds)
 
     @property
     def feed(self) -> Sessions:
-        return Sessions(self.instruments, self.shards, self.rounds, self.seed)
+        return Sessions(self.instruments, self.shards, self.rounds, self.seed, self.weekly)
+
+    @property
+    def live_hashes(self) -> int:
+        """Of all that trade: a tick, and for each timeframe a candle and indicator values."""
+        return self.instruments * (1 + 2 * len(parse_timeframes(self.timeframes)))
 
     @property
     def candles_a_session(self) -> int:
@@ -107,7 +121,7 @@ class Soak:
 
     def _is_connected(self) -> bool:
         self.check_alive()
-        return self.status()["subscribed"] == self.plan.shards and self.made.health("connector").get("state") == "up"
+        return self.status()["subscribed"] and self.made.health("connector").get("state") == "up"
 
     def check_alive(self) -> None:
         for name, child in self.made.children.items():
@@ -117,6 +131,8 @@ class Soak:
     def next_day(self) -> date:
         """The next trading day whose session is still to begin."""
         day = ist_date(self.clock.now_ms())
+        if self.read_to:
+            day += timedelta(days=self.plan.days_apart)
         while at_ms(day, OPEN_MINUTE) < self.clock.now_ms() or not self._trades(day):
             day += timedelta(days=1)
         return day
@@ -134,7 +150,26 @@ class Soak:
         say(f"  {day} is over")
         self._wait_while_it_moves(self._is_through, self._done, f"all of {day} is stored")
         wait_until(self._limits_hold, "streams and journal are cut back", TRIM_SECONDS, LOOK_SECONDS)
+        with suppress(BenchError):  # the verdict is the judge's
+            wait_until(self._is_saved, "all is saved, and what has expired is gone", SAVED_SECONDS, LOOK_SECONDS)
         return day
+
+    def _is_saved(self) -> bool:
+        """The candle worker's snapshots are of now; the signal worker takes hashes out of Redis with its own."""
+        counts: Any = self.made.client.hgetall("state-counts")
+        worker = self.made.health("candle_worker")
+        positions = [(counts.get(str(n).encode(), b""), worker.get(f"position_{n}")) for n in range(self.plan.shards)]
+        are_saved = all(stored.decode().split(" ")[0] == position for stored, position in positions)
+        return are_saved and self._live_hashes() <= self.plan.live_hashes
+
+    def _live_hashes(self) -> int:
+        found = 0
+        for name in self.made.client.scan_iter(count=5_000):
+            found += name.startswith((b"tick:", b"candle:", b"indicators:"))
+        return found
+
+    def _snapshot_bytes(self) -> int:
+        return sum(int(self.made.client.strlen(f"state:{shard}")) for shard in range(self.plan.shards))
 
     def _wait_while_it_moves(self, is_over: Callable[[], bool], progress: Callable[[], object], what: str) -> None:
         """BenchError when there was no progress for STILL_SECONDS."""
@@ -207,6 +242,9 @@ class Soak:
             ticks_entries=sum(int(client.xlen(f"ticks:{n}")) for n in shards),
             ticks_hours=self._ticks_hours(),
             closed_entries=sum(int(client.xlen(f"closed:{n}")) for n in shards),
+            rows=int(self.made.health("candle_worker")["instruments"]),
+            live_hashes=self._live_hashes(),
+            snapshot_bytes=self._snapshot_bytes(),
             said=self.said,
             documents=_documents(self.made.mongo_url),
             mongo_bytes=_bytes_under(self.made.directory / "mongo"),
@@ -280,6 +318,7 @@ def told(one: Sample) -> str:
     return (
         f"{sizes}; Redis {one.redis_mb:g} MB beside the ticks, {one.keys} keys, ticks {one.ticks_entries} entries of "
         f"{one.ticks_hours:g} h, closed {one.closed_entries} entries; "
+        f"{one.rows} rows, {one.live_hashes} live hashes, snapshots {one.snapshot_bytes / 2**20:.2f} MB; "
         f"MongoDB {one.documents} of {one.said} candles, {per_candle:.0f} B each; "
         f"journal {one.journal_days} days {one.journal_mb:g} MB"
     )
@@ -287,7 +326,7 @@ def told(one: Sample) -> str:
 
 def _begin(plan: Plan, made: Stage) -> Soak:
     clock = new_stepped_clock(made.directory / "market_clock", at_ms(FIRST_DAY, 0))
-    made.write_instruments([one.symbol for one in instruments_of(plan.feed)])
+    made.write_instruments(plan.feed.symbols(plan.sessions))
     broker_url = f"http://127.0.0.1:{_start_broker(plan, made, str(clock))}"
     environment = made.environment(
         **clock.environment,
@@ -298,6 +337,7 @@ def _begin(plan: Plan, made: Stage) -> Soak:
         CLOSED_MAX_ENTRIES=str(plan.closed_max_entries),
         STREAM_HOURS=str(STREAM_HOURS),
         JOURNAL_DAYS=str(JOURNAL_DAYS),
+        SNAPSHOT_SECONDS=str(SNAPSHOT_SECONDS),
         WARMUP="false",
     )
     for name in OURS:

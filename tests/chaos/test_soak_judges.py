@@ -10,7 +10,7 @@ import pytest
 
 from tests.chaos.overload_feed import Tape
 from tests.chaos.soak_bounds import Bounds, Limits, Sample, findings
-from tests.chaos.soak_broker import Sessions, at_ms, instruments_of
+from tests.chaos.soak_broker import Sessions, at_ms
 from tests.chaos.soak_run import Plan
 from tests.e2e.simulated import ist_ms
 
@@ -35,6 +35,9 @@ def sample(nth: int) -> Sample:
         ticks_entries=10_000,
         ticks_hours=12.0 + breath,
         closed_entries=3_000 + 10 * breath,
+        rows=500,
+        live_hashes=3_500,
+        snapshot_bytes=4_000_000 + 1_000 * breath,
         said=500 * nth,
         documents=500 * nth,
         mongo_bytes=500_000 * nth + 10_000 * breath,
@@ -59,6 +62,9 @@ LEAKS: dict[str, Callable[[Sample, int], Sample]] = {
     "keys in Redis": lambda one, n: replace(one, keys=1_000 + 5 * n),
     "Redis memory": lambda one, n: replace(one, redis_mb=400.0 + 12.0 * n),
     "entries of the closed streams": lambda one, n: replace(one, closed_entries=500 * n),
+    "rows of the candle worker": lambda one, n: replace(one, rows=500 + n),
+    "live hashes": lambda one, n: replace(one, live_hashes=3_500 + 7 * n),
+    "bytes of the snapshots": lambda one, n: replace(one, snapshot_bytes=4_000_000 + 50_000 * n),
     "hours that the streams of ticks": lambda one, n: replace(one, ticks_hours=24.0 * n),
     "bytes a candle": lambda one, n: replace(one, mongo_bytes=one.documents * (1_000 + 60 * n)),
     "the journal holds": lambda one, n: replace(one, journal_days=n),
@@ -98,5 +104,5 @@ def test_the_broker_plays_every_instrument_once_a_round() -> None:
     sessions = Sessions(instruments=10, shards=2, rounds=5, seed=1, per_frame=3)
     frames = Tape(sessions.offer).round(at_ms(date(2026, 11, 20), 600) // 1000)
     assert [shard for shard, _ in frames] == [0, 1, 0, 1]
-    assert sum(int.from_bytes(frame[:2], "big") for _, frame in frames) == 10 == len(instruments_of(sessions))
+    assert sum(int.from_bytes(frame[:2], "big") for _, frame in frames) == 10 == len(sessions.symbols(1))
     assert at_ms(date(2026, 11, 20), 9 * 60 + 15) == ist_ms("09:15")

@@ -1,4 +1,4 @@
-"""The short form of `make soak`: two tiny sessions of two days through the same processes."""
+"""The short form of `make soak`: three tiny sessions and options that expire with each, in the same processes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from tests.chaos.soak_bounds import Bounds
 from tests.chaos.soak_run import Plan, soak
 
 SEED = 20_261_121
-# The first session is where everything is allocated: two of them show a leak only when it is a large one.
+# The first session is where everything is allocated: three of them show a leak only when it is a large one. Rows,
+# hashes and snapshots are flat from the first one on.
 BOUNDS = Bounds(
     settled=1,
     rss_share=0.3,
@@ -21,10 +22,11 @@ BOUNDS = Bounds(
 )
 
 
-def test_two_sessions_leave_nothing_behind(tmp_path: Path) -> None:
-    plan = Plan(2, 40, 2, 60, SEED, "1h,1d", bounds=BOUNDS)
+def test_three_sessions_leave_nothing_behind(tmp_path: Path) -> None:
+    plan = Plan(3, 40, 2, 60, SEED, "1h,1d", weekly=10, days_apart=2, bounds=BOUNDS)
     soaked = soak(plan, tmp_path / "soak", print)
     print(f"\n  seed {SEED}: {soaked.figures}")
     assert soaked.findings == [], f"seed {SEED}: {soaked.findings}"
-    first, second = soaked.samples
-    assert first.day < second.day and second.said > first.said > 30
+    first, second, third = soaked.samples
+    assert first.day < second.day < third.day and third.said > second.said > first.said > 30
+    assert (third.rows, third.live_hashes) == (40, plan.live_hashes)
