@@ -2,7 +2,7 @@
 
 An option goes from 20 to some 70 to 110 within a tick, as on an expiry day, or down by as much, and is restless for
 two minutes, by some per cent from trade to trade; a stock or a future moves by 5 to 8 %. The trades are on the tape,
-in the volume and, a packet late as ever, in the day range; the book follows them.
+in the volume and, a packet late as ever, in the day range; the book follows them, wider while the row is restless.
 """
 
 from __future__ import annotations
@@ -67,6 +67,10 @@ class Jumps:
         """How many times its usual trades a row has in the minutes that begin then."""
         restless = self._is_restless(rows, minute_ms) | self._is_restless(rows, minute_ms + MINUTE_MS - 1)
         return np.where(restless, RESTLESS_TRADES, 1.0)
+
+    def spread(self, price: Ints, rows: Ints, ms: Ints) -> Ints:
+        """By how much bid and ask are farther apart than usual: quotes are as wide as trades jump about."""
+        return np.where(self._is_restless(rows, ms), price * self._swing[rows], 0.0).astype(np.int64)
 
     def _is_restless(self, rows: Ints, ms: Ints) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
         since = ms - self._at_ms[rows]

@@ -10,14 +10,17 @@ from utils import kite_frames as wire
 LEVELS = 5
 
 
-def fill_book(records: np.ndarray, keys: Keys, price: Ints, tick: Ints, lots: Ints) -> None:
+def fill_book(
+    records: np.ndarray, keys: Keys, price: Ints, tick: Ints, lots: Ints, wider: Ints | None = None
+) -> None:
     """Write bids, asks and the two totals into full-mode records; one key, price and tick a record.
 
-    The last price is on one of the two best levels or between them. A level below one tick is left empty.
+    The last price is on one of the two best levels or between them. A level below one tick is left empty. `wider`: by
+    how much the best two are farther apart than usual, in wire units.
     """
     dice = mix(draw_keys(keys, Salt.BOOK))
     at_bid = (dice & np.uint64(1)).astype(np.int64)
-    spread = 1 + _bits(dice, 1, 3) // 3
+    spread = 1 + _bits(dice, 1, 3) // 3 + (0 if wider is None else wider // tick)
     gaps = 1 + (_bits(dice, 4, 2) == 0)
     nth = np.arange(LEVELS)
     best_bid = price - np.where(at_bid == 1, 0, spread * tick)

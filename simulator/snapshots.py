@@ -217,7 +217,8 @@ class SnapshotMaker:
         records["oi_day_high"], records["oi_day_low"] = self._oi_high[row], self._oi_low[row]
         records["exchange_time"] = second
         around, keys = np.where(began, rest.price, close), self._keys(row, second * 2 + half)
-        fill_book(records, keys, around, self._universe.tick_wire[row], self._universe.lots[row])
+        wider = self._tape.jumps.spread(around, row, second * 1000)
+        fill_book(records, keys, around, self._universe.tick_wire[row], self._universe.lots[row], wider)
         return records
 
     def _indices(self, shown: Shown, row: Ints, second: Ints, half: Ints, interest: Ints) -> Records:

@@ -52,9 +52,9 @@ class EngineDay:
     rejected: list[RejectedPacket]
 
 
-def engine_day(entries: list[Entry], timeframes: str) -> EngineDay:
+def engine_day(entries: list[Entry], timeframes: str, zscore_reject: float = 4.0) -> EngineDay:
     """With the settings that users have by default."""
-    settings = Settings(_env_file=None, timeframes=timeframes)  # type: ignore[arg-type, call-arg]
+    settings = Settings(_env_file=None, timeframes=timeframes, zscore_reject=zscore_reject)  # type: ignore[arg-type, call-arg]
     engine = CandleEngine(settings.timeframes, rules_of(settings), settings.zscore_window, CALENDAR)
     parts, rejected = [], []
     for first in range(0, len(entries), BATCH):

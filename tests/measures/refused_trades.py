@@ -21,17 +21,25 @@ LONGEST_LAG_S = 8
 
 @dataclass(frozen=True)
 class Refused:
-    """Of `shown` packets that tell of a trade, the positions (in Told) of those that no candle holds."""
+    """Of `shown` packets that tell of a trade, the positions (in Told) of those that no candle holds.
+
+    `rejected`: how many packets the engine rejected; without faults each of them is good. Of most the price is in
+    the candle all the same.
+    """
 
     shown: int
     at: list[int]
+    rejected: int
 
     @property
     def share(self) -> float:
         return len(self.at) / max(1, self.shown)
 
     def __str__(self) -> str:
-        return f"{len(self.at)} of {self.shown} good trades refused (1 in {self.shown // max(1, len(self.at)):,})"
+        return (
+            f"{len(self.at)} of {self.shown} good trades refused (1 in {self.shown // max(1, len(self.at)):,}), "
+            f"{self.rejected} packets rejected"
+        )
 
 
 def refused_trades(played: PlayedDay, engine: EngineDay) -> Refused:
@@ -45,7 +53,7 @@ def refused_trades(played: PlayedDay, engine: EngineDay) -> Refused:
     for at_s in (trade_s[position], told.exchange_s[position], told.exchange_s[position] - LONGEST_LAG_S):
         minute = (at_s - midnight_ms // 1000) // 60
         held |= (lows[row, minute] <= price) & (price <= highs[row, minute])
-    return Refused(len(position), position[~held].tolist())
+    return Refused(len(position), position[~held].tolist(), len(engine.rejected))
 
 
 def _telling(played: PlayedDay) -> tuple[Flags, Ints]:

@@ -15,7 +15,6 @@ from tests.measures.played_day import Plan, PlayedDay, played_day
 from tests.measures.refused_trades import refused_trades
 from tests.measures.tape_shares import Candles, engine_candles, tape_shares
 from tests.measures.told_candles import told_candles
-from utils.settings import Settings
 from utils.timeframes import parse_timeframes
 
 SEED = 3
@@ -88,15 +87,10 @@ def test_a_trade_that_no_candle_holds_is_found(played: PlayedDay, engine: Engine
     assert {int(played.told.row[one]) for one in found} == {int(final.row[at])}
 
 
-def test_an_engine_that_believes_everything_lets_bad_prints_in(
-    with_prints: PlayedDay, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    usual = [engine_day(entries, "1m") for entries in (with_prints.entries, with_prints.without_misprints)]
-    strict = passed_prints(with_prints, *usual)
-    monkeypatch.setenv("ZSCORE_REJECT", "1e6")
-    credulous = [engine_day(entries, "1m") for entries in (with_prints.entries, with_prints.without_misprints)]
-    passed = passed_prints(with_prints, *credulous)
-    assert Settings(_env_file=None).zscore_reject == 1e6  # type: ignore[call-arg]
+def test_an_engine_that_believes_everything_lets_bad_prints_in(with_prints: PlayedDay) -> None:
+    both = (with_prints.entries, with_prints.without_misprints)
+    strict = passed_prints(with_prints, *(engine_day(entries, "1m") for entries in both))
+    passed = passed_prints(with_prints, *(engine_day(entries, "1m", zscore_reject=1e6) for entries in both))
     assert strict.sent == passed.sent > 60
     assert len(passed.at) > 5 + len(strict.at)
     assert all(with_prints.told.misprinted[at] for at in passed.at)

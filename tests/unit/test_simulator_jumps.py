@@ -115,3 +115,5 @@ def test_packets_show_the_jump_with_a_book_that_follows(universe: Universe, jump
     assert np.mean(inside) > 0.7
     assert max(prices) > 2 * min(prices)
     assert max(bids) > 2 * min(price for price in bids if price)
+    spreads = [(ask - bid) / ask for bid, ask in zip(bids, asks, strict=True) if bid]
+    assert max(spreads) > 0.02, "the quotes of a row that is restless are wide"
