@@ -140,6 +140,29 @@ MOVED_BACK = Case(
     events=((SMALL, "1m", "09:15", 0), (SMALL, "1m", "09:17", 0)),
 )
 
+AMENDED = Case(
+    name="over a bucket's edge: where the new candle has volume of its own, the minute before is amended",
+    instruments=(STOCK,),
+    entries=entries(
+        *first_trade(),
+        frame("09:15:59.500", full(STOCK, 101.0, 1000, "09:15:05", "09:15:59")),
+        # 100 of 09:16:00: the new candle has volume, base 1 000 and open_cum 1 100
+        frame("09:16:00.500", full(STOCK, 101.0, 1100, "09:16:00")),
+        # dated into the minute before: it takes the volume up to 1 100, and the new candle has none
+        frame("09:16:01.500", full(STOCK, 101.5, 1300, "09:15:59", "09:16:01")),
+        frame("09:16:10.500", full(STOCK, 102.0, 1400, "09:16:10")),
+        heartbeat("09:17:03"),
+    ),
+    expected=(
+        minute(STOCK, "09:15", (100.0, 101.5, 100.0, 101.5), 1100, (100_000 + 10_150) / 1100, 3, rev=1),
+        # 300 since 1 100, at 102.0
+        minute(STOCK, "09:16", (101.0, 102.0, 101.0, 102.0), 300, 102.0, 2),
+        whole_day(STOCK, (100.0, 102.0, 100.0, 102.0), 1400, (100_000 + 10_100 + 20_300 + 10_200) / 1400, 5),
+    ),
+    counts={"withdrawn": 0, "moved_back": 0, "amended": 1},
+    events=((SMALL, "1m", "09:15", 0), (SMALL, "1m", "09:15", 1), (SMALL, "1m", "09:16", 0)),
+)
+
 NOT_SO_FAR_BACK = Case(
     name="a candle of prices alone does not go back behind the last closed one: the trade is dropped",
     instruments=(STOCK,),
@@ -238,6 +261,7 @@ CASES = (
     ITS_CLOSE,
     WITHDRAWN,
     MOVED_BACK,
+    AMENDED,
     NOT_SO_FAR_BACK,
     OUTSIDE_THE_HOURS,
     FIRST_PRICE,

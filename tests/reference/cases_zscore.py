@@ -198,6 +198,20 @@ INSIDE_THE_DAY = Case(
     counts={"held": 1, "believed_been_there": 1},
 )
 
+LEVEL_INSIDE_THE_DAY = Case(
+    name="a level inside the old day range that persists, without a book: from its first packet on",
+    instruments=(STOCK,),
+    settings=Z_THREE_TIMES,
+    entries=entries(
+        *five_at_100(day=(100.0, 115.0, 95.0)),
+        # the setting says three, but the day has been there: the second is enough
+        step(110.0, 600, "09:15:06", day=(100.0, 115.0, 95.0)),
+        step(110.5, 700, "09:15:07", day=(100.0, 115.0, 95.0)),
+        heartbeat("09:16:03"),
+    ),
+    expected=(minute(STOCK, "09:15", (100.0, 115.0, 95.0, 110.5), 700, (50_000 + 11_000 + 11_050) / 700, 7),),
+)
+
 GAINSAID = Case(
     name="a jump to where the day has been is rejected by a book that is elsewhere",
     instruments=(STOCK,),
@@ -255,6 +269,7 @@ CASES = (
     LATE,
     DRAGGED_RANGE,
     INSIDE_THE_DAY,
+    LEVEL_INSIDE_THE_DAY,
     GAINSAID,
     BY_THE_BOOK,
     PRICES_ALONE,
