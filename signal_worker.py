@@ -118,21 +118,8 @@ class SignalWorker:
             history=self._make_history,
         )
 
-    def _log_silenced(self) -> None:
-        settings = self._settings
-        today = ist_date(self._clock.now_ms())
-        kept = hours_kept(settings.symbols, {})
-        quiet = silenced(settings.no_new_entries_after, kept, self._tools.calendar, today)
-        if quiet:
-            self._log.warning(
-                f"NO_NEW_ENTRIES_AFTER={settings.no_new_entries_after} is one time for all exchanges: after it there "
-                f"are no signals on {', '.join(quiet)}, nor in an evening session such as Muhurat's; "
-                "15m means 15 minutes before each instrument's own close"
-            )
-
     def run(self) -> int:
         """Until asked to stop."""
-        self._log_silenced()
         try:
             while not self._stop.requested:
                 self._run_guarded()
@@ -348,9 +335,22 @@ class SignalWorker:
         self._leases.leave()
 
 
+def _log_silenced(settings: Settings, log: BoundLogger) -> None:
+    today = ist_date(settings.market_clock.now_ms())
+    kept = hours_kept(settings.symbols, {})
+    quiet = silenced(settings.no_new_entries_after, kept, calendar_of(settings), today)
+    if quiet:
+        log.warning(
+            f"NO_NEW_ENTRIES_AFTER={settings.no_new_entries_after} is one time for all exchanges: after it there "
+            f"are no signals on {', '.join(quiet)}, nor in an evening session such as Muhurat's; "
+            "15m means 15 minutes before each instrument's own close"
+        )
+
+
 def main(settings: Settings, stop: StopRequest) -> int:
     log: BoundLogger = structlog.get_logger(PROCESS)
     server = check_at_start(settings, log)
+    _log_silenced(settings, log)
     compile_indicator_kernels()  # before a shard is held: compiling takes longer than a lease lasts
     return SignalWorker(settings, stop, log, server).run()
 

@@ -22,7 +22,7 @@ from simulator.packet_faults import PacketFaults
 from simulator.packing import Mode, pack
 from simulator.recording import record_universe
 from simulator.universe import Universe
-from utils import kite_frames as wire
+from utils.feed import HEARTBEAT
 from utils.market_clock import MarketClock
 from utils.sessions import SessionCalendar, ist_date, ist_midnight_ms
 
@@ -204,7 +204,7 @@ class Exchange:
         with_messages = second // MESSAGE_EVERY_SECONDS > self._beat_s // MESSAGE_EVERY_SECONDS > 0
         self._beat_s = second
         for connection in self.connections:
-            connection.say(wire.HEARTBEAT)
+            connection.say(HEARTBEAT)
             connection.flush()
             for text in _messages(self._beat_s) if with_messages else ():
                 connection.say(text)

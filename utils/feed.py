@@ -14,6 +14,8 @@ import orjson
 
 from utils.instruments import Instrument
 
+HEARTBEAT = b"\x00"  # Kite's, a frame of one byte about once a second
+
 
 class EntryId(NamedTuple):
     """Receive time (epoch milliseconds, never falling) and a counter within that millisecond."""

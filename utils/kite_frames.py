@@ -10,8 +10,6 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-HEARTBEAT = b"\x00"
-
 LTP_LENGTH = 8
 INDEX_QUOTE_LENGTH, INDEX_FULL_LENGTH = 28, 32
 QUOTE_LENGTH, FULL_LENGTH = 44, 184

@@ -14,9 +14,8 @@ from utils.account_updates import AccountUpdates, is_of_account
 from utils.broker_errors import BrokerError, Cause
 from utils.broker_notices import ERROR, read_notice
 from utils.clock_marks import is_mark_due
-from utils.feed import clock_mark, down_mark, subscribed_mark, up_mark
+from utils.feed import HEARTBEAT, clock_mark, down_mark, subscribed_mark, up_mark
 from utils.instruments import Instrument
-from utils.kite_frames import HEARTBEAT
 from utils.kite_profile import AskWhy
 from utils.kite_ticker import OneConnection
 from utils.log import BoundLogger, hide_secret

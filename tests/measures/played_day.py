@@ -19,8 +19,7 @@ from simulator.packing import Mode, Modes, pack
 from simulator.snapshots import MinutePackets, Packets
 from simulator.tape import Tape
 from simulator.universe import build_universe
-from utils.feed import Entry, EntryId, Kind, subscribed_mark
-from utils.kite_frames import HEARTBEAT
+from utils.feed import HEARTBEAT, Entry, EntryId, Kind, subscribed_mark
 from utils.sessions import SessionCalendar
 
 CALENDAR = SessionCalendar.load()
