@@ -29,11 +29,13 @@ DAY = "2026-11-20"
 READY_SECONDS = 240.0
 STALL_SECONDS = 120.0  # a step takes a millisecond, and a stopped process a few seconds
 
-# Open, close, day start, day end on DAY: under phase 1 of the closing auction, and MCX in winter.
+# Open, close, day start, day end on DAY: under phase 1 of the closing auction, and MCX in winter. Futures of NSE have
+# an auction before the open.
 HOURS = {
     "index": ("09:15", "15:30", "09:15", "15:30"),
     "stock with futures": ("09:15", "15:15", "09:00", "15:35"),
     "other stock": ("09:15", "15:30", "09:00", "15:30"),
+    "future of NSE": ("09:15", "15:40", "09:00", "15:40"),
     "derivative": ("09:15", "15:40", "09:15", "15:40"),
     "currency": ("09:00", "17:00", "09:00", "17:00"),
     "commodity": ("09:00", "23:55", "09:00", "23:55"),
@@ -149,11 +151,13 @@ def _reference_instrument(row: dict[str, str], with_futures: set[str]) -> Refere
         kind = "index"
     elif exchange in ("NSE", "BSE"):
         kind = "stock with futures" if symbol in with_futures else "other stock"
+    elif row["segment"] == "NFO-FUT":
+        kind = "future of NSE"
     else:
         kind = KIND_BY_EXCHANGE.get(exchange, "commodity")
     divisor = DIVISORS.get(token & 0xFF, 100)
     opens, closes, day_start, day_end = (ist_ms(clock) for clock in HOURS[kind])
-    is_derivative = kind in ("derivative", "currency", "commodity")
+    is_derivative = kind in ("future of NSE", "derivative", "currency", "commodity")
     tick_units = round(float(row["tick_size"]) * divisor)
     return ReferenceInstrument(
         f"{exchange}:{symbol}", token, kind == "index", is_derivative, divisor, tick_units,
