@@ -69,7 +69,8 @@ def test_indexes_that_are_not_confirmed_are_made_again() -> None:
 
 
 def test_a_write_concern_that_confirms_nothing_is_refused() -> None:
-    store = MongoStore("mongodb://127.0.0.1:1/?w=0", "candlewick")
+    """The settings refuse w=0; the client reads other spellings as the same."""
+    store = MongoStore("mongodb://127.0.0.1:1/?w=00", "candlewick")
     with pytest.raises(StoreError, match="MONGO_URL says w=0"):
         store.upsert_candles([CANDLE])
 
