@@ -108,16 +108,16 @@ def test_damage_is_marked_logged_and_named_by_the_doctor(
     """Redis lost all, so the day is sent again, and a record of it can not be read any more."""
     with running_connector(tmp_path / "connector", broker, valkey) as connector:
         wait_until_subscribed(broker, 1)
-        broker.send(*(b"\0\0" + bytes([number]) for number in range(20)))
+        broker.send(*(b"frame number %02d" % number for number in range(20)))
         wait_until_all_sent(connector, broker)
         assert connector.stop() == 0
         sent = connector.entries()
         (path,) = (connector.directory / "journal").glob("*/ticks-0.journal")
-        path.write_bytes(path.read_bytes().replace(b"\0\0\x07", b"\0\0?"))
+        path.write_bytes(path.read_bytes().replace(b"number 07", b"number ??"))
         connector.redis.flushall()
         connector.start()
         wait_until(lambda: connector.health().get("shard0_gaps") == "1", "the health report counts it")
-        (at,) = [number for number, one in enumerate(sent) if one[2] == b"\0\0\x07"]
+        (at,) = [number for number, one in enumerate(sent) if one[2] == b"frame number 07"]
         before, gap, after = connector.entries()[at - 1 : at + 2]
         assert (before, after) == (sent[at - 1], sent[at + 1])
         assert b'"mark":"gap"' in gap[2]

@@ -11,6 +11,7 @@ import pytest
 import structlog
 
 from utils.access_token import AccessTokens
+from utils.account_updates import AccountUpdates
 from utils.broker_errors import BrokerError, Cause
 from utils.instruments import Instrument, SessionClass
 from utils.shard_feed import ASK_AGAIN_SECONDS, FeedOptions, FeedState, ShardFeed
@@ -30,10 +31,11 @@ class Feed(ShardFeed):
         recorder: Any = SimpleNamespace(
             shard=0, mark=lambda payload: None, now_ms=lambda: 0, last_frame_ms=0, last_mark_ms=0
         )
-        account: Any = SimpleNamespace(record=lambda shard, payload: None)
         options = FeedOptions("ws://nowhere", "key", "full", 5.0)
         ask = lambda token, answer: self.asked.append((token, answer))  # noqa: E731
-        super().__init__(options, tokens, recorder, account, lambda: self.now, structlog.get_logger("test"), ask)
+        super().__init__(
+            options, tokens, recorder, AccountUpdates(recorder), lambda: self.now, structlog.get_logger("test"), ask
+        )
         self.tokens = tokens
         self.watch([INFY])
 
