@@ -16,10 +16,11 @@ import orjson
 
 from utils.candle import IST
 from utils.candles import kernel as kernels
-from utils.candles.closed_form import ClosedCandle, ClosedRecords, number_events
+from utils.candles.closed_form import ClosedCandle, ClosedRecords
 from utils.candles.layout import AWAITS_ANY, PACKET, Array, Reason, Rules, Shard, new_output
 from utils.candles.live_view import Hashes, LiveView
 from utils.candles.new_hours import apply_grace, apply_hours, rows_with_other_hours
+from utils.candles.numbering import Numbering
 from utils.candles.rows import Rows
 from utils.candles.shard_state import (
     StateError,
@@ -95,7 +96,7 @@ class CandleEngine:
         self._shard: Shard = new_shard(self._lengths, zscore_window)
         self._packet = np.zeros(1, PACKET)[0]
         self._day = -1
-        self._numbering = _Numbering()
+        self._numbering = Numbering()
         self._output = new_output(0, 0)
         self._who = Rows((), [frame.name for frame in timeframes])
         self._live = LiveView(len(timeframes), _LIVE_AT_ONCE)
@@ -305,7 +306,7 @@ class CandleEngine:
             instruments = [Instrument.from_dict(one) for one in _listed(header["instruments"])]
             named_ms = np.array(_listed(header["named_ms"]), np.int64)
             position, day = EntryId.parse(str(header["position"])), int(str(header["day"]))
-            numbering = _Numbering.from_list(_listed(header["numbering"]))
+            numbering = Numbering.from_list(_listed(header["numbering"]))
         except (KeyError, ValueError, IndexError, TypeError, AttributeError, OverflowError) as error:
             raise StateError(f"the snapshot's first line is damaged: {error!r:.200}") from error
         rows, symbols = len(shard.instruments), {instrument.symbol for instrument in instruments}
@@ -326,37 +327,6 @@ class CandleEngine:
         for row in rows_with_other_hours(self._shard, sessions):
             apply_hours(self._shard, row, sessions[row], self._rules.grace_ms)
             self.new_hours.append(self.instruments[row].symbol)
-
-
-class _Numbering:
-    """Counts what is said because of one entry, so that each thing gets the same number whenever it is said."""
-
-    def __init__(self) -> None:
-        self._event, self._events = ZERO_ID, 0
-        self._rejection, self._rejections = ZERO_ID, 0
-
-    def next_events(self, heads: Array) -> Array:
-        """int64 (m,), for m EVENT_HEADs."""
-        nths = np.zeros(len(heads), np.int64)
-        number_events(heads, nths, *self._event, self._events)
-        self._event = EntryId(int(heads["ms"][-1]), int(heads["counter"][-1]))
-        self._events = int(nths[-1])
-        return nths
-
-    def next_rejection(self, source: EntryId) -> tuple[EntryId, int]:
-        self._rejections = self._rejections + 1 if source == self._rejection else 0
-        self._rejection = source
-        return source, self._rejections
-
-    def as_list(self) -> list[object]:
-        return [str(self._event), self._events, str(self._rejection), self._rejections]
-
-    @classmethod
-    def from_list(cls, values: list[Any]) -> _Numbering:
-        numbering = cls()
-        numbering._event, numbering._events = EntryId.parse(values[0]), int(values[1])
-        numbering._rejection, numbering._rejections = EntryId.parse(values[2]), int(values[3])
-        return numbering
 
 
 def _listed(value: object) -> list[Any]:
