@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from utils.candle import Candle, iso_ist
-from utils.entry_limit import EntryLimit
+from utils.entry_limit import EntryLimit, UntilTimeOfDay
 from utils.indicators import DEFAULT_PARAMETERS, IndicatorParameters, IndicatorTable, IndicatorValues, Updated
 from utils.indicators.kernels import SKIPPED, STATE_DTYPE
 from utils.indicators.snapshot import SnapshotError, pack, unpack
@@ -103,7 +103,7 @@ class SignalEngine:
 
     A candle that is older than its row's last, or the same again, is skipped and counted. A signal's id is said once,
     even when a revision of the candle fires again. No strategy is asked about a candle that `limit` does not allow:
-    one that ends in the last minutes of its session, as `1d` candles do.
+    one that ends in the last minutes of its session, as `1d` candles do; a number is a time of day, in minutes IST.
 
     Where the price scale of an instrument changes over night (a split), its rows begin anew with the first candle
     behind it: no value is of both scales, and no strategy is asked before they are warm again.
@@ -112,12 +112,12 @@ class SignalEngine:
     def __init__(
         self,
         strategies: Sequence[Strategy],
-        limit: EntryLimit,
+        limit: EntryLimit | int,
         parameters: IndicatorParameters = DEFAULT_PARAMETERS,
         scale: PriceScale | None = None,
     ) -> None:
         self._strategies = tuple(strategies)
-        self._limit = limit
+        self._limit = UntilTimeOfDay(limit) if isinstance(limit, int) else limit
         self._parameters = parameters
         self._tables: dict[str, IndicatorTable] = {}
         self._said: dict[Pair, list[str]] = {}  # ids said of a row's last candle that had any
