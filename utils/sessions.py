@@ -40,8 +40,11 @@ class Session:
     post_end_ms: int = field(default=0, compare=False)
 
 
+MOST_ANSWERS = 4_096  # kept; a year has more classes and days than that
+
+
 class SessionCalendar:
-    """Answers from the dated table. Cheap to ask again: every answer is kept."""
+    """Answers from the dated table. Cheap to ask again: answers are kept."""
 
     def __init__(self, table: Table) -> None:
         self._table = table
@@ -74,6 +77,8 @@ class SessionCalendar:
         try:
             return self._answers[key]
         except KeyError:
+            if len(self._answers) >= MOST_ANSWERS:
+                self._answers.clear()
             return self._answers.setdefault(key, self._work_out(*key))
 
     def for_instrument(self, instrument: Instrument, day: date) -> Session | None:

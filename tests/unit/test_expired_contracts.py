@@ -11,7 +11,7 @@ from utils.candles.engine import CandleEngine, Said
 from utils.candles.layout import Rules
 from utils.feed import Entry
 from utils.instruments import Instrument
-from utils.sessions import SessionCalendar
+from utils.sessions import MOST_ANSWERS, SessionCalendar
 from utils.timeframes import parse_timeframes
 
 COUNT = 5
@@ -126,3 +126,14 @@ def test_an_instrument_that_comes_back_begins_anew() -> None:
     )
     assert [one.candle.volume for one in said.closed if one.candle.timeframe == "1m"] == [1] * (2 * COUNT)
     assert symbols(engine.instruments) == symbols(STAYING + GOING)
+
+
+def test_what_a_calendar_remembers_of_days_has_an_end() -> None:
+    calendar, fresh = SessionCalendar.load(), SessionCalendar.load()
+    days = [FIRST + timedelta(days=n) for n in range(MOST_ANSWERS + 500)]
+    for day in days:
+        calendar.for_instrument(STAYING[0], day)
+    assert len(calendar._answers) <= MOST_ANSWERS
+    assert [calendar.for_instrument(STAYING[0], day) for day in days[:200]] == [
+        fresh.for_instrument(STAYING[0], day) for day in days[:200]
+    ]
