@@ -27,6 +27,7 @@ from pathlib import Path
 import pytest
 
 from commands.truth_comparison import compare_with_tape
+from simulator.exchange import MESSAGE_EVERY_SECONDS
 from simulator.tape import Tape
 from simulator.universe import build_universe
 from tests.e2e.harness import CANDLE_WORKER, CONNECTOR, SIGNAL_WORKER, Document, Scripts, pipeline, stores
@@ -133,12 +134,23 @@ def test_the_frames_sent_are_those_received(session: Session) -> None:
     assert len(numbers) == SHARDS, f"the connector connected {len(numbers)} times for {SHARDS} shards"
     for sent in (entries_from_recording(session.record, number) for number in numbers):
         frames = [(entry.ms, entry.payload) for entry in sent if entry.kind == "f"]
-        received = [(entry.ms, entry.payload) for entry in _of_the_same_tokens(session, sent) if entry.kind == "f"]
+        received = _without_stand_ins(
+            [(entry.ms, entry.payload) for entry in _of_the_same_tokens(session, sent) if entry.kind == "f"]
+        )
         pairs = zip(frames, received, strict=False)
         first_other = next((index for index, (one, other) in enumerate(pairs) if one != other), None)
         assert first_other is None, f"frame {first_other} of {len(frames)} was received as another"
         assert len(received) == len(frames) > 1_000
         _say(f"{len(frames)} frames received as they were sent")
+
+
+def _without_stand_ins(received: list[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
+    """Without the heartbeat that a shard's journal has for an order update, which itself lies in another journal."""
+    pairs = zip([(0, b""), *received], received, strict=False)
+    second = [at for at, (before, one) in enumerate(pairs) if before == one and len(one[1]) == 1]
+    assert {received[at][0] % (MESSAGE_EVERY_SECONDS * 1000) for at in second} <= {0}, "a heartbeat was doubled"
+    doubled = set(second)
+    return [one for at, one in enumerate(received) if at not in doubled]
 
 
 def _of_the_same_tokens(session: Session, sent: list[Entry]) -> list[Entry]:
