@@ -1,4 +1,5 @@
-"""What the engine has to reach on the simulator: nearly all that can be known, and hardly a good trade refused.
+"""What the engine has to reach on the simulator: nearly all that can be known, hardly a good trade refused,
+hardly a bad print let in.
 
 In the short form two small sessions, in the long one whole days of several seeds. Every failure shows its packets.
 """
@@ -9,10 +10,12 @@ from dataclasses import replace
 
 import pytest
 
+from simulator.faults import Fault
 from simulator.jumps import Market
 from tests.length import length
 from tests.measures.engine_day import engine_day
 from tests.measures.examples import shown_examples
+from tests.measures.passed_prints import passed_prints
 from tests.measures.played_day import Plan, PlayedDay, played_day
 from tests.measures.refused_trades import refused_trades
 from tests.measures.tape_shares import engine_candles, tape_shares
@@ -26,6 +29,7 @@ FIRST_MINUTE = length(short=9 * 60 + 5, long=9 * 60)
 
 LEAST_OF_THE_KNOWN = 0.99
 MOST_REFUSED = 1 / 100_000
+MOST_PASSED = 1 / 1_000
 EXAMPLES = 3
 
 pytestmark = pytest.mark.timeout(3600)
@@ -55,6 +59,16 @@ def test_hardly_a_good_trade_is_refused(seed: int, market: Market) -> None:
     refused = refused_trades(played, engine_day(played.entries, "1m"))
     print(f"\n  {played.plan}: {refused}", end="")
     assert len(refused.at) <= MOST_REFUSED * refused.shown, _shown(played, refused.at)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_hardly_a_bad_print_passes(seed: int) -> None:
+    share = length(short=1 / 300, long=1 / 1_000)
+    played = played_day(replace(_plan(seed), faults=frozenset(Fault), bad_print_share=share))
+    engine, without = (engine_day(entries, "1m") for entries in (played.entries, played.without_misprints))
+    passed = passed_prints(played, engine, without)
+    print(f"\n  {played.plan}: {passed}", end="")
+    assert len(passed.at) <= MOST_PASSED * passed.sent, _shown(played, passed.at)
 
 
 def _shown(played: PlayedDay, positions: list[int]) -> str:

@@ -53,8 +53,8 @@ NEW_HIGH = Case(
     entries=entries(
         *first_trade(),
         frame("09:15:10.500", full(STOCK, 101.5, 1100, "09:15:10", day=DAY)),
-        # 100.5 is nearer to 100.0 than to 101.5; the book of 101.4 to 101.6 is around it
-        frame("09:15:11.500", full(STOCK, 100.5, 1200, "09:15:11", day=DAY, book=(101.4, 101.6))),
+        # 100.5 is nearer to 100.0 than to 101.5; the book of 101.3 to 101.6 is around it
+        frame("09:15:11.500", full(STOCK, 100.5, 1200, "09:15:11", day=DAY, book=(101.3, 101.6))),
         heartbeat("09:16:03"),
     ),
     expected=(

@@ -227,21 +227,21 @@ GAINSAID = Case(
 )
 
 BY_THE_BOOK = Case(
-    name="few prices: a price far outside its own book is doubted, one just near enough counts",
+    name="a price far outside its own book is doubted, however few prices there are; one just near enough counts",
     instruments=(STOCK,),
     entries=entries(
         *opening(STOCK),
         frame("09:15:05.500", full(STOCK, 100.0, 1000, "09:15:05")),
-        # outside by 2.00: not more than 4 times the floor of 10 ticks
-        frame("09:15:08.500", full(STOCK, 102.2, 1050, "09:15:08", book=(100.0, 100.2))),
-        frame("09:15:10.500", full(STOCK, 102.25, 1100, "09:15:10", book=(100.0, 100.2))),
+        # outside by 0.80: not more than 4 spreads of 0.20, which are more than 10 ticks
+        frame("09:15:08.500", full(STOCK, 101.0, 1050, "09:15:08", book=(100.0, 100.2))),
+        frame("09:15:10.500", full(STOCK, 101.05, 1100, "09:15:10", book=(100.0, 100.2))),
         frame("09:15:11.500", full(STOCK, 100.1, 1200, "09:15:11", book=(100.0, 100.2))),
         heartbeat("09:16:03"),
     ),
     expected=(
-        # 50 at 102.2, and the 150 since at 100.1
-        minute(STOCK, "09:15", (100.0, 102.2, 100.0, 100.1), 1200, (100_000 + 50 * 102.2 + 150 * 100.1) / 1200, 3),
-        whole_day(STOCK, (100.0, 102.2, 100.0, 100.1), 1200, (100_000 + 50 * 102.2 + 150 * 100.1) / 1200, 3),
+        # 50 at 101.0, and the 150 since at 100.1
+        minute(STOCK, "09:15", (100.0, 101.0, 100.0, 100.1), 1200, (100_000 + 50 * 101 + 150 * 100.1) / 1200, 3),
+        whole_day(STOCK, (100.0, 101.0, 100.0, 100.1), 1200, (100_000 + 50 * 101 + 150 * 100.1) / 1200, 3),
     ),
     rejected={"zscore": 1},
 )

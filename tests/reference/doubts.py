@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from tests.reference.packets import FULL, Packet
+from tests.reference.packets import Packet
 from tests.reference.price_window import PriceWindow
 from tests.reference.readings import Reading
 
@@ -81,12 +81,11 @@ class Held:
 def doubt_of(packet: Packet, standing: Standing, window: PriceWindow) -> Doubt:
     """The first reason that holds; the window is asked whatever the range says."""
     is_far = window.is_far(packet.price)
-    if packet.is_outside_its_day_range or _drags_its_range(packet, standing):
+    if packet.is_outside_its_day_range or _is_new_to_the_day(packet, standing):
         return Doubt(RANGE, is_far)
     return Doubt(ZSCORE, is_far) if is_far or window.doubts_by_book(packet) else NO_DOUBT
 
 
-def _drags_its_range(packet: Packet, standing: Standing) -> bool:
-    """A new extreme of a known day range that is no whole number of ticks: a misprint may bring its range along."""
-    is_odd = packet.length == FULL and packet.price % standing.tick != 0
-    return is_odd and standing.has_range and not standing.takes_in(packet.price)
+def _is_new_to_the_day(packet: Packet, standing: Standing) -> bool:
+    """A new extreme of a known day range, shown beside a book: a misprint may bring its range along."""
+    return packet.has_book and standing.has_range and not standing.takes_in(packet.price)

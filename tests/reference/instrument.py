@@ -183,8 +183,15 @@ class InstrumentDay:
     def _shows_a_price_first(self, reading: Reading) -> bool:
         packet = reading.packet
         has_moved = self._price > 0 and (packet.price, packet.quantity) != (self._price, self._quantity)
+        is_cleared = packet.quantity == 0 and self._quantity > 0
         opens, closes = self.instrument.open_ms, self.instrument.close_ms
-        return has_moved and opens is not None and closes is not None and opens <= reading.x_ms < closes
+        return (
+            has_moved
+            and not is_cleared
+            and opens is not None
+            and closes is not None
+            and opens <= reading.x_ms < closes
+        )
 
     def _act(self, reading: Reading, is_far: bool, now: Now) -> None:
         """A packet that counts, whatever was in doubt of it; `is_far`: from the prices of the window."""

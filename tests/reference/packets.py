@@ -47,7 +47,7 @@ class Packet(NamedTuple):
 
     @property
     def has_book(self) -> bool:
-        return 0 < self.best_bid <= self.best_ask
+        return self.best_ask > 0 and self.best_bid <= self.best_ask
 
     def has_book_around(self, price: int, tick: int) -> bool:
         """Whether the best bid and ask are there, and the price is between them or a tick beyond."""

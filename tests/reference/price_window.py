@@ -34,12 +34,12 @@ class PriceWindow:
         return z > self._settings.z_reject
 
     def doubts_by_book(self, packet: Packet) -> bool:
-        """By its own book, where the prices before it are too few."""
-        if self.has_enough or not packet.has_book:
+        """By its own book."""
+        if not packet.has_book:
             return False
         bid, ask = packet.best_bid, packet.best_ask
         floor = max(self._tick_floor, packet.price * self._settings.z_floor_bps / 10_000)
-        reach = max(ask - bid, self._settings.z_reject * floor)
+        reach = max(4 * (ask - bid), floor)
         return max(bid - packet.price, packet.price - ask) > reach
 
     def _mean_and_width(self) -> tuple[float, float]:

@@ -13,11 +13,11 @@ HELD = -2
 @kernel
 def doubt(inst: Record, p: Record, rules: Rules, counts: Array, count: int) -> int:
     """ACCEPTED; HELD, with `count` as how often its level was seen; or the Reason why a late one is rejected."""
-    is_outlier = _is_outlier(inst, p, rules, counts)
-    outside = is_outside_its_range(p) or _drags_its_range(inst, p)
-    if not (is_outlier or outside):
+    is_far = _is_far_from_window(inst, p, rules, counts)
+    outside = is_outside_its_range(p) or _is_new_to_the_day(inst, p)
+    if not (is_far or outside or _is_far_from_its_book(inst, p, rules)):
         return ACCEPTED
-    p.new_level = is_outlier and is_warm(inst, rules)
+    p.new_level = is_far
     if is_book_around(inst, p, p.price, inst.tick_units):
         return ACCEPTED
     reason = Reason.RANGE.value if outside else Reason.ZSCORE.value
@@ -35,10 +35,10 @@ def is_outside_its_range(p: Record) -> bool:
 
 
 @kernel
-def _drags_its_range(inst: Record, p: Record) -> bool:
-    """Whether it is a new high or low off the tick grid: a misprint can drag its packet's range along."""
-    is_told = p.timed and p.has_volume and inst.day_low > 0 and inst.day_high > 0
-    return bool(is_told and p.price % inst.tick_units != 0 and not _was_there(inst, p.price))
+def _is_new_to_the_day(inst: Record, p: Record) -> bool:
+    """Whether a packet with a book shows a new high or low: a misprint can drag its packet's range along."""
+    is_told = _has_book(p) and inst.day_low > 0 and inst.day_high > 0
+    return bool(is_told and not _was_there(inst, p.price))
 
 
 @kernel
@@ -48,10 +48,9 @@ def _was_there(inst: Record, price: int) -> bool:
 
 
 @kernel
-def _is_outlier(inst: Record, p: Record, rules: Rules, counts: Array) -> bool:
+def _is_far_from_window(inst: Record, p: Record, rules: Rules, counts: Array) -> bool:
     if not is_warm(inst, rules):
-        least = rules.reject * least_deviation(inst, float(p.price), rules)
-        return bool(_has_book(p) and not _is_between(p, p.price, max(float(p.ask - p.bid), least)))
+        return False
     z = zscore(inst, p.price, rules)
     if z > rules.warn:
         counts[Count.WARNED.value] += 1
@@ -59,8 +58,18 @@ def _is_outlier(inst: Record, p: Record, rules: Rules, counts: Array) -> bool:
 
 
 @kernel
+def _is_far_from_its_book(inst: Record, p: Record, rules: Rules) -> bool:
+    """A window of an option's prices can be wider than a misprint is off, and ten ticks more than the price."""
+    if not _has_book(p):
+        return False
+    width = max(4.0 * (p.ask - p.bid), least_deviation(inst, float(p.price), rules))
+    return bool(not _is_between(p, p.price, width))
+
+
+@kernel
 def _has_book(p: Record) -> bool:
-    return bool(0 < p.bid <= p.ask)
+    """Without bids, as an option of a few paise often is, it reaches from 0 to the best ask."""
+    return bool(p.ask > 0 and p.bid <= p.ask)
 
 
 @kernel

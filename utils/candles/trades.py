@@ -108,7 +108,8 @@ def _find_trade(inst: Record, p: Record) -> None:
         p.outside = p.today and not p.live
     else:
         moved = inst.price > 0 and (p.price != inst.price or p.quantity != inst.quantity)
-        p.trade = moved and inst.open_ms <= p.exchange_ms < inst.close_ms
+        is_cleared = p.quantity == 0 and inst.quantity > 0  # as the first packet of a day does
+        p.trade = moved and not is_cleared and inst.open_ms <= p.exchange_ms < inst.close_ms
         p.dated, p.place_ms = 0, p.exchange_ms
 
 
