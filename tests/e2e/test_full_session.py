@@ -168,7 +168,7 @@ def test_every_candle_equals_the_reference(session: Session) -> None:
     counted = Counter(one["timeframe"] for one in session.candles)
     _say(f"{sum(counted.values())} candles equal the reference: {dict(counted)}")
     counts = {name: count for name, count in session.rejected.items() if count}
-    assert counts == dict(rejected) and {"frame", "crossed", "zscore"} <= set(counts), (counts, dict(rejected))
+    assert counts == dict(rejected) and {"frame", "crossed", "range"} <= set(counts), (counts, dict(rejected))
     _say(f"rejected, by the reference too: {counts}")
     assert session.plan.closing <= set(counted)
 
