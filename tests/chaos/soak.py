@@ -23,7 +23,12 @@ DEFAULT_SEED = 20_261_121
 @click.command()
 @click.option("--seed", default=DEFAULT_SEED, show_default=True, help="Of the feed.")
 @click.option("--sessions", default=10, show_default=True, help="Trading days.")
-@click.option("--instruments", default=9_000, show_default=True, help="A multiple of the shards.")
+@click.option(
+    "--instruments",
+    default=4_500,
+    show_default=True,
+    help="A multiple of the shards; with all that come later at most 9 000, for INSTRUMENTS names them from the start.",
+)
 @click.option("--weekly", default=500, show_default=True, help="Of them expire with each session: a multiple, too.")
 @click.option("--days-apart", default=7, show_default=True, help="From one session to the next, at least.")
 @click.option("--shards", default=5, show_default=True, help="Connections.")
