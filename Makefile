@@ -27,7 +27,7 @@ chaos: $(READY) ## kills and every fault on a simulated session, half an hour; A
 overload: $(READY) ## four and a hundred times the broker's maximum, an hour away; ARGS="--seed S --only RUN --scale X --json FILE"
 	@.venv/bin/python -m tests.chaos.overload $(ARGS)
 
-soak: $(READY) ## ten weeks of 4500 instruments, 500 of them new each week, in virtual time; ARGS="--seed S --sessions N --weekly N"
+soak: $(READY) ## ten weeks of 4500 instruments, 498 of them new each week, in virtual time; ARGS="--seed S --sessions N --weekly N"
 	@.venv/bin/python -m tests.chaos.soak $(ARGS)
 
 measures: $(READY) ## how near candles come to the simulator's tape, good trades refused, bad prints passed; ARGS="--seed S --minutes N --examples N"

@@ -27,11 +27,11 @@ DEFAULT_SEED = 20_261_121
     "--instruments",
     default=4_500,
     show_default=True,
-    help="A multiple of the shards; with all that come later at most 9 000, for INSTRUMENTS names them from the start.",
+    help="A multiple of the shards; with those that come later at most 9 000, which INSTRUMENTS may name.",
 )
-@click.option("--weekly", default=500, show_default=True, help="Of them expire with each session: a multiple, too.")
+@click.option("--weekly", default=498, show_default=True, help="Of them expire with each session: a multiple, too.")
 @click.option("--days-apart", default=7, show_default=True, help="From one session to the next, at least.")
-@click.option("--shards", default=5, show_default=True, help="Connections.")
+@click.option("--shards", default=3, show_default=True, help="Connections.")
 @click.option("--rounds", default=150, show_default=True, help="Trades of each instrument a session.")
 @click.option("--timeframes", default="15m,1h,1d", show_default=True)
 @click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Keep the figures there.")
