@@ -13,6 +13,13 @@ FEWEST_REVISIONS = 100
 REVISED_SHARE = 0.3
 EARLIEST_SECONDS, LATEST_SECONDS = -2.0, 5.0  # receipt after the exchange's time; 0.4 to 3 s are usual
 
+_NO_PACKETS = ("frame", "mark")  # counted once for each frame or mark, beside the packets in it
+_PHRASES = {
+    "price": "because they had no price",
+    "crossed": "for a bid above the ask",
+    "range": "for a price outside their day range",
+    "zscore": "for a price far from those before",
+}
 _REMEDIES = {
     "time": "set this machine's clock (chrony), or see MAX_CLOCK_SKEW_SECONDS",
     "token": "nobody subscribed to these instruments: restart the connector",
@@ -27,8 +34,8 @@ def content_findings(report: Report, moment: Moment) -> Iterator[Finding]:
     clock = _clock(report, moment)
     rejected = _rejected(report, moment, clock is not None)
     revised = _revised(report, moment) if clock is None else None
-    mute = _mute(report, moment)
-    yield from (one for one in (clock, rejected, revised, mute) if one is not None)
+    unreadable, mute = _unreadable(report, moment), _mute(report, moment)
+    yield from (one for one in (clock, rejected, unreadable, revised, mute) if one is not None)
     if clock is None and rejected is None:
         yield from _silent(report, moment)
 
@@ -48,19 +55,34 @@ def _clock(report: Report, moment: Moment) -> Finding | None:
 
 
 def _rejected(report: Report, moment: Moment, clock_is_wrong: bool) -> Finding | None:
-    packets = number_of(report, "recent_packets")
-    counts = {name: number_of(report, name) for name in report if name.startswith("recent_rejected_")}
+    """A contract that nobody has traded yet has no price, and that is in order while others have one."""
+    packets, counts = number_of(report, "recent_packets"), _rejected_packets(report)
+    if counts.get("price", 0) < packets:
+        packets -= counts.pop("price", 0)
     total = sum(counts.values())
     if packets < FEWEST_PACKETS or total < REJECTED_SHARE * packets:
         return None
-    main = max(counts, key=lambda name: counts[name])
-    reason = main.removeprefix("recent_rejected_")
+    reason = max(counts, key=lambda name: counts[name])
+    why = _PHRASES.get(reason, f"for their {reason}")
     remedy = _REMEDIES.get(reason, "the stream ticks.rejected has them")
     if reason == "time" and clock_is_wrong:
         remedy = "it is the clock"
-    sentence = (
-        f"{total:,} of the last {packets:,} packets were rejected, {counts[main]:,} for their {reason}: {remedy}."
-    )
+    sentence = f"{total:,} of the last {packets:,} packets were rejected, {counts[reason]:,} {why}: {remedy}."
+    return Finding(CANDLE_WORKER, sentence, moment.in_session)
+
+
+def _rejected_packets(report: Report) -> dict[str, int]:
+    """By reason, those of the last minutes."""
+    prefix = "recent_rejected_"
+    reasons = [name.removeprefix(prefix) for name in report if name.startswith(prefix)]
+    return {reason: number_of(report, prefix + reason) for reason in reasons if reason not in _NO_PACKETS}
+
+
+def _unreadable(report: Report, moment: Moment) -> Finding | None:
+    frames = number_of(report, "recent_rejected_frame")
+    if frames < FEWEST_PACKETS or frames < REJECTED_SHARE * number_of(report, "recent_packets"):
+        return None
+    sentence = f"{frames:,} of the last frames do not add up to their lengths: the stream ticks.rejected has them."
     return Finding(CANDLE_WORKER, sentence, moment.in_session)
 
 

@@ -35,6 +35,9 @@ def test_right_numbers_are_well() -> None:
         ({"delay_ms_0": "-2100"}, "clock is 2 s behind"),
         ({"recent_packets": "184", "recent_rejected_range": "179"}, "181 of the last 184 packets were rejected, 179"),
         ({"recent_rejected_token": "300"}, "302 of the last 900 packets were rejected, 300 for their token: nobody"),
+        ({"recent_rejected_crossed": "300"}, "300 for a bid above the ask: the stream"),
+        ({"recent_rejected_price": "900", "recent_rejected_zscore": "0"}, "900 because they had no price:"),
+        ({"recent_rejected_frame": "90"}, "90 of the last frames do not add up to their lengths: the stream"),
         ({"recent_rejected_time": "300"}, "300 for their time: set this machine's clock (chrony)"),
         ({"recent_amended": "270"}, "270 revisions for the last 600 trades"),
         ({"feed_equity": "halted or mute", "quiet_ms_equity": "720000"}, "halted or mute: equity: heartbeats come"),
@@ -69,6 +72,21 @@ def test_a_quiet_option_is_a_note() -> None:
             "own app.",
             False,
         )
+    ]
+
+
+def test_contracts_that_nobody_traded_yet_are_well() -> None:
+    """Their book moves, their last price is 0: two of three packets here."""
+    assert found(recent_rejected_price="600") == []
+    ((sentence, _),) = found(recent_rejected_price="600", recent_rejected_range="40")
+    assert sentence.startswith("42 of the last 300 packets were rejected, 40 for a price outside their day range")
+
+
+def test_a_frame_that_breaks_off_is_no_packet() -> None:
+    broken = {"recent_packets": "88", "recent_rejected_frame": "88", "recent_rejected_length": "88"}
+    assert [sentence for sentence, _ in found(LIVE, **broken, recent_rejected_zscore="0")] == [
+        "88 of the last 88 packets were rejected, 88 for their length: the stream ticks.rejected has them.",
+        "88 of the last frames do not add up to their lengths: the stream ticks.rejected has them.",
     ]
 
 
