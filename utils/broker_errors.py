@@ -6,6 +6,7 @@ errors"). One status has several causes: 403 is a dead token, and an app without
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from collections.abc import Iterable
@@ -17,6 +18,7 @@ LONGEST_TEXT = 160
 SHORTEST_SECRET = 6
 FORBIDDEN, TOO_MANY_REQUESTS, SERVER_ERROR = 403, 429, 500
 
+_TITLE = re.compile(rb"<title>(.*?)</title>", re.IGNORECASE | re.DOTALL)
 _LOOKS_SECRET = re.compile(r"\b(?=\w*\d)[A-Za-z0-9_-]{24,}\b|(?<=token=)[^\s&\"']+|(?<=api_key=)[^\s&\"']+")
 
 
@@ -34,6 +36,11 @@ class Cause(Enum):
     CHECKSUM = ("API_SECRET does not belong to API_KEY: compare both with developers.kite.trade", None)
     THROTTLED = ("too many requests or connections: see whether another program uses this API_KEY", 60.0)
     SERVERS = ("the broker's own servers are in trouble: nothing to do but wait", 10.0)
+    BLOCKED = (
+        "what stands before the broker's servers does not let this machine's address through: try from another "
+        "network, or ask Zerodha; another login does not help",
+        300.0,
+    )
     UNCLEAR = (
         "the access token is not valid any more, or the Kite app has no market data: log in with "
         "'python manage.py login', and if that changes nothing, see the app's plan at developers.kite.trade",
@@ -70,6 +77,15 @@ class BrokerError:
         return f"{name}: {self.message}" if self.message else name
 
 
+# Words in the titles of pages that a proxy sends in the broker's place.
+_BLOCKING = ("cloudflare", "denied", "blocked", "just a moment", "captcha")
+_PAGE = "a web page, "
+
+
+def _is_page(error: BrokerError) -> bool:
+    return error.status == FORBIDDEN and not error.error_type and error.message.startswith(_PAGE)
+
+
 # In this order. The texts are those that Kite's users report; a type without a known text has its own line below.
 _KNOWN: tuple[tuple[Cause, Any], ...] = (
     (Cause.USER, lambda error, text: "not enabled for the app" in text),
@@ -78,13 +94,14 @@ _KNOWN: tuple[tuple[Cause, Any], ...] = (
     (Cause.TOKEN, lambda error, text: error.error_type == "TokenException"),
     (Cause.PERMISSION, lambda error, text: error.error_type == "PermissionException"),
     (Cause.THROTTLED, lambda error, text: error.status == TOO_MANY_REQUESTS or "too many requests" in text),
+    (Cause.BLOCKED, lambda error, text: _is_page(error) and any(word in text for word in _BLOCKING)),
     (Cause.UNCLEAR, lambda error, text: error.status == FORBIDDEN and not error.error_type),
     (Cause.SERVERS, lambda error, text: error.status >= SERVER_ERROR),
 )
 
 
 def read_broker_error(status: int, body: bytes, secrets: Iterable[str] = ()) -> BrokerError:
-    """The refusal in an answer; whatever is not the broker's JSON leaves type and message empty.
+    """The refusal in an answer; what is not the broker's JSON leaves type and message empty, but for a page's title.
 
     >>> str(read_broker_error(403, b'{"error_type": "TokenException", "message": "Token has expired."}'))
     'TokenException 403: Token has expired.'
@@ -94,13 +111,21 @@ def read_broker_error(status: int, body: bytes, secrets: Iterable[str] = ()) -> 
         content = json.loads(body[begin:end]) if begin >= 0 else None
     except (ValueError, RecursionError):
         content = None
-    fields = content if isinstance(content, dict) else {}
+    fields: dict[str, Any] = content if isinstance(content, dict) else {}
+    if fields.keys().isdisjoint(("error_type", "message")):
+        fields = {"message": _title_of(body)}
     error_type, message = (fields.get(name) for name in ("error_type", "message"))
     return BrokerError(
         status,
         shown(error_type) if isinstance(error_type, str) else "",
         shown(message, secrets) if isinstance(message, str) else "",
     )
+
+
+def _title_of(body: bytes) -> str | None:
+    found = _TITLE.search(body)
+    title = html.unescape(found[1].decode(errors="replace")).strip() if found else ""
+    return f'{_PAGE}"{title}"' if title else None
 
 
 def shown(text: str, secrets: Iterable[str] = (), longest: int = LONGEST_TEXT) -> str:

@@ -173,7 +173,7 @@ class ShardFeed:
         cause = error.cause if error is not None else Cause.UNKNOWN
         if error is not None and cause in (Cause.TOKEN, Cause.USER, Cause.UNCLEAR):
             self._on_token_refused(attempt, reason, error)
-        elif cause in (Cause.PERMISSION, Cause.KEY):
+        elif cause in (Cause.PERMISSION, Cause.KEY, Cause.BLOCKED):
             self._deny(cause, attempt.token, reason)
         elif cause is Cause.THROTTLED:
             self._wait_after(reason, self._throttled_delay.next_seconds())

@@ -58,6 +58,27 @@ def test_what_is_not_the_brokers_json_leaves_the_status(body: bytes) -> None:
     assert read_broker_error(503, body) == BrokerError(503)
 
 
+@pytest.mark.parametrize(
+    ("title", "cause"),
+    [
+        ("Access denied | api.kite.trade used Cloudflare to restrict access", Cause.BLOCKED),
+        ("Attention Required! | Cloudflare", Cause.BLOCKED),
+        ("403 Forbidden", Cause.UNCLEAR),
+        ("Zugang &amp; mehr", Cause.UNCLEAR),
+    ],
+)
+def test_a_page_in_the_brokers_place_is_named_by_its_title(title: str, cause: Cause) -> None:
+    """A proxy says 403 as well: neither the token nor the app's plan is at fault then."""
+    error = read_broker_error(403, f"<!DOCTYPE html><html><head>\n<TITLE>{title}\n</TITLE> {{}}".encode())
+    assert error.cause is cause
+    assert f'HTTP 403: a web page, "{title.replace("&amp;", "&")}"' in error.sentence
+
+
+def test_a_page_with_another_status_keeps_that_cause() -> None:
+    assert read_broker_error(503, b"<title>Blocked | Cloudflare</title>").cause is Cause.SERVERS
+    assert read_broker_error(404, b"<title>Blocked | Cloudflare</title>").cause is Cause.UNKNOWN
+
+
 def test_an_answer_in_chunks_is_read() -> None:
     body = b"3f\r\n" + _answer("PermissionException", "Insufficient permission") + b"\r\n0\r\n\r\n"
     assert read_broker_error(403, body).cause is Cause.PERMISSION
