@@ -84,7 +84,9 @@ class ShardCandles:
         return CandleEngine(settings.timeframes, rules_of(settings), settings.zscore_window, self._calendar)
 
     def _new_content(self) -> FeedContent:
-        return FeedContent(self.shard, self._settings.symbols, self._settings.market_clock.speed)
+        settings = self._settings
+        is_full = settings.subscribe_mode == "full"
+        return FeedContent(self.shard, settings.symbols, settings.market_clock.speed, is_full)
 
     @property
     def position(self) -> EntryId:

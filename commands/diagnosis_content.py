@@ -34,8 +34,8 @@ def content_findings(report: Report, moment: Moment) -> Iterator[Finding]:
     clock = _clock(report, moment)
     rejected = _rejected(report, moment, clock is not None)
     revised = _revised(report, moment) if clock is None else None
-    unreadable, mute = _unreadable(report, moment), _mute(report, moment)
-    yield from (one for one in (clock, rejected, unreadable, revised, mute) if one is not None)
+    unreadable, untimed, mute = _unreadable(report, moment), _untimed(report, moment), _mute(report, moment)
+    yield from (one for one in (clock, rejected, unreadable, untimed, revised, mute) if one is not None)
     if clock is None and rejected is None:
         yield from _silent(report, moment)
 
@@ -83,6 +83,17 @@ def _unreadable(report: Report, moment: Moment) -> Finding | None:
     if frames < FEWEST_PACKETS or frames < REJECTED_SHARE * number_of(report, "recent_packets"):
         return None
     sentence = f"{frames:,} of the last frames do not add up to their lengths: the stream ticks.rejected has them."
+    return Finding(CANDLE_WORKER, sentence, moment.in_session)
+
+
+def _untimed(report: Report, moment: Moment) -> Finding | None:
+    count = number_of(report, "untimed")
+    if not count:
+        return None
+    sentence = (
+        f"{count:,} instruments come without the exchange's time, though SUBSCRIBE_MODE is full: their candles go by "
+        "the time of receipt; restart the connector, which asks for full mode again."
+    )
     return Finding(CANDLE_WORKER, sentence, moment.in_session)
 
 

@@ -39,6 +39,7 @@ def test_right_numbers_are_well() -> None:
         ({"recent_rejected_price": "900", "recent_rejected_zscore": "0"}, "900 because they had no price:"),
         ({"recent_rejected_frame": "90"}, "90 of the last frames do not add up to their lengths: the stream"),
         ({"recent_rejected_time": "300"}, "300 for their time: set this machine's clock (chrony)"),
+        ({"untimed": "3"}, "3 instruments come without the exchange's time, though SUBSCRIBE_MODE is full"),
         ({"recent_amended": "270"}, "270 revisions for the last 600 trades"),
         ({"feed_equity": "halted or mute", "quiet_ms_equity": "720000"}, "halted or mute: equity: heartbeats come"),
         ({"silent_0": "NSE:TCS (12 min)", "silent_1": "NSE:X (3 min)"}, "quote of NSE:TCS (12 min), NSE:X (3 min)"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from utils.candles.feed_content import FEWEST_LOOKS, MOST_LOOKS, FeedContent
+from utils.candles.feed_content import FEWEST_LOOKS, FULL_AFTER_MS, MOST_LOOKS, FeedContent
 from utils.candles.layout import DELAYS, Count, Reason
 from utils.candles.rows import Rows
 from utils.candles.shard_state import grow, new_shard
@@ -16,15 +16,15 @@ ONE = Instrument(408065, "NSE", "INFY", "INFY", "NSE", "EQ", "", 0.05, 1, Sessio
 class Feed:
     """A shard of two instruments, as the candle engine would have left it."""
 
-    def __init__(self) -> None:
+    def __init__(self, is_full: bool = True) -> None:
         self.state = grow(new_shard([60_000], 4), 2)
         self.state.feed["up"], self.state.feed["up_since_ms"] = 1, 1_000
         self.rows = Rows([ONE, ONE], ["1m"])
-        self.content = FeedContent(2, ["NSE:INFY"], 1.0)
+        self.content = FeedContent(2, ["NSE:INFY"], 1.0, is_full)
         self.look()
 
-    def look(self) -> dict[str, str | int]:
-        return self.content.look(self.state, self.rows, 2_000, True)
+    def look(self, at_ms: int = 2_000) -> dict[str, str | int]:
+        return self.content.look(self.state, self.rows, at_ms, True)
 
     def packets(self, count: int, rejected: int = 0, reason: Reason = Reason.TIME) -> None:
         self.state.counts[Count.PACKETS] += count
@@ -82,3 +82,15 @@ def test_after_another_subscription_the_delay_is_measured_anew() -> None:
     assert "delay_ms_2" not in feed.look()
     feed.delays(*[2_000_000] * 2, *np.full(DELAYS, 1_200).tolist())
     assert feed.look()["delay_ms_2"] == 1_200
+
+
+def test_packets_without_a_time_where_full_mode_was_asked_for_are_counted() -> None:
+    late = 1_000 + FULL_AFTER_MS
+    for is_full, count in ((True, 1), (False, 0)):
+        feed = Feed(is_full)
+        feed.state.latest["receive_ms"] = 1_500
+        feed.state.latest["timed"][:2] = 1, 0
+        assert feed.look(late)["untimed"] == count
+        assert feed.look(late - 1)["untimed"] == 0, "the mode is changed a moment after the subscription"
+        feed.state.latest["receive_ms"] = 500
+        assert feed.look(late)["untimed"] == 0, "nothing came on this connection"

@@ -18,6 +18,8 @@ from utils.candles.silence import Silence, SilenceReport
 FEWEST_LOOKS, MOST_LOOKS = 60, 300  # of the window in which shares are measured: a minute, if enough came in it
 FEWEST_PACKETS = 200
 FEWEST_DELAYS = 20
+FULL_AFTER_MS = 60_000  # a subscription begins in quote mode and is full a moment later
+FULL_AFTER_REAL_MS = 5_000  # and no sooner than so much real time
 
 Fields = dict[str, str | int]
 
@@ -25,9 +27,11 @@ Fields = dict[str, str | int]
 class FeedContent:
     """One shard's; a new one whenever the shard is taken over or its state is loaded again."""
 
-    def __init__(self, shard: int, symbols: Collection[str], speed: float) -> None:
-        """`symbols`: those asked for; rows of others are of an earlier subscription."""
+    def __init__(self, shard: int, symbols: Collection[str], speed: float, is_full: bool) -> None:
+        """`symbols`: those asked for, in full mode or not; rows of others are of an earlier subscription."""
         self._shard = shard
+        self._is_full = is_full
+        self._full_after_ms = max(FULL_AFTER_MS, FULL_AFTER_REAL_MS * speed)
         self._window: deque[Array] = deque(maxlen=MOST_LOOKS)
         self._silence = Silence(symbols, speed)
         self._up_since_ms = -1
@@ -35,7 +39,7 @@ class FeedContent:
 
     def look(self, state: Shard, rows: Rows, at_ms: int, is_live: bool) -> Fields:
         """`at_ms` is the shard's own time; not `is_live` while a backlog is worked off: gaps mean nothing then."""
-        fields = self._shares(state)
+        fields = self._shares(state) | {"untimed": self._untimed(state, at_ms)}
         median_ms = self._median_delay(state)
         if median_ms is not None:
             fields[f"delay_ms_{self._shard}"] = median_ms
@@ -50,6 +54,13 @@ class FeedContent:
         recent = (now - self._window[0]).tolist()
         names = [one.name.lower() for one in Count] + [f"rejected_{one.name.lower()}" for one in Reason]
         return {f"recent_{name}": count for name, count in zip(names, recent, strict=True)}
+
+    def _untimed(self, state: Shard, at_ms: int) -> int:
+        """Instruments that come without a time of their own, though full mode was asked for."""
+        feed, latest = state.feed[0], state.latest
+        if not self._is_full or not feed["up"] or at_ms - feed["up_since_ms"] < self._full_after_ms:
+            return 0
+        return int(np.count_nonzero((latest["receive_ms"] >= feed["up_since_ms"]) & (latest["timed"] == 0)))
 
     def _median_delay(self, state: Shard) -> int | None:
         """Receipt minus exchange time in ms; None while there are too few since the subscription.
