@@ -14,6 +14,7 @@ from utils.candles.engine import CandleEngine, Said
 from utils.candles.feed_content import FeedContent, Fields
 from utils.candles.hours_watch import HoursWatch
 from utils.candles.layout import Count, Reason, Rules
+from utils.candles.refused_state import Left, left_by
 from utils.candles.shard_state import StateError, position_in
 from utils.feed import Entry, EntryId
 from utils.hours_doubts import Doubts
@@ -112,8 +113,15 @@ class ShardCandles:
                 refused = str(error)
                 self._engine = self._new_engine()
                 self._store.end_source(self.shard, position_in(content))
+                self._remove_live_of(left_by(content))
         self._saved_at = self._engine.position
         return Recovery(self.position, refused, tuple(self._engine.new_hours))
+
+    def _remove_live_of(self, left: Left) -> None:
+        """The new state does not know who leaves it: hashes that nobody writes any more would stay for ever."""
+        dropped = [name for name in left.timeframes if name not in self._timeframe_names]
+        self._store.remove_timeframes(left.symbols, dropped)
+        self._store.remove_live(left.symbols, self._timeframe_names)
 
     def take(self, entries: Sequence[Entry]) -> Said:
         """Take entries and say what came of them. After a RedisError only `recover` may follow."""

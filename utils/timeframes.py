@@ -36,6 +36,17 @@ def parse_timeframe(text: str) -> Timeframe:
     return Timeframe(name, length_ms)
 
 
+def names_of_length(length_ms: int) -> list[str]:
+    """All names of one length: `60m` is `1h`.
+
+    >>> names_of_length(3_600_000)
+    ['3600s', '60m', '1h']
+    """
+    if length_ms == 0:
+        return [DAY]
+    return [f"{length_ms // unit_ms}{unit}" for unit, unit_ms in _UNIT_MS.items() if length_ms % unit_ms == 0]
+
+
 def parse_timeframes(text: str) -> tuple[Timeframe, ...]:
     """A comma-separated list, without repetition, in the order given."""
     names = [part for part in (piece.strip() for piece in text.split(",")) if part]

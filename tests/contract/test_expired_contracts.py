@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import redis
@@ -16,8 +17,8 @@ COUNT, WEEKS = 40, 10
 TIMEFRAMES = ("1m", "5m", "1d")
 
 
-def worker_of(url: str) -> ShardCandles:
-    settings = Settings(_env_file=None, redis_url=url, timeframes=",".join(TIMEFRAMES))  # type: ignore[call-arg, arg-type]
+def worker_of(url: str, timeframes: Sequence[str] = TIMEFRAMES) -> ShardCandles:
+    settings = Settings(_env_file=None, redis_url=url, timeframes=",".join(timeframes))  # type: ignore[call-arg, arg-type]
     return ShardCandles(0, settings, SessionCalendar.load(), open_candle_store(settings))
 
 
@@ -82,3 +83,20 @@ def test_what_another_shard_watches_keeps_its_hashes(client: redis.Redis, valkey
     assert worker.instrument_count == 1
     assert live_symbols(client) == {moved.symbol, staying[0].symbol}
     assert expiry_of(0) == FIRST_EXPIRY
+
+
+def test_a_timeframe_that_left_the_settings_takes_its_hashes_along(client: redis.Redis, valkey: Any) -> None:
+    """The snapshot does not fit then, and whoever leaves with it is known to nobody else."""
+    staying, expired = contracts(0, 2)
+    worker = worker_of(valkey.url)
+    worker.recover()
+    worker.take(expiry_day(0, [staying, expired]))
+    show_all(worker)
+    worker.save()
+    client.hset(Keys().instruments(), mapping={staying.symbol: "{}"})
+    keys = Keys()
+    assert client.exists(keys.candle(staying.symbol, "5m"), keys.candle(expired.symbol, "1m")) == 2
+    assert worker_of(valkey.url, ("1m", "1d")).recover().snapshot_refused
+    names: Any = client.keys("candle:*")
+    assert {name.decode() for name in names} == {keys.candle(staying.symbol, one) for one in ("1m", "1d")}
+    assert not client.exists(keys.tick(expired.symbol))

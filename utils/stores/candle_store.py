@@ -151,6 +151,12 @@ class CandleStore:
             if names:
                 self._client.delete(*names)
 
+    def remove_timeframes(self, symbols: Sequence[str], timeframes: Sequence[str]) -> None:
+        """Delete the live candles of timeframes that are not kept any more."""
+        names = [self._keys.candle(symbol, one) for symbol in symbols for one in timeframes]
+        for first in range(0, len(names), REMOVED_AT_ONCE):
+            self._client.delete(*names[first : first + REMOVED_AT_ONCE])
+
     def _live_of(self, shard: int) -> GuardedWrites:
         if shard not in self._live:
             self._live[shard] = GuardedWrites(self._client, self._keys.written(ROLE, shard))

@@ -1,0 +1,27 @@
+"""Of whom a snapshot was that can not be used: nothing else tells which live hashes it leaves behind."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import orjson
+
+from utils.timeframes import names_of_length
+
+
+class Left(NamedTuple):
+    """Symbols, and all names that their timeframes may have had (`60m`, `1h`)."""
+
+    symbols: list[str]
+    timeframes: list[str]
+
+
+def left_by(content: bytes) -> Left:
+    """Whatever version made the snapshot; empty where its first line does not say."""
+    try:
+        header: Any = orjson.loads(content.partition(b"\n")[0])
+        symbols = [f"{one['exchange']}:{one['tradingsymbol']}" for one in header["instruments"]]
+        names = [name for length_ms in header["lengths"] for name in names_of_length(length_ms)]
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return Left([], [])
+    return Left(symbols, names)
