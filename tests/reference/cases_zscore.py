@@ -126,22 +126,22 @@ COUNTED = Case(
         step(110.0, 600, "09:15:06"),
         step(110.0, 600, "09:15:06"),
         # the second of three
-        step(110.0, 700, "09:15:08"),
-        # not nearer to 110.0: that is rejected, this one is a trade with the 300 since 500
+        step(110.5, 700, "09:15:08"),
+        # not nearer to 110.5: that is rejected, this one is a trade with the 300 since 500
         step(100.5, 800, "09:15:09"),
         # the first, the second, and with the third the second counts: 200 since 800
         step(120.0, 900, "09:15:10"),
-        step(120.0, 1000, "09:15:11"),
-        step(121.0, 1100, "09:15:12"),
+        step(121.0, 1000, "09:15:11"),
+        step(122.0, 1100, "09:15:12"),
         heartbeat("09:16:03"),
     ),
     expected=(
         minute(
             STOCK,
             "09:15",
-            (100.0, 121.0, 100.0, 121.0),
+            (100.0, 122.0, 100.0, 122.0),
             1100,
-            (50_000 + 300 * 100.5 + 200 * 120 + 12_100) / 1100,
+            (50_000 + 300 * 100.5 + 200 * 121 + 12_200) / 1100,
             8,
         ),
     ),
@@ -232,16 +232,16 @@ BY_THE_BOOK = Case(
     entries=entries(
         *opening(STOCK),
         frame("09:15:05.500", full(STOCK, 100.0, 1000, "09:15:05")),
-        # outside by 0.80: not more than 4 spreads of 0.20, which are more than 10 ticks
-        frame("09:15:08.500", full(STOCK, 101.0, 1050, "09:15:08", book=(100.0, 100.2))),
-        frame("09:15:10.500", full(STOCK, 101.05, 1100, "09:15:10", book=(100.0, 100.2))),
+        # outside by 5.00: not more than a twentieth of the ask, which is more than 4 spreads and more than 10 ticks
+        frame("09:15:08.500", full(STOCK, 105.2, 1050, "09:15:08", book=(100.0, 100.2))),
+        frame("09:15:10.500", full(STOCK, 105.25, 1100, "09:15:10", book=(100.0, 100.2))),
         frame("09:15:11.500", full(STOCK, 100.1, 1200, "09:15:11", book=(100.0, 100.2))),
         heartbeat("09:16:03"),
     ),
     expected=(
-        # 50 at 101.0, and the 150 since at 100.1
-        minute(STOCK, "09:15", (100.0, 101.0, 100.0, 100.1), 1200, (100_000 + 50 * 101 + 150 * 100.1) / 1200, 3),
-        whole_day(STOCK, (100.0, 101.0, 100.0, 100.1), 1200, (100_000 + 50 * 101 + 150 * 100.1) / 1200, 3),
+        # 50 at 105.2, and the 150 since at 100.1
+        minute(STOCK, "09:15", (100.0, 105.2, 100.0, 100.1), 1200, (100_000 + 50 * 105.2 + 150 * 100.1) / 1200, 3),
+        whole_day(STOCK, (100.0, 105.2, 100.0, 100.1), 1200, (100_000 + 50 * 105.2 + 150 * 100.1) / 1200, 3),
     ),
     rejected={"zscore": 1},
 )

@@ -12,7 +12,7 @@ def rejection(packet: Packet, instrument: ReferenceInstrument, is_baseline: bool
     """The reason of the first check that fails, of those that follow length and token; None when all pass."""
     if packet.length in (TRADABLE_LENGTHS if instrument.is_index else INDEX_LENGTHS):
         return "length"
-    if packet.price == 0:
+    if packet.price == 0 and not (is_baseline and not packet.volume):
         return "price"
     if packet.has_own_time and not _times_are_sane(packet, is_baseline, latest_ms):
         return "time"

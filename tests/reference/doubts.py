@@ -54,12 +54,15 @@ class Held:
 
     def is_judged_by(self, judge: Packet) -> bool:
         """Of a judge that is not late: whether it has a price to show, and is not older."""
+        if judge.price == 0 or judge.exchange_s == 0:
+            return False
         if judge.exchange_s is None or self.packet.exchange_s is None:
-            return judge.exchange_s != 0
-        return judge.exchange_s != 0 and judge.exchange_s >= self.packet.exchange_s
+            return True
+        return judge.exchange_s >= self.packet.exchange_s
 
     def verdict(self, judge: Packet, standing: Standing) -> str | None:
-        """What speaks for the held trade: `range` or `book` of the judge, `been_there`, `persists`; None: nothing."""
+        """What speaks for the held trade: `range` or `book` of the judge, `been_there`, `stands`, `on_the_way`,
+        `persists`; None: nothing."""
         price = self.packet.price
         if not standing.takes_in(price) and 0 < judge.day_low <= price <= judge.day_high:
             return "range"
@@ -67,8 +70,24 @@ class Held:
             return "been_there"
         if judge.has_book_near(price, standing.tick):
             return "book"
+        if self.stands(judge):
+            return "stands"
+        if self.is_on_the_way(judge, standing):
+            return "on_the_way"
         is_enough = self.count + 1 >= standing.accept_after
         return "persists" if is_enough and self.persists(judge, standing) else None
+
+    def stands(self, judge: Packet) -> bool:
+        """Whether the judge shows the same trade, as no misprint does."""
+        same = (judge.price, judge.quantity) == (self.packet.price, self.packet.quantity)
+        return judge.volume is not None and same and not judge.is_outside_its_day_range
+
+    def is_on_the_way(self, judge: Packet, standing: Standing) -> bool:
+        """Whether it lies between the price before and the far side of the judge's book."""
+        if standing.price == 0 or judge.best_bid == 0 or not judge.has_book:
+            return False
+        lowest, highest = min(standing.price, judge.best_bid), max(standing.price, judge.best_ask)
+        return self.packet.price % standing.tick == 0 and lowest <= self.packet.price <= highest
 
     def persists(self, judge: Packet, standing: Standing) -> bool:
         """Whether the judge shows the level, and is no misprint by its own book."""

@@ -120,9 +120,11 @@ class InstrumentDay:
             self._keep_price(packet)
         if packet.has_own_time:
             self._hear_of_the_day(reading, now)
+            if reading.today:
+                self._widen_day_range(packet.price if self._day_high else 0, packet.price if self._day_low else 0)
 
     def _has_a_price(self, packet: Packet) -> bool:
-        if packet.exchange_s == 0:
+        if packet.exchange_s == 0 or packet.price == 0:
             return False
         return not packet.is_outside_its_day_range or packet.has_book_around(packet.price, self.tick)
 

@@ -39,7 +39,7 @@ class PriceWindow:
             return False
         bid, ask = packet.best_bid, packet.best_ask
         floor = max(self._tick_floor, packet.price * self._settings.z_floor_bps / 10_000)
-        reach = max(4 * (ask - bid), floor)
+        reach = max(4 * (ask - bid), ask / 20, floor)
         return max(bid - packet.price, packet.price - ask) > reach
 
     def _mean_and_width(self) -> tuple[float, float]:

@@ -62,7 +62,7 @@ def _is_far_from_its_book(inst: Record, p: Record, rules: Rules) -> bool:
     """A window of an option's prices can be wider than a misprint is off, and ten ticks more than the price."""
     if not _has_book(p):
         return False
-    width = max(4.0 * (p.ask - p.bid), least_deviation(inst, float(p.price), rules))
+    width = max(4.0 * (p.ask - p.bid), p.ask / 20.0, least_deviation(inst, float(p.price), rules))
     return bool(not _is_between(p, p.price, width))
 
 
@@ -117,7 +117,25 @@ def is_confirmed(inst: Record, held: Record, p: Record) -> bool:
             return True
     elif 0 < p.day_low <= held.price <= p.day_high:
         return True
+    if _stands(held, p) or _is_on_the_way(inst, held, p):
+        return True
     return bool(is_book_around(inst, p, held.price, _spread(inst, p)))
+
+
+@kernel
+def _stands(held: Record, p: Record) -> bool:
+    """Whether the next packet still shows the trade: a misprint is gone with its packet."""
+    same = p.has_volume and p.price == held.price and p.quantity == held.quantity
+    return bool(same and not is_outside_its_range(p))
+
+
+@kernel
+def _is_on_the_way(inst: Record, held: Record, p: Record) -> bool:
+    """Whether the market passed the held price on its way from the price before to the judge's book."""
+    if inst.price == 0 or not (0 < p.bid <= p.ask):
+        return False
+    low, high = min(inst.price, p.bid), max(inst.price, p.ask)
+    return bool(held.price % inst.tick_units == 0 and low <= held.price <= high)
 
 
 @kernel

@@ -121,9 +121,10 @@ def check_packet(p: Record, inst: Record, rules: Rules) -> int:
     """The first check that fails, as a Reason; ACCEPTED when none does."""
     if not length_fits(p.length, inst.is_index):
         return Reason.LENGTH.value
-    if p.price == 0:
+    baseline = is_baseline(inst, p)
+    if p.price == 0 and not (baseline and p.cum == 0):
         return Reason.PRICE.value
-    p.priceless = 1 if p.timed and p.exchange_ms == 0 and is_baseline(inst, p) else 0
+    p.priceless = 1 if baseline and (p.price == 0 or (p.timed and p.exchange_ms == 0)) else 0
     if p.timed and not _time_is_sane(p, rules.skew_ms):
         return Reason.TIME.value
     if _is_crossed(p, inst):

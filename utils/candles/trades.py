@@ -185,6 +185,11 @@ def _extend(inst: Record, p: Record) -> None:
         if 0 < p.day_low < inst.day_low:
             p.lower_to = p.day_low
         _widen_range(inst, p)
+    _widen_to_price(inst, p)
+
+
+@kernel
+def _widen_to_price(inst: Record, p: Record) -> None:
     if inst.day_high > 0:
         inst.day_high = max(inst.day_high, p.price)
     if inst.day_low > 0:
@@ -231,6 +236,8 @@ def _take_baseline(shard: Shard, rules: Rules, r: int, p: Record) -> None:
     _note(inst, p)
     if p.timed and not p.priceless:
         _start_day(shard, rules, r, p)
+        if p.today:
+            _widen_to_price(inst, p)
 
 
 @kernel
