@@ -6,8 +6,8 @@ Starts in a fraction of a second: pandas, numpy and numba are never imported fro
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import click
 import redis
@@ -19,14 +19,15 @@ from commands.diagnosis_journal import journal_findings
 from commands.diagnosis_machine import machine_findings, memory_of_machine
 from commands.diagnosis_settings import settings_findings
 from commands.diagnosis_stores import redis_findings, refused_findings
-from commands.findings import CANDLE_WORKER, CONNECTOR, PROCESSES, SIGNAL_WORKER, Finding, Limits
+from commands.findings import CANDLE_WORKER, CONNECTOR, PROCESSES, SIGNAL_WORKER, Finding, Limits, Moment, Reports
 from utils.feed import EntryId
 from utils.health import read_health
 from utils.keys import Keys
-from utils.sessions import ist_date
+from utils.sessions import SessionCalendar, ist_date
+from utils.settings import Settings
 from utils.stores.redis_connection import open_redis
 from utils.stores.redis_failure import failure_of
-from utils.stores.redis_server import read_info
+from utils.stores.redis_server import Info, read_info
 
 
 @click.command()
@@ -49,33 +50,56 @@ def command(process: str | None, frame_seconds: float, lag_seconds: float) -> No
     """
     settings = load_settings()
     processes = (process,) if process else PROCESSES
-    client, keys = open_redis(settings.redis_url.get_secret_value()), Keys(settings.redis_prefix)
     try:
-        about_redis = list(redis_findings(read_info(client)))
-        reports = read_health(client, keys)
-        unread_since_ms = _unread_since_ms(client, keys, reports)
+        reading = _read(settings)
     except redis.RedisError as error:
         click.echo(f"PROBLEM  {failure_of(error).sentence}")
         sys.exit(1)
-    clock = settings.market_clock
-    calendar, now_ms = load_calendar(settings), clock.now_ms()
-    moment = moment_of(settings.symbols, now_ms, clock.speed, calendar)
+    calendar, clock = load_calendar(settings), settings.market_clock
+    moment = moment_of(settings.symbols, clock.now_ms(), clock.speed, calendar)
     limits = Limits(frame_seconds=frame_seconds, lag_seconds=lag_seconds)
-    workers = set(processes) & {CANDLE_WORKER, SIGNAL_WORKER}
-    findings = [*about_redis, *refused_findings(reports, sorted(workers))]
-    findings += diagnose(reports, unread_since_ms, processes, moment, limits)
-    findings += settings_findings(settings)
-    findings += machine_findings(settings.memory_limits, memory_of_machine())
-    file, worker = settings.sessions_local_file, reports.get(CANDLE_WORKER, {})
-    about_hours = hours_findings(worker, settings.symbols, calendar, ist_date(now_ms), file)
-    findings += [one for one in about_hours if one.process in processes]
-    if CONNECTOR in processes:
-        findings += journal_findings(reports.get(CONNECTOR, {}))
+    findings = list(_findings(reading, settings, processes, calendar, moment, limits))
     _say(findings, processes, in_session=moment.in_session)
-    sys.exit(1 if any(one.is_problem for one in findings) else 0)
+    sys.exit(1 if any(finding.is_problem for finding in findings) else 0)
 
 
-def _unread_since_ms(client: redis.Redis, keys: Keys, reports: Mapping[str, Mapping[str, str]]) -> dict[str, int]:
+class _Reading(NamedTuple):
+    """What Redis has: its own INFO (None where it may not be asked), the reports, and what no worker has read yet."""
+
+    info: Info | None
+    reports: Reports
+    unread_since_ms: Mapping[str, int]
+
+
+def _read(settings: Settings) -> _Reading:
+    client, keys = open_redis(settings.redis_url.get_secret_value()), Keys(settings.redis_prefix)
+    info, reports = read_info(client), read_health(client, keys)
+    return _Reading(info, reports, _unread_since_ms(client, keys, reports))
+
+
+def _findings(
+    reading: _Reading,
+    settings: Settings,
+    processes: Sequence[str],
+    calendar: SessionCalendar,
+    moment: Moment,
+    limits: Limits,
+) -> Iterator[Finding]:
+    """Of all topics, in the order in which they are shown."""
+    reports = reading.reports
+    yield from redis_findings(reading.info)
+    yield from refused_findings(reports, sorted({CANDLE_WORKER, SIGNAL_WORKER}.intersection(processes)))
+    yield from diagnose(reports, reading.unread_since_ms, processes, moment, limits)
+    yield from settings_findings(settings)
+    yield from machine_findings(settings.memory_limits, memory_of_machine())
+    today, worker = ist_date(moment.now_ms), reports.get(CANDLE_WORKER, {})
+    about_hours = hours_findings(worker, settings.symbols, calendar, today, settings.sessions_local_file)
+    yield from (finding for finding in about_hours if finding.process in processes)
+    if CONNECTOR in processes:
+        yield from journal_findings(reports.get(CONNECTOR, {}))
+
+
+def _unread_since_ms(client: redis.Redis, keys: Keys, reports: Reports) -> dict[str, int]:
     """By worker, when the oldest entry came that lies beyond its position (`position_<shard>` in its report)."""
     streams = {CANDLE_WORKER: keys.ticks, SIGNAL_WORKER: keys.closed}
     since: dict[str, int] = {}
@@ -89,9 +113,9 @@ def _unread_since_ms(client: redis.Redis, keys: Keys, reports: Mapping[str, Mapp
     return since
 
 
-def _say(findings: list[Finding], processes: tuple[str, ...], in_session: bool) -> None:
-    for one in findings:
-        click.echo(f"{'PROBLEM' if one.is_problem else 'note   '}  {one.process}: {one.sentence}")
-    if not any(one.is_problem for one in findings):
+def _say(findings: Sequence[Finding], processes: Sequence[str], in_session: bool) -> None:
+    for finding in findings:
+        click.echo(f"{'PROBLEM' if finding.is_problem else 'note   '}  {finding.process}: {finding.sentence}")
+    if not any(finding.is_problem for finding in findings):
         hours = "in trading hours" if in_session else "outside trading hours"
         click.echo(f"All is well with {', '.join(processes)} ({hours}).")
