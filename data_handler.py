@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from utils.candles.engine import CandleEngine, Said
+from utils.candles.engine import CandleEngine
+from utils.candles.engine_output import Said
 from utils.candles.feed_content import FeedContent, Fields
 from utils.candles.hours_watch import HoursWatch
 from utils.candles.layout import Count, Reason, Rules

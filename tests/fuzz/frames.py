@@ -16,7 +16,8 @@ from tests.reference.packets import split_frame as reference_split
 from tests.shown_candles import shown_candles
 from utils.candle import Candle
 from utils.candles.closed_form import ClosedCandle
-from utils.candles.engine import CandleEngine, RejectedPacket, Said
+from utils.candles.engine import CandleEngine
+from utils.candles.engine_output import RejectedPacket, Said
 from utils.candles.layout import Count, Reason, Rules
 from utils.feed import Entry, Kind
 from utils.kite_frames import FrameError, split_frame

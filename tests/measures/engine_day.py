@@ -9,7 +9,8 @@ import numpy as np
 from data_handler import rules_of
 from simulator.dice import Ints
 from tests.measures.played_day import CALENDAR
-from utils.candles.engine import CandleEngine, RejectedPacket
+from utils.candles.engine import CandleEngine
+from utils.candles.engine_output import RejectedPacket
 from utils.feed import Entry
 from utils.settings import Settings
 

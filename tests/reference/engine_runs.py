@@ -12,7 +12,8 @@ from tests.reference.inputs import ReferenceInstrument, ReferenceSettings
 from tests.shown_candles import shown_candles
 from utils.candle import Candle
 from utils.candles.closed_form import ClosedCandle
-from utils.candles.engine import CandleEngine, Said
+from utils.candles.engine import CandleEngine
+from utils.candles.engine_output import Said
 from utils.candles.layout import Count, Rules
 from utils.feed import Entry, EntryId, Kind
 from utils.instruments import Instrument

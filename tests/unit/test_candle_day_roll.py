@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import date
 
 from tests.reference.case_building import DATE, STOCK, YESTERDAY, at, full, pack, subscribed
-from utils.candles.engine import CandleEngine, Said
+from utils.candles.engine import CandleEngine
+from utils.candles.engine_output import Said
 from utils.candles.layout import Rules
 from utils.feed import Entry, EntryId, Kind
 from utils.instruments import Instrument

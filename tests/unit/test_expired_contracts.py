@@ -7,7 +7,8 @@ from datetime import date, timedelta
 import pytest
 
 from tests.weekly_options import contracts, expiry_day, expiry_of, heartbeat, mark, trades
-from utils.candles.engine import CandleEngine, Said
+from utils.candles.engine import CandleEngine
+from utils.candles.engine_output import Said
 from utils.candles.layout import Rules
 from utils.feed import Entry
 from utils.instruments import Instrument

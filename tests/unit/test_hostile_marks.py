@@ -10,7 +10,8 @@ import pytest
 from tests.reference.case_building import FUTURE, STOCK, at, cached, full, mark, opening, pack
 from tests.reference.engine_runs import new_engine
 from tests.reference.inputs import ReferenceSettings
-from utils.candles.engine import CandleEngine, Said
+from utils.candles.engine import CandleEngine
+from utils.candles.engine_output import Said
 from utils.candles.layout import Count, Reason
 from utils.feed import Entry, EntryId, Kind, mark_instruments, read_mark
 from utils.instruments import Instrument

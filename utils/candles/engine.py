@@ -6,7 +6,6 @@ It knows no clock but the entries' ids, so a backlog, a replay and a live day gi
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from itertools import chain
 from typing import Any, Protocol
@@ -16,7 +15,8 @@ import orjson
 
 from utils.candle import IST
 from utils.candles import kernel as kernels
-from utils.candles.closed_form import ClosedCandle, ClosedRecords
+from utils.candles.closed_form import ClosedRecords
+from utils.candles.engine_output import RejectedPacket, Said
 from utils.candles.layout import AWAITS_ANY, PACKET, Array, Reason, Rules, Shard, new_output
 from utils.candles.live_view import Hashes, LiveView
 from utils.candles.new_hours import apply_grace, apply_hours, rows_with_other_hours
@@ -42,32 +42,6 @@ _DAY_MS = 86_400_000
 _IST_OFFSET_MS = 19_800_000
 _KEPT_PACKET_BYTES = 512
 _LIVE_AT_ONCE = 1_024  # candles in a portion of the live view: some milliseconds until ticks are taken again
-
-
-@dataclass(frozen=True, slots=True)
-class RejectedPacket:
-    """What failed a check, with the reason; `symbol` is empty for a token that nobody asked for."""
-
-    source: EntryId
-    nth: int
-    reason: str
-    token: int
-    symbol: str
-    packet: bytes
-
-
-@dataclass(slots=True)
-class Said:
-    """What the engine had to say about some entries, in order; `gone` are the instruments that left its state."""
-
-    records: list[ClosedRecords] = field(default_factory=list)
-    rejected: list[RejectedPacket] = field(default_factory=list)
-    gone: list[Instrument] = field(default_factory=list)
-
-    @property
-    def closed(self) -> list[ClosedCandle]:
-        """The closed candles as objects, made anew each time."""
-        return [one for part in self.records for one in part.as_objects()]
 
 
 class Calendar(Protocol):

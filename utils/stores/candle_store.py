@@ -10,7 +10,7 @@ import redis
 
 from utils.candle import iso_ist
 from utils.candles.closed_form import ClosedRecords
-from utils.candles.engine import RejectedPacket
+from utils.candles.engine_output import RejectedPacket
 from utils.candles.live_view import Hashes
 from utils.candles.rows import Rows
 from utils.feed import Entry, EntryId

@@ -1,0 +1,35 @@
+"""What the engine of a shard gives for some entries: closed candles, rejected packets, instruments that left."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from utils.candles.closed_form import ClosedCandle, ClosedRecords
+from utils.feed import EntryId
+from utils.instruments import Instrument
+
+
+@dataclass(frozen=True, slots=True)
+class RejectedPacket:
+    """What failed a check, with the reason; `symbol` is empty for a token that nobody asked for."""
+
+    source: EntryId
+    nth: int
+    reason: str
+    token: int
+    symbol: str
+    packet: bytes
+
+
+@dataclass(slots=True)
+class Said:
+    """What the engine had to say about some entries, in order; `gone` are the instruments that left its state."""
+
+    records: list[ClosedRecords] = field(default_factory=list)
+    rejected: list[RejectedPacket] = field(default_factory=list)
+    gone: list[Instrument] = field(default_factory=list)
+
+    @property
+    def closed(self) -> list[ClosedCandle]:
+        """The closed candles as objects, made anew each time."""
+        return [candle for part in self.records for candle in part.as_objects()]
