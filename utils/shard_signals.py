@@ -1,4 +1,4 @@
-"""The signals of one shard: where it is, its warm-up, and what comes of its closed candles."""
+"""The signals of one shard: its warm-up, and what comes of its closed candles."""
 
 from __future__ import annotations
 
@@ -8,16 +8,14 @@ from datetime import date
 import structlog
 
 from utils.feed import ZERO_ID, EntryId
-from utils.hours_kept import hours_kept
-from utils.indicators.snapshot import SnapshotError
 from utils.instruments import Instrument
 from utils.jump_marks import JumpMarks
 from utils.pacing import Pacing
 from utils.sessions import ist_date
 from utils.shared_health import RUNNING
 from utils.signal_lines import SignalLines
-from utils.signal_progress import SignalProgress, missed_a_session
-from utils.signal_snapshot import lines_of, taken_apart, with_lines
+from utils.signal_progress import SignalProgress
+from utils.signal_recovery import SignalRecovery
 from utils.signal_tools import SignalTools
 from utils.signals import Pair
 from utils.stores.closed_reader import ClosedRead
@@ -61,6 +59,7 @@ class ShardSignals:
         self._marks = JumpMarks(tools.mongo, self._log)
         self._jumped = ""
         self._lines = SignalLines(tools.file, tools.counts, self._log)
+        self._recovery = SignalRecovery(shard, tools, self._lines, self._log)
 
     @property
     def position(self) -> EntryId:
@@ -87,12 +86,7 @@ class ShardSignals:
         """Back to the last snapshot, or to the newest closed candle. RedisError."""
         self.let_go()
         self._tools.look_up()
-        progress = self._restored()
-        if progress is None:
-            progress = self._begun_anew()
-        else:
-            self._log.info("goes on", after=str(progress.positions[self.shard]))
-        self._set(progress, now_seconds)
+        self._set(self._recovery.recover(), now_seconds)
 
     def save(self) -> None:
         """Store the snapshot, when something changed since the last one. OutboxMovedError, RedisError."""
@@ -104,7 +98,7 @@ class ShardSignals:
         if self._saved_at == saved_at:
             self._store.check(self.shard)
             return
-        self._store.save_snapshot(self.shard, self._packed(self._progress))
+        self._store.save_snapshot(self.shard, self._recovery.snapshot_of(self._progress))
         self._saved_at = saved_at
 
     def _drop_expired(self) -> None:
@@ -121,9 +115,6 @@ class ShardSignals:
             self._saved_at = None
             self._log.info("instruments that are not watched any more were dropped", instruments=len(expired))
 
-    def _packed(self, progress: SignalProgress) -> bytes:
-        return with_lines(progress.dump(), self._lines.content())
-
     def let_go(self) -> None:
         """Another worker has it, or nobody for now."""
         self._write_file()
@@ -138,56 +129,6 @@ class ShardSignals:
         self._loaded_seconds = now_seconds
         self._pacing.make_due("warm_again")
         self._pacing.make_due("look")
-
-    def _begun_anew(self) -> SignalProgress:
-        # The id first: a candle closed in between is known to come by the stream.
-        position = {self.shard: self._store.last_id(self.shard)}
-        now_ms = self._tools.settings.market_clock.now_ms()
-        progress = SignalProgress.fresh(self._tools.make_engine, position, now_ms)
-        self._store.save_snapshot(self.shard, self._packed(progress))
-        self._log.info("starts fresh", after=str(position[self.shard]))
-        return progress
-
-    def _restored(self) -> SignalProgress | None:
-        packed = self._store.load_snapshot(self.shard)
-        self._lines.restore(lines_of(packed or b""))
-        try:
-            progress = self._own_part(packed or self._store.peek_snapshot(0))
-        except SnapshotError as error:
-            self._log.warning("the snapshot is of no use", reason=str(error))
-            return None
-        if progress is None:
-            return None
-        upcoming = self._store.read_closed(progress.positions, 1).get(self.shard)
-        if upcoming is not None and upcoming.is_cut_off:
-            self._note_cut_off()
-            return None
-        now_ms = self._tools.settings.market_clock.now_ms()
-        next_ms = upcoming.entries[0].id.ms if upcoming is not None else now_ms
-        kept = hours_kept(self._symbols, self._tools.instruments)
-        if missed_a_session(progress.seen_ms(), next_ms, kept, self._tools.calendar):
-            self._log.warning("a session passed without this worker's candles: all is warmed up again")
-            return None
-        progress.warmed.intersection_update(self._wanted)  # what comes back later has a hole
-        return progress
-
-    def _own_part(self, packed: bytes | None) -> SignalProgress | None:
-        """Of a snapshot that may be of all shards: before each had its own, shard 0's held everything."""
-        if packed is None:
-            return None
-        progress = SignalProgress.restore(self._tools.make_engine, packed)
-        if self.shard not in progress.positions:
-            return None
-        symbols = progress.symbols()
-        if len(progress.positions) == 1 and symbols <= self._symbols:
-            return progress
-        parts = taken_apart(packed, self._tools.symbols_of)
-        left = symbols.difference(*self._tools.symbols_of.values())
-        self._store.remove_values(left, list(self._timeframes))
-        for shard in parts.keys() - {self.shard}:
-            self._store.add_missing_snapshot(shard, parts[shard])
-        self._log.info("takes its own part of a snapshot of other instruments")
-        return SignalProgress.restore(self._tools.make_engine, parts[self.shard])
 
     # ---- warm-up
 
@@ -300,9 +241,9 @@ class ShardSignals:
         self._full_reads = self._full_reads + 1 if len(entries) >= ENTRIES_AT_ONCE else 0
         # A stream is only cut when it is long: fewer entries than one asks for were never cut before they were read.
         if len(entries) >= ENTRIES_AT_ONCE and read.is_cut_off:
-            self._note_cut_off()
+            self._recovery.note_cut_off()
             self.write()
-            self._set(self._begun_anew(), now_seconds)
+            self._set(self._recovery.begin_anew(), now_seconds)
             return
         if entries and ist_date(entries[-1].id.ms) != ist_date(self.position.ms):
             self._tools.look_up()  # a new day's dump may give an instrument other hours
@@ -361,9 +302,3 @@ class ShardSignals:
 
     def _write_file(self) -> None:
         self._lines.write(self._unwritten.take_said())
-
-    def _note_cut_off(self) -> None:
-        self._tools.counts["cut_off"] += 1
-        self._log.error(
-            "closed candles left their stream before they were read: all is warmed up again; raise CLOSED_MAX_ENTRIES"
-        )
