@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from utils.candles.layout import FAR
+from utils.candles.layout import AWAITS_ANY, FAR
 from utils.candles.rows import Rows
 from utils.candles.shard_state import grow, new_shard
 from utils.candles.silence import Silence, SilenceReport
@@ -118,11 +118,20 @@ def test_a_slow_one_that_falls_silent_is_a_note() -> None:
 def test_one_that_never_sent_even_its_cached_packet_is_named_at_once() -> None:
     market = Market(LARGE, SMALL, FUTURE, OPTION, up_ms=OPEN_MS + 60 * SECOND)
     market.state.latest["receive_ms"][1:] = [0, 0, OPEN_MS]
+    market.state.instruments["awaiting"][1:] = AWAITS_ANY
     report = market.run(market.at_ms + 7 * SECOND, (LARGE, 1.0))
     assert report.silent == ""
     assert report.quiet == "NSE:TINY (7 s), NFO:NIFTY26NOVFUT (7 s), NFO:NIFTY26NOV25000CE (7 s)"
     report = market.run(market.at_ms + 60 * SECOND, (LARGE, 1.0), (OPTION, 5.0))
     assert report.silent == "NSE:TINY (67 s), NFO:NIFTY26NOVFUT (67 s)"
+
+
+def test_a_cached_packet_without_a_price_is_a_packet() -> None:
+    """Of what the exchange has not sent today the cached packet has time 0: nothing of it is shown, and it came."""
+    market = Market(LARGE, FUTURE, up_ms=OPEN_MS + 60 * SECOND)
+    market.state.latest["receive_ms"][1] = 0  # nothing shown; its baseline came, so it awaits nothing
+    report = market.run(market.at_ms + 67 * SECOND, (LARGE, 1.0))
+    assert (report.silent, report.quiet) == ("", "")
 
 
 def test_many_are_counted_the_most_silent_first() -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from utils.candles.layout import Array, Shard
+from utils.candles.layout import AWAITS_ANY, Array, Shard
 from utils.candles.rows import Rows
 from utils.feed_state import FeedState
 from utils.instruments import Instrument, SessionClass
@@ -78,7 +78,9 @@ class Silence:
         if not feed["up"] or not is_live or not is_open.any():
             return SilenceReport()
         since = np.maximum(np.maximum(heard_ms, hours["open_ms"]), feed["up_since_ms"])
-        return self._report(is_open, at_ms - since, heard_ms < feed["up_since_ms"])
+        # A cached packet may be without a price, or older than what is known: nothing is shown of it, yet it came.
+        is_unheard = (heard_ms < feed["up_since_ms"]) & (hours["awaiting"] == AWAITS_ANY)
+        return self._report(is_open, at_ms - since, is_unheard)
 
     def _know(self, rows: Rows) -> None:
         """Other rows than before: habits stay with their symbols."""
