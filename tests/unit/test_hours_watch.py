@@ -78,6 +78,23 @@ def test_a_class_that_falls_silent_is_named_by_its_own_habit() -> None:
     assert one.play(("09:17:42", HEARTBEAT)) == {Doubt.QUIET: ["NSE equity (since 09:15:42)"]}
 
 
+def test_a_contract_that_is_quoted_and_not_traded_is_not_silent() -> None:
+    """One far month has no trade all morning, and a book that moves: its hours are right."""
+    one = Watched(FUTURE)
+    one.play(("09:14", full(FUTURE, 150_000, 0, "09:14")))
+    quotes = [(clock, quoted(FUTURE, clock)) for clock in ("09:15:30", "09:16:10", "09:16:40")]
+    assert one.play(*quotes) == {}
+    assert one.engine.shard.instruments["trade_ms"][0] < ms("09:15")
+    assert one.play(("09:19:00", HEARTBEAT)) == {Doubt.QUIET: ["NFO-FUT equity_derivative (since 09:16:40)"]}
+
+
+def quoted(instrument: Instrument, clock: str) -> bytes:
+    """What was traded at 09:14 in a packet of now: a quote, and no trade."""
+    packet = bytearray(full(instrument, 150_000, 0, clock))
+    packet[4 + 44 : 4 + 48] = (ms("09:14") // 1000).to_bytes(4, "big")
+    return bytes(packet)
+
+
 def test_a_silence_begins_with_the_connection() -> None:
     one = Watched(INFY, at="10:00")
     assert one.play(("10:00:44", HEARTBEAT)) == {}

@@ -1,7 +1,8 @@
 """Whether the market keeps the hours that the session table believes in. Pure: the shard's state and its clock go in.
 
 Trades that keep coming outside a class's hours, or a whole class silent inside them, mean that the table is wrong (or
-the exchange halted): candles are missing, or wait for nothing.
+the exchange halted): candles are missing, or wait for nothing. Where a book moves nobody is silent: an illiquid
+contract may be without a trade all day.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class _Group:
     outside: int = 0  # as counted by the shard, at the last look
     unexpected: int = 0
     latest_ms: int = 0
-    last_trade_ms: int = 0
+    last_sign_ms: int = 0
     longest_gap_ms: int = 0
 
 
@@ -117,24 +118,25 @@ def _silent_since_ms(group: _Group, shard: Shard, now_ms: int) -> int:
     session, feed = group.session, shard.feed[0]
     if session is None or not feed["up"] or not session.open_ms <= now_ms < session.close_ms:
         return 0
-    last_ms = _last_trade_ms(group, shard)
-    if last_ms > group.last_trade_ms >= session.open_ms:
-        group.longest_gap_ms = max(group.longest_gap_ms, last_ms - group.last_trade_ms)
-    group.last_trade_ms = max(group.last_trade_ms, last_ms)
+    last_ms = _last_sign_ms(group, shard)
+    if last_ms > group.last_sign_ms >= session.open_ms:
+        group.longest_gap_ms = max(group.longest_gap_ms, last_ms - group.last_sign_ms)
+    group.last_sign_ms = max(group.last_sign_ms, last_ms)
     since_ms = max(session.open_ms, last_ms, int(feed["up_since_ms"]))
     return since_ms if now_ms - since_ms >= max(group.silent_ms, GAPS * group.longest_gap_ms) else 0
 
 
 def _kind_of_silence(group: _Group) -> Doubt:
-    has_begun = group.session is not None and group.last_trade_ms >= group.session.open_ms
+    has_begun = group.session is not None and group.last_sign_ms >= group.session.open_ms
     return Doubt.QUIET if has_begun else Doubt.SILENT
 
 
-def _last_trade_ms(group: _Group, shard: Shard) -> int:
-    """The latest trade time; where packets have none, when the latest packet came."""
+def _last_sign_ms(group: _Group, shard: Shard) -> int:
+    """The latest sign of trading: a trade's time, or a quote's; where packets have none, when the latest came."""
     is_untimed = shard.latest["timed"][group.rows] == 0
     untimed = shard.latest["receive_ms"][group.rows[is_untimed]]
-    return int(max(shard.instruments["trade_ms"][group.rows].max(), untimed.max(initial=0)))
+    timed = shard.instruments[["trade_ms", "exchange_ms"]][group.rows]
+    return int(max(timed["trade_ms"].max(), timed["exchange_ms"].max(), untimed.max(initial=0)))
 
 
 def _clock(at_ms: int) -> str:
