@@ -108,14 +108,19 @@ def _revised(report: Report, moment: Moment) -> Finding | None:
     return Finding(CANDLE_WORKER, sentence, moment.in_session)
 
 
+def mute_classes(report: Report) -> set[str]:
+    """Of which no instrument is heard: whatever else is silent about them follows from that."""
+    return {name.removeprefix("feed_") for name in report if report[name] == FeedState.MUTE}
+
+
 def _mute(report: Report, moment: Moment) -> Finding | None:
-    mute = sorted(name.removeprefix("feed_") for name in report if report[name] == FeedState.MUTE)
+    mute = sorted(mute_classes(report))
     if not mute:
         return None
     quiet = duration(min(number_of(report, f"quiet_ms_{name}") for name in mute) / 1000)
     sentence = (
         f"{FeedState.MUTE}: {', '.join(mute)}: heartbeats come, and no quote for {quiet}; if the exchange trades, "
-        "log in anew ('python manage.py login')."
+        "log in anew ('python manage.py login'); if it is closed, correct its hours ('python manage.py sessions')."
     )
     return Finding(CANDLE_WORKER, sentence, moment.in_session)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 
@@ -16,6 +17,7 @@ class Doubt(StrEnum):
     UNKNOWN = "hours_unknown"  # nobody knows any
 
 
+_EACH = re.compile(r"[^,(]+[(][^)]*[)]")
 Doubts = Mapping[Doubt, Sequence[str]]  # by kind, of whom: `MCX-FUT commodity (3 trades, the last of 23:56:10)`
 
 _SENTENCES = {
@@ -38,6 +40,15 @@ def sentence(doubt: Doubt, who: str, file: Path) -> str:
 def as_fields(doubts: Sequence[Doubts]) -> dict[str, str]:
     """Fields of a health report, empty where nothing is to say, from the doubts of several shards."""
     return {kind.value: ", ".join(who for part in doubts for who in part.get(kind, ())) for kind in Doubt}
+
+
+def without_classes(who: str, classes: Collection[str]) -> str:
+    """What `as_fields` made of several, without those of some classes.
+
+    >>> without_classes("NSE equity (since 09:15:00), NFO-FUT index_derivative (since 09:15:00)", ["equity"])
+    'NFO-FUT index_derivative (since 09:15:00)'
+    """
+    return ", ".join(one.strip() for one in _EACH.findall(who) if _name(one).rpartition(" ")[2] not in classes)
 
 
 class NewDoubts:

@@ -90,3 +90,16 @@ def test_what_the_worker_doubts_is_said_with_the_remedy(field: str, beginning: s
     assert sentence.startswith(f"candle_worker: {beginning}; ")
     assert ("local/sessions.local.toml" in sentence) is (field != "hours_unknown")
     assert problem is is_problem
+
+
+def test_a_class_that_is_mute_is_not_told_of_twice() -> None:
+    """`halted or mute` names it already, with both remedies; who is silent for the hours alone is still named."""
+    silent = "NSE equity (since 09:15:00), NFO-FUT index_derivative (since 09:15:00)"
+    for field in ("hours_silent", "hours_quiet"):
+        ((sentence, _),) = said("2026-11-20", feed_equity="halted or mute", **{field: silent})
+        assert "NFO-FUT index_derivative (since 09:15:00)" in sentence
+        assert "NSE equity" not in sentence
+        mute = {"feed_equity": "halted or mute", "feed_index_derivative": "halted or mute"}
+        assert said("2026-11-20", **mute, **{field: silent}) == []
+    ((sentence, _),) = said("2026-11-20", feed_equity="halted or mute", hours_outside="NSE equity (3 trades)")
+    assert "NSE equity (3 trades)" in sentence
