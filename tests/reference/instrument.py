@@ -237,6 +237,7 @@ class InstrumentDay:
         packet, cum_now = reading.packet, reading.cum_now
         self._exchange_s = self._exchange_s if packet.exchange_s is None else packet.exchange_s
         self._trade_s = max(self._trade_s, packet.trade_s or 0)
+        self._known = True
         self._keep_price(packet)
         if cum_now is None:
             return

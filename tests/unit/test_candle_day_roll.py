@@ -82,3 +82,16 @@ def test_the_price_of_yesterday_is_none_that_a_price_moves_from() -> None:
     assert [(one.open, one.high, one.low, one.close, one.volume, one.ticks) for one in candles] == [
         (100.0, 100.0, 100.0, 100.0, 600, 1)
     ]
+
+
+def test_a_cached_packet_of_the_first_reconnect_of_a_day_books_nothing_twice() -> None:
+    """The night passed without a baseline; a cached packet from before the last trade must not lower the volume."""
+    said = over_night(
+        frame_at(at("15:29:59.500", YESTERDAY), full(STOCK, 99.0, 500_000, "yesterday")),
+        frame_at(at("09:15:58.500", DATE), full(STOCK, 100.0, 5_000, "09:15:58")),
+        Entry(EntryId(at("09:15:59", DATE), 0), Kind.MARK, subscribed("09:15", STOCK)[2]),
+        frame_at(at("09:15:59.500", DATE), full(STOCK, 100.0, 4_900, "09:15:57")),
+        frame_at(at("09:16:01.500", DATE), full(STOCK, 100.0, 5_100, "09:16:01")),
+        heartbeat_at(at("09:17:03", DATE)),
+    )
+    assert [closed.candle.volume for closed in said.closed] == [5_000, 100]

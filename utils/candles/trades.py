@@ -158,6 +158,7 @@ def _advance(feed: Record, inst: Record, p: Record) -> None:
         inst.cum = p.cum
     elif p.has_volume and inst.trade_ms < feed.midnight_ms:
         inst.cum = inst.begun = 0
+    inst.known = 1
     p.first = not inst.begun and p.cum > 0
     _note(inst, p)
     if p.outside:
