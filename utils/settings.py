@@ -209,7 +209,7 @@ class Settings(BaseModel):
         _CHECKS_OF_URLS.get(info.field_name or "", _check_host)(url)
         return value
 
-    @field_validator("access_token_file", "journal_dir", "log_dir")
+    @field_validator("access_token_file", "journal_dir", "log_dir", "sessions_local_file")
     @classmethod
     def _of_a_home(cls, value: Path) -> Path:
         """`~` is a shell's word: without one it would make a folder of that name."""

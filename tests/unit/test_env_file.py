@@ -147,8 +147,9 @@ def test_quotes_that_docker_leaves_in_the_environment_are_no_part_of_a_value(mon
 
 def test_a_tilde_is_the_home_and_no_folder_of_that_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    settings = load(b"JOURNAL_DIR=~/journal\nLOG_DIR='~/logs'\n")
+    settings = load(b"JOURNAL_DIR=~/journal\nLOG_DIR='~/logs'\nSESSIONS_LOCAL_FILE=~/hours.toml\n")
     assert (settings.journal_dir, settings.log_dir) == (tmp_path / "journal", tmp_path / "logs")
+    assert settings.sessions_local_file == tmp_path / "hours.toml"
     with pytest.raises(SettingsError, match=r"^LOG_DIR: its ~ is nobody's home"):
         load(b"LOG_DIR=~no-such-user/logs\n")
 
