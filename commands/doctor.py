@@ -16,7 +16,7 @@ from commands.console import load_calendar, load_settings
 from commands.diagnosis import diagnose, moment_of
 from commands.diagnosis_hours import hours_findings
 from commands.diagnosis_journal import journal_findings
-from commands.diagnosis_machine import machine_findings, memory_of_machine
+from commands.diagnosis_machine import machine_findings, memory_of_machine, redis_room_findings
 from commands.diagnosis_settings import settings_findings
 from commands.diagnosis_stores import redis_findings, refused_findings
 from commands.findings import CANDLE_WORKER, CONNECTOR, PROCESSES, SIGNAL_WORKER, Finding, Limits, Moment, Reports
@@ -92,6 +92,7 @@ def _findings(
     yield from diagnose(reports, reading.unread_since_ms, processes, moment, limits)
     yield from settings_findings(settings)
     yield from machine_findings(settings.memory_limits, memory_of_machine())
+    yield from redis_room_findings(settings.memory_limits, reading.info)
     today, worker = ist_date(moment.now_ms), reports.get(CANDLE_WORKER, {})
     about_hours = hours_findings(worker, settings.symbols, calendar, today, settings.sessions_local_file)
     yield from (finding for finding in about_hours if finding.process in processes)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from commands.diagnosis_machine import machine_findings, memory_of_machine
+from commands.diagnosis_machine import machine_findings, memory_of_machine, redis_room_findings
 from commands.diagnosis_settings import settings_findings
 from utils.memory_sizes import size_bytes, sum_of_sizes
 from utils.settings import Settings, SettingsError
@@ -56,6 +56,20 @@ def test_limits_that_do_not_fit_the_machine_are_told_of() -> None:
     assert found.sentence == (
         "the containers may take 3,392 MB of memory together, and it has 2,048 MB: take a larger one, or lower "
         "REDIS_MAXMEMORY and REDIS_MEM_LIMIT."
+    )
+
+
+def test_a_container_that_is_smaller_than_what_redis_may_take_is_a_problem() -> None:
+    """As after an update with a REDIS_MAXMEMORY of one's own in `.env`, and no REDIS_MEM_LIMIT."""
+    limits = "1344m+768m+384m+448m+448m"
+    for harmless in (None, {}, {"maxmemory": 0}, {"maxmemory": 896 << 20}):
+        assert list(redis_room_findings(limits, harmless)) == []
+    assert list(redis_room_findings("", {"maxmemory": GIGABYTE})) == []
+    (found,) = redis_room_findings(limits, {"maxmemory": 1536 << 20})
+    assert found.is_problem
+    assert found.sentence == (
+        "its container is ended before Redis is full: REDIS_MAXMEMORY is 1,536 MB, and the container may take "
+        "1,344 MB: set REDIS_MEM_LIMIT to half as much again as REDIS_MAXMEMORY."
     )
 
 
