@@ -16,7 +16,16 @@ def connector_findings(report: Report, moment: Moment, limits: Limits) -> Iterat
     if forced_out:
         sentence = f"{forced_out:,} entries left their stream before its time was over: raise STREAM_MAX_MB."
         yield Finding(CONNECTOR, sentence, is_problem=False)
+    yield from _syncs(report)
     yield from _instruments(report, moment)
+
+
+def _syncs(report: Report) -> Iterator[Finding]:
+    """While something is not on disk for it, `diagnosis_journal` says so."""
+    syncs = number_of(report, "sync_faults")
+    if syncs and not any(number_of(report, name) for name in report if name.endswith("_unsynced_since_ms")):
+        sentence = f"the journal could not be forced to disk {syncs:,} times: see the disk of JOURNAL_DIR."
+        yield Finding(CONNECTOR, sentence, is_problem=False)
 
 
 def _instruments(report: Report, moment: Moment) -> Iterator[Finding]:
@@ -71,10 +80,6 @@ def _recording(report: Report, shard: int, moment: Moment, limits: Limits) -> It
     lost = number_of(report, f"shard{shard}_lost")
     if lost:
         yield Finding(CONNECTOR, f"{lost:,} entries of shard {shard} are lost: the disk failed for too long.")
-    syncs = number_of(report, "sync_faults") if shard == 0 else 0
-    if syncs:
-        sentence = f"the journal could not be forced to disk {syncs:,} times: see the disk of JOURNAL_DIR."
-        yield Finding(CONNECTOR, sentence, is_problem=False)
     behind = number_of(report, f"shard{shard}_backlog_ms") / 1000 / moment.speed
     if behind > limits.lag_seconds:
         yield Finding(

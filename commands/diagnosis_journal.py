@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
-from commands.findings import CONNECTOR, Finding
+from commands.findings import CONNECTOR, Finding, Report, number_of
 from utils.candle import iso_ist
 
 CHECK_DISK = "check the disk of JOURNAL_DIR"
 
 
-def journal_findings(report: Mapping[str, str]) -> Iterator[Finding]:
+def journal_findings(report: Report) -> Iterator[Finding]:
     """Damage, what the disk refused, and what can not be read. `report` is the connector's."""
     fault = report.get("journal_fault", "")
     if fault:
@@ -18,21 +18,21 @@ def journal_findings(report: Mapping[str, str]) -> Iterator[Finding]:
             f"the journal can not be read ({fault}): nothing is sent to Redis; move the file that it names away."
         )
         yield Finding(CONNECTOR, sentence)
-    for shard in range(_number(report, "shards")):
+    for shard in range(number_of(report, "shards")):
         yield from _damage(report, f"shard{shard}_", f"the journal of shard {shard}")
     yield from _damage(report, "account_", "the account's journal")
     yield from _account(report)
 
 
-def _damage(report: Mapping[str, str], prefix: str, journal: str) -> Iterator[Finding]:
-    gaps = _number(report, f"{prefix}gaps")
+def _damage(report: Report, prefix: str, journal: str) -> Iterator[Finding]:
+    gaps = number_of(report, f"{prefix}gaps")
     if gaps:
-        last = _clock(_number(report, f"{prefix}last_gap_ms"))
+        last = _clock(number_of(report, f"{prefix}last_gap_ms"))
         result = "" if prefix == "account_" else "; the candles that it touches say complete=false"
         stretches = "1 damaged stretch" if gaps == 1 else f"{gaps:,} damaged stretches"
         sentence = f"{journal} has {stretches}, the last before {last}{result}: {CHECK_DISK}."
         yield Finding(CONNECTOR, sentence)
-    since_ms = _number(report, f"{prefix}unsynced_since_ms")
+    since_ms = number_of(report, f"{prefix}unsynced_since_ms")
     if since_ms:
         sentence = (
             f"the disk refused to keep {journal} (fsync): a power cut may lose what came after {_clock(since_ms)}; "
@@ -41,12 +41,12 @@ def _damage(report: Mapping[str, str], prefix: str, journal: str) -> Iterator[Fi
         yield Finding(CONNECTOR, sentence)
 
 
-def _account(report: Mapping[str, str]) -> Iterator[Finding]:
-    """As for the journals of the shards, whose sentences are in `diagnosis`."""
+def _account(report: Report) -> Iterator[Finding]:
+    """As for the journals of the shards, whose sentences are in `diagnosis_connector`."""
     fault = report.get("account_disk_fault", "")
     if fault:
         yield Finding(CONNECTOR, f"the account's journal can not be written ({fault}): free the disk.")
-    lost = _number(report, "account_lost")
+    lost = number_of(report, "account_lost")
     if lost:
         yield Finding(CONNECTOR, f"{lost:,} updates of the account are lost: the disk failed for too long.")
 
@@ -54,8 +54,3 @@ def _account(report: Mapping[str, str]) -> Iterator[Finding]:
 def _clock(at_ms: int) -> str:
     """`2026-11-20 10:31:05`, IST."""
     return iso_ist(at_ms)[:19].replace("T", " ")
-
-
-def _number(report: Mapping[str, str], field: str) -> int:
-    value = report.get(field, "0")
-    return int(value) if value.isdigit() else 0

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from commands.diagnosis_connector import connector_findings
 from commands.diagnosis_journal import journal_findings
+from commands.findings import Limits, Moment
 
 AT_MS = "1795150865000"  # 2026-11-20 10:31:05 IST
 WELL = {"shards": "2", "shard0_gaps": "0", "shard1_unsynced_since_ms": "0", "account_lost": "0", "journal_fault": ""}
@@ -48,3 +50,19 @@ def test_one_sentence_each(fields: dict[str, str], sentence: str) -> None:
 @pytest.mark.parametrize("report", [{}, WELL, {"shards": "nonsense"}])
 def test_nothing_is_said_of_a_journal_that_is_well(report: dict[str, str]) -> None:
     assert list(journal_findings(report)) == []
+
+
+def test_a_refused_sync_is_told_of_once() -> None:
+    """While something may be lost for it that is said; once it is on disk, how often it happened."""
+    moment = Moment(int(AT_MS), in_session=True, soon=True)
+    report = {**WELL, "instruments": "1", "sync_faults": "3"}
+    (note,) = connector_findings(report, moment, Limits())
+    assert (note.sentence, note.is_problem) == (
+        "the journal could not be forced to disk 3 times: see the disk of JOURNAL_DIR.",
+        False,
+    )
+    for name in ("shard1_unsynced_since_ms", "account_unsynced_since_ms"):
+        report[name] = AT_MS
+        assert list(connector_findings(report, moment, Limits())) == []
+        assert len(list(journal_findings(report))) == 1
+        report[name] = "0"
