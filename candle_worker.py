@@ -8,9 +8,9 @@ from collections import deque
 import structlog
 
 from data_handler import CandleArchives, ShardCandles, open_candle_store
+from utils.class_state import ClassState
 from utils.compile_kernels import compile_candle_kernels
 from utils.feed import Entry
-from utils.feed_state import FeedState
 from utils.hours_doubts import NewDoubts, as_fields, sentence
 from utils.keys import Keys
 from utils.lasting_objects import GarbageSearch
@@ -241,7 +241,7 @@ class CandleWorker:
         """What the packets of all shards say of the feed; a class that falls silent, or speaks again, is logged."""
         furthest_ms = now_ms - 1_000 * LIVE_SECONDS * max(1.0, self._clock.speed)
         content = merged([one.content(one.position.ms >= furthest_ms) for one in self._held.values()])
-        mute = {name.removeprefix("feed_") for name, value in content.items() if value == FeedState.MUTE}
+        mute = {name.removeprefix("feed_") for name, value in content.items() if value == ClassState.MUTE}
         for session_class in sorted(mute - self._mute):
             quiet_ms = int(content[f"quiet_ms_{session_class}"])
             self._log.warning("halted or mute: heartbeats and no quote", of=session_class, quiet_ms=quiet_ms)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from commands.findings import CANDLE_WORKER, Finding, Moment, Report, duration, number_of
-from utils.feed_state import FeedState
+from utils.class_state import ClassState
 
 FEWEST_PACKETS = 20
 REJECTED_SHARE = 0.05
@@ -110,7 +110,7 @@ def _revised(report: Report, moment: Moment) -> Finding | None:
 
 def mute_classes(report: Report) -> set[str]:
     """Of which no instrument is heard: whatever else is silent about them follows from that."""
-    return {name.removeprefix("feed_") for name in report if report[name] == FeedState.MUTE}
+    return {name.removeprefix("feed_") for name in report if report[name] == ClassState.MUTE}
 
 
 def _mute(report: Report, moment: Moment) -> Finding | None:
@@ -119,7 +119,7 @@ def _mute(report: Report, moment: Moment) -> Finding | None:
         return None
     quiet = duration(min(number_of(report, f"quiet_ms_{name}") for name in mute) / 1000)
     sentence = (
-        f"{FeedState.MUTE}: {', '.join(mute)}: heartbeats come, and no quote for {quiet}; if the exchange trades, "
+        f"{ClassState.MUTE}: {', '.join(mute)}: heartbeats come, and no quote for {quiet}; if the exchange trades, "
         "log in anew ('python manage.py login'); if it is closed, correct its hours ('python manage.py sessions')."
     )
     return Finding(CANDLE_WORKER, sentence, moment.in_session)

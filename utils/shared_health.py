@@ -7,7 +7,7 @@ from typing import Any
 
 import redis
 
-from utils.feed_state import FeedState
+from utils.class_state import ClassState
 from utils.health import HealthReport
 from utils.hours_doubts import Doubt
 from utils.keys import Keys
@@ -94,7 +94,7 @@ def _joined(values: Iterable[str]) -> str:
 
 def _feed_of_a_class(values: Iterable[str]) -> str:
     """Trading, when it trades in any shard."""
-    return max(values, key=lambda one: one == FeedState.TRADING)
+    return max(values, key=lambda one: one == ClassState.TRADING)
 
 
 _TEXTS: Mapping[str, Callable[[Iterable[str]], str]] = {

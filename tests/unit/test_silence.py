@@ -10,7 +10,7 @@ from utils.candles.layout import AWAITS_ANY, FAR
 from utils.candles.rows import Rows
 from utils.candles.shard_state import grow, new_shard
 from utils.candles.silence import Silence, SilenceReport
-from utils.feed_state import FeedState
+from utils.class_state import ClassState
 from utils.instruments import Instrument, SessionClass
 
 OPEN_MS = 1_795_146_300_000  # 2026-11-20 09:15 IST
@@ -66,8 +66,8 @@ class Market:
 def test_a_class_of_which_nothing_is_heard_is_mute_within_two_minutes() -> None:
     market = Market(LARGE, SMALL, INDEX)
     report = market.run(OPEN_MS + 65 * SECOND, (INDEX, 1.0))
-    assert report.classes[SessionClass.INDEX].state is FeedState.TRADING
-    assert report.classes[SessionClass.EQUITY_FNO].state is FeedState.MUTE
+    assert report.classes[SessionClass.INDEX].state is ClassState.TRADING
+    assert report.classes[SessionClass.EQUITY_FNO].state is ClassState.MUTE
     assert report.classes[SessionClass.EQUITY_FNO].quiet_ms == 65 * SECOND
     assert "INFY" not in report.silent + report.quiet, "said of its class already"
 
@@ -75,10 +75,10 @@ def test_a_class_of_which_nothing_is_heard_is_mute_within_two_minutes() -> None:
 def test_a_class_that_falls_silent_after_trading_is_mute_after_a_minute_and_speaks_again() -> None:
     market = Market(LARGE)
     market.run(OPEN_MS + 600 * SECOND, (LARGE, 1.0))
-    assert market.run(market.at_ms + 55 * SECOND).classes[SessionClass.EQUITY_FNO].state is FeedState.TRADING
-    assert market.run(market.at_ms + 10 * SECOND).classes[SessionClass.EQUITY_FNO].state is FeedState.MUTE
+    assert market.run(market.at_ms + 55 * SECOND).classes[SessionClass.EQUITY_FNO].state is ClassState.TRADING
+    assert market.run(market.at_ms + 10 * SECOND).classes[SessionClass.EQUITY_FNO].state is ClassState.MUTE
     market.hear(LARGE)
-    assert market.look().classes[SessionClass.EQUITY_FNO].state is FeedState.TRADING
+    assert market.look().classes[SessionClass.EQUITY_FNO].state is ClassState.TRADING
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -90,7 +90,7 @@ def test_illiquid_options_never_cry_wolf(seed: int) -> None:
     for minute in range(1, 90):
         report = market.run(OPEN_MS + minute * 60 * SECOND, (OPTION, 40.0), (slow, 400.0), seed=1_000 * seed + minute)
         assert report.silent == ""
-        assert report.classes[SessionClass.INDEX_DERIVATIVE].state is FeedState.TRADING
+        assert report.classes[SessionClass.INDEX_DERIVATIVE].state is ClassState.TRADING
         notes += bool(report.quiet)
     assert notes <= 1
 
@@ -108,7 +108,7 @@ def test_a_slow_one_that_falls_silent_is_a_note() -> None:
     market = Market(LARGE, SMALL)
     market.run(OPEN_MS + 3_600 * SECOND, (LARGE, 1.0), (SMALL, 20.0))
     report = market.run(market.at_ms + 1_800 * SECOND, (LARGE, 1.0))
-    assert report.classes[SessionClass.EQUITY].state is FeedState.MUTE, "the only one of its class"
+    assert report.classes[SessionClass.EQUITY].state is ClassState.MUTE, "the only one of its class"
     two = Market(SMALL, instrument("NSE:OTHER", SessionClass.EQUITY))
     two.run(OPEN_MS + 3_600 * SECOND, (SMALL, 20.0), (two.instruments[1], 2.0))
     report = two.run(two.at_ms + 1_800 * SECOND, (two.instruments[1], 2.0))
@@ -163,9 +163,9 @@ def test_a_fast_clock_makes_no_pause_of_some_real_seconds_a_silence() -> None:
     market = Market(LARGE, INDEX, speed=60.0)
     market.run(OPEN_MS + 3_600 * SECOND, (LARGE, 1.0), (INDEX, 1.0))
     report = market.run(market.at_ms + 240 * SECOND)
-    assert {one.state for one in report.classes.values()} == {FeedState.TRADING}
+    assert {one.state for one in report.classes.values()} == {ClassState.TRADING}
     report = market.run(market.at_ms + 3_000 * SECOND)
-    assert {one.state for one in report.classes.values()} == {FeedState.MUTE}
+    assert {one.state for one in report.classes.values()} == {ClassState.MUTE}
 
 
 def test_habits_stay_with_their_symbols_when_the_rows_change() -> None:

@@ -14,7 +14,7 @@ import numpy as np
 
 from utils.candles.layout import AWAITS_ANY, Array, Shard
 from utils.candles.rows import Rows
-from utils.feed_state import FeedState
+from utils.class_state import ClassState
 from utils.instruments import Instrument, SessionClass
 
 CLASS_MS = 60_000  # a class that is silent so long is named; the limits below are longer for what is slow by habit
@@ -33,7 +33,7 @@ NAMED_AT_MOST = 3
 class ClassSilence:
     """`quiet_ms`: since when no instrument of the class was heard."""
 
-    state: FeedState
+    state: ClassState
     quiet_ms: int
 
 
@@ -111,7 +111,7 @@ class Silence:
     def _report(self, is_open: Array, quiet: Array, is_unheard: Array) -> SilenceReport:
         typical = (HABIT_BEATS * self._presumed + self._gap_sum) / (HABIT_BEATS + self._beats)
         classes = self._by_class(is_open, quiet, typical)
-        mute = [str(name) for name, found in classes.items() if found.state is FeedState.MUTE]
+        mute = [str(name) for name, found in classes.items() if found.state is ClassState.MUTE]
         limit = np.maximum(LONGER_THAN_TYPICAL * typical, LONGER_THAN_LONGEST * self._longest)
         over = quiet > np.maximum(limit, max(INSTRUMENT_MS, self._shortest_ms))
         liquid = self._is_large | ((self._beats >= HABIT_BEATS) & (typical <= LIQUID_LOOKS * self._look_ms))
@@ -133,7 +133,7 @@ class Silence:
             together_ms = 1.0 / float((1.0 / typical[members]).sum())
             longest_ms = float(self._longest[members].min())
             limit = max(shortest_ms, LONGER_THAN_TYPICAL * together_ms, LONGER_THAN_LONGEST * longest_ms)
-            state = FeedState.MUTE if quiet_ms > limit else FeedState.TRADING
+            state = ClassState.MUTE if quiet_ms > limit else ClassState.TRADING
             found[SessionClass(name)] = ClassSilence(state, quiet_ms)
         return found
 

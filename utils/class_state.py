@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 
-class FeedState(StrEnum):
+class ClassState(StrEnum):
     """`MUTE`: no instrument of the class was heard for longer than together they ever are."""
 
     TRADING = "trading"
