@@ -14,18 +14,10 @@ import structlog
 
 from utils.candle import Candle
 from utils.feed import EntryId
+from utils.history_candles import day_candles, is_from_minutes, minute_candles
 from utils.instruments import Instrument
 from utils.jump_marks import mark_jump
-from utils.kite_history import (
-    HistoryDenied,
-    HistoryError,
-    HistoryRefused,
-    KiteHistory,
-    Span,
-    day_candles,
-    is_from_minutes,
-    minute_candles,
-)
+from utils.kite_history import HistoryDenied, HistoryError, HistoryRefused, KiteHistory, Span
 from utils.sessions import SessionCalendar, ist_date, ist_midnight_ms
 from utils.signals import Pair, SignalEngine
 from utils.stores.mongo import MongoStore, StoreError

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, timedelta
 
 from utils.candle import Candle
+from utils.history_candles import is_from_minutes
 from utils.indicators import DEFAULT_PARAMETERS
 from utils.instruments import Instrument
-from utils.kite_history import is_from_minutes
 from utils.sessions import Session, SessionCalendar, ist_date, ist_midnight_ms
 from utils.timeframes import Timeframe
 

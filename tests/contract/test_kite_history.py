@@ -24,20 +24,11 @@ from tests.servers import EmbeddedServer
 from utils.candle import Candle, Source
 from utils.entry_limit import UntilTimeOfDay
 from utils.feed import EntryId
+from utils.history_candles import day_candles
+from utils.history_candles import minute_candles as candles_of_minutes
 from utils.instruments import Instrument, SessionClass
 from utils.keys import Keys
-from utils.kite_history import (
-    HistoryDenied,
-    HistoryError,
-    HistoryStopped,
-    KiteHistory,
-    Row,
-    Span,
-    day_candles,
-)
-from utils.kite_history import (
-    minute_candles as candles_of_minutes,
-)
+from utils.kite_history import HistoryDenied, HistoryError, HistoryStopped, KiteHistory, Row, Span
 from utils.lifecycle import StopRequest
 from utils.sessions import SessionCalendar
 from utils.signals import SignalEngine

@@ -12,8 +12,9 @@ from urllib3 import HTTPResponse
 
 from tests.fuzz.byte_reader import ByteReader
 from tests.fuzz.candle_checks import check_candle
+from utils.history_candles import day_candles, minute_candles
 from utils.instruments import Instrument, SessionClass
-from utils.kite_history import HistoryDenied, HistoryError, KiteHistory, Span, day_candles, minute_candles
+from utils.kite_history import HistoryDenied, HistoryError, KiteHistory, Span
 from utils.lifecycle import StopRequest
 from utils.sessions import DAY_MS, SessionCalendar
 from utils.timeframes import parse_timeframe

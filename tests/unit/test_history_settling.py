@@ -9,7 +9,8 @@ import pytest
 
 from tests.fuzz.history import SPAN, STOCK, history_that_gets
 from utils.candle import IST, Candle
-from utils.kite_history import Row, day_candles, minute_candles
+from utils.history_candles import day_candles, minute_candles
+from utils.kite_history import Row
 from utils.sessions import SessionCalendar
 from utils.timeframes import parse_timeframe
 
