@@ -32,6 +32,7 @@ BANDS = {
     SessionClass.COMMODITY: 0.15,
 }
 WIDEST = 0.20  # of a session that we did not see, and of a first price against the close before
+WIDEST_OF_INDEX = 0.50  # one of volatility has no circuit; India VIX moves by a quarter over some nights
 ROUNDING = 0.01  # prices are rounded to ticks, bands as well
 MOST_MISSED = 20  # sessions; behind so many any price may be right
 LATE_MS = 30 * 60_000  # a series that ended so long before the close missed the rest of that session
@@ -145,11 +146,12 @@ class PriceScale:
 def _is_jump(kind: SessionClass, close: float, candle: Candle, missed: int) -> bool:
     """One odd number is none: where the exchange gives its close the traded prices have to bear it out."""
     said, prices = candle.previous_close, (candle.open, candle.close)
+    widest = WIDEST_OF_INDEX if kind is SessionClass.INDEX else WIDEST
     if said is None:
-        return not any(_is_within(WIDEST, close, price, missed) for price in prices)
+        return not any(_is_within(widest, close, price, missed) for price in prices)
     if _is_within(BANDS[kind], close, said, missed):
         is_cash = kind in (SessionClass.EQUITY, SessionClass.EQUITY_FNO, SessionClass.INDEX)
-        return is_cash and not any(_is_within(WIDEST, said, price, 0) for price in prices)
+        return is_cash and not any(_is_within(widest, said, price, 0) for price in prices)
     return all(abs(price - said) * close < abs(price - close) * said for price in prices)
 
 

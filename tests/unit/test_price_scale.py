@@ -65,6 +65,9 @@ def jumps(instrument: Instrument, before: Last, after: Candle) -> bool:
         (SessionClass.EQUITY_FNO, 5000.0, 4600.0, 4650.0, False),
         (SessionClass.INDEX, 25000.0, 25010.0, 24000.0, False),
         (SessionClass.INDEX, 25000.0, 2501.0, 2500.0, True),  # an index begun anew from another base
+        (SessionClass.INDEX, 13.8, 13.8, 17.6, False),  # India VIX over a bad night
+        (SessionClass.INDEX, 13.8, None, 17.6, False),
+        (SessionClass.INDEX, 25000.0, None, 2500.0, True),
         (SessionClass.EQUITY_DERIVATIVE, 5000.0, 1000.0, 1003.0, True),
         (SessionClass.EQUITY_DERIVATIVE, 5000.0, 4800.0, 3600.0, False),
         (SessionClass.EQUITY, 5000.0, 5000.0, 1003.0, True),  # the exchange has not adjusted it
