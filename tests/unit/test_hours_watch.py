@@ -49,6 +49,18 @@ def test_trades_that_keep_coming_after_the_hours_are_named() -> None:
     }
 
 
+def test_trades_stamped_at_the_close_itself_are_those_of_a_healthy_day() -> None:
+    """Three contracts with a last trade of 15:30:00 each: in no candle, and nothing is wrong with the hours."""
+    contracts = [replace(FUTURE, token=FUTURE.token + n, tradingsymbol=f"X{n}26JULFUT") for n in range(3)]
+    one = Watched(*contracts)
+    one.play(*((f"09:14:0{n}", full(contract, 150_000, 0, "09:14")) for n, contract in enumerate(contracts)))
+    close = [(f"15:30:0{n + 1}", full(contract, 150_000, 400, "15:30:00")) for n, contract in enumerate(contracts)]
+    assert one.play(*close) == {}
+    assert one.engine.shard.instruments["outside"].sum() == 3
+    on = [(f"15:31:0{n + 1}", full(contract, 150_100, 800, "15:31:00")) for n, contract in enumerate(contracts)]
+    assert one.play(*on) == {Doubt.OUTSIDE: ["NFO-FUT equity_derivative (3 trades, the last of 15:31:00)"]}
+
+
 def test_a_day_on_which_the_calendar_is_closed_and_the_market_is_not(tmp_path: Path) -> None:
     own = tmp_path / "sessions.local.toml"
     own.write_text('[[holidays]]\nclasses = ["all"]\nsource = "a rumour"\ndates = { 2026-07-01 = "none" }\n')

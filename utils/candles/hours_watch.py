@@ -22,6 +22,7 @@ from utils.instruments import Instrument
 from utils.sessions import Session, SessionCalendar, ist_date
 
 FEWEST_OUTSIDE = 3  # trades: one or two may be strays
+LAST_TRADES_MS = 30_000  # after the end: trades stamped at the close itself (15:40:00), and what is matched last
 SILENT_MS = 45_000
 SILENT_OPTIONS_MS = 15 * 60_000  # options alone may be quiet for long
 GAPS = 3  # a class that was quiet for so long before is silent only after so many times that
@@ -102,10 +103,10 @@ def _patience_ms(instruments: Sequence[Instrument]) -> int:
 
 
 def _is_outside(group: _Group, shard: Shard) -> bool:
-    """Counts what came since the last look; until the post-close session ends trades are expected."""
+    """Counts what came since the last look, but for trades of the post-close session and of the moment after it."""
     outside = int(shard.instruments["outside"][group.rows].sum())
     latest_ms, session = int(shard.instruments["outside_ms"][group.rows].max()), group.session
-    is_expected = session is not None and session.day_end_ms <= latest_ms < session.post_end_ms
+    is_expected = session is not None and session.day_end_ms <= latest_ms < session.post_end_ms + LAST_TRADES_MS
     if outside > group.outside and not is_expected:
         group.unexpected += outside - group.outside
         group.latest_ms = latest_ms
