@@ -6,22 +6,20 @@ Several may run; each shard is held by one of them at a time.
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Iterable
 
 import structlog
 
-from utils.access_token import AccessTokens
+from utils.broker_history import BrokerHistory
 from utils.entry_limit import read_entry_limit, silenced
 from utils.hours_kept import hours_kept
 from utils.indicators.compiling import compile_indicator_kernels
 from utils.instrument_watch import shard_of
 from utils.instruments import Instrument
 from utils.keys import SIGNALS_COLLECTION, Keys
-from utils.kite_history import KiteHistory
 from utils.lasting_objects import GarbageSearch
 from utils.lifecycle import EXIT_OK, StopRequest, run_script
-from utils.log import BoundLogger, hide_secret
+from utils.log import BoundLogger
 from utils.pacing import Pacing
 from utils.price_scale import PriceScale
 from utils.retry_delay import RetryDelay
@@ -77,9 +75,7 @@ class SignalWorker:
         self._log = log
         self._client = open_redis(settings.redis_url.get_secret_value())
         self._keys = keys = Keys(settings.redis_prefix)
-        self._tokens = AccessTokens(settings.access_token.get_secret_value(), settings.access_token_file)
-        self._history: KiteHistory | None = None
-        self._rejected: Counter[str] = Counter()
+        self._history = BrokerHistory(settings, lambda: len(self._leases.owners), stop)
         self._garbage = GarbageSearch()
         self._tools = self._make_tools()
         self._store, self._mongo = self._tools.store, self._tools.mongo
@@ -115,7 +111,7 @@ class SignalWorker:
             store=SignalStore(self._client, self._keys, settings.shards, settings.signals_max_entries),
             mongo=MongoStore(settings.mongo_url.get_secret_value(), settings.mongo_db),
             file=SignalFile(settings.log_dir),
-            history=self._make_history,
+            history=self._history.for_warm_up,
         )
 
     def run(self) -> int:
@@ -249,34 +245,6 @@ class SignalWorker:
             self._pacing.make_due("hold")
         return [self._held[shard] for shard, is_covered in covered.items() if is_covered]
 
-    # ---- the broker's history
-
-    def _make_history(self) -> KiteHistory | None:
-        """For one warm-up. The broker counts the requests of all workers together: each takes its part of them."""
-        before = self._history
-        if not self._settings.warmup or (before is not None and before.is_denied):
-            return None
-        rate = self._settings.history_requests_per_second / max(1, len(self._leases.owners))
-        self._history = KiteHistory(self._settings.kite_api_url, self._authorization, rate, self._stop)
-        if before is not None:
-            self._rejected.update(before.rejected)
-            self._history.fault = before.fault  # until the broker answers
-        return self._history
-
-    def _authorization(self) -> str:
-        self._tokens.look()
-        token = self._tokens.current()
-        hide_secret(token)
-        return f"token {self._settings.api_key.get_secret_value()}:{token}"
-
-    def _rejected_fields(self) -> dict[str, int]:
-        """Rows of the broker's history that were left out, in all and by reason."""
-        rejected = Counter(self._rejected)
-        if self._history is not None:
-            rejected.update(dict(self._history.rejected))
-        by_reason = {f"history_rejected_{reason}": count for reason, count in sorted(rejected.items())}
-        return {"history_rejected": rejected.total(), **by_reason}
-
     # ---- the rest
 
     def _tell_progress(self) -> None:
@@ -296,8 +264,7 @@ class SignalWorker:
                 **{name: self._tools.counts[name] for name in COUNTED},
                 "jumped": ";".join(filter(None, (signals.jumped for signals in held))),
                 "file_waiting": sum(signals.waiting_lines for signals in held),
-                **self._rejected_fields(),
-                "history_fault": self._history.fault if self._history is not None else "",
+                **self._history.health_fields(),
                 "last_entry_ms": last_ms,
                 "lag_ms": now_ms - last_ms if last_ms else 0,
                 "warm_rows": sum(signals.warm_rows() for signals in held),
