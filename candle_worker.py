@@ -206,6 +206,8 @@ class CandleWorker:
 
     def _hours_fields(self) -> dict[str, str]:
         """What speaks against the hours of the session table, for the report; as it begins it is logged."""
+        if not self._held:
+            return as_fields([])
         doubts = [candles.hours_doubts() for candles in self._held.values()]
         for doubt, who in self._new_doubts.of(doubts):
             self._log.warning(sentence(doubt, who, self._local_file))
@@ -238,7 +240,12 @@ class CandleWorker:
         )
 
     def _content(self, now_ms: int) -> Fields:
-        """What the packets of all shards say of the feed; a class that falls silent, or speaks again, is logged."""
+        """What the packets of all shards say of the feed; a class that falls silent, or speaks again, is logged.
+
+        Without a shard (an error of Redis is reported so) nothing is known, and nothing of it has changed.
+        """
+        if not self._held:
+            return {}
         furthest_ms = now_ms - 1_000 * LIVE_SECONDS * max(1.0, self._clock.speed)
         content = merged([one.content(one.position.ms >= furthest_ms) for one in self._held.values()])
         mute = {name.removeprefix("feed_") for name, value in content.items() if value == ClassState.MUTE}
