@@ -61,6 +61,16 @@ def test_trades_stamped_at_the_close_itself_are_those_of_a_healthy_day() -> None
     assert one.play(*on) == {Doubt.OUTSIDE: ["NFO-FUT equity_derivative (3 trades, the last of 15:31:00)"]}
 
 
+def test_strays_all_over_an_evening_do_not_add_up() -> None:
+    one = Watched(FUTURE)
+    one.play(("09:14", full(FUTURE, 150_000, 0, "09:14")))
+    strays = ("15:50:00", "16:10:00", "16:40:00", "17:20:00")
+    assert one.play(*((clock, full(FUTURE, 150_000, n, clock)) for n, clock in enumerate(strays, 1))) == {}
+    more = ("17:20:30", "17:21:00")
+    found = one.play(*((clock, full(FUTURE, 150_000, n, clock)) for n, clock in enumerate(more, 5)))
+    assert found == {Doubt.OUTSIDE: ["NFO-FUT equity_derivative (3 trades, the last of 17:21:00)"]}
+
+
 def test_a_day_on_which_the_calendar_is_closed_and_the_market_is_not(tmp_path: Path) -> None:
     own = tmp_path / "sessions.local.toml"
     own.write_text('[[holidays]]\nclasses = ["all"]\nsource = "a rumour"\ndates = { 2026-07-01 = "none" }\n')

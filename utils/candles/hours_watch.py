@@ -22,6 +22,7 @@ from utils.instruments import Instrument
 from utils.sessions import Session, SessionCalendar, ist_date
 
 FEWEST_OUTSIDE = 3  # trades: one or two may be strays
+TOGETHER_MS = 600_000  # and so are some that have so long between them, of thousands of contracts in a day
 LAST_TRADES_MS = 30_000  # after the end: trades stamped at the close itself (15:40:00), and what is matched last
 SILENT_MS = 45_000
 SILENT_OPTIONS_MS = 15 * 60_000  # options alone may be quiet for long
@@ -108,6 +109,8 @@ def _is_outside(group: _Group, shard: Shard) -> bool:
     latest_ms, session = int(shard.instruments["outside_ms"][group.rows].max()), group.session
     is_expected = session is not None and session.day_end_ms <= latest_ms < session.post_end_ms + LAST_TRADES_MS
     if outside > group.outside and not is_expected:
+        if group.unexpected < FEWEST_OUTSIDE and latest_ms - group.latest_ms > TOGETHER_MS:
+            group.unexpected = 0
         group.unexpected += outside - group.outside
         group.latest_ms = latest_ms
     group.outside = outside
