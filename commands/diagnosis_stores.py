@@ -1,4 +1,4 @@
-"""What is wrong with Redis itself, and what it refuses the workers, in plain words. Pure."""
+"""What is wrong with Redis itself, and what it refuses our processes, in plain words. Pure."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def redis_findings(info: Info | None) -> Iterator[Finding]:
             yield Finding(REDIS, sentence)
 
 
-def refused_findings(reports: Mapping[str, Mapping[str, str]], workers: Iterable[str]) -> Iterator[Finding]:
-    """What Redis refused these workers of late (`redis_fault` of a report)."""
-    for worker in workers:
-        fault = reports.get(worker, {}).get("redis_fault", "")
+def refused_findings(reports: Mapping[str, Mapping[str, str]], processes: Iterable[str]) -> Iterator[Finding]:
+    """What Redis refused these processes of late (`redis_fault` of a report)."""
+    for process in processes:
+        fault = reports.get(process, {}).get("redis_fault", "")
         if fault:
-            yield Finding(worker, fault)
+            yield Finding(process, fault)

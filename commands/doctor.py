@@ -88,7 +88,7 @@ def _findings(
     """Of all topics, in the order in which they are shown."""
     reports = reading.reports
     yield from redis_findings(reading.info)
-    yield from refused_findings(reports, sorted({CANDLE_WORKER, SIGNAL_WORKER}.intersection(processes)))
+    yield from refused_findings(reports, processes)
     yield from diagnose(reports, reading.unread_since_ms, processes, moment, limits)
     yield from settings_findings(settings)
     yield from machine_findings(settings.memory_limits, memory_of_machine())

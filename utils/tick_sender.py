@@ -29,7 +29,6 @@ BATCH_BYTES = 1 << 20
 HEALTH_SECONDS = 1.0
 TRIM_SECONDS = 10.0
 TRIM_AFTER_BYTES = 32 << 20
-NOT_ASKED = "not yet asked"
 BACKOFF_SECONDS = (0.1, 2.0)
 
 Fields = Mapping[str, str | int | float]
@@ -50,8 +49,9 @@ class TickSender:
         log: BoundLogger,
     ) -> None:
         self.sent = self.forced_out = self.faults = 0
-        self.redis_fault = NOT_ASKED
+        self.redis_fault = ""
         self.journal_fault = ""
+        self._is_there = False
         self._client = client
         self._server = ServerCheck(client, log)
         self._failed: RedisFailure | None = None
@@ -217,9 +217,9 @@ class TickSender:
     def _on_success(self) -> None:
         """Only what Redis really took shows that it is there: one out of memory still answers questions."""
         self.journal_fault = ""
-        if self.redis_fault:
+        if not self._is_there:
             self._log.info("Redis is there", sent_to=str(max(self._sent_to.values())))
-            self.redis_fault = ""
+        self._is_there, self.redis_fault = True, ""
         self._failed = None
         self._delay.reset()
 
@@ -230,7 +230,10 @@ class TickSender:
         failure = failure_of(error)
         if failure.kind is not self._failed:
             self._log_failure(failure)
-        self._failed, self.redis_fault = failure.kind, failure.sentence
+        self._failed, self._is_there = failure.kind, False
+        self.redis_fault = "" if failure.is_outage else failure.sentence
+        if self.redis_fault:
+            self._write_health()  # it may refuse a stream and take the report, which says why
 
     def _log_failure(self, failure: Failure) -> None:
         if failure.is_outage:

@@ -55,7 +55,11 @@ class Line:
         self.sender.wake()
 
     def _health(self) -> Mapping[str, str | int | float]:
-        return {"sent": self.sender.sent, "backlog_bytes": self.recorder.backlog_bytes}
+        return {
+            "sent": self.sender.sent,
+            "backlog_bytes": self.recorder.backlog_bytes,
+            "redis_fault": self.sender.redis_fault,
+        }
 
     def start(self, answer_seconds: float = 0.0) -> None:
         self.is_sending = True
@@ -165,6 +169,21 @@ def test_a_server_out_of_memory_gets_everything_later(make_line: Callable[..., L
     assert len(line.streamed()) < 2000
     line.client.config_set("maxmemory", 0)
     wait_until(lambda: line.streamed() == list(range(2000)), "the rest")
+
+
+def test_what_redis_refuses_stands_in_the_report(make_line: Callable[..., Line]) -> None:
+    """Or the doctor would say that the connector does not run."""
+
+    def fault() -> str | None:
+        return read_health(line.client, KEYS).get("connector", {}).get("redis_fault")
+
+    line = make_line(start=False)
+    line.client.set("test:ticks:0", "another type")
+    line.start()
+    wait_until(lambda: (fault() or "").startswith("A key of Candlewick holds another type"), "the reason")
+    line.client.delete("test:ticks:0")
+    line.record(range(10))
+    wait_until(lambda: line.streamed() == list(range(10)) and fault() == "", "all is well")
 
 
 @pytest.mark.parametrize("loss", ["flushall", "older"])
