@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
 
 from utils.instruments import Instrument
@@ -16,6 +17,7 @@ _INDICES = {
     **dict.fromkeys(("MIDCPNIFTY", "NIFTYMIDCAPSELECT"), "NIFTYMIDSELECT"),
     **dict.fromkeys(("NIFTYNXT50", "NIFTYJR"), "NIFTYNEXT50"),
     **dict.fromkeys(("VIX", "INDIAVIX"), "INDIAVIX"),
+    "BSESENSEX": "SENSEX",
 }
 # NSE's list of symbol changes, as far as stocks with futures and options go.
 _RENAMED = {
@@ -32,9 +34,11 @@ _RENAMED = {
     "PVR": "PVRINOX",
     "SRTRANSFIN": "SHRIRAMFIN",
     "TATAGLOBAL": "TATACONSUM",
+    "TATAMOTORS": "TMPV",
     "ZOMATO": "ETERNAL",
 }
 _SERIES = re.compile("-(EQ|BE|BZ|INDEX)$")
+_OPTION = re.compile(r"\d(CE|PE)$")
 _CLOSE = 0.75  # of difflib's ratio
 _FIRST_LETTERS = 2  # of a name that is misspelt: a dump has a hundred thousand, and most share none of them
 
@@ -44,24 +48,32 @@ class InstrumentNames:
 
     def __init__(self, instruments: Iterable[Instrument]) -> None:
         self._by_plain: dict[str, list[str]] = {}
-        for instrument in instruments:
+        self._by_other: dict[str, list[str]] = {}
+        for instrument in sorted(instruments, key=lambda one: one.expiry):
             self._by_plain.setdefault(_plain(instrument.tradingsymbol), []).append(instrument.symbol)
+            for other in filter(None, _other_names(instrument)):
+                self._by_other.setdefault(other, []).append(instrument.symbol)
 
     def nearest(self, symbol: str) -> str:
         """`NSE:NIFTY 50` for `nse:nifty`; empty when nothing is near. Of its own exchange, if that has it."""
-        exchange, _, name = symbol.upper().partition(":")
+        exchange, _, name = html.unescape(symbol.upper()).partition(":")
         plain = _plain(name)
         for wanted in (plain, _INDICES.get(plain, ""), _RENAMED.get(plain, "")):
             if wanted in self._by_plain:
                 return _of_exchange(self._by_plain[wanted], exchange)
-        start = plain[:_FIRST_LETTERS]
-        candidates = [
+        if plain in self._by_other:
+            return _of_exchange(self._by_other[plain], exchange)
+        close = get_close_matches(plain, self._alike(plain, exchange), n=1, cutoff=_CLOSE)
+        return _of_exchange(self._by_plain[close[0]], exchange) if close else ""
+
+    def _alike(self, plain: str, exchange: str) -> list[str]:
+        """The names of the exchange that begin alike; a put is never meant by a call."""
+        start, right = plain[:_FIRST_LETTERS], _right(plain)
+        return [
             one
             for one, symbols in self._by_plain.items()
-            if one.startswith(start) and any(_is_of(exchange, symbol) for symbol in symbols)
+            if one.startswith(start) and _right(one) == right and any(_is_of(exchange, symbol) for symbol in symbols)
         ]
-        close = get_close_matches(plain, candidates, n=1, cutoff=_CLOSE)
-        return _of_exchange(self._by_plain[close[0]], exchange) if close else ""
 
 
 def with_suggestions(missing: Sequence[str], instruments: Iterable[Instrument]) -> list[str]:
@@ -76,6 +88,22 @@ def with_suggestions(missing: Sequence[str], instruments: Iterable[Instrument]) 
 def _plain(name: str) -> str:
     """Without what people leave out, add or write otherwise."""
     return re.sub("[^A-Z0-9&]", "", _SERIES.sub("", name.strip().upper()))
+
+
+def _other_names(instrument: Instrument) -> Iterator[str]:
+    """What else people call it: a stock by its company or the exchange's number, a future by what it is on."""
+    if instrument.instrument_type not in ("EQ", "FUT"):
+        return
+    yield _plain(instrument.name)
+    if not instrument.expiry:
+        yield _plain(instrument.tradingsymbol).replace("&", "")
+        yield str(instrument.token >> 8)
+
+
+def _right(plain: str) -> str:
+    """CE, PE, or empty for what is no option."""
+    found = _OPTION.search(plain)
+    return found[1] if found else ""
 
 
 def _is_of(exchange: str, symbol: str) -> bool:

@@ -32,7 +32,12 @@ ROWS = """256265,1001,NIFTY 50,"NIFTY 50",0,,0,0,0,EQ,INDICES,NSE
 519937,2031,M&M,"MAHINDRA & MAHINDRA",0,,0,0.05,1,EQ,NSE,NSE
 4267265,16669,BAJAJ-AUTO,"BAJAJ AUTO",0,,0,0.05,1,EQ,NSE,NSE
 738561,2885,RELIANCE,"RELIANCE INDUSTRIES",0,,0,0.05,1,EQ,NSE,NSE
+884737,3456,TMPV,"TATA MOTORS PASSENGER VEHICLES",0,,0,0.05,1,EQ,NSE,NSE
 12345,48,NIFTY26DECFUT,"NIFTY",0,2026-12-29,0,0.05,75,FUT,NFO-FUT,NFO
+15360258,60001,NIFTY26DEC24000PE,"NIFTY",0,2026-12-29,24000,0.05,75,PE,NFO-OPT,NFO
+113456647,443190,CRUDEOIL27JANFUT,"CRUDEOIL",0,2027-01-19,0,1,1,FUT,MCX-FUT,MCX
+111111687,434030,CRUDEOIL26DECFUT,"CRUDEOIL",0,2026-12-18,0,1,1,FUT,MCX-FUT,MCX
+315907,1234,USDINR26DECFUT,"USDINR",0,2026-12-29,0,0.0025,1,FUT,CDS-FUT,CDS
 """
 DAY = date(2026, 11, 20)
 
@@ -64,13 +69,25 @@ def instruments() -> list[Instrument]:
         ("NSE:BAJAJ AUTO", "NSE:BAJAJ-AUTO"),
         ("NFO:NIFTY26NOVFUT", "NFO:NIFTY26DECFUT"),
         ("NSE:M & M", "NSE:M&M"),
+        ("NSE:M_M", "NSE:M&M"),
+        ("NSE:M&amp;M", "NSE:M&M"),
+        ("NSE:TATAMOTORS", "NSE:TMPV"),
+        ("NSE:INFOSYS", "NSE:INFY"),
+        ("BSE:Infosys", "BSE:INFY"),
+        ("BSE:500209", "BSE:INFY"),
+        ("BSE:BSE SENSEX", "BSE:SENSEX"),
+        ("MCX:CRUDEOIL", "MCX:CRUDEOIL26DECFUT"),
+        ("CDS:USDINR", "CDS:USDINR26DECFUT"),
+        ("NFO:NIFTY26NOV24000PE", "NFO:NIFTY26DEC24000PE"),
     ],
 )
 def test_the_one_that_was_meant(written: str, meant: str, instruments: list[Instrument]) -> None:
     assert InstrumentNames(instruments).nearest(written) == meant
 
 
-@pytest.mark.parametrize("written", ["NSE:ABCDEF", "NSE:HDFC", "MCX:GOLD26DECFUT", "NSE:&", "NSE:IN"])
+@pytest.mark.parametrize(
+    "written", ["NSE:ABCDEF", "NSE:HDFC", "MCX:GOLD26DECFUT", "NSE:&", "NSE:IN", "NSE:", "NFO:NIFTY26DEC24000CE"]
+)
 def test_what_is_near_nothing_gets_no_suggestion(written: str, instruments: list[Instrument]) -> None:
     assert InstrumentNames(instruments).nearest(written) == ""
     assert with_suggestions([written], instruments) == [written]
