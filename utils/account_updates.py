@@ -21,7 +21,10 @@ def is_of_account(payload: bytes) -> bool:
         content = orjson.loads(payload)
     except orjson.JSONDecodeError:
         return False
-    return isinstance(content, dict) and "type" in content and content["type"] not in OF_NOBODY
+    if not isinstance(content, dict) or "type" not in content:
+        return False
+    kind = content["type"]
+    return not (isinstance(kind, str) and kind in OF_NOBODY)
 
 
 class AccountUpdates:

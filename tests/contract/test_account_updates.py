@@ -137,6 +137,7 @@ def test_what_is_remembered_of_updates_has_an_end(tmp_path: Path) -> None:
     ("payload", "expected"),
     [
         (ORDER, True), (UNKNOWN, True), ('{"type":7}', True), ('{"type":null,"data":{}}', True),
+        ('{"type":["order"]}', True), ('{"type":{"order":1}}', True),
         ('{"type":"error","data":"quota"}', False), ('{"type":"message"}', False),
         ("not json", False), ("[1, 2]", False), ("5", False), ("{}", False), ("", False), ("[" * 5_000, False),
     ],
