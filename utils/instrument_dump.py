@@ -14,7 +14,7 @@ import requests
 
 from utils.broker_errors import read_broker_error, shown
 from utils.candle import IST
-from utils.instruments import GZIP_MAGIC, DumpContent, DumpError, Instrument, read_dump
+from utils.instruments import GZIP_MAGIC, DumpContent, DumpError, Instrument, breaks_off, read_dump
 
 TIMEOUT_SECONDS = (5.0, 60.0)  # to connect, and between two pieces of the answer
 LONGEST_BODY = 1 << 16  # of a refusal
@@ -92,6 +92,8 @@ def _fetch(api_url: str, authorization: str, timeout_seconds: tuple[float, float
     content = read_dump(answer.content)
     if not content.instruments:
         raise DumpError("the instruments dump has no usable row")
+    if breaks_off(answer.content):
+        raise DumpError("the instruments dump ends in the middle of a row")
     return answer.content, content
 
 

@@ -202,6 +202,19 @@ def read_dump(csv_bytes: bytes) -> DumpContent:
     return DumpContent(list(instruments.values()), dict(skipped))
 
 
+def breaks_off(csv_bytes: bytes) -> bool:
+    """Whether the last row is shorter than the header: what followed it did not arrive."""
+    text = _text(csv_bytes).rstrip()
+    try:
+        header, last = (
+            next(csv.reader([text.partition("\n")[0]]), []),
+            next(csv.reader([text.rpartition("\n")[2]]), []),
+        )
+    except csv.Error:
+        return True
+    return len(last) < len(header)
+
+
 def select(instruments: Iterable[Instrument], symbols: Sequence[str]) -> tuple[list[Instrument], list[str]]:
     """Those asked for (`NSE:INFY`), in the order asked, and the symbols that are not there."""
     wanted = set(symbols)

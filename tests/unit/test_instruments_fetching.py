@@ -64,6 +64,17 @@ def broker() -> Iterator[Broker]:
     thread.join()
 
 
+@pytest.mark.parametrize("encoded", [False, True])
+def test_one_that_breaks_off_is_asked_for_again_and_not_kept(broker: Broker, tmp_path: Path, encoded: bool) -> None:
+    """Else what came first would be all there is of the day, and the rest named as unknown."""
+    broker.body, broker.encoded = BOTH[:-20], encoded
+    with pytest.raises(DumpError, match="in the middle of a row"):
+        load_dump(broker.url, tmp_path, DAY)
+    assert not dump_path(tmp_path, DAY).exists()
+    broker.body = BOTH
+    assert len(load_dump(broker.url, tmp_path, DAY).instruments) == 2
+
+
 def test_fetched_once_a_day_with_the_brokers_headers(broker: Broker, tmp_path: Path) -> None:
     first = load_dump(broker.url, tmp_path / "new", DAY, authorization="token key:token")
     again = load_dump(broker.url, tmp_path / "new", DAY)
