@@ -13,7 +13,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-from utils.instruments import SessionClass
+from utils.instruments import EXCHANGES, SessionClass
 from utils.sessions_table import EVERYWHERE, Change, Holiday, Hours, Table, Where, first_hours
 from utils.text_files import decoded
 
@@ -26,7 +26,7 @@ _HOLIDAY_KEYS = _COMMON_KEYS | frozenset({"dates"})
 _SPECIAL_KEYS = _COMMON_KEYS | frozenset(
     {"dates", "approximate", "open", "close", "day_start", "day_end", "post_end"}
 )
-_PLACE = re.compile(r"[A-Z]+(-[A-Z]+)?")
+_PLACE = re.compile(f"({'|'.join(EXCHANGES)})(-(FUT|OPT))?|INDICES")  # exchanges, and segments as in Kite's dump
 
 Groups = Mapping[str, Any]
 
@@ -123,7 +123,10 @@ def _wheres(where: str, entry: Mapping[str, Any], groups: Groups) -> list[Where]
         raise SessionsError(f"{where}: places is not a list such as ['NSE', 'NFO-FUT']")
     for place in places:
         if place != EVERYWHERE and not _PLACE.fullmatch(str(place)):
-            raise SessionsError(f"{where}: {place!r} is no exchange or segment such as 'NFO' or 'NFO-FUT'")
+            known = ", ".join(EXCHANGES)
+            raise SessionsError(
+                f"{where}: {place!r} is no exchange or segment such as 'NFO' or 'NFO-FUT': known are {known}"
+            )
     return [(one, place) for one in classes for place in places]
 
 

@@ -57,6 +57,14 @@ def special(text: str) -> str:
         (GOOD.replace("day_end", "day_over"), "[[period]] number 1 has an unknown key 'day_over'"),
         (GOOD.replace("[[period]]", "[period]"), "period is not a list of tables: write [[period]]"),
         (GOOD + "[holiday]\n", "unknown key 'holiday'"),
+        (
+            special('places = ["NSEE"]\nopen = "12:00"\ndates = {2026-05-01 = "May"}'),
+            "'NSEE' is no exchange or segment",
+        ),
+        (
+            special('places = ["NFO-FUTURES"]\nopen = "12:00"\ndates = {2026-05-01 = "May"}'),
+            "'NFO-FUTURES' is no exchange",
+        ),
         (period('open = "10:00"\nclose = "11:00"'), "[[period]] number 2: index already has a period"),
         (period('from = 2026-05-01\nopen = "10:00"\nclose = "11:00"\nexpiring_close = "12:00"'), "expiring_close"),
         (period('from = "May"\nopen = "10:00"\nclose = "11:00"'), "[[period]] number 2: from 'May' is not a date"),
