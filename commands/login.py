@@ -23,7 +23,9 @@ from utils.broker_errors import BrokerError, Cause, shown
 from utils.settings import Settings
 
 _TOKEN = re.compile(r"[A-Za-z0-9]{6,64}")
-_FIELD = re.compile(r"\b(request_token|status)=([^&#?<>()\[\]\"'`]*)")
+_FIELD = re.compile(r"\b(request_token|status)[\"']?[=:][\"']?([^&#?<>()\[\]\"'`,]*)")
+# What comes along unseen (a chat's zero-width blanks, a terminal's paste marks), and the end of a log line.
+_UNSEEN = re.compile("\x1b\\[20[01]~|[\u00ad\u200b-\u200f\u2060\ufeff]|\\sHTTP/\\d.*")
 _AROUND = "<>()[]{}'\"`“”‘’,;."  # what mails, chats and notes put around an address
 _TIMEOUT_SECONDS = 15
 _UNREADABLE = ("Couldn't parse", "Unknown Content-Type")  # of the client, before the whole body of an answer
@@ -40,7 +42,7 @@ class LoginError(click.ClickException):
 
 def read_request_token(pasted: str) -> str:
     """The request_token of a pasted redirect URL, or the token itself. LoginError for anything else."""
-    text = "".join(html.unescape(pasted).split()).strip(_AROUND)
+    text = "".join(_UNSEEN.sub("", html.unescape(pasted)).split()).strip(_AROUND)
     if _TOKEN.fullmatch(text):
         return text
     fields = _FIELD.findall(text) or _FIELD.findall(unquote(text))

@@ -31,6 +31,12 @@ TOKEN = "Qw3rTy7uIoP9aSdF1gHjK2lZxC4vBnM5"
         f"[log in](https://127.0.0.1/?status=success&request_token={TOKEN})",
         f"“https://127.0.0.1/?status=success&request_token={TOKEN}”,",
         f"https://safe.example/?url=https%3A%2F%2F127.0.0.1%2F%3Fstatus%3Dsuccess%26request_token%3D{TOKEN}",
+        f'127.0.0.1 - - [27/Nov/2026 08:01:02] "GET /?request_token={TOKEN}&status=success HTTP/1.1" 200 -',
+        f"GET /?action=login&status=success&request_token={TOKEN} HTTP/1.1",
+        f"\u200bhttps://127.0.0.1/?request_token={TOKEN}\ufeff",
+        f"\x1b[200~https://127.0.0.1/?status=success&request_token={TOKEN}\x1b[201~",
+        f'{{"status": "success", "request_token": "{TOKEN}"}}',
+        f"request_token: {TOKEN}",
     ],
 )
 def test_the_token_is_found(pasted: str) -> None:
