@@ -90,12 +90,20 @@ def _secret_files(directory: Path | None, names: Collection[str]) -> dict[str, s
         paths = {path.name.upper(): path for path in sorted(directory.iterdir())} if directory else {}
     except OSError as error:
         raise SettingsError(f"SECRETS_DIR: can not be looked at ({error.strerror})") from None
-    return {name: _secret(name, path) if name in names and path.is_file() else "" for name, path in paths.items()}
+    ours = {name for name, path in paths.items() if name in names and (path.is_file() or path.is_dir())}
+    return {name: _secret(name, path) if name in ours else "" for name, path in paths.items()}
 
 
 def _secret(name: str, path: Path) -> str:
+    """What the file holds, with or without `NAME=` before it."""
     try:
-        return without_quotes(decoded(path.read_bytes()))
+        text = without_quotes(decoded(path.read_bytes()))
+        head, _, rest = text.partition("=")
+        return without_quotes(rest) if head.strip().upper() == name else text
+    except IsADirectoryError:
+        raise SettingsError(
+            f"{name}: its file in SECRETS_DIR is a folder, which is what Docker mounts for a file that is not there"
+        ) from None
     except UnicodeDecodeError:
         raise SettingsError(f"{name}: its file in SECRETS_DIR is no text; write it in UTF-8") from None
     except OSError as error:

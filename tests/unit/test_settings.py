@@ -193,6 +193,25 @@ def test_secrets_may_come_from_files(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert settings.redis_url.get_secret_value() == "redis://:x@environment:1"
 
 
+@pytest.mark.parametrize("text", ["API_SECRET=of-file\n", "api_secret = 'of-file'\r\n", '"API_SECRET=of-file"'])
+def test_a_file_of_secrets_may_name_the_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    (tmp_path / "api_secret").write_text(text)
+    (tmp_path / "api_key").write_text("a=b")
+    monkeypatch.setenv("SECRETS_DIR", str(tmp_path))
+    settings = Settings.load()
+    assert settings.api_secret.get_secret_value() == "of-file"
+    assert settings.api_key.get_secret_value() == "a=b"
+
+
+def test_a_secret_that_docker_made_a_folder_of_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It does so for a file that is not there; the secret would be empty without a word."""
+    (tmp_path / "api_secret").mkdir()
+    (tmp_path / "..data").mkdir()
+    monkeypatch.setenv("SECRETS_DIR", str(tmp_path))
+    with pytest.raises(SettingsError, match=r"^API_SECRET: its file in SECRETS_DIR is a folder"):
+        Settings.load()
+
+
 def test_a_folder_of_secrets_that_is_not_there_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECRETS_DIR", "nowhere")
     with pytest.raises(SettingsError, match=r"^SECRETS_DIR: nowhere is not a folder"):
