@@ -33,6 +33,7 @@ BANDS = {
 }
 WIDEST = 0.20  # of a session that we did not see, and of a first price against the close before
 WIDEST_OF_INDEX = 0.50  # one of volatility has no circuit; India VIX moves by a quarter over some nights
+CLOSES_APART = 0.15  # so far at most an average of the last half hour lies from our last trade of the same session
 ROUNDING = 0.01  # prices are rounded to ticks, bands as well
 MOST_MISSED = 20  # sessions; behind so many any price may be right
 LATE_MS = 30 * 60_000  # a series that ended so long before the close missed the rest of that session
@@ -149,7 +150,7 @@ def _is_jump(kind: SessionClass, close: float, candle: Candle, missed: int) -> b
     widest = WIDEST_OF_INDEX if kind is SessionClass.INDEX else WIDEST
     if said is None:
         return not any(_is_within(widest, close, price, missed) for price in prices)
-    if _is_within(BANDS[kind], close, said, missed):
+    if _is_within(BANDS[kind] if missed else min(BANDS[kind], CLOSES_APART), close, said, missed):
         is_cash = kind in (SessionClass.EQUITY, SessionClass.EQUITY_FNO, SessionClass.INDEX)
         return is_cash and not any(_is_within(widest, said, price, 0) for price in prices)
     return all(abs(price - said) * close < abs(price - close) * said for price in prices)

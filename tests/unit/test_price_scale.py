@@ -56,6 +56,7 @@ def jumps(instrument: Instrument, before: Last, after: Candle) -> bool:
         (SessionClass.EQUITY, 5000.0, 1000.0, 1003.0, True),  # a split 1:5
         (SessionClass.EQUITY, 5000.0, 2500.0, 2600.0, True),  # a bonus 1:1
         (SessionClass.EQUITY, 5000.0, 3333.35, 3300.0, True),  # a bonus 1:2
+        (SessionClass.EQUITY, 1000.0, 800.0, 803.0, True),  # a bonus 1:4: within a day's band, not within a close's
         (SessionClass.EQUITY, 20.0, 200.0, 204.0, True),  # a consolidation 10:1
         (SessionClass.EQUITY, 5000.0, 4990.0, 4000.0, False),  # down by the whole band
         (SessionClass.EQUITY, 5000.0, 4900.0, 5800.0, False),
