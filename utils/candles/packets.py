@@ -73,7 +73,7 @@ def read_packet(data: Array, at: int, length: int, receive_ms: int, p: Record) -
     p.length, p.token, p.price = length, u32(data, at), u32(data, at + _PRICE)
     p.receive_ms = p.trade_ms = p.exchange_ms = receive_ms
     p.has_volume = p.timed = p.late = 0
-    p.trade = p.outside = p.priceless = p.new_level = p.first = 0
+    p.place_ms = p.trade = p.dated = p.outside = p.priceless = p.new_level = p.first = 0
     p.cum = p.quantity = p.average = p.oi = p.bid = p.ask = 0
     p.day_open = p.day_high = p.day_low = p.previous_close = 0
     if length in (FULL_LENGTH, QUOTE_LENGTH):
