@@ -57,8 +57,10 @@ def _hours_of(session: Session | None) -> tuple[int, ...]:
 def apply_grace(shard: Shard, grace_ms: int) -> None:
     """Open candles close so long after their end."""
     is_open = shard.open["present"] == 1
-    shard.due[...] = np.where(is_open, shard.open["end_ms"] + grace_ms, FAR)
-    shard.feed[0]["next_due_ms"] = shard.due.min(initial=FAR)
+    due = np.where(is_open, shard.open["end_ms"] + grace_ms, FAR)
+    if not (due == shard.due).all():  # else the state stays as it was frozen, to the bit
+        shard.due[...] = due
+        shard.feed[0]["next_due_ms"] = due.min(initial=FAR)
 
 
 def _move_end(candle: Record, record: Record, length_ms: int) -> bool:
