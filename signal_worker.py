@@ -23,7 +23,7 @@ from utils.log import BoundLogger
 from utils.pacing import Pacing
 from utils.price_scale import PriceScale
 from utils.retry_delay import RetryDelay
-from utils.sessions import ist_date
+from utils.sessions import SessionCalendar, ist_date
 from utils.settings import Settings
 from utils.shard_signals import ENTRIES_AT_ONCE, ShardSignals
 from utils.shared_health import STANDING_BY, SharedHealth, worst_state
@@ -101,6 +101,7 @@ class SignalWorker:
             of[shard_of(position, len(symbols), settings.shards)].append(symbol)
         strategies = load_strategies(settings.strategy_names)
         calendar, instruments = calendar_of(settings), dict[str, Instrument]()
+        _log_silenced(settings, calendar, self._log)
         limit = read_entry_limit(settings.no_new_entries_after, calendar, instruments)
         return SignalTools(
             settings=settings,
@@ -302,10 +303,10 @@ class SignalWorker:
         self._leases.leave()
 
 
-def _log_silenced(settings: Settings, log: BoundLogger) -> None:
+def _log_silenced(settings: Settings, calendar: SessionCalendar, log: BoundLogger) -> None:
     today = ist_date(settings.market_clock.now_ms())
     kept = hours_kept(settings.symbols, {})
-    quiet = silenced(settings.no_new_entries_after, kept, calendar_of(settings), today)
+    quiet = silenced(settings.no_new_entries_after, kept, calendar, today)
     if quiet:
         log.warning(
             f"NO_NEW_ENTRIES_AFTER={settings.no_new_entries_after} is one time for all exchanges: after it there "
@@ -317,7 +318,6 @@ def _log_silenced(settings: Settings, log: BoundLogger) -> None:
 def main(settings: Settings, stop: StopRequest) -> int:
     log: BoundLogger = structlog.get_logger(PROCESS)
     server = check_at_start(settings, log)
-    _log_silenced(settings, log)
     compile_indicator_kernels()  # before a shard is held: compiling takes longer than a lease lasts
     return SignalWorker(settings, stop, log, server).run()
 

@@ -15,6 +15,7 @@ from enum import Enum
 from typing import Any
 
 LONGEST_TEXT = 160
+LONGEST_BODY = 1 << 16  # of a refusal; more of it is not looked at
 SHORTEST_SECRET = 6
 FORBIDDEN, TOO_MANY_REQUESTS, SERVER_ERROR = 403, 429, 500
 
@@ -106,6 +107,7 @@ def read_broker_error(status: int, body: bytes, secrets: Iterable[str] = ()) -> 
     >>> str(read_broker_error(403, b'{"error_type": "TokenException", "message": "Token has expired."}'))
     'TokenException 403: Token has expired.'
     """
+    body = body[:LONGEST_BODY]
     begin, end = body.find(b"{"), body.rfind(b"}") + 1  # a proxy may have chunked it
     try:
         content = json.loads(body[begin:end]) if begin >= 0 else None

@@ -17,7 +17,6 @@ from utils.candle import IST
 from utils.instruments import GZIP_MAGIC, DumpContent, DumpError, Instrument, breaks_off, read_dump
 
 TIMEOUT_SECONDS = (5.0, 60.0)  # to connect, and between two pieces of the answer
-LONGEST_BODY = 1 << 16  # of a refusal
 LONGEST_REASON = 400
 FRESH_FROM = timedelta(hours=8, minutes=30)  # the broker makes the day's dump by then (Kite forum, staff)
 
@@ -87,7 +86,7 @@ def _fetch(api_url: str, authorization: str, timeout_seconds: tuple[float, float
     answer = requests.get(f"{api_url.rstrip('/')}/instruments", headers=headers, timeout=timeout_seconds)
     if not answer.ok:
         secrets = [authorization.rpartition(":")[2], authorization]
-        refusal = read_broker_error(answer.status_code, answer.content[:LONGEST_BODY], secrets)
+        refusal = read_broker_error(answer.status_code, answer.content, secrets)
         raise _RefusedError(refusal.sentence) if refusal.message else DumpError(str(refusal))
     content = read_dump(answer.content)
     if not content.instruments:

@@ -77,6 +77,10 @@ class Instrument:
         return self.session_class is SessionClass.INDEX
 
     @property
+    def is_option(self) -> bool:
+        return self.instrument_type in OPTION_TYPES
+
+    @property
     def hours_class(self) -> SessionClass | None:
         """Whose hours it keeps: an index of MCX those of commodities. None where nobody knows any."""
         classes = classes_of_exchange(self.exchange)
@@ -162,6 +166,7 @@ COLUMNS = (
     "lot_size",
 )
 INDICES_SEGMENT = "INDICES"
+OPTION_TYPES = ("CE", "PE")
 CASH_EXCHANGES = frozenset({"NSE", "BSE"})
 DERIVATIVE_EXCHANGES = frozenset({"NFO", "BFO"})
 GZIP_MAGIC = b"\x1f\x8b"

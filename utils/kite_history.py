@@ -23,7 +23,6 @@ TIMEOUT_SECONDS = (3.0, 15.0)
 TRIES = 5
 FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS = 1.0, 8.0
 DAYS_A_REQUEST = {"minute": 60, "day": 2_000}  # the broker's limits
-LONGEST_BODY = 1 << 16  # of a refusal
 DENIED_SECONDS = 900.0  # until the same token is tried again
 REJECTED_KEPT = 100
 LARGEST_NUMBER = 2**53  # up to here a whole number survives as a float
@@ -198,7 +197,7 @@ def _secrets_of(answer: requests.Response) -> list[str]:
 def _fields_or_fault(answer: requests.Response, secrets: Sequence[str] = ()) -> list[Any] | str:
     """What the answer holds as rows, unchecked, or why another try makes sense. HistoryDenied, HistoryRefused."""
     if not answer.ok:
-        error = read_broker_error(answer.status_code, answer.content[:LONGEST_BODY], secrets)
+        error = read_broker_error(answer.status_code, answer.content, secrets)
         if error.cause is Cause.THROTTLED or error.status >= requests.codes.server_error:
             return str(error)
         if error.cause in _DENIALS or error.status == FORBIDDEN:

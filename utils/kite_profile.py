@@ -9,7 +9,6 @@ import requests
 from utils.broker_errors import Cause, read_broker_error
 
 TIMEOUT_SECONDS = (5.0, 10.0)
-LONGEST_BODY = 1 << 16
 
 OF_THE_LOGIN = (Cause.TOKEN, Cause.PERMISSION, Cause.USER, Cause.KEY)
 
@@ -28,7 +27,7 @@ def why_refused(api_url: str, api_key: str, token: str) -> tuple[Cause, str]:
             return (Cause.PERMISSION, "the login is accepted") if _is_profile(answer) else (Cause.UNCLEAR, "")
     except requests.RequestException as fault:
         return Cause.UNCLEAR, type(fault).__name__
-    refusal = read_broker_error(answer.status_code, answer.content[:LONGEST_BODY], [token])
+    refusal = read_broker_error(answer.status_code, answer.content, [token])
     return (refusal.cause if refusal.cause in OF_THE_LOGIN else Cause.UNCLEAR), str(refusal)
 
 

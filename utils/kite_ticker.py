@@ -18,14 +18,13 @@ from twisted.internet import reactor as _reactor
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.ssl import optionsForClientTLS
 
-from utils.broker_errors import BrokerError, read_broker_error
+from utils.broker_errors import LONGEST_BODY, BrokerError, read_broker_error
 from utils.journal_records import LONGEST_PAYLOAD
 
 CONNECT_SECONDS = 10
 HANDSHAKE_SECONDS = 10
 TOKENS_A_MESSAGE = 500
 BODY_SECONDS = 1.0  # for the words of a refusal, which may come after its headers
-LONGEST_BODY = 1 << 16
 
 _UPGRADE_REFUSED = re.compile(r"upgrade failed \((\d{3})")
 _LENGTH = re.compile(rb"(?i)\r\ncontent-length:\s*(\d{1,9})\s*\r\n")
@@ -168,7 +167,7 @@ def _parts(tokens: Sequence[int]) -> Iterator[list[int]]:
 
 
 def _body(answer: bytes) -> bytes:
-    return bytes(answer.partition(b"\r\n\r\n")[2][:LONGEST_BODY])
+    return bytes(answer.partition(b"\r\n\r\n")[2])
 
 
 def _is_full(answer: bytes) -> bool:

@@ -13,7 +13,7 @@ from datetime import date, timedelta
 from typing import Any, NamedTuple, TypeVar
 
 from utils.candle import Candle
-from utils.instruments import CASH_EXCHANGES, Instrument, SessionClass
+from utils.instruments import CASH_EXCHANGES, OPTION_TYPES, Instrument, SessionClass
 from utils.sessions import DAY_MS, IST_OFFSET_MS, SessionCalendar, ist_date, ist_midnight_ms
 
 # How far a price may move in a session (share of the base price). Two closes of one session, the exchange's and our
@@ -38,7 +38,6 @@ ROUNDING = 0.01  # prices are rounded to ticks, bands as well
 MOST_MISSED = 20  # sessions; behind so many any price may be right
 LATE_MS = 30 * 60_000  # a series that ended so long before the close missed the rest of that session
 T = TypeVar("T", int, Any)  # a number, or numpy's array of them
-OPTION_TYPES = ("CE", "PE")
 BANDLESS = ""
 
 
@@ -94,8 +93,7 @@ class PriceScale:
     def know(self, instruments: Iterable[Instrument]) -> None:
         """Their classes; an option has none."""
         for one in instruments:
-            is_option = one.instrument_type in OPTION_TYPES
-            self.classes[one.symbol] = BANDLESS if is_option else str(one.session_class)
+            self.classes[one.symbol] = BANDLESS if one.is_option else str(one.session_class)
 
     def jump(self, last: Last, candle: Candle) -> Jump | None:
         """What lies between the end of a series and its next candle."""

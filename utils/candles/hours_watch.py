@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date
 
 import numpy as np
 
-from utils.candle import IST
+from utils.candle import iso_ist
 from utils.candles.layout import Array, Shard
 from utils.candles.rows import Rows
 from utils.hours_doubts import Doubt
@@ -27,7 +27,6 @@ LAST_TRADES_MS = 30_000  # after the end: trades stamped at the close itself (15
 SILENT_MS = 45_000
 SILENT_OPTIONS_MS = 15 * 60_000  # options alone may be quiet for long
 GAPS = 3  # a class that was quiet for so long before is silent only after so many times that
-OPTIONS = frozenset({"CE", "PE"})
 
 
 @dataclass(slots=True)
@@ -99,7 +98,7 @@ def _name(one: Instrument) -> str:
 
 
 def _patience_ms(instruments: Sequence[Instrument]) -> int:
-    only_options = all(one.instrument_type in OPTIONS for one in instruments)
+    only_options = all(one.is_option for one in instruments)
     return SILENT_OPTIONS_MS if only_options else SILENT_MS
 
 
@@ -144,4 +143,4 @@ def _last_sign_ms(group: _Group, shard: Shard) -> int:
 
 
 def _clock(at_ms: int) -> str:
-    return datetime.fromtimestamp(at_ms / 1000, UTC).astimezone(IST).strftime("%H:%M:%S")
+    return iso_ist(at_ms)[11:19]

@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from utils.kite_frames import FULL_LENGTH
+
 LAYOUT_VERSION = 3
 LINE_BYTES = 64  # a cache line: the memory comes by lines
 FAR = np.int64(2**62)  # a time that never comes
-LONGEST_PACKET = 184
 DELAYS = 256  # of so many latest packets the delay is kept: a power of 2
 
 # `awaiting` of an instrument: after a cached packet that says little, the first that says all is cached too.
@@ -179,7 +180,7 @@ class Shard(NamedTuple):
     instruments: Array  # INSTRUMENT, (n,)
     windows: Array  # int64, (n, w): the latest prices, a ring
     latest: Array  # PACKET, (n,): the last accepted packet, for readers
-    held: Array  # uint8, (n, LONGEST_PACKET): the packet that the next one is to judge
+    held: Array  # uint8, (n, FULL_LENGTH): the packet that the next one is to judge
     open: Array  # CANDLE, (n, k)
     last: Record  # CANDLE, (n, k): the last closed candle
     due: Array  # int64, (n, k): when the clock closes the open candle, FAR without one
@@ -211,7 +212,7 @@ class Output(NamedTuple):
     heads: Array  # EVENT_HEAD
     candles: Array  # CANDLE
     rejections: Array  # REJECTION
-    held: Array  # uint8, (m, LONGEST_PACKET): the bytes of a rejected packet that had been held (its `at` is -1)
+    held: Array  # uint8, (m, FULL_LENGTH): the bytes of a rejected packet that had been held (its `at` is -1)
     judged: Record  # PACKET, (1,): where a held packet is read to be judged; nothing of it lasts
     filled: Array  # int64, (2,)
 
@@ -222,7 +223,7 @@ def new_output(events: int, rejections: int) -> Output:
         np.zeros(events, EVENT_HEAD),
         np.zeros(events, CANDLE),
         np.zeros(rejections, REJECTION),
-        np.zeros((rejections, LONGEST_PACKET), np.uint8),
+        np.zeros((rejections, FULL_LENGTH), np.uint8),
         np.zeros(1, PACKET),
         np.zeros(2, np.int64),
     )

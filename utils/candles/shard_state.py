@@ -18,7 +18,6 @@ from utils.candles.layout import (
     INSTRUMENT,
     LAYOUT_VERSION,
     LINE_BYTES,
-    LONGEST_PACKET,
     PACKET,
     Array,
     Count,
@@ -26,7 +25,7 @@ from utils.candles.layout import (
     Shard,
 )
 from utils.instruments import Instrument, SessionClass
-from utils.kite_frames import price_divisor
+from utils.kite_frames import FULL_LENGTH, price_divisor
 from utils.sessions import Session
 
 _WITH_OI = {
@@ -60,7 +59,7 @@ def _empty(n: int, lengths: Array, window: int) -> Shard:
         instruments=_at_a_line((n,), INSTRUMENT),
         windows=_at_a_line((n, window), np.dtype(np.int64)),
         latest=_at_a_line((n,), PACKET),
-        held=np.zeros((n, LONGEST_PACKET), np.uint8),
+        held=np.zeros((n, FULL_LENGTH), np.uint8),
         open=_at_a_line((n, k), CANDLE),
         last=_at_a_line((n, k), CANDLE),
         due=due,

@@ -25,7 +25,6 @@ HABIT_BEATS = 20  # a habit begins as that of its kind, and is its own after so 
 TYPICAL_MS = {SessionClass.EQUITY_FNO: 3_000, SessionClass.INDEX: 3_000}
 TYPICAL_OPTION_MS, TYPICAL_OTHER_MS = 60_000, 15_000
 LIQUID_LOOKS = 5  # who is heard at each fifth look or more often is liquid
-OPTIONS = ("CE", "PE")
 NAMED_AT_MOST = 3
 
 
@@ -93,7 +92,7 @@ class Silence:
         presumed = [_typical_ms(one) for one in self._instruments]
         self._presumed = np.maximum(np.array(presumed, np.float64), self._look_ms)
         self._is_asked = self._are(lambda one: one.symbol in self._symbols)
-        self._is_option = self._are(lambda one: one.instrument_type in OPTIONS)
+        self._is_option = self._are(lambda one: one.is_option)
         self._is_large = self._are(lambda one: one.session_class is SessionClass.EQUITY_FNO)
         self._classes = np.array([str(one.session_class) for one in self._instruments], np.str_)
 
@@ -148,7 +147,7 @@ class Silence:
 
 def _typical_ms(instrument: Instrument) -> int:
     """Of its kind, until it has a habit of its own."""
-    if instrument.instrument_type in OPTIONS:
+    if instrument.is_option:
         return TYPICAL_OPTION_MS
     return TYPICAL_MS.get(instrument.session_class, TYPICAL_OTHER_MS)
 
