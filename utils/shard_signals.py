@@ -112,6 +112,7 @@ class ShardSignals:
         if expired:
             self._store.remove_values(expired, list(self._timeframes))
             self._progress.drop(expired)
+            self._tools.forget(expired)
             self._saved_at = None
             self._log.info("instruments that are not watched any more were dropped", instruments=len(expired))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from utils.instruments import Instrument
@@ -25,7 +25,7 @@ class SignalTools:
     symbols_of: Mapping[int, Collection[str]]
     make_engine: MakeEngine
     calendar: SessionCalendar
-    instruments: dict[str, Instrument]  # by symbol, those known so far
+    instruments: dict[str, Instrument]  # by symbol, those known so far that did not expire
     store: SignalStore
     mongo: MongoStore
     file: SignalFile
@@ -34,6 +34,12 @@ class SignalTools:
     counts: Counter[str] = field(default_factory=Counter)
 
     def look_up(self) -> Mapping[str, Instrument]:
-        """The instruments, as the connector made them known. RedisError."""
-        self.instruments.update(self.store.instruments())
-        return self.instruments
+        """The instruments that are watched now, as the connector made them known. RedisError."""
+        watched = self.store.instruments()
+        self.instruments.update(watched)
+        return watched
+
+    def forget(self, symbols: Iterable[str]) -> None:
+        """Instruments that come no more."""
+        for symbol in symbols:
+            self.instruments.pop(symbol, None)

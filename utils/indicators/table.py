@@ -94,11 +94,16 @@ class IndicatorTable:
                 self._arrays[name][row] = fresh[0]
 
     def drop(self, symbols: Collection[str]) -> None:
-        """Instruments that come no more: their rows are free for others."""
-        kept = [symbol for symbol in self._rows if symbol not in symbols]
-        if len(kept) < len(self._rows):
-            rows = [self._rows[symbol] for symbol in kept]
-            self.restore(kept, [self._arrays[name][rows] for name in ARRAYS])
+        """Instruments that come no more: their rows are free for others, and the arrays stay as large as they are."""
+        used, kept = len(self._rows), [symbol for symbol in self._rows if symbol not in symbols]
+        if len(kept) == used:
+            return
+        rows = [self._rows[symbol] for symbol in kept]
+        for name, empty in self._empty(1).items():
+            array = self._arrays[name]
+            array[: len(kept)] = array[rows]
+            array[len(kept) : used] = empty
+        self._rows = {symbol: row for row, symbol in enumerate(kept)}
 
     def ends(self, symbols: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Of each the start (epoch ms) and the close of its last candle; 0 for one that never came."""
