@@ -11,7 +11,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -132,20 +132,21 @@ class ShardVerdict:
 
 def judge_shard(
     journal: Path, shard: int, settings: Settings, told: Sequence[Announcement], heard: Mapping[str, Document],
-    findings: list[str],
+    findings: list[str], killed_ms: int = 0,
 ) -> ShardVerdict:  # fmt: skip
-    """`heard` is the closed stream, id to document, in order. Findings are sentences."""
+    """`heard` is the closed stream, id to document, in order; at `killed_ms` a worker was killed. Findings are
+    sentences."""
     ids = [one.id for one in _entries(journal, shard)]
     lost = losses(ids, (one for one in told if one.shard == shard), findings)
     subscribed = _subscription(journal, shard)
     expected = expected_sayings(with_outages(_entries(journal, shard), lost, subscribed), settings)
+    findings += completeness_findings({one["_id"]: one for one in expected.values()}.values(), lost, ids)
     early: dict[str, Document] = {}
     for nth, one in enumerate(lost):
-        before = islice(_entries(journal, shard), one.end)
-        undisturbed = expected_sayings(with_outages(before, lost[:nth], subscribed), settings)
-        early |= said_before_the_end(undisturbed, expected, heard, ids[one.first - 1], ids[one.end])
-    findings += completeness_findings({one["_id"]: one for one in expected.values()}.values(), lost, ids)
-    expected = dict(sorted((expected | early).items(), key=lambda pair: EntryId.parse(pair[0])))
+        read = takewhile(lambda entry: entry.id.ms <= killed_ms, _entries(journal, shard))
+        undisturbed = sayings(with_outages(read, lost[:nth], subscribed), settings)
+        of_killed = said_before_the_end(undisturbed, heard, ids[one.first - 1], ids[one.end])
+        expected, early = merged(expected, of_killed), early | of_killed
     kept = dict(islice(expected.items(), max(0, len(expected) - len(heard)), None))
     if len(heard) < len(expected) and len(heard) < settings.closed_max_entries:
         findings.append(f"closed:{shard} has {len(heard)} entries, {len(expected)} were to be said")
@@ -156,19 +157,30 @@ def judge_shard(
 
 
 def said_before_the_end(
-    undisturbed: Mapping[str, Document], expected: Mapping[str, Document], heard: Mapping[str, Document],
-    after: EntryId, until: EntryId,
-) -> dict[str, Document]:  # fmt: skip
-    """What a killed worker had still said of entries after its last snapshot that were then dropped: the first so
-    many of what an undisturbed one says of them. Its successor, who goes on from the snapshot, can not know that."""
+    undisturbed: Iterable[tuple[str, Document]], heard: Mapping[str, Document], after: EntryId, until: EntryId
+) -> dict[str, Document]:
+    """What a killed worker had still said of entries after its last snapshot that were then dropped, or of some that
+    came behind them: of what an undisturbed one says the first so many that were heard. Its successor, who goes on
+    from the snapshot, can not know that."""
     first, last = saying_id(after.ms, after.counter + 1, 0), saying_id(until.ms, until.counter, 0)
-    window = [
-        key
-        for key in undisturbed
-        if EntryId.parse(first) <= EntryId.parse(key) < EntryId.parse(last) and key not in expected
-    ]
-    count = sum(key in heard for key in window)
-    return {key: undisturbed[key] for key in window[:count]}
+    found: dict[str, Document] = {}
+    for key, document in undisturbed:
+        if EntryId.parse(key) < EntryId.parse(first):
+            continue
+        if key not in heard or (EntryId.parse(key) >= EntryId.parse(last) and heard[key] != document):
+            break
+        found[key] = document
+    return found
+
+
+def merged(successor: Mapping[str, Document], of_killed: Mapping[str, Document]) -> dict[str, Document]:
+    """What is heard of two workers: the outbox refuses what is not newer than all that the killed one said, even the
+    successor's outage, where that lies before it."""
+    if not of_killed:
+        return dict(successor)
+    of_them = [EntryId.parse(key) for key in of_killed]
+    told = {key: one for key, one in successor.items() if not min(of_them) <= EntryId.parse(key) <= max(of_them)}
+    return dict(sorted([*told.items(), *of_killed.items()], key=lambda pair: EntryId.parse(pair[0])))
 
 
 def _twice(heard: Mapping[str, Document], early: Mapping[str, Document]) -> list[str]:
@@ -191,13 +203,16 @@ def _subscription(journal: Path, shard: int) -> bytes:
 
 def expected_sayings(entries: Iterable[Entry], settings: Settings) -> dict[str, Document]:
     """What the engine, fed directly, has to say, under the ids that the outbox gives."""
+    return dict(sayings(entries, settings))
+
+
+def sayings(entries: Iterable[Entry], settings: Settings) -> Iterator[tuple[str, Document]]:
+    """As `expected_sayings`, one after the other."""
     engine = CandleEngine(settings.timeframes, rules_of(settings), settings.zscore_window, SessionCalendar.load())
-    sayings: dict[str, Document] = {}
     iterator = iter(entries)
     while batch := list(islice(iterator, AT_ONCE)):
         for one in engine.take(batch).closed:
-            sayings[saying_id(one.source.ms, one.source.counter, one.nth)] = one.candle.as_document()
-    return sayings
+            yield saying_id(one.source.ms, one.source.counter, one.nth), one.candle.as_document()
 
 
 def differences(expected: Mapping[str, Document], heard: Mapping[str, Document]) -> list[str]:

@@ -80,6 +80,7 @@ class Run:
     worker_ahead_ms: float
     samples: list[Sample] = field(default_factory=list)
     returned_at: float = 0.0
+    killed_ms: int = 0  # market time
 
     @property
     def feed(self) -> ChildProcess:
@@ -229,7 +230,7 @@ def _be_away(run: Run, say: Say) -> None:
     run.watch(has_begun, "the worker has begun")
     run.made.children.pop(WORKER).kill()
     client.delete(f"health:{WORKER}")
-    left_ms = run.clock.now_ms()
+    run.killed_ms = left_ms = run.clock.now_ms()
     say(f"  the worker is away for {scenario.away_seconds:.0f} s of market")
     run.watch(lambda: run.clock.now_ms() >= left_ms + 1000 * scenario.away_seconds, "it is time to return")
     run.returned_at, run.worker_ahead_ms = run.now(), 0.0
@@ -297,7 +298,7 @@ def _judge(run: Run, health: Mapping[str, str], played: Played, say: Say) -> Non
     totals = {"entries": 0, "said": 0, "said before a kill, of entries then dropped": 0}
     for shard in range(scenario.shards):
         heard = _closed(run, shard)
-        verdict = judge_shard(settings.journal_dir, shard, settings, told, heard, played.findings)
+        verdict = judge_shard(settings.journal_dir, shard, settings, told, heard, played.findings, run.killed_ms)
         say(f"  shard {shard} is judged: {verdict.said} entries said, {len(verdict.lost)} losses told")
         final |= verdict.final
         totals["entries"] += verdict.entries

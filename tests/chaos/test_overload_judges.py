@@ -70,9 +70,9 @@ def heard_with(told: list[Announcement]) -> dict[str, Document]:
     return expected_sayings(with_outages(FEED, lost, SUBSCRIBED), SETTINGS)
 
 
-def findings(journal: Path, told: list[Announcement], heard: dict[str, Document]) -> list[str]:
+def findings(journal: Path, told: list[Announcement], heard: dict[str, Document], killed_ms: int = 0) -> list[str]:
     found: list[str] = []
-    judge_shard(journal, 0, SETTINGS, told, heard, found)
+    judge_shard(journal, 0, SETTINGS, told, heard, found, killed_ms)
     return found
 
 
@@ -123,9 +123,26 @@ def test_what_a_killed_worker_said_of_entries_that_were_then_dropped_is_known(jo
     early = {key: one for key, one in undisturbed.items() if TOLD.after.ms < EntryId.parse(key).ms <= seen}
     merged = dict(sorted((successor | early).items(), key=lambda pair: EntryId.parse(pair[0])))
     assert len(early) == 8
-    assert findings(journal, [TOLD], merged) == []
+    assert findings(journal, [TOLD], merged, seen) == []
+    assert findings(journal, [TOLD], merged), "nobody was killed"
     holed = {key: one for key, one in merged.items() if key != next(iter(early))}
-    assert findings(journal, [TOLD], holed)
+    assert findings(journal, [TOLD], holed, seen)
+
+
+def test_a_killed_worker_may_have_said_more_than_was_then_dropped(journal: Path) -> None:
+    """It went on for a minute behind the loss: the outage, which its successor finds before that, is not news."""
+    undisturbed, successor = heard_with([]), heard_with([TOLD])
+    seen = FEED[FIRST + COUNT + 60].id.ms
+    early = {key: one for key, one in undisturbed.items() if TOLD.after.ms < EntryId.parse(key).ms <= seen}
+    later = {key: one for key, one in successor.items() if EntryId.parse(key) > max(map(EntryId.parse, early))}
+    before = {key: one for key, one in successor.items() if EntryId.parse(key) < min(map(EntryId.parse, early))}
+    refused = [one for key, one in successor.items() if key not in early | later | before]
+    assert len(refused) > 3 and not any(one["complete"] for one in refused), "the outage's own"
+    merged = before | early | later
+    assert findings(journal, [TOLD], merged, seen) == []
+    assert findings(journal, [TOLD], merged), "nobody was killed"
+    assert findings(journal, [TOLD], before | later, seen), "one that said nothing of them hides no outage"
+    assert findings(journal, [TOLD], {key: one for key, one in merged.items() if key != max(early)}, seen)
 
 
 def test_health_and_logs_have_to_agree() -> None:
