@@ -30,7 +30,7 @@ from utils.settings import Settings
 
 OPEN_MINUTE, CLOSE_MINUTE = 9 * 60 + 15, 15 * 60 + 30
 AFTERWARDS_MS = 15 * 60_000  # until all candles of the session are closed
-DUMP_MINUTE = 8 * 60 + 31  # the day's dump is there
+DUMP_MINUTE = 8 * 60 + 30  # from here on the connector looks for the dump of the day, and not before
 LOOK_SECONDS = 0.01
 STEP_MS, FAR_STEP_MS = 60_000, 600_000
 FAR_MS = 14 * 3_600_000  # before a session, and longer than a stream reaches back: there the steps are larger
