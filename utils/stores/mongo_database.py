@@ -26,6 +26,7 @@ from utils.stores.mongo_failure import (
 )
 
 WRITE_BATCH = 1_000
+IDLE_MS = 60_000  # then a connection is closed: each thread that ever met another one at work opened one
 # Error codes that speak of the one document (mongod's error_codes.yml): any other is the server's trouble.
 DOCUMENT_FAULT_CODES = frozenset({2, 9, 14, 52, 53, 54, 55, 57, 66, 121, 10334, 17280, 17419, 17420})
 DUPLICATE_KEY = 11000
@@ -52,6 +53,7 @@ class MongoDatabase:
                 serverSelectionTimeoutMS=selection_timeout_ms,
                 connectTimeoutMS=selection_timeout_ms,
                 socketTimeoutMS=socket_timeout_ms,
+                maxIdleTimeMS=IDLE_MS,
                 retryWrites=False,
                 tz_aware=True,
             )
