@@ -23,7 +23,10 @@ from utils.broker_errors import BrokerError, Cause, shown
 from utils.settings import Settings
 
 _TOKEN = re.compile(r"[A-Za-z0-9]{6,64}")
-_FIELD = re.compile(r"\b(request_token|status)[\"']?[=:][\"']?([^&#?<>()\[\]\"'`,]*)")
+_FIELD = re.compile(r"\b(request_token|status)[\"']?\s*[=:]\s*[\"']?([^\s&#?<>()\[\]\"'`,;]*)", re.IGNORECASE)
+_ESCAPES = {r"\u0026": "&", r"\u003d": "=", "\\": ""}  # JSON's, and what a shell puts before ? & =
+_WRAPPED = re.compile(r"\s*[\r\n]+\s*")
+_TIMES_QUOTED = 2  # an address in an address in an address
 # What comes along unseen (a chat's zero-width blanks, a terminal's paste marks), and the end of a log line.
 _UNSEEN = re.compile("\x1b\\[20[01]~|[\u00ad\u200b-\u200f\u2060\ufeff]|\\sHTTP/\\d.*")
 _AROUND = "<>()[]{}'\"`“”‘’,;."  # what mails, chats and notes put around an address
@@ -42,14 +45,14 @@ class LoginError(click.ClickException):
 
 def read_request_token(pasted: str) -> str:
     """The request_token of a pasted redirect URL, or the token itself. LoginError for anything else."""
-    text = "".join(_UNSEEN.sub("", html.unescape(pasted)).split()).strip(_AROUND)
+    text = _plain_text(pasted)
     if _TOKEN.fullmatch(text):
         return text
-    fields = _FIELD.findall(text) or _FIELD.findall(unquote(text))
+    fields = _fields(text)
     status = dict(fields).get("status", "success")
     if status != "success":
         raise LoginError(f"The redirect says status={status!r}, not success: log in again with the URL above.")
-    found = {value.rstrip(_AROUND + "/") for name, value in fields if name == "request_token"}
+    found = {unquote(value).strip().rstrip(_AROUND + "/") for name, value in fields if name == "request_token"}
     if len(found) > 1:
         raise LoginError("Two different request_tokens in what was pasted: paste the address of the last login only.")
     token = found.pop() if found else ""
@@ -59,6 +62,23 @@ def read_request_token(pasted: str) -> str:
             "login (it contains request_token=…), or the request_token alone."
         )
     return token
+
+
+def _plain_text(pasted: str) -> str:
+    """In one line, without what comes along; a line that was wrapped goes on in the next."""
+    text = html.unescape(pasted)
+    for escape, meant in _ESCAPES.items():
+        text = text.replace(escape, meant)
+    return _WRAPPED.sub("", _UNSEEN.sub("", text).strip()).strip(_AROUND + " ")
+
+
+def _fields(text: str) -> list[tuple[str, str]]:
+    """`request_token` and `status`, as often as they are there; an address within another one is quoted."""
+    for _ in range(_TIMES_QUOTED):
+        if _FIELD.search(text):
+            break
+        text = unquote(text)
+    return [(name.lower(), value) for name, value in _FIELD.findall(text)]
 
 
 @click.command()

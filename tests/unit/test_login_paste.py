@@ -37,6 +37,17 @@ TOKEN = "Qw3rTy7uIoP9aSdF1gHjK2lZxC4vBnM5"
         f"\x1b[200~https://127.0.0.1/?status=success&request_token={TOKEN}\x1b[201~",
         f'{{"status": "success", "request_token": "{TOKEN}"}}',
         f"request_token: {TOKEN}",
+        f"request_token = {TOKEN}",
+        f"https://127.0.0.1/?REQUEST_TOKEN={TOKEN}&STATUS=success",
+        f"https://127.0.0.1/?status=success;request_token={TOKEN}",
+        f"https://127.0.0.1/?request_token={TOKEN}%20",
+        # a shell's escapes, and JSON's
+        rf"https://127.0.0.1/\?status\=success\&request_token\={TOKEN}\&action\=login",
+        rf"https://127.0.0.1/?status=success\u0026request_token\u003d{TOKEN}\u0026action=login",
+        f"https://safe.example/?url=https%253A%252F%252F127.0.0.1%252F%253Frequest_token%253D{TOKEN}",
+        # what the browser shows where nobody listens
+        f"This site can’t be reached https://127.0.0.1/?request_token={TOKEN}&status=success refused to connect.",
+        f"https://127.0.0.1/?status=success&request_token={TOKEN} refused to connect.",
     ],
 )
 def test_the_token_is_found(pasted: str) -> None:
@@ -52,6 +63,7 @@ def test_the_token_is_found(pasted: str) -> None:
         (f"https://127.0.0.1/?request_token={TOKEN[:20]}-{TOKEN[20:]}", "No request_token"),
         (f"?request_token={TOKEN} and ?request_token=another1", "Two different request_tokens"),
         ("request_token=", "No request_token"),
+        (f"my token is {TOKEN}", "No request_token"),
         ("", "No request_token"),
     ],
 )
