@@ -18,6 +18,7 @@ COMPOSE_NAMES = frozenset(
 )
 _OTHERS = re.compile(r"(COMPOSE|DOCKER|BUILDKIT|PYTHON|NUMBA|LC)_?[A-Z_]*|TZ|LANG|PATH|HOME|TMPDIR|NO_COLOR|CI")
 _OF_THE_BROKER = re.compile(r"(CANDLEWICK|KITE|KITECONNECT|ZERODHA)_|_(KITE|ZERODHA)$")
+_UNIT = re.compile("_(MS|MILLIS|S|SECS?|SECONDS?|MIN|MINUTES?|HOURS?|DAYS?|MB|GB|TICKS|BPS|ENTRIES)$")
 _CLOSE = 0.86  # of difflib's ratio: REDIS_URI is near REDIS_URL, OPENAI_API_KEY is not near API_KEY
 
 
@@ -45,13 +46,20 @@ def near_name(name: str, known: Collection[str]) -> str:
     if name in known:
         return ""
     stems = {_stem(one): one for one in known}
-    same = stems.get(_stem(name)) or stems.get(_stem(_OF_THE_BROKER.sub("", name)))
+    same = stems.get(_stem(name)) or stems.get(_stem(_OF_THE_BROKER.sub("", name))) or _in_another_unit(name, known)
     return same or next(iter(get_close_matches(name, known, n=1, cutoff=_CLOSE)), "")
+
+
+def _in_another_unit(name: str, known: Collection[str]) -> str:
+    """CLOSE_GRACE_SECONDS for CLOSE_GRACE_MS or CLOSE_GRACE; one word alone may be anybody's."""
+    bare = _UNIT.sub("", name)
+    found = [one for one in known if _UNIT.search(one) and _UNIT.sub("", one) == bare] if "_" in name else []
+    return found[0] if len(found) == 1 else ""
 
 
 def _stem(name: str) -> str:
     """What is left when people differ in underscores, plurals, endings of files and habits."""
-    bare = re.sub("[.][A-Z0-9]+$", "", name).replace("_", "")
+    bare = re.sub("[_ -]", "", re.sub("[.][A-Z0-9]+$", "", name))
     plain = re.sub("IES$", "Y", bare).removesuffix("S")
     return re.sub("URI$", "URL", plain).replace("MONGODBURL", "MONGOURL")
 
