@@ -40,6 +40,7 @@ _RENAMED = {
 _SERIES = re.compile("-(EQ|BE|BZ|INDEX)$")
 _OPTION = re.compile(r"\d(CE|PE)$")
 _CLOSE = 0.75  # of difflib's ratio
+_FEWEST_LETTERS = 4  # with which a company's name can be begun
 _FIRST_LETTERS = 2  # of a name that is misspelt: a dump has a hundred thousand, and most share none of them
 
 
@@ -57,14 +58,22 @@ class InstrumentNames:
     def nearest(self, symbol: str) -> str:
         """`NSE:NIFTY 50` for `nse:nifty`; empty when nothing is near. Of its own exchange, if that has it."""
         exchange, _, name = html.unescape(symbol.upper()).partition(":")
-        plain = _plain(name)
-        for wanted in (plain, _INDICES.get(plain, ""), _RENAMED.get(plain, "")):
+        plain = _plain(name.rpartition(":")[2])
+        for wanted in (plain, plain.replace("&", ""), _INDICES.get(plain, ""), _RENAMED.get(plain, "")):
             if wanted in self._by_plain:
                 return _of_exchange(self._by_plain[wanted], exchange)
         if plain in self._by_other:
             return _of_exchange(self._by_other[plain], exchange)
         close = get_close_matches(plain, self._alike(plain, exchange), n=1, cutoff=_CLOSE)
-        return _of_exchange(self._by_plain[close[0]], exchange) if close else ""
+        found = self._by_plain[close[0]] if close else self._begun(plain)
+        return _of_exchange(found, exchange) if found else ""
+
+    def _begun(self, plain: str) -> list[str]:
+        """Those of the company or the underlying whose name begins so, unless there are several."""
+        if len(plain) < _FEWEST_LETTERS or plain.isdigit():
+            return []
+        shortest, *longer = sorted((one for one in self._by_other if one.startswith(plain)), key=len) or [""]
+        return self._by_other.get(shortest, []) if all(one.startswith(shortest) for one in longer) else []
 
     def _alike(self, plain: str, exchange: str) -> list[str]:
         """The names of the exchange that begin alike; a put is never meant by a call."""
@@ -91,13 +100,14 @@ def _plain(name: str) -> str:
 
 
 def _other_names(instrument: Instrument) -> Iterator[str]:
-    """What else people call it: a stock by its company or the exchange's number, a future by what it is on."""
+    """What else people call it: a stock by its company or a number, a future by what it is on."""
     if instrument.instrument_type not in ("EQ", "FUT"):
         return
     yield _plain(instrument.name)
     if not instrument.expiry:
         yield _plain(instrument.tradingsymbol).replace("&", "")
         yield str(instrument.token >> 8)
+        yield str(instrument.token)
 
 
 def _right(plain: str) -> str:
