@@ -69,6 +69,8 @@ def _symbols(text: str) -> str:
         exchange, _, name = symbol.partition(":")
         if not exchange or not name or not exchange.isalpha():
             raise ValueError(f"{symbol!r} is not EXCHANGE:TRADINGSYMBOL, such as NSE:INFY")
+        if ":" in name:
+            raise ValueError(f"{symbol!r} has more than one colon: put a comma between two instruments")
     if len(set(symbols)) != len(symbols):
         twice = next(symbol for symbol in symbols if symbols.count(symbol) > 1)
         raise ValueError(f"{twice!r} stands twice: keep one")

@@ -20,6 +20,9 @@ def test_odd_values_of_a_variable(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
+        ("INSTRUMENTS", "NSE:TCS;NSE:INFY"),
+        ("INSTRUMENTS", "NSE:TCS NSE:INFY"),
+        ("INSTRUMENTS", "NSE:NSE:INFY"),
         ("CLOSE_GRACE_SECONDS", "1e300"),
         ("MAX_CLOCK_SKEW_SECONDS", "9" * 25),
         ("ZSCORE_FLOOR_TICKS", "9" * 25),
