@@ -106,4 +106,48 @@ INDEX_BOTH = Case(
     ),
 )
 
-CASES = (BEFORE_THE_OPEN, IN_MID_SESSION, TRADED_IN_BETWEEN, PRICE_ONLY_FIRST, INDEX_BOTH)
+WITHOUT_A_TIME = Case(
+    name="yesterday's cached quote, then its full form without a time: the day's first trade is not swallowed",
+    instruments=(STOCK,),
+    entries=entries(
+        subscribed("09:05:00", STOCK),
+        frame("09:05:01", quote(STOCK, 99.0, 500_000, day=YESTERDAY)),
+        frame("09:05:02", full(STOCK, 99.0, 500_000, "yesterday", "-", day=YESTERDAY)),
+        # once more: no form of the quote any longer
+        frame("09:05:03", full(STOCK, 99.0, 500_000, "yesterday", "-", day=YESTERDAY)),
+        frame("09:15:05.500", full(STOCK, 100.0, 1000, "09:15:05", day=(100, 100, 100), average=100.0)),
+        mark("09:16:03", "clock"),
+    ),
+    expected=(
+        minute(STOCK, "09:15", (100.0, 100.0, 100.0, 100.0), 1000, 100.0, 1),
+        whole_day(STOCK, (100.0, 100.0, 100.0, 100.0), 1000, 100.0, 1),
+    ),
+    rejected={"time": 1},
+)
+
+QUOTE_OF_ANOTHER_SUBSCRIPTION = Case(
+    name="yesterday's cached quote, and after a new subscription its full form: the first trade is not swallowed",
+    instruments=(STOCK,),
+    entries=entries(
+        subscribed("08:50:00", STOCK),
+        frame("08:50:01", quote(STOCK, 99.0, 500_000, day=YESTERDAY)),
+        subscribed("09:05:00", STOCK),
+        frame("09:05:01", full(STOCK, 99.0, 500_000, "yesterday", "09:05:00", day=YESTERDAY)),
+        frame("09:15:05.500", full(STOCK, 100.0, 1000, "09:15:05", day=(100, 100, 100))),
+        mark("09:16:03", "clock"),
+    ),
+    expected=(
+        minute(STOCK, "09:15", (100.0, 100.0, 100.0, 100.0), 1000, 100.0, 1),
+        whole_day(STOCK, (100.0, 100.0, 100.0, 100.0), 1000, 100.0, 1),
+    ),
+)
+
+CASES = (
+    BEFORE_THE_OPEN,
+    IN_MID_SESSION,
+    TRADED_IN_BETWEEN,
+    PRICE_ONLY_FIRST,
+    INDEX_BOTH,
+    WITHOUT_A_TIME,
+    QUOTE_OF_ANOTHER_SUBSCRIPTION,
+)

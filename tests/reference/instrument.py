@@ -7,7 +7,7 @@ from collections import Counter
 from tests.reference.day_candle import baseline_to_day
 from tests.reference.doubts import NO_DOUBT, RANGE, ZSCORE, Held, Standing, doubt_of
 from tests.reference.inputs import ReferenceInstrument, ReferenceSettings
-from tests.reference.packets import FULL, INDEX_FULL, Packet
+from tests.reference.packets import FULL, INDEX_FULL, QUOTE, Packet
 from tests.reference.price_window import PriceWindow
 from tests.reference.readings import Now, Reading, read
 from tests.reference.series import CandleSeries, Event
@@ -29,7 +29,7 @@ class InstrumentDay:
         self._counts = counts
         self.awaits_baseline = True
         self.awaits_day = True
-        self._awaits_fuller = False
+        self._awaits_fuller = self._awaits_timed = False
         self._known = False
         self._cum = self._trade_s = self._exchange_s = 0
         self._price = self._quantity = 0
@@ -40,13 +40,14 @@ class InstrumentDay:
 
     def process(self, packet: Packet, now: Now) -> list[str]:
         """A packet that passed the checks. Returns why packets were rejected: the one held before, or this one."""
+        is_baseline, self._awaits_timed = self.is_baseline(packet), False
         if self.held is not None and self.held.packet.is_repeated_by(packet):
             self._counts["repetitions"] += 1
             self.awaits_baseline = False
             return []
         reading = read(packet, self.instrument, now.ms)
         rejected, count = self._judge_held(reading, now)
-        if self.is_baseline(packet):
+        if is_baseline:
             self._process_baseline(reading, now)
             return rejected
         return rejected + self._process_ordinary(reading, now, count)
@@ -96,7 +97,8 @@ class InstrumentDay:
     # -- number 1: baseline -----------------------------------------------------------------------------------
 
     def is_baseline(self, packet: Packet) -> bool:
-        return self.awaits_baseline or (self._awaits_fuller and self._is_full_form(packet))
+        is_timed_form = self._awaits_timed and packet.exchange_s == 0
+        return self.awaits_baseline or is_timed_form or (self._awaits_fuller and self._is_full_form(packet))
 
     def _is_full_form(self, packet: Packet) -> bool:
         """A packet after which no fuller cached one is waited for."""
@@ -106,12 +108,14 @@ class InstrumentDay:
         packet, cum_now, late = reading.packet, reading.cum_now, self._known and self._is_late(reading)
         self.awaits_baseline = False
         self._awaits_fuller = not self._is_full_form(packet)
+        self._awaits_timed = packet.length == QUOTE
         self._counts["baselines"] += 1
         if cum_now is not None:
             self._cum = max(self._cum, cum_now) if self._known else cum_now
             self._has_had_volume = self._has_had_volume or cum_now > 0
         self._exchange_s = max(self._exchange_s, packet.exchange_s or 0)
         self._trade_s = max(self._trade_s, packet.trade_s or 0)
+        self._forget_volume_of_yesterday(reading)
         self._known = True
         if not self._has_a_price(packet):
             self._counts["without_price"] += 1
@@ -244,7 +248,11 @@ class InstrumentDay:
         if reading.today:
             self._cum = cum_now
             self._has_had_volume = self._has_had_volume or cum_now > 0
-        elif self._trade_s * 1000 < reading.midnight_ms:
+        self._forget_volume_of_yesterday(reading)
+
+    def _forget_volume_of_yesterday(self, reading: Reading) -> None:
+        """Neither this packet nor one before it was traded today, whatever volume a quote had."""
+        if reading.cum_now is not None and not reading.today and self._trade_s * 1000 < reading.midnight_ms:
             self._cum, self._has_had_volume = 0, False
 
     def _move_day_range(self, reading: Reading) -> tuple[int, int]:

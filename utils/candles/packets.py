@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from utils.candles.layout import AWAITS_ANY, AWAITS_RICHER, Array, Reason, Record, Rules
+from utils.candles.layout import AWAITS_ANY, AWAITS_RICHER, AWAITS_TIMED, Array, Reason, Record, Rules
 from utils.kernel_cache import kernel
 from utils.kite_frames import (
     FULL,
@@ -113,6 +113,8 @@ def says_all(inst: Record, p: Record) -> bool:
 @kernel
 def is_baseline(inst: Record, p: Record) -> bool:
     """Whether it is the cached packet after a subscribe, or the richer form of it."""
+    if inst.awaiting == AWAITS_TIMED:
+        return bool(p.timed and p.exchange_ms == 0)
     return bool(inst.awaiting == AWAITS_ANY or (inst.awaiting == AWAITS_RICHER and says_all(inst, p)))
 
 

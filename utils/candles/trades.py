@@ -12,7 +12,7 @@ from utils.candles.doubts import (
     may_judge,
     persists,
 )
-from utils.candles.layout import AWAITS_NOTHING, AWAITS_RICHER, FAR, Count, Output, Record, Rules, Shard
+from utils.candles.layout import AWAITS_NOTHING, AWAITS_RICHER, AWAITS_TIMED, FAR, Count, Output, Record, Rules, Shard
 from utils.candles.outliers import clear_window, remember_price
 from utils.candles.packets import ACCEPTED, is_baseline, read_packet, says_all
 from utils.candles.rejections import reject_held
@@ -41,6 +41,8 @@ def take_packet(shard: Shard, rules: Rules, out: Output, r: int, p: Record, coun
         _take_baseline(shard, rules, r, p)
         _show(shard, r, p)
         return ACCEPTED
+    if inst.awaiting == AWAITS_TIMED:
+        inst.awaiting = AWAITS_NOTHING
     _find_trade(inst, p)
     if p.trade:
         verdict = doubt(inst, p, rules, shard.counts, count)
@@ -156,14 +158,20 @@ def _advance(feed: Record, inst: Record, p: Record) -> None:
         inst.trade_ms = max(inst.trade_ms, p.trade_ms)
     if p.has_volume and p.today:
         inst.cum = p.cum
-    elif p.has_volume and inst.trade_ms < feed.midnight_ms:
-        inst.cum = inst.begun = 0
+    _forget_volume_of_yesterday(feed, inst, p)
     inst.known = 1
     p.first = not inst.begun and p.cum > 0
     _note(inst, p)
     if p.outside:
         inst.outside += 1
         inst.outside_ms = p.trade_ms
+
+
+@kernel
+def _forget_volume_of_yesterday(feed: Record, inst: Record, p: Record) -> None:
+    """Neither the packet nor one before it was traded today, whatever volume a quote had."""
+    if p.has_volume and not p.today and inst.trade_ms < feed.midnight_ms:
+        inst.cum = inst.begun = 0
 
 
 @kernel
@@ -221,7 +229,7 @@ def _take_baseline(shard: Shard, rules: Rules, r: int, p: Record) -> None:
     """The cached packet after a subscribe: where to count from, never a trade."""
     inst = shard.instruments[r]
     shard.counts[Count.BASELINES.value] += 1
-    inst.awaiting = AWAITS_NOTHING if says_all(inst, p) else AWAITS_RICHER
+    inst.awaiting = _awaited_after(inst, p)
     if inst.known:
         inst.cum = max(inst.cum, p.cum)
         if p.timed:
@@ -231,6 +239,7 @@ def _take_baseline(shard: Shard, rules: Rules, r: int, p: Record) -> None:
         inst.cum = p.cum
         if p.timed:
             inst.trade_ms, inst.exchange_ms = p.trade_ms, p.exchange_ms
+    _forget_volume_of_yesterday(shard.feed[0], inst, p)
     inst.known = 1
     if is_outside_its_range(p) and not is_book_around(inst, p, p.price, inst.tick_units):
         p.priceless = 1
@@ -239,6 +248,14 @@ def _take_baseline(shard: Shard, rules: Rules, r: int, p: Record) -> None:
         _start_day(shard, rules, r, p)
         if p.today:
             _widen_to_price(inst, p)
+
+
+@kernel
+def _awaited_after(inst: Record, p: Record) -> int:
+    """Of which fuller form the baseline was not."""
+    if p.timed:
+        return AWAITS_NOTHING
+    return AWAITS_TIMED if says_all(inst, p) else AWAITS_RICHER
 
 
 @kernel
