@@ -28,6 +28,10 @@ def index(token: int, price: int, clock: str) -> bytes:
     return struct.pack(">HH", 1, len(packet)) + packet
 
 
+def ltp(one: Instrument, price: int) -> bytes:
+    return struct.pack(">HHII", 1, 8, one.token, price)
+
+
 def full(one: Instrument, price: int, volume: int, clock: str, day: tuple[int, int, int] = (0, 0, 0)) -> bytes:
     """`day` is open, high and low."""
     seconds = ms(clock) // 1000

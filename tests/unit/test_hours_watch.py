@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.extended_day import FUTURE, HEARTBEAT, INFY, frames, full, index, mark, ms
+from tests.extended_day import FUTURE, HEARTBEAT, INFY, frames, full, index, ltp, mark, ms
 from tests.unit.test_hours_in_candles import engine_of, longer
 from utils.candles.engine import CandleEngine
 from utils.candles.hours_watch import HoursWatch
@@ -69,6 +69,29 @@ def test_strays_all_over_an_evening_do_not_add_up() -> None:
     more = ("17:20:30", "17:21:00")
     found = one.play(*((clock, full(FUTURE, 150_000, n, clock)) for n, clock in enumerate(more, 5)))
     assert found == {Doubt.OUTSIDE: ["NFO-FUT equity_derivative (3 trades, the last of 17:21:00)"]}
+
+
+def test_values_of_an_index_that_keep_moving_outside_the_hours_are_named() -> None:
+    """Who watches indices only would hear nothing of an evening's session: an index has no trades."""
+    one = Watched(INDEX)
+    one.play(("15:29:30", index(INDEX.token, 2_500_000, "15:29:30")))
+    evening = [(f"18:00:0{n}", index(INDEX.token, 2_501_000 + n, f"18:00:0{n}")) for n in range(3)]
+    assert one.play(*evening[:2]) == {}
+    assert one.play(*evening[2:]) == {Doubt.OUTSIDE: ["NSE index (3 values, the last of 18:00:02)"]}
+
+
+def test_an_index_moves_with_the_auction_and_to_its_official_close_and_stands_for_the_rest() -> None:
+    one = Watched(INDEX)
+    clocks = ("09:01:00", "09:05:00", "09:07:00", "09:12:00", "15:30:10", "15:31:00", "15:40:00", "15:59:00")
+    assert one.play(*((clock, index(INDEX.token, 2_500_000 + n, clock)) for n, clock in enumerate(clocks))) == {}
+    standing = [(f"18:00:0{n}", index(INDEX.token, 2_500_007, f"18:00:0{n}")) for n in range(6)]
+    assert one.play(*standing) == {}
+
+
+def test_prices_without_a_volume_are_values_as_well() -> None:
+    one = Watched(INFY)
+    found = one.play(*((f"18:00:0{n}", ltp(INFY, 150_000 + n)) for n in range(4)))
+    assert found == {Doubt.OUTSIDE: ["NSE equity (3 values, the last of 18:00:03)"]}
 
 
 def test_a_day_on_which_the_calendar_is_closed_and_the_market_is_not(tmp_path: Path) -> None:

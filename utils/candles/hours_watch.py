@@ -1,8 +1,8 @@
 """Whether the market keeps the hours that the session table believes in. Pure: the shard's state and its clock go in.
 
-Trades that keep coming outside a class's hours, or a whole class silent inside them, mean that the table is wrong (or
-the exchange halted): candles are missing, or wait for nothing. Where a book moves nobody is silent: an illiquid
-contract may be without a trade all day.
+Trades (of an index: values that move) that keep coming outside a class's hours, or a whole class silent inside them,
+mean that the table is wrong (or the exchange halted): candles are missing, or wait for nothing. Where a book moves
+nobody is silent: an illiquid contract may be without a trade all day.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from utils.sessions import Session, SessionCalendar, ist_date
 
 FEWEST_OUTSIDE = 3  # trades: one or two may be strays
 TOGETHER_MS = 600_000  # and so are some that have so long between them, of thousands of contracts in a day
+AROUND_MS = 45 * 60_000  # an index moves before the open, with the auction, and after the end to its official close
 LAST_TRADES_MS = 30_000  # after the end: trades stamped at the close itself (15:40:00), and what is matched last
 SILENT_MS = 45_000
 SILENT_OPTIONS_MS = 15 * 60_000  # options alone may be quiet for long
@@ -38,8 +39,10 @@ class _Group:
     session: Session | None
     is_known: bool
     silent_ms: int
+    prices: Array | None = None  # at the last look, of rows that come without a volume; 0 for the others
     outside: int = 0  # as counted by the shard, at the last look
     unexpected: int = 0
+    what: str = "trades"
     latest_ms: int = 0
     last_sign_ms: int = 0
     longest_gap_ms: int = 0
@@ -60,9 +63,11 @@ class HoursWatch:
         for group in self._groups:
             if not group.is_known:
                 found[Doubt.UNKNOWN].append(f"{group.name} ({len(group.rows)} instruments)")
-            if _is_outside(group, shard):
+            _note_trades(group, shard)
+            _note_values(group, shard, now_ms)
+            if group.unexpected >= FEWEST_OUTSIDE:
                 found[Doubt.OUTSIDE].append(
-                    f"{group.name} ({group.unexpected:,} trades, the last of {_clock(group.latest_ms)})"
+                    f"{group.name} ({group.unexpected:,} {group.what}, the last of {_clock(group.latest_ms)})"
                 )
             since_ms = _silent_since_ms(group, shard, now_ms)
             if since_ms:
@@ -102,18 +107,33 @@ def _patience_ms(instruments: Sequence[Instrument]) -> int:
     return SILENT_OPTIONS_MS if only_options else SILENT_MS
 
 
-def _is_outside(group: _Group, shard: Shard) -> bool:
-    """Counts what came since the last look, but for trades of the post-close session and of the moment after it."""
+def _note_trades(group: _Group, shard: Shard) -> None:
+    """Those that came since the last look, but for the post-close session's and those of the moment after it."""
     outside = int(shard.instruments["outside"][group.rows].sum())
     latest_ms, session = int(shard.instruments["outside_ms"][group.rows].max()), group.session
     is_expected = session is not None and session.day_end_ms <= latest_ms < session.post_end_ms + LAST_TRADES_MS
     if outside > group.outside and not is_expected:
-        if group.unexpected < FEWEST_OUTSIDE and latest_ms - group.latest_ms > TOGETHER_MS:
-            group.unexpected = 0
-        group.unexpected += outside - group.outside
-        group.latest_ms = latest_ms
+        _note_outside(group, outside - group.outside, latest_ms)
     group.outside = outside
-    return group.unexpected >= FEWEST_OUTSIDE
+
+
+def _note_values(group: _Group, shard: Shard, now_ms: int) -> None:
+    """A price without a volume (of an index, or 8 bytes) that moved since the last look, whatever lies between."""
+    session, before = group.session, group.prices
+    has_volume, prices = (shard.latest[name][group.rows] for name in ("has_volume", "price"))
+    group.prices = np.where(has_volume == 0, prices, 0)
+    if before is None or not ((before > 0) & (group.prices > 0) & (before != group.prices)).any():
+        return
+    if session is None or not session.day_start_ms - AROUND_MS <= now_ms < session.post_end_ms + AROUND_MS:
+        group.what = "values"
+        _note_outside(group, 1, now_ms)
+
+
+def _note_outside(group: _Group, count: int, latest_ms: int) -> None:
+    if group.unexpected < FEWEST_OUTSIDE and latest_ms - group.latest_ms > TOGETHER_MS:
+        group.unexpected = 0
+    group.unexpected += count
+    group.latest_ms = latest_ms
 
 
 def _silent_since_ms(group: _Group, shard: Shard, now_ms: int) -> int:
