@@ -2,6 +2,7 @@
 
 The journal is the queue. At the start and after every error the stream is asked how far it got, and the rest is
 sent in order; a stream that is not where it was left takes nothing. One that is gone gets the whole day again.
+One that Redis refuses for itself (a right, a key's type) waits in its journal, and the others go on.
 """
 
 from __future__ import annotations
@@ -9,10 +10,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import redis
 
-from utils.feed import ZERO_ID, EntryId, Topic
+from utils.feed import ZERO_ID, Entry, EntryId, Topic
 from utils.health import HealthReport
 from utils.instruments import Instrument
 from utils.journal import JournalError
@@ -21,6 +23,7 @@ from utils.log import BoundLogger
 from utils.retry_delay import RetryDelay
 from utils.stores.redis_failure import Failure, RedisFailure, failure_of
 from utils.stores.redis_server import ServerCheck
+from utils.stores.refusals import Refusals, WaitsError
 from utils.stores.tick_stream import StreamMovedError, TickStream
 from utils.tick_recorder import TickRecorder
 
@@ -54,6 +57,7 @@ class TickSender:
         self._is_there = False
         self._client = client
         self._server = ServerCheck(client, log)
+        self._refusals = Refusals(log)
         self._failed: RedisFailure | None = None
         self._stream = stream
         self._recorders = recorders
@@ -139,14 +143,18 @@ class TickSender:
         """Asks each stream how far it got, and begins to read the journal there."""
         self._server.look()
         for recorder in self._recorders:
-            last_id = self._stream.last_id(recorder.shard, recorder.topic)
-            reached = self._reached[recorder.topic, recorder.shard]
-            after = last_id if last_id is not None else _before_day(reached)
-            if after > recorder.last_id:
-                self._on_stream_ahead(recorder, after)
-            recorder.seek(after)
-            self._sent_to[recorder.topic, recorder.shard] = last_id or ZERO_ID
+            self._refusals.tried(self._name(recorder), partial(self._agree_on, recorder))
         self._instruments_shown = False
+
+    def _agree_on(self, recorder: TickRecorder) -> bool:
+        last_id = self._stream.last_id(recorder.shard, recorder.topic)
+        reached = self._reached[recorder.topic, recorder.shard]
+        after = last_id if last_id is not None else _before_day(reached)
+        if after > recorder.last_id:
+            self._on_stream_ahead(recorder, after)
+        recorder.seek(after)
+        self._sent_to[recorder.topic, recorder.shard] = last_id or ZERO_ID
+        return True
 
     def _on_stream_ahead(self, recorder: TickRecorder, stream_id: EntryId) -> None:
         recorder.raise_floor(stream_id)
@@ -175,7 +183,14 @@ class TickSender:
         return self._ending.is_set() and (ended or time.monotonic() >= self._deadline)
 
     def _send_some(self, recorder: TickRecorder) -> bool:
-        entries = recorder.take(BATCH_ENTRIES, BATCH_BYTES)
+        """Whether entries were sent; a stream that was refused is asked anew how far it got."""
+        name = self._name(recorder)
+        if self._refusals.has(name):
+            return self._refusals.tried(name, lambda: self._agree_on(recorder) and self._send_next(recorder))
+        return self._refusals.tried(name, partial(self._send_next, recorder))
+
+    def _send_next(self, recorder: TickRecorder) -> bool:
+        entries = self._taken(recorder)
         if not entries:
             return False
         of = recorder.topic, recorder.shard
@@ -185,21 +200,39 @@ class TickSender:
         self._bytes_since_trim += sum(len(entry.payload) for entry in entries)
         return True
 
+    def _taken(self, recorder: TickRecorder) -> list[Entry]:
+        """The next entries; a journal of the account that can not be read stops no ticks. OSError, JournalError."""
+        try:
+            return recorder.take(BATCH_ENTRIES, BATCH_BYTES)
+        except (OSError, JournalError) as error:
+            if recorder.topic is Topic.TICKS:
+                raise
+            reason = f"The account's journal can not be read ({error}): move the file that it names away"
+            raise WaitsError(reason) from error
+
+    def _name(self, recorder: TickRecorder) -> str:
+        return self._stream.name(recorder.shard, recorder.topic)
+
     def _do_chores(self) -> None:
         now = time.monotonic()
         if now >= self._health_due:
             self._health_due = now + HEALTH_SECONDS
             self._write_health()
         if not self._instruments_shown and self._instruments is not None:
-            self._instruments_shown = True
-            self._stream.store_instruments(self._instruments)
+            self._instruments_shown = self._refusals.tried("the hash instruments", self._store_instruments)
         if now >= self._trim_due or self._bytes_since_trim >= TRIM_AFTER_BYTES:
             self._trim_due = now + TRIM_SECONDS
             self._bytes_since_trim = 0
             for recorder in self._recorders:
-                self._trim(recorder.shard, recorder.topic)
+                name, trim = self._name(recorder), partial(self._trim, recorder.shard, recorder.topic)
+                if not self._refusals.has(name):
+                    self._refusals.tried(f"trimming {name}", trim)
 
-    def _trim(self, shard: int, topic: Topic) -> None:
+    def _store_instruments(self) -> bool:
+        self._stream.store_instruments(self._instruments or ())
+        return True
+
+    def _trim(self, shard: int, topic: Topic) -> bool:
         self._stream.trim_older(shard, self.sent_to(shard, topic).ms - self._kept_ms, topic)
         forced = self._stream.trim_to_bytes(shard, self._max_bytes, topic)
         if forced:
@@ -210,6 +243,7 @@ class TickSender:
                 shard=shard,
                 entries=forced,
             )
+        return True
 
     def _write_health(self) -> None:
         self._health.write(self._health_fields())
@@ -219,7 +253,7 @@ class TickSender:
         self.journal_fault = ""
         if not self._is_there:
             self._log.info("Redis is there", sent_to=str(max(self._sent_to.values())))
-        self._is_there, self.redis_fault = True, ""
+        self._is_there, self.redis_fault = True, self._refusals.sentence
         self._failed = None
         self._delay.reset()
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import struct
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from contextlib import closing
 from datetime import timedelta
@@ -14,7 +17,7 @@ import pytest
 import structlog
 from redis.exceptions import NoPermissionError
 
-from tests.connector_process import ConnectorProcess, running_connector, wait_until
+from tests.connector_process import ROOT, ConnectorProcess, running_connector, wait_until
 from tests.fake_broker import FakeBroker, stock
 from tests.servers import ValkeyServer
 from utils.account_updates import REMEMBERED, AccountUpdates, is_of_account
@@ -96,6 +99,78 @@ def test_a_kill_and_a_redis_that_lost_all_lose_no_update(tmp_path: Path, valkey:
         assert connector.stop() == 0
         assert "not everything was sent" not in connector.said
         assert [text for _, text in updates(connector.redis)] == [ORDER, OTHER_ORDER] == recorded(connector)
+
+
+def doctor_says(connector: ConnectorProcess) -> tuple[int, str]:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "manage.py"), "doctor", "--process", "connector"],
+        cwd=connector.directory, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert "Traceback" not in done.stderr
+    return done.returncode, done.stdout
+
+
+def allow(administrator: Any, patterns: list[str]) -> None:
+    """Keys of the connector, and no others."""
+    administrator.execute_command("ACL", "SETUSER", "connector", "resetkeys", *patterns)
+
+
+@pytest.mark.own_valkey
+@pytest.mark.parametrize("refusal", ["no right", "another type", "only reading"])
+def test_what_redis_refuses_of_them_stops_no_ticks(tmp_path: Path, valkey: ValkeyServer, refusal: str) -> None:
+    """They wait in their journal, which is said once, and come when Redis takes them."""
+    with (
+        closing(open_redis(valkey.url)) as administrator,
+        FakeBroker([stock(token, name) for name, token in TOKENS.items()]) as broker,
+    ):
+        rights: Any = administrator.acl_getuser("connector")
+        if refusal == "another type":
+            administrator.rpush("broker:0", "of somebody else")
+        else:
+            others = [key for key in rights["keys"] if "broker" not in key]
+            readable = ["%R~broker:*"] if refusal == "only reading" else []
+            allow(administrator, [*others, *readable])
+        with running_connector(tmp_path / "c", broker, valkey) as connector:
+            wait_until(lambda: is_subscribed(broker, 1), "subscribed")
+            broker.send(ORDER)
+            for number in range(20):
+                broker.send(bytes([0, number]))
+            wait_until(lambda: b"\0\x13" in connector.frames(), "the ticks")
+            wait_until(lambda: "broker:0" in connector.health().get("redis_fault", ""), "the report names it")
+            code, said = doctor_says(connector)
+            assert code == 1 and "Until then broker:0 waits, and all else goes on." in said, said
+            if refusal == "another type":
+                administrator.delete("broker:0")
+            else:
+                allow(administrator, rights["keys"])
+            wait_until(lambda: [text for _, text in updates(administrator)] == [ORDER], "the update")
+            wait_until(lambda: connector.health().get("redis_fault") == "", "all is well")
+            assert connector.said.count("then broker:0 waits") == 1
+
+
+def test_a_journal_of_them_that_cannot_be_read_stops_no_ticks(tmp_path: Path, valkey: ValkeyServer) -> None:
+    with (
+        FakeBroker([stock(token, name) for name, token in TOKENS.items()]) as broker,
+        running_connector(tmp_path / "c", broker, valkey) as connector,
+    ):
+        wait_until(lambda: is_subscribed(broker, 1), "subscribed")
+        broker.send(ORDER)
+        wait_until(lambda: len(updates(connector.redis)) == 1, "the first")
+        assert connector.stop() == 0
+        now_ms = time.time_ns() // 1_000_000
+        foreign = connector.directory / "journal" / day_of(now_ms - DAY_MS).isoformat() / "broker-0.journal"
+        foreign.parent.mkdir()
+        foreign.write_bytes(b"this is no journal at all")
+        connector.redis.delete("broker:0")
+        connector.redis.xadd("broker:0", {"t": "of the day before"}, id=f"{now_ms - 2 * DAY_MS}-0")
+        connector.start()
+        wait_until(lambda: len(broker.connections) == 2 and bool(broker.connections[1].modes()), "subscribed again")
+        broker.send(b"\0\7")
+        wait_until(lambda: b"\0\7" in connector.frames(), "the ticks")
+        unread = "The account's journal can not be read (broker-0.journal"
+        wait_until(lambda: unread in connector.health().get("redis_fault", ""), "the report names it")
+        code, said = doctor_says(connector)
+        assert code == 1 and unread in said, said
 
 
 def test_a_reader_can_not_read_them(valkey: ValkeyServer) -> None:

@@ -53,13 +53,14 @@ class TickStream:
         self._keys = keys
         self._add = client.register_script(_ADD)
 
-    def _name(self, shard: int, topic: Topic) -> str:
+    def name(self, shard: int, topic: Topic) -> str:
+        """The key of the stream."""
         return self._keys.ticks(shard) if topic is Topic.TICKS else self._keys.broker(shard)
 
     def last_id(self, shard: int, topic: Topic = Topic.TICKS) -> EntryId | None:
         """The highest id the shard's stream ever had, also when that entry is trimmed. None: there is no stream."""
         try:
-            info = self._client.xinfo_stream(self._name(shard, topic))
+            info = self._client.xinfo_stream(self.name(shard, topic))
         except redis.ResponseError as error:
             if "no such key" in str(error).lower():
                 return None
@@ -74,7 +75,7 @@ class TickStream:
         arguments: list[str | bytes] = [str(after)]
         for entry in entries:
             arguments += (str(entry.id), entry.kind.value, entry.payload)
-        name = self._name(shard, topic)
+        name = self.name(shard, topic)
         try:
             last = EntryId.parse(self._add(keys=[name, self._keys.ticks_subscribed(shard)], args=arguments))
         except redis.ResponseError as error:
@@ -96,11 +97,11 @@ class TickStream:
 
     def trim_older(self, shard: int, min_ms: int, topic: Topic = Topic.TICKS) -> int:
         """Drops entries older than `min_ms` (whole stream nodes only); returns how many."""
-        return int(self._client.xtrim(self._name(shard, topic), minid=f"{max(0, min_ms)}-0", approximate=True))
+        return int(self._client.xtrim(self.name(shard, topic), minid=f"{max(0, min_ms)}-0", approximate=True))
 
     def trim_to_bytes(self, shard: int, max_bytes: int, topic: Topic = Topic.TICKS) -> int:
         """Drops the oldest entries when the stream takes more memory than that; returns how many."""
-        name = self._name(shard, topic)
+        name = self.name(shard, topic)
         used = self._client.memory_usage(name) or 0
         if used <= max_bytes:
             return 0
