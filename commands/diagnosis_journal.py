@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from commands.findings import CONNECTOR, Finding, Report, number_of
+from commands.findings import CONNECTOR, Finding, Moment, Report, number_of
 from utils.candle import iso_ist
+from utils.sessions import ist_date
 
 CHECK_DISK = "check the disk of JOURNAL_DIR"
+FRESH_SECONDS = 600.0  # a disk that damages the journal again and again stays a problem
 
 
-def journal_findings(report: Report) -> Iterator[Finding]:
+def journal_findings(report: Report, moment: Moment) -> Iterator[Finding]:
     """Damage, what the disk refused, and what can not be read. `report` is the connector's."""
     fault = report.get("journal_fault", "")
     if fault:
@@ -19,19 +21,26 @@ def journal_findings(report: Report) -> Iterator[Finding]:
         )
         yield Finding(CONNECTOR, sentence)
     for shard in range(number_of(report, "shards")):
-        yield from _damage(report, f"shard{shard}_", f"the journal of shard {shard}")
-    yield from _damage(report, "account_", "the account's journal")
+        yield from _damage(report, f"shard{shard}_", f"the journal of shard {shard}", moment)
+        yield from _unsynced(report, f"shard{shard}_", f"the journal of shard {shard}")
+    yield from _damage(report, "account_", "the account's journal", moment)
+    yield from _unsynced(report, "account_", "the account's journal")
     yield from _account(report)
 
 
-def _damage(report: Report, prefix: str, journal: str) -> Iterator[Finding]:
-    gaps = number_of(report, f"{prefix}gaps")
-    if gaps:
-        last = _clock(number_of(report, f"{prefix}last_gap_ms"))
-        result = "" if prefix == "account_" else "; the candles that it touches say complete=false"
-        stretches = "1 damaged stretch" if gaps == 1 else f"{gaps:,} damaged stretches"
-        sentence = f"{journal} has {stretches}, the last before {last}{result}: {CHECK_DISK}."
-        yield Finding(CONNECTOR, sentence)
+def _damage(report: Report, prefix: str, journal: str, moment: Moment) -> Iterator[Finding]:
+    """It was passed and marked when it was met: a problem while that is fresh, a note for the rest of that day."""
+    gaps, met_ms = (number_of(report, f"{prefix}{name}") for name in ("gaps", "gap_met_ms"))
+    if not gaps or ist_date(met_ms) != ist_date(moment.now_ms):
+        return
+    last = _clock(number_of(report, f"{prefix}last_gap_ms"))
+    result = "" if prefix == "account_" else "; the candles that it touches say complete=false"
+    stretches = "1 damaged stretch" if gaps == 1 else f"{gaps:,} damaged stretches"
+    sentence = f"{journal} has {stretches}, the last before {last}{result}: {CHECK_DISK}."
+    yield Finding(CONNECTOR, sentence, moment.real_seconds_since(met_ms) < FRESH_SECONDS)
+
+
+def _unsynced(report: Report, prefix: str, journal: str) -> Iterator[Finding]:
     since_ms = number_of(report, f"{prefix}unsynced_since_ms")
     if since_ms:
         sentence = (

@@ -97,7 +97,7 @@ def _findings(
     about_hours = hours_findings(worker, settings.symbols, calendar, today, settings.sessions_local_file)
     yield from (finding for finding in about_hours if finding.process in processes)
     if CONNECTOR in processes:
-        yield from journal_findings(reports.get(CONNECTOR, {}))
+        yield from journal_findings(reports.get(CONNECTOR, {}), moment)
 
 
 def _unread_since_ms(client: redis.Redis, keys: Keys, reports: Reports) -> dict[str, int]:

@@ -270,6 +270,7 @@ class Connector:
             "disk_fault": recorder.disk_fault,
             "gaps": recorder.gaps,
             "last_gap_ms": recorder.last_gap.ms,
+            "gap_met_ms": recorder.gap_met_ms,
             "unsynced_since_ms": (unsynced_after.ms or self._started_ms) if unsynced_after is not None else 0,
         }
 

@@ -41,6 +41,7 @@ class TickRecorder:
         self.lost = 0
         self.gaps = 0
         self.last_gap = ZERO_ID
+        self.gap_met_ms = 0
         self.disk_fault = ""
         self._follower = JournalFollower(directory, shard, topic, self.writer.whole_to)
         self.now_ms = now_ms
@@ -125,6 +126,7 @@ class TickRecorder:
     def _note_gap(self, gap: Entry) -> None:
         self.gaps += 1
         self.last_gap = gap.id
+        self.gap_met_ms = self.now_ms()
         self._log.error(
             "records of the journal can not be read: the candles that they touch say complete=false; "
             "check the disk of JOURNAL_DIR, and that no other program writes there",

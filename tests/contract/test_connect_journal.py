@@ -17,6 +17,7 @@ from tests.servers import ValkeyServer
 from utils.feed import Entry, EntryId, Kind
 from utils.journal import JournalWriter, read_journal
 from utils.journal_files import day_of
+from utils.market_clock import MarketClock
 
 DAY_MS = 24 * 3600 * 1000
 
@@ -124,8 +125,10 @@ def test_damage_is_marked_logged_and_named_by_the_doctor(
         assert "records of the journal can not be read" in connector.said
         code, said = ask_the_doctor(connector)
         assert code == 1
-        assert "the journal of shard 0 has 1 damaged stretch, the last before 20" in said
+        assert "PROBLEM  connector: the journal of shard 0 has 1 damaged stretch, the last before 20" in said
         assert "the candles that it touches say complete=false: check the disk of JOURNAL_DIR." in said
+        _, said = ask_the_doctor(connector, days_later=2)
+        assert "damaged stretch" not in said
 
 
 @pytest.mark.own_valkey
@@ -147,10 +150,12 @@ def test_a_journal_that_can_not_be_read_is_named_by_the_doctor(
         assert "does not report" not in said
 
 
-def ask_the_doctor(connector: ConnectorProcess) -> tuple[int, str]:
+def ask_the_doctor(connector: ConnectorProcess, days_later: int = 0) -> tuple[int, str]:
     """Of the connector's container: exit code and words."""
+    clock = str(MarketClock(market_ms=days_later * DAY_MS))
     done = subprocess.run(
         [sys.executable, str(ROOT / "manage.py"), "doctor", "--process", "connector"],
-        cwd=connector.directory, env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True, check=False,
+        cwd=connector.directory, env={"PATH": "/usr/bin:/bin", "MARKET_CLOCK": clock}, capture_output=True, text=True,
+        check=False,
     )  # fmt: skip
     return done.returncode, done.stdout + done.stderr

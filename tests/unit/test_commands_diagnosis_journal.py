@@ -9,6 +9,8 @@ from commands.diagnosis_journal import journal_findings
 from commands.findings import Limits, Moment
 
 AT_MS = "1795150865000"  # 2026-11-20 10:31:05 IST
+DAY_MS = 86_400_000
+NOW = Moment(int(AT_MS) + 5_000, in_session=True, soon=True)
 WELL = {"shards": "2", "shard0_gaps": "0", "shard1_unsynced_since_ms": "0", "account_lost": "0", "journal_fault": ""}
 
 
@@ -21,12 +23,12 @@ WELL = {"shards": "2", "shard0_gaps": "0", "shard1_unsynced_since_ms": "0", "acc
             "move the file that it names away.",
         ),
         (
-            {"shard1_gaps": "2", "shard1_last_gap_ms": AT_MS},
+            {"shard1_gaps": "2", "shard1_last_gap_ms": AT_MS, "shard1_gap_met_ms": AT_MS},
             "the journal of shard 1 has 2 damaged stretches, the last before 2026-11-20 10:31:05; the candles "
             "that it touches say complete=false: check the disk of JOURNAL_DIR.",
         ),
         (
-            {"account_gaps": "1", "account_last_gap_ms": AT_MS},
+            {"account_gaps": "1", "account_last_gap_ms": AT_MS, "account_gap_met_ms": AT_MS},
             "the account's journal has 1 damaged stretch, the last before 2026-11-20 10:31:05: "
             "check the disk of JOURNAL_DIR.",
         ),
@@ -43,13 +45,25 @@ WELL = {"shards": "2", "shard0_gaps": "0", "shard1_unsynced_since_ms": "0", "acc
     ],
 )
 def test_one_sentence_each(fields: dict[str, str], sentence: str) -> None:
-    (finding,) = journal_findings({**WELL, **fields})
+    (finding,) = journal_findings({**WELL, **fields}, NOW)
     assert (finding.process, finding.sentence, finding.is_problem) == ("connector", sentence, True)
+
+
+@pytest.mark.parametrize("journal", ["shard1", "account"])
+def test_damage_that_was_passed_is_a_note_and_goes_with_the_day(journal: str) -> None:
+    """Met at 10:31 in what was written a day before: Redis was away over night."""
+    met_ms = int(AT_MS)
+    report = {**WELL, f"{journal}_gaps": "1", f"{journal}_last_gap_ms": str(met_ms - DAY_MS)}
+    report[f"{journal}_gap_met_ms"] = AT_MS
+    expected = {1: [True], 9 * 60: [True], 11 * 60: [False], 13 * 3600: [False], 14 * 3600: [], 26 * 3600: []}
+    for seconds, problems in expected.items():
+        moment = Moment(met_ms + 1000 * seconds, in_session=False, soon=False)
+        assert [one.is_problem for one in journal_findings(report, moment)] == problems, f"{seconds} s later"
 
 
 @pytest.mark.parametrize("report", [{}, WELL, {"shards": "nonsense"}])
 def test_nothing_is_said_of_a_journal_that_is_well(report: dict[str, str]) -> None:
-    assert list(journal_findings(report)) == []
+    assert list(journal_findings(report, NOW)) == []
 
 
 def test_a_refused_sync_is_told_of_once() -> None:
@@ -64,5 +78,5 @@ def test_a_refused_sync_is_told_of_once() -> None:
     for name in ("shard1_unsynced_since_ms", "account_unsynced_since_ms"):
         report[name] = AT_MS
         assert list(connector_findings(report, moment, Limits())) == []
-        assert len(list(journal_findings(report))) == 1
+        assert len(list(journal_findings(report, NOW))) == 1
         report[name] = "0"

@@ -107,6 +107,7 @@ def test_a_length_that_is_damaged_holds_nothing_up(tmp_path: Path, bit: int) -> 
     taken = recorder.take(100, 1 << 20)
     assert [one for one in taken if not is_gap(one)] == entries[:4] + entries[5:], f"bit {bit}"
     assert (recorder.gaps, recorder.last_gap) == (1, EntryId(AT_MS + 4, 4_294_967_295))
+    assert recorder.gap_met_ms == recorder.now_ms()
     recorder.seek(ZERO_ID)
     assert recorder.take(100, 1 << 20) == taken
     assert recorder.gaps == 1, "the same damage, read again"
