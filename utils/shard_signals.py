@@ -106,6 +106,7 @@ class ShardSignals:
         day = ist_date(self.position.ms)
         if day == self._dropped_on:
             return
+        self._drop_timeframes()
         watched = self._store.instruments()
         expired = self._progress.expired(watched, self.position.ms) if watched else set()
         self._dropped_on = day if watched else None
@@ -115,6 +116,15 @@ class ShardSignals:
             self._tools.forget(expired)
             self._saved_at = None
             self._log.info("instruments that are not watched any more were dropped", instruments=len(expired))
+
+    def _drop_timeframes(self) -> None:
+        """Those that left TIMEFRAMES: their hashes would stay for ever."""
+        left = self._progress.timeframes() - self._timeframes.keys()
+        if left:
+            self._store.remove_values(self._progress.symbols(), sorted(left))
+            self._progress.drop_timeframes(left)
+            self._saved_at = None
+            self._log.info("timeframes that are not in TIMEFRAMES any more were dropped", timeframes=sorted(left))
 
     def let_go(self) -> None:
         """Another worker has it, or nobody for now."""

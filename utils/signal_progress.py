@@ -117,6 +117,15 @@ class SignalProgress:
         self.engine.drop(symbols)
         self.warmed = {pair for pair in self.warmed if pair[0] not in symbols}
 
+    def timeframes(self) -> set[str]:
+        """All that are known in here."""
+        return {name for _, name in self.warmed} | self.engine.timeframes
+
+    def drop_timeframes(self, names: Collection[str]) -> None:
+        """Timeframes that left TIMEFRAMES leave engine and snapshot."""
+        self.engine.drop_timeframes(names)
+        self.warmed = {pair for pair in self.warmed if pair[1] not in names}
+
     def jumped(self, wanted: Iterable[Pair]) -> str:
         """Of instruments with a row that is not warm: the jumps of their price scale, for the health report."""
         jumps = {one.symbol: one for one in self.engine.jumps}

@@ -7,7 +7,7 @@ from utils.indicators.snapshot import SnapshotError
 from utils.log import BoundLogger
 from utils.signal_lines import SignalLines
 from utils.signal_progress import SignalProgress, missed_a_session
-from utils.signal_snapshot import lines_of, taken_apart, with_lines
+from utils.signal_snapshot import lines_of, rows_of, taken_apart, with_lines
 from utils.signal_tools import SignalTools
 
 
@@ -37,9 +37,17 @@ class SignalRecovery:
         position = {self._shard: self._store.last_id(self._shard)}
         now_ms = self._tools.settings.market_clock.now_ms()
         progress = SignalProgress.fresh(self._tools.make_engine, position, now_ms)
+        self._remove_left(self._store.peek_snapshot(self._shard) or b"")
         self._store.save_snapshot(self._shard, self.snapshot_of(progress))
         self._log.info("starts fresh", after=str(position[self._shard]))
         return progress
+
+    def _remove_left(self, packed: bytes) -> None:
+        """The new state does not know whose hashes the old one wrote: those that nobody writes any more go."""
+        symbols = set().union(*self._tools.symbols_of.values())
+        for timeframe, of_rows in rows_of(packed).items():
+            left = of_rows - symbols if timeframe in self._timeframes else of_rows
+            self._store.remove_values(left, [timeframe])
 
     def snapshot_of(self, progress: SignalProgress) -> bytes:
         """What is stored of it."""
@@ -92,7 +100,7 @@ class SignalRecovery:
             return progress
         parts = taken_apart(packed, self._tools.symbols_of)
         left = symbols.difference(*self._tools.symbols_of.values())
-        self._store.remove_values(left, self._timeframes)
+        self._store.remove_values(left, sorted(progress.timeframes().union(self._timeframes)))
         for shard in parts.keys() - {self._shard}:
             self._store.add_missing_snapshot(shard, parts[shard])
         self._log.info("takes its own part of a snapshot of other instruments")

@@ -6,11 +6,12 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
+import orjson
 import zstandard
 from numpy.typing import NDArray
 
 from utils.indicators.kernels import STATE_DTYPE
-from utils.indicators.snapshot import SnapshotError, pack, unpack
+from utils.indicators.snapshot import LENGTH_BYTES, SnapshotError, pack, unpack
 from utils.indicators.table import ARRAYS
 
 Arrays = list[NDArray[Any]]
@@ -39,6 +40,20 @@ def lines_of(packed: bytes) -> bytes:
         return zstandard.ZstdDecompressor().decompress(first.unused_data) if first.unused_data else b""
     except zstandard.ZstdError:
         return b""
+
+
+def rows_of(packed: bytes) -> dict[str, set[str]]:
+    """By timeframe the instruments that have a row, whatever version the snapshot is of; none where it does not say.
+
+    Nothing else tells which hashes a snapshot leaves behind that is not gone on with.
+    """
+    try:
+        content = zstandard.ZstdDecompressor().decompressobj().decompress(packed)
+        length = int.from_bytes(content[:LENGTH_BYTES], "big")
+        tables: Any = orjson.loads(content[LENGTH_BYTES : LENGTH_BYTES + length])["header"]["tables"]
+        return {str(one["timeframe"]): set(map(str, one["symbols"])) for one in tables}
+    except (zstandard.ZstdError, orjson.JSONDecodeError, KeyError, TypeError):
+        return {}
 
 
 def _part(state: Mapping[str, Any], arrays: Arrays, shard: int, symbols: Collection[str]) -> bytes:

@@ -184,6 +184,16 @@ class SignalEngine:
             for symbol in known.keys() & set(symbols):
                 known.pop(symbol)
 
+    @property
+    def timeframes(self) -> set[str]:
+        """Those that have rows."""
+        return set(self._tables)
+
+    def drop_timeframes(self, names: Collection[str]) -> None:
+        """Timeframes that come no more."""
+        self._tables = {name: table for name, table in self._tables.items() if name not in names}
+        self._said = {pair: ids for pair, ids in self._said.items() if pair[1] not in names}
+
     def bars(self, symbol: str, timeframe: str) -> int:
         """How many candles of a row were taken, 0 for one that is not known."""
         table = self._tables.get(timeframe)

@@ -42,3 +42,15 @@ def test_a_row_that_becomes_free_is_empty_for_the_next() -> None:
     assert progress.engine.newest_ms() == {}
     candles = candles_of(("NFO:NEW",))
     assert repr(progress.engine.apply(candles)) == repr(fresh.apply(candles))
+
+
+def test_a_timeframe_that_left_goes_and_the_others_do_not_notice() -> None:
+    progress = progress_of(SYMBOLS, {0: POSITIONS[0]})
+    progress.drop_timeframes({"5m"})
+    assert progress.timeframes() == {"1m"}
+    assert progress.symbols() == set(SYMBOLS)
+    again = SignalProgress.restore(make_engine, progress.dump())
+    rest, whole = candles_of(SYMBOLS), progress_of(SYMBOLS, {0: POSITIONS[0]})
+    minutes = [one for one in rest if one.timeframe == "1m"]
+    assert again.timeframes() == {"1m"}
+    assert repr(again.engine.apply(minutes)) == repr(whole.engine.apply(minutes))

@@ -15,7 +15,7 @@ from utils.feed import EntryId
 from utils.indicators.kernels import STATE_DTYPE
 from utils.indicators.snapshot import SnapshotError, pack, unpack
 from utils.signal_progress import SignalProgress
-from utils.signal_snapshot import taken_apart
+from utils.signal_snapshot import rows_of, taken_apart
 from utils.signals import SignalEngine
 from utils.strategies import load_strategies
 
@@ -97,3 +97,14 @@ def test_a_field_that_is_missing_is_a_snapshot_error(name: str) -> None:
 def test_what_is_no_snapshot_says_so() -> None:
     with pytest.raises(SnapshotError):
         taken_apart(b"none", OF)
+
+
+def test_whose_rows_are_in_it_is_told_whatever_can_be_read_of_it() -> None:
+    packed = progress_of(SYMBOLS, POSITIONS).dump()
+    expected = {"1m": set(SYMBOLS), "5m": set(SYMBOLS)}
+    assert rows_of(packed) == rows_of(packed + b"lines behind it") == expected
+    for length in range(0, len(packed), 97):
+        assert rows_of(packed[:length]) in ({}, expected)
+    for tables in NONSENSE:
+        assert rows_of(pack({"tables": tables}, [])) == {}
+        assert rows_of(pack({"tables": [{"timeframe": "1m", "symbols": tables}]}, [])).keys() <= {"1m"}
