@@ -20,6 +20,7 @@ from utils.pacing import Pacing
 from utils.retry_delay import RetryDelay
 from utils.settings import Settings
 from utils.shared_health import Fields, SharedHealth, merged
+from utils.stores.left_shards import LeftShards
 from utils.stores.redis_connection import RedisError, open_redis
 from utils.stores.redis_failure import failure_of
 from utils.stores.redis_guard import RedisGuard, check_at_start
@@ -53,6 +54,7 @@ class CandleWorker:
         self._leases = ShardLeases(client, keys, PROCESS, settings.shards, settings.lease_seconds)
         self._archives = CandleArchives(settings, lambda: bool(self._held) and self._store.is_behind)
         self._health = SharedHealth(client, keys, PROCESS, self._leases.owner, settings.health_ttl_seconds)
+        self._left_shards = LeftShards(client, keys, settings.shards)
         self._redis = RedisGuard(server, log, self._report)
         self._held: dict[int, ShardCandles] = {}
         self._refreshing: deque[int] = deque()
@@ -234,6 +236,7 @@ class CandleWorker:
                 **self._lost,
                 **self._hours_fields(),
                 **self._archives.health_fields(),
+                **self._left_shards.fields(time.monotonic()),
                 "redis_fault": self._redis.fault,
             },
             self._leases.owners,
