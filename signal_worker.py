@@ -305,7 +305,7 @@ class SignalWorker:
 
 def _log_silenced(settings: Settings, calendar: SessionCalendar, log: BoundLogger) -> None:
     today = ist_date(settings.market_clock.now_ms())
-    kept = hours_kept(settings.symbols, {})
+    kept = hours_kept(settings.symbols, {}, calendar)
     quiet = silenced(settings.no_new_entries_after, kept, calendar, today)
     if quiet:
         log.warning(

@@ -11,7 +11,7 @@ from commands.diagnosis_shards import left_shard_findings
 from commands.diagnosis_warmth import warmth_findings
 from commands.diagnosis_workers import worker_findings
 from commands.findings import CANDLE_WORKER, CONNECTOR, SIGNAL_WORKER, Finding, Limits, Moment, Report, Reports
-from utils.instruments import classes_of_exchange
+from utils.hours_kept import hours_kept
 from utils.sessions import SessionCalendar, ist_date
 
 SOON_MS = 30 * 60_000
@@ -25,16 +25,12 @@ TOPICS: Mapping[str, tuple[Topic, ...]] = {
 
 
 def moment_of(symbols: Sequence[str], now_ms: int, speed: float, calendar: SessionCalendar) -> Moment:
-    """Whether any exchange of the symbols (`NSE:INFY`) has continuous trading at `now_ms`.
+    """Whether any of the symbols (`NSE:INFY`) may have continuous trading at `now_ms`.
 
-    One that nobody knows has none: `diagnosis_hours` names it.
+    On an exchange that nobody knows none has: `diagnosis_hours` names it.
     """
-    exchanges, day = {symbol.partition(":")[0] for symbol in symbols}, ist_date(now_ms)
-    hours = [
-        calendar.session(session_class, day, places=(exchange,))
-        for exchange in exchanges
-        for session_class in classes_of_exchange(exchange)
-    ]
+    day, kept = ist_date(now_ms), hours_kept(symbols, {}, calendar)
+    hours = [calendar.session(one.session_class, day, places=one.places) for one in kept]
     sessions = [session for session in hours if session is not None]
     return Moment(
         now_ms=now_ms,

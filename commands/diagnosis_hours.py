@@ -23,7 +23,7 @@ def hours_findings(
     """Of INSTRUMENTS, the calendar in the days to come, and the candle worker's report. `file` is to be edited."""
     yield from _without_hours(symbols)
     yield from _end_of_calendar(calendar, today, file)
-    yield from _uncertain_days(hours_kept(symbols, {}), calendar, today, file)
+    yield from _uncertain_days(hours_kept(symbols, {}, calendar), calendar, today, file)
     yield from _doubts(report, file)
 
 
@@ -50,12 +50,12 @@ def _end_of_calendar(calendar: SessionCalendar, today: date, file: Path) -> Iter
 
 def _uncertain_days(kept: Sequence[Kept], calendar: SessionCalendar, today: date, file: Path) -> Iterator[Finding]:
     """The first such day of each class; one sentence for all classes of a day."""
-    days: dict[date, list[str]] = {}
+    days: dict[date, dict[str, None]] = {}
     for one in kept:
         for day in (today + timedelta(days=distance) for distance in range(UNCERTAIN_DAYS + 1)):
             ruling = calendar.ruling(one.session_class, one.places, day)
             if ruling.hours is not None and not ruling.certain:
-                days.setdefault(day, []).append(str(one))
+                days.setdefault(day, {})[str(one)] = None
                 break
     for day, names in sorted(days.items()):
         yield Finding(

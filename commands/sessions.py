@@ -14,8 +14,6 @@ from utils.sessions import SessionCalendar, ist_date
 from utils.sessions_table import Hours, Ruling
 from utils.settings import Settings
 
-FUTURES = {"NFO": "NFO-FUT"}  # segments whose hours are not those of their exchange
-
 
 @click.command()
 @click.argument("day", type=click.DateTime(["%Y-%m-%d"]), required=False)
@@ -42,7 +40,7 @@ def shown_day(calendar: SessionCalendar, day: date) -> Iterator[str]:
     sources: list[str] = []
     yield f"{day:%A %Y-%m-%d}, hours in IST"
     yield f"{'':36}{'continuous':14}{'day candle':14}source"
-    for kept in _all_kept():
+    for kept in _all_kept(calendar):
         ruling = calendar.ruling(kept.session_class, kept.places, day)
         numbers = [_number(source, sources) for source in ruling.sources]
         yield _line(kept, ruling, numbers).rstrip()
@@ -52,12 +50,14 @@ def shown_day(calendar: SessionCalendar, day: date) -> Iterator[str]:
         yield f"Not certain: the calendar ends on {calendar.last_known_day}, or the hours of this day are a guess."
 
 
-def _all_kept() -> Iterator[Kept]:
+def _all_kept(calendar: SessionCalendar) -> Iterator[Kept]:
+    """Each class at its exchanges, and where else it has entries of its own: `NFO-FUT`, `MCX:KAPAS`."""
     for exchange in EXCHANGES:
         for session_class in classes_of_exchange(exchange):
             yield Kept(session_class, (exchange,))
-            if exchange in FUTURES:
-                yield Kept(session_class, (FUTURES[exchange], exchange))
+            for place in calendar.narrow_places(session_class):
+                if place.startswith((f"{exchange}-", f"{exchange}:")):
+                    yield Kept(session_class, (place, exchange))
 
 
 def _number(source: str, sources: list[str]) -> int:

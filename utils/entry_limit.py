@@ -37,7 +37,8 @@ class UntilTimeOfDay:
 class BeforeClose:
     """Candles that end so many minutes before the close of their own instrument on that day, or earlier.
 
-    `instruments` are those known so far, by symbol; of another one the earliest close of its exchange counts.
+    `instruments` are those known so far, by symbol. Of another one the earliest close counts that its exchange may
+    have for such a symbol, as if it expired that day.
     """
 
     minutes: int
@@ -60,7 +61,7 @@ class BeforeClose:
         if instrument is not None:
             sessions = [self.calendar.for_instrument(instrument, day)]
         else:
-            kept = hours_kept([symbol], {})
+            kept = hours_kept([symbol], {}, self.calendar)
             sessions = [self.calendar.session(one.session_class, day, places=one.places) for one in kept]
         return min((one.close_ms for one in sessions if one is not None), default=0)
 

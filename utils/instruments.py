@@ -89,9 +89,10 @@ class Instrument:
         return classes[0] if len(classes) == 1 else None
 
     @property
-    def places(self) -> tuple[str, str]:
-        """Where it is listed, the narrowest first: what holds there goes before what holds everywhere."""
-        return self.segment, self.exchange
+    def places(self) -> tuple[str, ...]:
+        """Where it is listed, the narrowest first (`MCX:KAPAS`, `MCX-FUT`, `MCX`); a stock has no underlying."""
+        listed = self.segment, self.exchange
+        return listed if self.exchange in CASH_EXCHANGES else (f"{self.exchange}:{self.name}", *listed)
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -13,6 +13,7 @@ from datetime import date, timedelta
 from typing import Any, NamedTuple, TypeVar
 
 from utils.candle import Candle
+from utils.hours_kept import places_of
 from utils.instruments import CASH_EXCHANGES, OPTION_TYPES, Instrument, SessionClass
 from utils.sessions import DAY_MS, IST_OFFSET_MS, SessionCalendar, ist_date, ist_midnight_ms
 
@@ -130,7 +131,7 @@ class PriceScale:
         """Sessions between, and the rest of the last one's own where the series ended early."""
         from_day, until = ist_date(last.start_ms), ist_date(candle.start_ms)
         days = (from_day + timedelta(days=nth) for nth in range(1, (until - from_day).days))
-        places = (candle.symbol.partition(":")[0],)
+        places = places_of(candle.symbol)
         missed = sum(self._trades(kind, day, places) for day in days)
         session = self._calendar.session(kind, from_day, places=places) if self._calendar else None
         end_ms = last.start_ms + candle.end_ms - candle.start_ms

@@ -48,7 +48,7 @@ class SessionCalendar:
 
     def __init__(self, table: Table) -> None:
         self._table = table
-        self._narrow = table.narrow_places
+        self._narrow = frozenset(place for _, place in table.narrow)
         self._uncertain = table.uncertain_days
         self._answers: dict[tuple[SessionClass, Places, date, bool], Session | None] = {}
 
@@ -72,14 +72,21 @@ class SessionCalendar:
 
         `expiry` (ISO date): a contract may stop earlier on its last day.
         """
-        narrow = tuple(place for place in places if place in self._narrow)
-        key = (session_class, narrow, day, bool(expiry) and expiry == day.isoformat())
+        key = (session_class, self.narrowed(places), day, bool(expiry) and expiry == day.isoformat())
         try:
             return self._answers[key]
         except KeyError:
             if len(self._answers) >= MOST_ANSWERS:
                 self._answers.clear()
             return self._answers.setdefault(key, self._work_out(*key))
+
+    def narrowed(self, places: Places) -> Places:
+        """Of these places those that have entries of their own: they alone tell two instruments of a class apart."""
+        return tuple(place for place in places if place in self._narrow)
+
+    def narrow_places(self, session_class: SessionClass) -> list[str]:
+        """All places at which the class has entries of its own."""
+        return sorted(place for one, place in self._table.narrow if one == session_class)
 
     def for_instrument(self, instrument: Instrument, day: date) -> Session | None:
         """The day's hours of one instrument, its own expiry minded; None, too, where nobody knows its hours."""

@@ -13,7 +13,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-from utils.instruments import EXCHANGES, SessionClass
+from utils.instruments import CASH_EXCHANGES, EXCHANGES, SessionClass
 from utils.sessions_table import EVERYWHERE, Change, Holiday, Hours, Table, Where, first_hours
 from utils.text_files import decoded
 
@@ -26,7 +26,9 @@ _HOLIDAY_KEYS = _COMMON_KEYS | frozenset({"dates"})
 _SPECIAL_KEYS = _COMMON_KEYS | frozenset(
     {"dates", "approximate", "open", "close", "day_start", "day_end", "post_end"}
 )
-_PLACE = re.compile(f"({'|'.join(EXCHANGES)})(-(FUT|OPT))?|INDICES")  # exchanges, and segments as in Kite's dump
+_SEGMENTS = f"({'|'.join(EXCHANGES)})(-(FUT|OPT))?|INDICES"  # exchanges too, all as in Kite's dump
+_UNDERLYINGS = f"({'|'.join(sorted(set(EXCHANGES) - CASH_EXCHANGES))}):[A-Z0-9&-]+"
+_PLACE = re.compile(f"{_SEGMENTS}|{_UNDERLYINGS}")
 
 Groups = Mapping[str, Any]
 
@@ -125,7 +127,8 @@ def _wheres(where: str, entry: Mapping[str, Any], groups: Groups) -> list[Where]
         if place != EVERYWHERE and not _PLACE.fullmatch(str(place)):
             known = ", ".join(EXCHANGES)
             raise SessionsError(
-                f"{where}: {place!r} is no exchange or segment such as 'NFO' or 'NFO-FUT': known are {known}"
+                f"{where}: {place!r} is no exchange or segment such as 'NFO' or 'NFO-FUT', nor contracts on one "
+                f"underlying such as 'MCX:KAPAS': known are {known}"
             )
     return [(one, place) for one in classes for place in places]
 

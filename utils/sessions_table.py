@@ -1,6 +1,7 @@
 """The table of trading hours in memory, and what it says of one day. Pure.
 
-An entry holds for a class everywhere, or only at a `place`: an exchange (`NFO`) or a segment of one (`NFO-FUT`).
+An entry holds for a class everywhere, or only at a `place`: an exchange (`NFO`), a segment of one (`NFO-FUT`), or the
+contracts on one underlying (`MCX:KAPAS`).
 """
 
 from __future__ import annotations
@@ -93,10 +94,10 @@ class Table:
     special: dict[tuple[Where, date], Change] = field(default_factory=dict)
 
     @property
-    def narrow_places(self) -> frozenset[str]:
-        """Places that have entries of their own."""
+    def narrow(self) -> frozenset[Where]:
+        """Classes at places that have entries of their own."""
         entries = [*self.starts, *(where for where, _ in [*self.holidays, *self.special])]
-        return frozenset(place for _, place in entries if place != EVERYWHERE)
+        return frozenset(where for where in entries if where[1] != EVERYWHERE)
 
     @property
     def uncertain_days(self) -> frozenset[date]:
@@ -139,8 +140,10 @@ class Table:
         changes = [*ordinary, *special]
         # A special day with a close of its own does not hang on what is ordinary.
         decisive = special if special and special[-1].close is not None else changes
+        hours = self.hours(session_class, places, day)
+        # A day that begins at 17:00 is none for contracts that stop at 17:00.
         return Ruling(
-            self.hours(session_class, places, day),
+            hours if hours.open < hours.close else None,
             special[-1].name if special else "",
             tuple(dict.fromkeys(one.source for one in reversed(changes))),
             certain=all(one.certain for one in decisive),

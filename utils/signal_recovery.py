@@ -82,7 +82,7 @@ class SignalRecovery:
             return True
         now_ms = self._tools.settings.market_clock.now_ms()
         next_ms = upcoming.entries[0].id.ms if upcoming is not None else now_ms
-        kept = hours_kept(self._symbols, self._tools.instruments)
+        kept = hours_kept(self._symbols, self._tools.instruments, self._tools.calendar)
         if missed_a_session(progress.seen_ms(), next_ms, kept, self._tools.calendar):
             self._log.warning("a session passed without this worker's candles: all is warmed up again")
             return True

@@ -190,6 +190,8 @@ def test_the_hours_of_a_day_with_their_sources(place: Place) -> None:
     assert "[1] notice of 15:17 (sessions.local.toml)" in shown
     (commodity,) = [line for line in shown if line.startswith("MCX commodity ")]
     assert "09:00-23:30" in commodity
+    (mentha_oil,) = [line for line in shown if line.startswith("MCX:MENTHAOIL commodity ")]
+    assert "09:00-17:00" in mentha_oil
 
 
 @pytest.mark.parametrize("command", [("sessions", DAY), ("doctor",), ("coverage", DAY)])

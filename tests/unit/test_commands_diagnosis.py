@@ -163,6 +163,10 @@ def test_ages_are_real_seconds_whatever_the_speed_of_the_market_clock() -> None:
         (["MCX:GOLD26DECFUT"], "2026-11-24T18:00:00", True, True),
         (["CDS:USDINR26NOVFUT"], "2026-11-20T16:59:59", True, True),
         (["MCX:MCXCRUDEX"], "2026-11-20T23:54:59", True, True),
+        (["MCX:MENTHAOIL26DECFUT"], "2026-11-20T16:59:59", True, True),
+        (["MCX:MENTHAOIL26DECFUT"], "2026-11-20T17:00:00", False, False),
+        (["MCX:MENTHAOIL26DECFUT"], "2026-11-24T18:00:00", False, False),
+        (["MCX:COTTONCNDY26DECFUT"], "2026-11-20T20:59:59", True, True),
         (["NSEIX:GIFT NIFTY"], "2026-11-20T11:00:00", False, False),
     ],
 )

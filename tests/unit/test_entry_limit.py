@@ -55,6 +55,16 @@ def allows(limit: EntryLimit, symbol: str, end: str) -> bool:
         ("NFO:NIFTY26DEC25000CE", "2026-12-08T15:15", "2026-12-08T15:20"),
         ("NSE:UNHEARD", "2026-11-20T15:00", "2026-11-20T15:05"),
         ("MCX:MCXCRUDEX", "2026-11-20T23:40", "2026-11-20T23:45"),
+        ("MCX:CRUDEOIL26DEC5000CE", "2026-11-20T23:40", "2026-11-20T23:45"),
+        ("MCX:COTTONCNDY26DECFUT", "2026-11-20T20:45", "2026-11-20T20:50"),
+        ("MCX:MENTHAOIL26DECFUT", "2026-11-20T16:45", "2026-11-20T16:50"),
+        ("MCX:MENTHAOIL24NOVFUT", "2024-11-01T18:45", "2024-11-01T18:50"),
+        ("MCX:GOLD25DECFUT", "2025-10-21T14:30", "2025-10-21T14:35"),
+        ("CDS:USDINR26N2085CE", "2026-11-20T16:45", "2026-11-20T16:50"),
+        ("CDS:USDINR25OCTFUT", "2025-10-21T14:30", "2025-10-21T14:35"),
+        ("NFO:NIFTY2511425000CE", "2025-10-21T14:30", "2025-10-21T14:35"),
+        ("NFO:NIFTY26N2425000CE", "2026-11-20T15:25", "2026-11-20T15:30"),
+        ("BFO:SENSEX24N0180000PE", "2024-11-01T18:45", "2024-11-01T18:50"),
     ],
 )
 def test_15m_is_measured_from_the_instruments_own_close(symbol: str, last: str, too_late: str) -> None:
@@ -85,7 +95,8 @@ def test_a_time_of_day_holds_for_all() -> None:
 
 
 def test_what_a_time_of_day_silences_is_named() -> None:
-    kept = hours_kept(["NSE:INFY", "NSE:NIFTY 50", "NFO:NIFTY26DECFUT", "MCX:CRUDEOIL26DECFUT", "CDS:USDINR"], {})
+    symbols = ["NSE:INFY", "NSE:NIFTY 50", "NFO:NIFTY26DECFUT", "MCX:CRUDEOIL26DECFUT", "CDS:USDINR"]
+    kept = hours_kept(symbols, {}, CALENDAR)
     everything = ["CDS until 17:00", "MCX until 23:55", "NFO until 15:40", "NSE until 15:30"]
     assert silenced("15:15", kept, CALENDAR, date(2026, 11, 20)) == everything
     assert silenced("15:15", kept, CALENDAR, date(2026, 11, 21)) == everything, "a Saturday: Monday's"

@@ -112,6 +112,14 @@ def test_sessions_that_were_missed_may_have_moved_the_price_each() -> None:
     assert not jumps(stock, last(date(2025, 7, 2), 5000.0), candle(MONDAY, 0, 1000.0, 1000.0)), "a year"
 
 
+@pytest.mark.parametrize(("symbol", "is_jump"), [("MCX:MENTHAOIL26JULFUT", True), ("MCX:CRUDEOIL26JULFUT", False)])
+def test_a_series_that_ends_at_its_own_close_missed_nothing(symbol: str, is_jump: bool) -> None:
+    """Of mentha oil 17:00 is the end, of crude oil an evening is missing."""
+    end = candle(FRIDAY, 92, 1_000.0, symbol=symbol)  # 16:55
+    after = candle(MONDAY, 0, 750.0, 750.0, symbol)
+    assert (PriceScale(CALENDAR).jump(Last(end.start_ms, end.close), after) is not None) is is_jump
+
+
 # ---- what the engine makes of it
 
 ALWAYS = Strategy(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import exchange_calendars  # type: ignore[import-untyped]
@@ -332,3 +333,44 @@ def test_an_answer_is_kept() -> None:
     first = CALENDAR.session(STOCK, date(2026, 11, 20))
     assert first is not None
     assert CALENDAR.session(STOCK, date(2026, 11, 20)) is first
+
+
+def commodity(underlying: str) -> Instrument:
+    symbol = f"{underlying}26DECFUT"
+    return Instrument(1, "MCX", symbol, underlying, "MCX-FUT", "FUT", "2026-12-31", 1.0, 1, COMMODITY)
+
+
+@pytest.mark.parametrize(
+    ("underlying", "day", "expected"),
+    [
+        ("CRUDEOIL", "2026-11-20", "09:00-23:55"),
+        ("COTTONCNDY", "2026-11-20", "09:00-21:00"),
+        ("COTTONCNDY", "2026-07-01", "09:00-21:00"),
+        ("MENTHAOIL", "2026-11-20", "09:00-17:00"),
+        ("COTTONCNDY", "2026-11-24", "17:00-21:00"),
+        ("MENTHAOIL", "2026-11-24", "closed"),
+        ("COTTONCNDY", "2026-01-01", "09:00-17:00"),
+        ("MENTHAOIL", "2024-11-01", "18:00-19:00"),
+        ("MENTHAOIL", "2025-10-21", "13:45-14:45"),
+        ("MENTHAOIL", "2026-10-02", "closed"),
+        ("STEELREBAR", "2026-11-20", "09:00-23:55"),
+    ],
+)
+def test_agricultural_contracts_stop_earlier(underlying: str, day: str, expected: str) -> None:
+    assert shown(CALENDAR.for_instrument(commodity(underlying), date.fromisoformat(day))) == expected
+
+
+def test_the_day_that_agricultural_contracts_skip_is_no_missed_session() -> None:
+    assert CALENDAR.next_trading_day(COMMODITY, date(2026, 11, 23), ("MCX:MENTHAOIL",)) == date(2026, 11, 25)
+    assert CALENDAR.next_trading_day(COMMODITY, date(2026, 11, 23), ("MCX:GOLD",)) == date(2026, 11, 24)
+
+
+def test_ones_own_hours_of_one_underlying(tmp_path: Path) -> None:
+    own = tmp_path / "sessions.local.toml"
+    own.write_text(
+        '[[special]]\nclasses = ["commodity"]\nplaces = ["MCX:MENTHAOIL"]\nclose = "18:30"\nsource = "a notice"\n'
+        'dates = { 2026-11-20 = "extended" }\n'
+    )
+    calendar, day = SessionCalendar.load(local=own), date(2026, 11, 20)
+    assert shown(calendar.for_instrument(commodity("MENTHAOIL"), day)) == "09:00-18:30"
+    assert shown(calendar.for_instrument(commodity("CARDAMOM"), day)) == "09:00-17:00"

@@ -65,6 +65,14 @@ def special(text: str) -> str:
             special('places = ["NFO-FUTURES"]\nopen = "12:00"\ndates = {2026-05-01 = "May"}'),
             "'NFO-FUTURES' is no exchange",
         ),
+        (
+            special('places = ["NSE:INFY"]\nopen = "12:00"\ndates = {2026-05-01 = "May"}'),
+            "'NSE:INFY' is no exchange or segment such as 'NFO' or 'NFO-FUT', nor contracts on one underlying",
+        ),
+        (
+            special('places = ["MCX:"]\nopen = "12:00"\ndates = {2026-05-01 = "May"}'),
+            "'MCX:' is no exchange",
+        ),
         (period('open = "10:00"\nclose = "11:00"'), "[[period]] number 2: index already has a period"),
         (period('from = 2026-05-01\nopen = "10:00"\nclose = "11:00"\nexpiring_close = "12:00"'), "expiring_close"),
         (period('from = "May"\nopen = "10:00"\nclose = "11:00"'), "[[period]] number 2: from 'May' is not a date"),

@@ -99,7 +99,7 @@ def test_a_contract_is_never_asked_for_beyond_the_most_sessions() -> None:
     ],
 )
 def test_a_missed_session_is_noticed(seen: str, upcoming: str, missed: bool) -> None:
-    assert missed_a_session(at(seen), at(upcoming), hours_kept(["NSE:INFY"], {}), CALENDAR) is missed
+    assert missed_a_session(at(seen), at(upcoming), hours_kept(["NSE:INFY"], {}, CALENDAR), CALENDAR) is missed
 
 
 @pytest.mark.parametrize(
@@ -117,4 +117,4 @@ def test_a_session_is_missed_by_the_hours_of_the_instruments(
     symbols: list[str], seen: str, upcoming: str, missed: bool
 ) -> None:
     """On 2026-11-24 only commodities trade, in the evening; on 2026-02-19 only currencies are closed."""
-    assert missed_a_session(at(seen), at(upcoming), hours_kept(symbols, {}), CALENDAR) is missed
+    assert missed_a_session(at(seen), at(upcoming), hours_kept(symbols, {}, CALENDAR), CALENDAR) is missed
