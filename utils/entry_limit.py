@@ -61,8 +61,8 @@ class BeforeClose:
         if instrument is not None:
             sessions = [self.calendar.for_instrument(instrument, day)]
         else:
-            kept = hours_kept([symbol], {}, self.calendar)
-            sessions = [self.calendar.session(one.session_class, day, places=one.places) for one in kept]
+            expiry, kept = day.isoformat(), hours_kept([symbol], {}, self.calendar)
+            sessions = [self.calendar.session(one.session_class, day, expiry, one.places) for one in kept]
         return min((one.close_ms for one in sessions if one is not None), default=0)
 
 
