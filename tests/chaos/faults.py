@@ -1,14 +1,11 @@
-"""The faults, and when they come: a schedule drawn from a seed, whose actions have their own ends scheduled."""
+"""The faults, each with its own end: what is done to a process, a server, the network, the feed, disk and clock."""
 
 from __future__ import annotations
 
-import heapq
 import os
-import random
 import resource
 import signal
 import socket
-import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -20,6 +17,7 @@ import redis
 
 from tests.chaos.proxy import Proxy
 from tests.chaos.stage import SCRIPTS, TOKEN, Stage
+from tests.chaos.timetable import Range, Timetable
 from tests.e2e.harness import CANDLE_WORKER, CONNECTOR, SIGNAL_WORKER
 from tests.e2e.simulated import Clock
 from tests.servers import EmbeddedServer
@@ -29,59 +27,20 @@ from utils.journal_records import RECORD_OVERHEAD
 HOUR_SECONDS = 3600
 SECOND_CANDLE_WORKER = f"{CANDLE_WORKER}-2"
 MORE_WORKERS = (SECOND_CANDLE_WORKER, f"{CANDLE_WORKER}-3", f"{SIGNAL_WORKER}-2")
-Range = tuple[float, float]
 
 
-class Chaos:
+class Chaos(Timetable):
     """Faults on one stage. Every random choice is drawn from `dice`, so a seed plays the same plan again."""
 
     def __init__(self, stage: Stage, seed: int) -> None:
+        super().__init__(seed, stage.note_deaths)
         self.stage = stage
-        self.dice = random.Random(seed)
         self.counted: Counter[str] = Counter()
         self.torn_ids: set[str] = set()
-        self._due: list[tuple[float, int, Callable[[], None]]] = []
-        self._numbers = count()
-        self._began = time.monotonic()
         self._token = TOKEN
         self._tokens_made = count(1)
         self._is_disk_full = False
         self._downtimes: Range = (0.0, 0.6)
-
-    # -- the schedule -----------------------------------------------------------------------------------------
-
-    def begin(self) -> None:
-        self._began = time.monotonic()
-
-    @property
-    def seconds(self) -> float:
-        """Since `begin`."""
-        return time.monotonic() - self._began
-
-    def at(self, seconds: float, action: Callable[[], None]) -> None:
-        heapq.heappush(self._due, (seconds, next(self._numbers), action))
-
-    def after(self, seconds: float, action: Callable[[], None]) -> None:
-        self.at(self.seconds + seconds, action)
-
-    def now_and_then(self, gaps: Range, until: float, *actions: Callable[[], None]) -> None:
-        """One of `actions` again and again, a gap drawn from `gaps` between them."""
-        at = self.dice.uniform(*gaps)
-        while at < until:
-            self.at(at, self.dice.choice(actions))
-            at += self.dice.uniform(*gaps)
-
-    def run(self, until: float) -> None:
-        """Plays what is due; the rest is dropped when the time is over."""
-        while self.seconds < until:
-            self.stage.note_deaths()
-            while self._due and self._due[0][0] <= self.seconds:
-                heapq.heappop(self._due)[2]()
-            time.sleep(0.01)
-        self._due.clear()
-
-    def between(self, low: float, high: float) -> float:
-        return self.dice.uniform(low, high)
 
     # -- processes --------------------------------------------------------------------------------------------
 

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import click
 
-from tests.chaos.soak_run import Plan, soak
+from tests.chaos.soak_plan import Plan
+from tests.chaos.soak_run import soak
 
 DEFAULT_SEED = 20_261_121
 

@@ -18,73 +18,25 @@ import requests
 
 from bench.processes import BenchError, Stage, rss_mb, stage, wait_until
 from commands.child_process import ChildProcess
-from tests.chaos.soak_bounds import Bounds, Limits, Sample, findings
-from tests.chaos.soak_broker import CLOSE_MINUTE, OPEN_MINUTE, SAID_PORT, Sessions, at_ms
+from tests.chaos.soak_bounds import Sample, findings
+from tests.chaos.soak_broker import OPEN_MINUTE, SAID_PORT, at_ms
+from tests.chaos.soak_plan import FIRST_DAY, JOURNAL_DAYS, STREAM_HOURS, TRIM_HOURS, Plan
 from utils.instruments import SessionClass
 from utils.journal_files import journal_days
 from utils.market_clock import SteppedClock, new_stepped_clock
 from utils.sessions import SessionCalendar, ist_date
-from utils.timeframes import parse_timeframes
 
 OURS = ("connect", "candle_worker", "signal_worker")
 BROKER = "broker"
-FIRST_DAY = date(2026, 10, 5)  # a Monday, with ten trading days in the two weeks from it
-JOURNAL_DAYS, STREAM_HOURS = 2, 18.0  # a session is gone before the next one begins, and not before it is sampled
-# Market time that a node of a stream may span (a hundred heartbeats, one a minute); real time until limits hold.
-TRIM_HOURS, TRIM_SECONDS = 1.75, 300.0
+TRIM_SECONDS = 300.0  # of real time, until streams and journal are cut back
 MEMORY_READINGS, MEMORY_READINGS_APART_SECONDS = 12, 0.25
 READY_SECONDS = 120.0
-LEAST_CLOSED_ENTRIES = 10_000  # CLOSED_MAX_ENTRIES takes no less
 STILL_SECONDS = 180.0
 LOOK_SECONDS = 0.5
 SNAPSHOT_SECONDS = 3.0
 SAVED_SECONDS = 60.0  # at most, until what has expired is out of hashes and snapshots
 PAGE = 20_000
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """How much is played: `rounds` trades of each instrument a session, a session each `days_apart` days or later.
-
-    `weekly` of the instruments expire with each session, and others come: a multiple of the shards, as `instruments`.
-    """
-
-    sessions: int
-    instruments: int
-    shards: int
-    rounds: int
-    seed: int
-    timeframes: str = "15m,1h,1d"
-    weekly: int = 0
-    days_apart: int = 1
-    bounds: Bounds = field(default_factory=Bounds)
-
-    @property
-    def feed(self) -> Sessions:
-        return Sessions(self.instruments, self.shards, self.rounds, self.seed, self.weekly)
-
-    @property
-    def live_hashes(self) -> int:
-        """Of all that trade: a tick, and for each timeframe a candle and indicator values."""
-        return self.instruments * (1 + 2 * len(parse_timeframes(self.timeframes)))
-
-    @property
-    def candles_a_session(self) -> int:
-        minutes = CLOSE_MINUTE - OPEN_MINUTE
-        lengths = [one.length_ms // 60_000 for one in parse_timeframes(self.timeframes) if not one.is_day]
-        return self.instruments * (sum(-(-minutes // length) for length in lengths) + ("1d" in self.timeframes))
-
-    @property
-    def closed_max_entries(self) -> int:
-        """Of each shard: a session's, so that the streams are full when the first one is over."""
-        return max(LEAST_CLOSED_ENTRIES, self.candles_a_session // self.shards)
-
-    @property
-    def limits(self) -> Limits:
-        return Limits(
-            self.shards, self.closed_max_entries, STREAM_HOURS, TRIM_HOURS, JOURNAL_DAYS + 1, self.candles_a_session
-        )
 
 
 @dataclass

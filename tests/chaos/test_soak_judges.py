@@ -11,7 +11,7 @@ import pytest
 from tests.chaos.overload_feed import Tape
 from tests.chaos.soak_bounds import Bounds, Limits, Sample, findings
 from tests.chaos.soak_broker import Sessions, at_ms
-from tests.chaos.soak_run import Plan
+from tests.chaos.soak_plan import Plan
 from tests.e2e.simulated import ist_ms
 
 SESSIONS = 8

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.chaos.soak_bounds import Bounds
-from tests.chaos.soak_run import Plan, soak
+from tests.chaos.soak_plan import Plan
+from tests.chaos.soak_run import soak
 
 SEED = 20_261_121
 # The first session is where everything is allocated: three of them show a leak only when it is a large one. Rows,

@@ -15,9 +15,9 @@ import structlog
 
 from signal_worker import SignalWorker
 from tests.closed_candles import GRACE_MS, ClosedCandle, minute_candles, say_closed
-from tests.contract.test_signal_worker import wait_for
 from tests.reference.case_building import at
 from tests.servers import EmbeddedServer, ValkeyServer
+from tests.signal_worker_process import wait_for
 from tests.weekly_options import contracts, expiry_of
 from utils.keys import Keys
 from utils.lifecycle import StopRequest

@@ -17,20 +17,10 @@ import pymongo
 import pytest
 
 from tests.closed_candles import OPEN_MS, SEED, SYMBOLS, ClosedCandle, minute_candles, past_and_day, say_closed
-from tests.contract.test_kite_history import (
-    Broker,
-    Stage,
-    as_answer,
-    at,
-    broker,
-    day_rows,
-    history,
-    stage,
-    trading_days,
-    warm,
-)
-from tests.contract.test_signal_worker import ROOT, World, by_id, end_quietly, same, wait_for, world
+from tests.history_broker import Broker, as_answer, at, broker, day_rows, history, trading_days
 from tests.servers import EmbeddedServer, ServerUrls
+from tests.signal_worker_process import ROOT, World, by_id, end_quietly, same, wait_for, world
+from tests.warmup_stage import Stage, stage, warm
 from utils.candle import Candle
 
 __all__ = ["broker", "stage"]

@@ -20,8 +20,9 @@ import orjson
 import pytest
 
 from tests.closed_candles import OPEN_MS, SEED, SYMBOLS, ClosedCandle, past_and_day, say_closed
-from tests.contract.test_kite_history import Broker, as_answer, day_rows, serving, trading_days
-from tests.contract.test_signal_worker import (
+from tests.history_broker import Broker, as_answer, day_rows, serving, trading_days
+from tests.servers import ServerUrls
+from tests.signal_worker_process import (
     World,
     by_id,
     end_quietly,
@@ -31,7 +32,6 @@ from tests.contract.test_signal_worker import (
     wait_for,
     world,
 )
-from tests.servers import ServerUrls
 from utils.entry_limit import read_entry_limit
 from utils.feed import EntryId
 from utils.sessions import SessionCalendar

@@ -11,20 +11,9 @@ from typing import Any
 import pytest
 
 from tests.closed_candles import minute_candles
-from tests.contract.test_kite_history import (
-    CALENDAR,
-    INFY,
-    TIMEFRAMES,
-    Broker,
-    Stage,
-    as_answer,
-    at,
-    day_rows,
-    serving,
-    stage,
-    trading_days,
-)
-from tests.contract.test_kite_history import NotedWaits as NoWaits
+from tests.history_broker import CALENDAR, INFY, Broker, as_answer, at, day_rows, serving, trading_days
+from tests.history_broker import NotedWaits as NoWaits
+from tests.warmup_stage import TIMEFRAMES, Stage, stage
 from utils.entry_limit import UntilTimeOfDay
 from utils.feed import EntryId
 from utils.kite_history import KiteHistory

@@ -14,7 +14,8 @@ import pytest
 import talib
 
 from tests.closed_candles import OPEN_MS, PAST_OPEN_MS, grouped, minute_candles
-from tests.unit.test_indicators import column, supertrend_in_pandas
+from tests.indicator_series import column
+from tests.supertrend_in_pandas import supertrend_in_pandas
 from utils.candle import Candle
 from utils.entry_limit import UntilTimeOfDay
 from utils.indicators import IndicatorParameters, IndicatorValues
