@@ -23,7 +23,7 @@ GOING = contracts(0, COUNT)
 
 
 def new_engine() -> CandleEngine:
-    rules = Rules(3_000, 60_000, 1_000, 2.5, 4.0, 10, 5, 3)
+    rules = Rules(3_000, 60_000, 1_000, 2.5, 4.0, 10, 5.0, 3)
     return CandleEngine(parse_timeframes("1m,1h,1d"), rules, 10, SessionCalendar.load())
 
 

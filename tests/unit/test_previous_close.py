@@ -41,7 +41,7 @@ def entry(clock: str, *packets: bytes) -> Entry:
 
 
 def closed(entries: Sequence[Entry], at_once: int) -> tuple[list[Candle], list[bytes]]:
-    rules = Rules(3_000, 60_000, 1_000, 2.5, 4.0, 10, 5, 3)
+    rules = Rules(3_000, 60_000, 1_000, 2.5, 4.0, 10, 5.0, 3)
     engine = CandleEngine([Timeframe("1m", 60_000), Timeframe("1d", 0)], rules, 10, EveryDay())
     said = [engine.take(entries[first : first + at_once]) for first in range(0, len(entries), at_once)]
     jsons = [json for one in said for records in one.records for json in records.as_json()]
