@@ -22,12 +22,14 @@ MAGIC_AND_HEADER = 12
 WAIT_SECONDS = 90.0  # for what comes at once on an idle machine
 
 
-def wait_until(condition: Callable[[], object], what: str, seconds: float = WAIT_SECONDS) -> None:
+def wait_until(
+    condition: Callable[[], object], what: str, seconds: float = WAIT_SECONDS, poll_seconds: float = 0.02
+) -> None:
     """Polls until the condition holds; AssertionError names what did not come."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"after {seconds:g} s: {what}"
-        time.sleep(0.02)
+        time.sleep(poll_seconds)
 
 
 class RedisUsers(Protocol):
