@@ -20,6 +20,7 @@ import pymongo
 import pytest
 import redis
 
+from tests.length import length
 from tests.measures.played_day import Plan
 from tests.measures.told_candles import known_shares
 from tests.servers import mongo_server, valkey_server
@@ -40,8 +41,10 @@ _LIVE_SETTINGS = {
     "MARKET_CLOCK": "2026-01-01T00:00:00@1@1",
 }
 # The session of the fixture `demo`, without its faults; what these may cost; and how much of the knowable is found.
-_PLAN = Plan(seed=11, instruments=16, first_minute=9 * 60 + 10, minutes=38)
+_INSTRUMENTS = length(short=8, long=16)
+_PLAN = Plan(seed=11, instruments=_INSTRUMENTS, first_minute=9 * 60 + 10, minutes=38)
 _LOST, _FOUND = 0.01, 0.97
+_FEW = length(short="6", long="10")  # where a demo is begun and ended
 _FRAMES = ("1m", "3m", "5m", "15m", "30m", "1h", "1d")
 
 
@@ -123,7 +126,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> _Demo:
     """The first half hour of the default day with the usual faults."""
     directory = tmp_path_factory.mktemp("demo")
     stretch = ("--from", "09:10", "--until", "09:48", "--speed", "1000", "--history-first")
-    ran = _run(directory, "--instruments", "16", *stretch, "--seed", "11")
+    ran = _run(directory, "--instruments", str(_INSTRUMENTS), *stretch, "--seed", "11")
     print(ran.printed)
     return ran
 
@@ -158,7 +161,8 @@ def test_it_shows_the_first_live_candle_and_when_it_came(demo: _Demo) -> None:
 
 
 def test_it_says_what_it_makes_ready_and_from_when_there_are_signals(demo: _Demo) -> None:
-    assert re.search(r"^  ready    kernels: .*; history: \d+ of 16 instruments$", demo.printed, re.MULTILINE)
+    of_all = rf"\d+ of {_INSTRUMENTS} instruments"
+    assert re.search(rf"^  ready    kernels: .*; history: {of_all}$", demo.printed, re.MULTILINE)
     assert re.search(r"^  history  [1-9][0-9,]+ candles written in [0-9.]+ s$", demo.printed, re.MULTILINE)
     assert re.search(r"^  signals  from \d\d:\d\d:\d\d on: the indicators are warm$", demo.printed, re.MULTILINE)
     assert demo.figures["signals_from_ms"] == demo.figures["from_ms"]  # the history came first
@@ -166,7 +170,7 @@ def test_it_says_what_it_makes_ready_and_from_when_there_are_signals(demo: _Demo
 
 def test_its_figures_agree_with_one_another(demo: _Demo) -> None:
     figures = demo.figures
-    assert figures["packets"] > 10_000
+    assert figures["packets"] > 625 * _INSTRUMENTS
     assert figures["said_twice"] == 0
     assert figures["signals"]["stream"] == figures["signals"]["stored"] > 0
     assert sum(figures["rejected"].values()) > 0  # the usual faults are on
@@ -227,7 +231,7 @@ def test_redis_holds_everything_under_the_prefix(demo: _Demo) -> None:
 def test_what_it_tells_to_try_next_works_as_it_stands_and_ctrl_c_ends_it_in_order(tmp_path: Path) -> None:
     """One demo, left running: first by a Ctrl-C in its session, then by one more when everything is tried."""
     stretch = ("--from", "09:14", "--until", "15:30", "--speed", "400", "--history-first")
-    with _started(tmp_path, "--instruments", "10", *stretch, "--seed", "11", "--stay") as demo:
+    with _started(tmp_path, "--instruments", _FEW, *stretch, "--seed", "11", "--stay") as demo:
         printed = tmp_path / "printed"
 
         def is_said(text: str) -> Callable[[], bool]:
@@ -258,7 +262,7 @@ def test_what_it_tells_to_try_next_works_as_it_stands_and_ctrl_c_ends_it_in_orde
 
 
 def test_ctrl_c_before_anything_is_ready_ends_what_was_started(tmp_path: Path) -> None:
-    with _started(tmp_path, "--instruments", "40") as demo:
+    with _started(tmp_path, "--instruments", _FEW) as demo:
         printed = tmp_path / "printed"
         _wait_for(lambda: "  ready" in printed.read_text() or demo.poll() is not None, "the first line")
         demo.send_signal(signal.SIGINT)
@@ -270,7 +274,7 @@ def test_ctrl_c_before_anything_is_ready_ends_what_was_started(tmp_path: Path) -
 
 
 def test_a_child_that_dies_is_named_and_all_others_are_ended(tmp_path: Path) -> None:
-    with _started(tmp_path, "--instruments", "10", "--full", "--directory", str(tmp_path / "run")) as demo:
+    with _started(tmp_path, "--instruments", _FEW, "--full", "--directory", str(tmp_path / "run")) as demo:
         printed = tmp_path / "printed"
         _wait_for(lambda: "signals  from" in printed.read_text() or demo.poll() is not None, "all processes work")
         running = _processes_of(tmp_path)

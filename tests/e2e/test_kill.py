@@ -21,6 +21,7 @@ import pytest
 
 from tests.e2e.harness import CANDLE_WORKER, CONNECTOR, SIGNAL_WORKER, WORKERS, Document, Scripts, pipeline, stores
 from tests.e2e.simulated import SIMULATOR, Exchange, Steps, ist_ms, journal_entries, play_on, start_exchange
+from tests.length import length
 from tests.reference.candles import reference_candles
 from tests.reference.comparison import FIELDS, compare
 from tests.reference.inputs import Entry, ReferenceSettings, mark_of
@@ -28,9 +29,13 @@ from tests.reference.inputs import Entry, ReferenceSettings, mark_of
 # Short ones among them: a strategy needs 200 candles before it says anything.
 TIMEFRAMES = {"5s": 5, "15s": 15, "1m": 60, "5m": 300, "1d": 0}
 SETTINGS = ReferenceSettings(tuple((name, seconds * 1_000) for name, seconds in TIMEFRAMES.items()))
-INSTRUMENTS = 40
+INSTRUMENTS = length(short=30, long=40)
 SPEED = 240.0  # at most, while workers are killed and started: they live a while between two kills
-START, OVER, OVER_WITH_TWO_FEEDS = "10:05:00", "10:42:00", "10:32:00"
+START = "10:05:00"
+OVER, LAST_KILL = length(short=("10:32:00", "10:30:00"), long=("10:42:00", "10:40:00"))
+# With two feeds, and between which two of its moments the connector is killed.
+OVER_WITH_TWO_FEEDS = length(short="10:21:00", long="10:32:00")
+CONNECTOR_KILLED = length(short=("10:09:00", "10:14:00"), long=("10:14:00", "10:22:00"))
 KILLS = 6
 GAP_MS = 40_000
 GRACE_MS = 3_000
@@ -91,7 +96,7 @@ def test_killed_workers_change_nothing(tmp_path: Path) -> None:
         entries = journal_entries(scripts.directory / "journal", 0)
     undisturbed = _undisturbed(tmp_path / "undisturbed", entries, scripts.environment["INSTRUMENTS"])
     print(f"\n  seed {SEED}: {len(killed.candles)} candles, {len(killed.closed)} said, {len(killed.signals)} signals")
-    assert len(killed.candles) > 5_000 and len(killed.signals) > 10
+    assert len(killed.candles) > length(short=3_000, long=5_000) and len(killed.signals) > 10
     assert _first_difference(killed.closed, undisturbed.closed) is None
     assert _first_difference(killed.candles, undisturbed.candles) is None
     for said in (killed.signals, killed.signals_stored, killed.signals_in_file):
@@ -107,7 +112,7 @@ def _kill_again_and_again(scripts: Scripts, exchange: Exchange, clock: Steps, di
 
     The market goes on meanwhile, and a worker that still starts when its next kill comes is killed all the same.
     """
-    moments = sorted(round(dice.uniform(ist_ms("10:08:00"), ist_ms("10:40:00"))) for _ in range(KILLS))
+    moments = sorted(round(dice.uniform(ist_ms("10:08:00"), ist_ms(LAST_KILL))) for _ in range(KILLS))
     for at_ms in moments:
         victims = dice.choice(((CANDLE_WORKER,), (SIGNAL_WORKER,), WORKERS))
         away_ms = dice.choice((2_000, 30_000, 90_000))
@@ -173,7 +178,7 @@ def test_killed_connector_blemishes_what_the_gap_touched_and_nothing_else(tmp_pa
             scripts.start(name)
         scripts.until_ready(*WORKERS)
         scripts.until_connected()
-        kill_ms = round(dice.uniform(ist_ms("10:14:00"), ist_ms("10:22:00")))
+        kill_ms = round(dice.uniform(*map(ist_ms, CONNECTOR_KILLED)))
         play_on(scripts, exchange, clock, kill_ms)
         scripts.kill(CONNECTOR)
         play_on(scripts, exchange, clock, kill_ms + GAP_MS)
@@ -191,7 +196,7 @@ def test_killed_connector_blemishes_what_the_gap_touched_and_nothing_else(tmp_pa
     assert gap[1] == kill_ms + GAP_MS and kill_ms - 1_000 <= gap[0] <= kill_ms
     touched, untouched = _parted(candles, gap, received)
     print(f"\n  seed {SEED}: a gap of {(gap[1] - gap[0]) / 1000:.0f} s; {len(touched)} candles touched")
-    assert len(touched) > INSTRUMENTS and len(untouched) > 3_000
+    assert len(touched) > INSTRUMENTS and len(untouched) > length(short=1_000, long=3_000)
     assert [one["_id"] for one in touched if one["complete"]] == []
     assert [one["_id"] for one in untouched if not one["complete"]] == []
     table = reference_candles(sent, exchange.instruments, SETTINGS).candles

@@ -16,6 +16,7 @@ import pymongo
 import pytest
 import redis
 
+from tests.length import length
 from tests.servers import both_servers
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -71,8 +72,8 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[_Recorded]:
     directory = tmp_path_factory.mktemp("replay")
     with both_servers(directory / "servers") as servers:
         day = _Recorded(directory, servers.redis_url, servers.mongo_url, servers.redis_url_of("demo"))
-        options = ["--instruments", "12", "--from", "09:10", "--until", "09:36", "--seed", "5"]
-        options += ["--speed", "600", "--history-first"]
+        options = ["--instruments", length(short="6", long="12"), "--from", "09:10", "--until", "09:36"]
+        options += ["--seed", "5", "--speed", "600", "--history-first"]
         done = day.manage("demo", *options, "--directory", str(directory / "run"))
         assert done.returncode == 0, done.stdout + done.stderr
         yield day

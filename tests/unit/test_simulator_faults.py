@@ -22,8 +22,8 @@ from utils.sessions import SessionCalendar
 DAY = date(2026, 11, 20)
 CALENDAR = SessionCalendar.load()
 FOREVER = 1 << 60
-FROM_MINUTE = 9 * 60 + 15
-MINUTES = 60
+FROM_MINUTE = length(short=9 * 60 + 45, long=9 * 60 + 15)  # resets come at ten
+MINUTES = length(short=20, long=60)
 ONE_MINUTE_S_FAULTS = 20  # a minute is made ahead: its faults are counted, though it was not sent
 
 Sent = list[tuple[int, bytes]]
