@@ -15,8 +15,8 @@ import structlog
 
 from signal_worker import SignalWorker
 from tests.closed_candles import GRACE_MS, OPEN_MS, ClosedCandle, grouped, minute_candles, say_closed
-from tests.contract.test_signal_worker import instrument, wait_for
 from tests.servers import EmbeddedServer, ValkeyServer
+from tests.signal_worker_process import instrument, wait_for
 from utils.keys import Keys
 from utils.lifecycle import StopRequest
 from utils.market_clock import MarketClock
