@@ -6,10 +6,13 @@ from collections.abc import Iterator
 
 from commands.findings import CONNECTOR, Finding, Limits, Moment, Report, duration, number_of
 
+FEWEST_BREAKS = 3  # of a connection, in the minutes that utils/shard_feed.py counts
+
 
 def connector_findings(report: Report, moment: Moment, limits: Limits) -> Iterator[Finding]:
     for shard in range(number_of(report, "shards")):
         yield from _connection(report, shard, moment, limits)
+        yield from _breaks(report, shard, moment)
         yield from _notices(report, shard, moment)
         yield from _recording(report, shard, moment, limits)
     forced_out = number_of(report, "forced_out")
@@ -61,6 +64,19 @@ def _connection(report: Report, shard: int, moment: Moment, limits: Limits) -> I
     elif moment.real_seconds_since(last_frame_ms) > limits.frame_seconds:
         age = duration(moment.real_seconds_since(last_frame_ms))
         yield Finding(CONNECTOR, f"connection {shard}: the last frame came {age} ago.", moment.in_session)
+
+
+def _breaks(report: Report, shard: int, moment: Moment) -> Iterator[Finding]:
+    """One that is not up is told of as that."""
+    count = number_of(report, f"shard{shard}_recent_breaks")
+    if count < FEWEST_BREAKS or report.get(f"shard{shard}_state") != "up":
+        return
+    reason = report.get(f"shard{shard}_break_reason") or "no reason given"
+    sentence = (
+        f"connection {shard} broke {count:,} times in the last 10 min ({reason}): the candles of that time are "
+        "incomplete; see the network, and whether another program uses this API_KEY."
+    )
+    yield Finding(CONNECTOR, sentence, moment.in_session)
 
 
 def _notices(report: Report, shard: int, moment: Moment) -> Iterator[Finding]:

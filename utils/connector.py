@@ -248,6 +248,8 @@ class Connector:
             "state": feed.state.value,
             "down_reason": feed.down_reason,
             "refusal": feed.refusal,
+            "recent_breaks": feed.recent_breaks,
+            "break_reason": feed.break_reason,
             "broker_error": feed.notices.get(ERROR, ""),
             "broker_message": feed.notices.get(MESSAGE, ""),
             "connections": feed.connections,

@@ -5,6 +5,7 @@ Everything happens in the thread of the reactor: `look` is called many times a s
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -28,6 +29,7 @@ FIRST_DENIED_SECONDS = 30.0  # the broker may have erred; after it, as long as t
 ASK_AGAIN_SECONDS = 60.0
 LONGEST_WAIT_SECONDS = 900.0
 ATTEMPT_SECONDS = 30.0  # both time-outs of the client together, and some more
+BREAKS_SECONDS, MOST_BREAKS = 600.0, 1_000  # a break that lies longer back is not counted any more
 SETTLED_SECONDS = 10.0  # a connection that stood so long was a good one: the next wait is short again
 
 
@@ -83,6 +85,8 @@ class ShardFeed:
         self._attempt: _Attempt | None = None
         self._due_at = 0.0
         self._down_reason = ""
+        self.break_reason = ""  # of the last connection that was up and broke
+        self._breaks: deque[float] = deque(maxlen=MOST_BREAKS)
         self._ask_why = ask_why
         self._ask_at = float("inf")
         self._denied_delay = RetryDelay(FIRST_DENIED_SECONDS, LONGEST_WAIT_SECONDS)
@@ -93,6 +97,11 @@ class ShardFeed:
     def down_reason(self) -> str:
         """Why there is no connection, empty while there is one."""
         return self._down_reason
+
+    @property
+    def recent_breaks(self) -> int:
+        """How often of late a connection broke that was up."""
+        return sum(self._monotonic() - at < BREAKS_SECONDS for at in self._breaks)
 
     def watch(self, instruments: Sequence[Instrument]) -> None:
         """From now on these: a connection that watches others is made anew."""
@@ -178,7 +187,7 @@ class ShardFeed:
         elif cause is Cause.THROTTLED:
             self._wait_after(reason, self._throttled_delay.next_seconds())
         else:
-            self._forget_delays_after(attempt)
+            self._note_end(attempt, reason)
             self._wait_after(reason, self._network_delay.next_seconds())
 
     def _connect(self, now: float) -> None:
@@ -202,7 +211,7 @@ class ShardFeed:
         """Does not wait for the socket's own end: a dead one may take long."""
         attempt = self._end_attempt(reason)
         if attempt is not None:
-            self._forget_delays_after(attempt)
+            self._note_end(attempt, reason)
         self._wait_after(reason, self._network_delay.next_seconds())
 
     def _end_attempt(self, reason: str) -> _Attempt | None:
@@ -217,8 +226,13 @@ class ShardFeed:
                 self.on_fault(error)
         return attempt
 
-    def _forget_delays_after(self, attempt: _Attempt) -> None:
-        if attempt.opened_at is not None and self._monotonic() - attempt.opened_at >= SETTLED_SECONDS:
+    def _note_end(self, attempt: _Attempt, reason: str) -> None:
+        """Of one that was not refused; after one that stood long the next wait is short."""
+        if attempt.opened_at is None:
+            return
+        self._breaks.append(self._monotonic())
+        self.break_reason = reason
+        if self._monotonic() - attempt.opened_at >= SETTLED_SECONDS:
             self._network_delay.reset()
             self._throttled_delay.reset()
             self._denied_delay.reset()

@@ -19,6 +19,7 @@ from unittest.mock import patch
 import pytest
 from click.testing import CliRunner
 
+from commands.diagnosis_connector import FEWEST_BREAKS
 from commands.doctor import command
 from tests.connector_process import ROOT, wait_until
 from tests.env_file import write_env_file
@@ -174,6 +175,23 @@ def test_heartbeats_without_a_quote_are_halted_or_mute(start: Start) -> None:
     with sending(pipeline, AAA, BBB):
         pipeline.wait_for("All is well", 0)
         assert "no longer halted or mute" in pipeline.log("candle_worker")
+
+
+def test_a_connection_that_breaks_again_and_again_is_named(start: Start) -> None:
+    """Each time it is up again within seconds, and each time the candles are incomplete."""
+    pipeline = start("connect")
+    for number in range(1, FEWEST_BREAKS + 1):
+        wait_until_connected(pipeline, number)
+        pipeline.broker.drop_all()
+    printed = pipeline.wait_for(f"connection 0 broke {FEWEST_BREAKS} times in the last 10 min", 1, "connector")
+    assert "whether another program uses this API_KEY" in printed
+
+
+def wait_until_connected(pipeline: Pipeline, number: int) -> None:
+    def is_connected() -> bool:
+        return int(pipeline.health("connector").get("shard0_connections", 0)) == number
+
+    wait_until(is_connected, f"connection {number}")
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,12 @@ def test_a_process_that_does_not_report_is_a_problem_at_any_hour() -> None:
         ("connector", "shard0_state", "waiting to connect", "not up but 'waiting to connect'"),
         ("connector", "shard0_state", "waiting for a new access token", "'python manage.py login'"),
         ("connector", "instruments", "0", "has no instruments yet"),
+        (
+            "connector",
+            "shard0_recent_breaks",
+            "3",
+            "0 broke 3 times in the last 10 min (no reason given):",
+        ),
     ],
 )
 def test_stale_data_is_a_problem_in_session_and_a_note_at_night(

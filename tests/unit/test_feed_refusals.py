@@ -14,7 +14,7 @@ from utils.access_token import AccessTokens
 from utils.account_updates import AccountUpdates
 from utils.broker_errors import BrokerError, Cause
 from utils.instruments import Instrument, SessionClass
-from utils.shard_feed import ASK_AGAIN_SECONDS, FeedOptions, FeedState, ShardFeed
+from utils.shard_feed import ASK_AGAIN_SECONDS, BREAKS_SECONDS, FeedOptions, FeedState, ShardFeed
 
 INFY = Instrument(408065, "NSE", "INFY", "INFOSYS", "NSE", "EQ", "", 0.05, 1, SessionClass.EQUITY)
 BARE = BrokerError(403, "", "Authentication failed.")
@@ -55,6 +55,14 @@ class Feed(ShardFeed):
         for _ in range(round(seconds)):
             self.now += 1.0
             self.look()
+
+    def open_and_end(self) -> None:
+        """A connection that stands for a second."""
+        while self._attempt is None:
+            self.wait(1)
+        self._attempt.opened_at = self.now
+        self.wait(1)
+        self.ended(self._attempt, "closed by the server")
 
 
 @pytest.fixture
@@ -135,3 +143,13 @@ def test_an_answer_that_a_new_token_overtook_changes_nothing(feed: Feed, tmp_pat
     feed.asked[0][1](Cause.PERMISSION, "the login is accepted")
     assert feed.state is FeedState.CONNECTING
     assert feed.tokens.current() == "token-two"
+
+
+def test_breaks_of_the_last_minutes_are_counted_and_refused_attempts_are_none(feed: Feed) -> None:
+    feed.refuse(NO_PERMISSION)
+    assert feed.recent_breaks == 0
+    for _ in range(3):
+        feed.open_and_end()
+    assert (feed.recent_breaks, feed.break_reason) == (3, "closed by the server")
+    feed.now += BREAKS_SECONDS
+    assert feed.recent_breaks == 0
