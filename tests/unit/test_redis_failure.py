@@ -65,7 +65,7 @@ def test_only_what_passes_by_itself_is_an_outage() -> None:
 
 def test_the_exit_code_says_whose_matter_it_is() -> None:
     codes = {kind: kind.exit_code for kind in RedisFailure if kind.exit_code}
-    settings = {RedisFailure.CREDENTIALS, RedisFailure.DATABASE, RedisFailure.CLUSTER}
+    settings = {RedisFailure.CREDENTIALS, RedisFailure.DATABASE, RedisFailure.CLUSTER, RedisFailure.TLS_MISMATCH}
     refused = {RedisFailure.RIGHTS, RedisFailure.TYPE, RedisFailure.COMMAND, RedisFailure.SCRIPT, RedisFailure.STREAM}
     assert codes == {**dict.fromkeys(settings, EXIT_BAD_SETTINGS), **dict.fromkeys(refused, EXIT_REFUSED)}
 

@@ -27,6 +27,10 @@ class ClusterModeError(redis.RedisError):
     """The server runs in cluster mode."""
 
 
+class TlsMismatchError(redis.RedisError):
+    """REDIS_URL asks for TLS and the server speaks none, or the other way round."""
+
+
 class RedisFailure(Enum):
     """The sentence for each kind (what is wrong, what to do), and the exit code where waiting cannot help."""
 
@@ -34,6 +38,7 @@ class RedisFailure(Enum):
     NOT_READY = ("Redis is not ready ({text}): it is asked again until it is.", 0)
     HOST = ("The host of REDIS_URL is not known ({text}): correct its name.", 0)
     TLS = ("TLS with Redis fails ({text}): check redis:// or rediss:// in REDIS_URL, and the certificate.", 0)
+    TLS_MISMATCH = ("{text}.", EXIT_BAD_SETTINGS)
     NO_REDIS = ("What answers at REDIS_URL is no Redis ({text}): correct its host and port.", 0)
     MEMORY = ("Redis is out of memory: raise its maxmemory (REDIS_MAXMEMORY), or lower STREAM_MAX_MB.", 0)
     DISK = ("Redis takes no writes because it cannot save to its disk ({text}): free that disk, see Redis' log.", 0)
@@ -78,6 +83,7 @@ _OUTAGES = (RedisFailure.OUTAGE, RedisFailure.NOT_READY, RedisFailure.HOST)
 _TYPES: tuple[tuple[type[Exception], RedisFailure], ...] = (
     (StreamAheadError, RedisFailure.STREAM),
     (ClusterModeError, RedisFailure.CLUSTER),
+    (TlsMismatchError, RedisFailure.TLS_MISMATCH),
     (redis.AuthenticationError, RedisFailure.CREDENTIALS),
     (redis.exceptions.AuthenticationWrongNumberOfArgsError, RedisFailure.CREDENTIALS),
     (redis.exceptions.AuthorizationError, RedisFailure.CREDENTIALS),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import redis
 
 from utils.stores.redis_failure import ClusterModeError, RedisFailure
+from utils.stores.redis_tls import check_tls
 
 if TYPE_CHECKING:
     from utils.log import BoundLogger
@@ -25,11 +26,14 @@ _NUMBER = re.compile("[0-9][0-9,]*")
 
 
 def read_info(client: redis.Redis) -> Info | None:
-    """None where the user may not ask. RedisError."""
+    """None where the user may not ask. TlsMismatchError, RedisError."""
     try:
         found: Any = client.info()
     except redis.exceptions.NoPermissionError:
         return None
+    except (redis.ConnectionError, redis.TimeoutError) as error:
+        check_tls(client, error)
+        raise
     except redis.ResponseError as error:
         if "unknown command" in str(error):  # some providers take it away
             return None
