@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from commands.findings import Finding
+from utils.stores.key_types import WrongType
 from utils.stores.redis_failure import RedisFailure
 from utils.stores.redis_server import NOT_TOLD, Info, dangers, is_cluster
 
@@ -28,3 +29,14 @@ def refused_findings(reports: Mapping[str, Mapping[str, str]], processes: Iterab
         fault = reports.get(process, {}).get("redis_fault", "")
         if fault:
             yield Finding(process, fault)
+
+
+def wrong_type_findings(wrong: Mapping[str, Iterable[WrongType]]) -> Iterator[Finding]:
+    """By process the keys of its own that hold something else: each is named once, for the first that needs it."""
+    named: set[str] = set()
+    for process, of_process in wrong.items():
+        for key, found, expected in of_process:
+            if key not in named:
+                named.add(key)
+                what = f"the key {key} holds a {found}, where a {expected} of Candlewick belongs"
+                yield Finding(process, f"{what}: rename or delete it.")

@@ -18,13 +18,14 @@ from commands.diagnosis_hours import hours_findings
 from commands.diagnosis_journal import journal_findings
 from commands.diagnosis_machine import machine_findings, memory_of_machine, redis_room_findings
 from commands.diagnosis_settings import settings_findings
-from commands.diagnosis_stores import redis_findings, refused_findings
+from commands.diagnosis_stores import redis_findings, refused_findings, wrong_type_findings
 from commands.findings import CANDLE_WORKER, CONNECTOR, PROCESSES, SIGNAL_WORKER, Finding, Limits, Moment, Reports
 from utils.feed import EntryId
 from utils.health import read_health
 from utils.keys import Keys
 from utils.sessions import SessionCalendar, ist_date
 from utils.settings import Settings
+from utils.stores.key_types import WrongType, types_of, wrong_types
 from utils.stores.redis_connection import open_redis
 from utils.stores.redis_failure import failure_of
 from utils.stores.redis_server import Info, read_info
@@ -51,7 +52,7 @@ def command(process: str | None, frame_seconds: float, lag_seconds: float) -> No
     settings = load_settings()
     processes = (process,) if process else PROCESSES
     try:
-        reading = _read(settings)
+        reading = _read(settings, processes)
     except redis.RedisError as error:
         click.echo(f"PROBLEM  {failure_of(error).sentence}")
         sys.exit(1)
@@ -64,17 +65,30 @@ def command(process: str | None, frame_seconds: float, lag_seconds: float) -> No
 
 
 class _Reading(NamedTuple):
-    """What Redis has: its own INFO (None where it may not be asked), the reports, and what no worker has read yet."""
+    """What Redis has: INFO (None where it may not be asked), keys of another type, reports, what nobody has read."""
 
     info: Info | None
+    wrong: Mapping[str, list[WrongType]]
     reports: Reports
     unread_since_ms: Mapping[str, int]
 
 
-def _read(settings: Settings) -> _Reading:
+def _read(settings: Settings, processes: Sequence[str]) -> _Reading:
     client, keys = open_redis(settings.redis_url.get_secret_value()), Keys(settings.redis_prefix)
-    info, reports = read_info(client), read_health(client, keys)
-    return _Reading(info, reports, _unread_since_ms(client, keys, reports))
+    info = read_info(client)
+    wrong = {one: wrong_types(client, types_of(keys, one, range(settings.shards))) for one in processes}
+    if any(wrong.values()):  # what they hold can not be read
+        return _Reading(info, wrong, _reports_beside(client, keys), {})
+    reports = read_health(client, keys)
+    return _Reading(info, wrong, reports, _unread_since_ms(client, keys, reports))
+
+
+def _reports_beside(client: redis.Redis, keys: Keys) -> Reports:
+    """As `read_health`, where the keys of the reports themselves may be of another type."""
+    try:
+        return read_health(client, keys)
+    except redis.ResponseError:
+        return {}
 
 
 def _findings(
@@ -88,6 +102,7 @@ def _findings(
     """Of all topics, in the order in which they are shown."""
     reports = reading.reports
     yield from redis_findings(reading.info)
+    yield from wrong_type_findings(reading.wrong)
     yield from refused_findings(reports, processes)
     yield from diagnose(reports, reading.unread_since_ms, processes, moment, limits)
     yield from settings_findings(settings)

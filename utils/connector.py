@@ -244,6 +244,7 @@ class Connector:
 
     def _shard_fields(self, feed: ShardFeed, recorder: TickRecorder) -> dict[str, str | int | float]:
         sent_to = self._sender.sent_to(recorder.shard)
+        sent_to_ms = sent_to.ms or self._started_ms  # nothing yet, or it is not known
         one: dict[str, str | int | float] = {
             "state": feed.state.value,
             "down_reason": feed.down_reason,
@@ -259,7 +260,7 @@ class Connector:
             "last_frame_ms": recorder.last_frame_ms,
             "journal_last_id": str(recorder.last_id),
             "sent_to": str(sent_to),
-            "backlog_ms": max(0, recorder.last_id.ms - sent_to.ms) if recorder.last_id > sent_to else 0,
+            "backlog_ms": max(0, recorder.last_id.ms - sent_to_ms) if recorder.last_id > sent_to else 0,
             **self._journal_fields(recorder),
         }
         return {f"shard{recorder.shard}_{name}": value for name, value in one.items()}

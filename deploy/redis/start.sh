@@ -13,7 +13,7 @@ for password in "$REDIS_PASSWORD" "$REDIS_CONNECTOR_PASSWORD" "$REDIS_CANDLE_WOR
 done
 
 # What every process of ours may do: say who it is, and what its health check reads and writes.
-ours="+@connection -@dangerous +info +multi +exec +evalsha +script|load \
+ours="+@connection -@dangerous +info +multi +exec +evalsha +script|load +type \
 %R~${prefix}health:* %RW~${prefix}health-processes +hgetall +smembers +sadd +del +hset +expire +xrange +xinfo|stream"
 worker="+eval +watch +get +set +hget +hdel +xadd +xread +xreadgroup +xack +xgroup|create +xinfo|groups +publish +zadd +zrem +zremrangebyscore +zrange +time \
 %RW~${prefix}said %W~${prefix}archive.rejected"

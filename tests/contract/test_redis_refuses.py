@@ -185,6 +185,56 @@ def test_a_key_of_another_type_ends_a_worker_and_is_named(tmp_path: Path, name: 
     assert code == 1 and key in said
 
 
+OF_WORKER = ("said", "written:{}:0", "lease:{}:0", "lease:{}:0:last", "workers:{}", "health-processes", "instruments")
+OF_CANDLES = ("ticks:0", "ticks-subscribed:0", "closed:0", "state:0", "state-counts", "ticks.rejected")
+OF_SIGNALS = ("closed:0", "signals", "signal-state:0", "archive.rejected")
+OF_CONNECTOR = ("ticks:0", "ticks-subscribed:0", "broker:0", "instruments", "health:connector")
+
+
+@pytest.mark.parametrize(
+    ("process", "names"),
+    [
+        ("candle_worker", OF_WORKER + OF_CANDLES),
+        ("signal_worker", OF_WORKER + OF_SIGNALS),
+        ("connector", OF_CONNECTOR),
+    ],
+)
+def test_doctor_names_each_key_of_another_type_without_any_report(
+    tmp_path: Path, process: str, names: tuple[str, ...]
+) -> None:
+    """As each container's own user; the worker ended long ago, and its report with it."""
+    with valkey_with(tmp_path) as server, closing(open_redis(server.url)) as client:
+        write_env_file(tmp_path, {"REDIS_URL": server.url_of(process), "INSTRUMENTS": "NSE:INFY", "API_KEY": "a-key"})
+        keys = [name.format(process) for name in names]
+        for key in keys:
+            client.rpush(key, "of somebody else")
+        code, said = doctor(tmp_path, "--process", process)
+        assert code == 1
+        for key in keys:
+            assert f"PROBLEM  {process}: the key {key} holds a list, where a " in said, said
+        assert said.count("holds a list") == len(keys)
+        client.delete(*keys)
+        assert "holds a" not in doctor(tmp_path, "--process", process)[1]
+
+
+def test_a_stream_that_was_never_sent_to_is_not_behind_by_decades(tmp_path: Path) -> None:
+    with valkey_with(tmp_path) as server, closing(open_redis(server.url)) as client:
+        client.rpush("ticks:0", "of somebody else")
+        with script(tmp_path, "connect", server.url_of("connector")):
+            wait_until(lambda: client.hget("health:connector", "shard0_journal_last_id") not in (None, b"0-0"))
+            code, said = doctor(tmp_path, "--process", "connector")
+    assert code == 1 and "the key ticks:0 holds a list" in said
+    assert " h of frames wait" not in said
+
+
+def test_a_key_that_two_processes_use_is_named_once(tmp_path: Path) -> None:
+    with valkey_with(tmp_path) as server, closing(open_redis(server.url)) as client:
+        write_env_file(tmp_path, {"REDIS_URL": server.url, "INSTRUMENTS": "NSE:INFY", "API_KEY": "a-key"})
+        client.set("closed:0", "of somebody else")
+        code, said = doctor(tmp_path)
+        assert code == 1 and said.count("the key closed:0 holds a string, where a stream of Candlewick belongs") == 1
+
+
 def test_a_stream_with_ids_above_ours_is_named(tmp_path: Path) -> None:
     with valkey_with(tmp_path) as server, closing(open_redis(server.url_of("candle_worker"))) as client:
         outbox = Outbox(client, KEYS, KEYS.closed(0), 0, 10, own_ids=True)

@@ -62,7 +62,7 @@ class RedisFailure(Enum):
         EXIT_REFUSED,
     )
     TYPE = (
-        "A key of Candlewick holds another type ({text}): find it with redis-cli TYPE, then rename or delete it.",
+        "A key of Candlewick holds another type ({text}): 'python manage.py doctor' names it; rename or delete it.",
         EXIT_REFUSED,
     )
     COMMAND = ("Redis does not know a command ({text}): it has to be Redis 7.2, Valkey 8 or newer.", EXIT_REFUSED)
