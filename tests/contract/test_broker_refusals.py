@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from commands.token_file import store_token
-from tests.connector_process import ROOT, ConnectorProcess, running_connector, wait_until
+from tests.connector_process import ConnectorProcess, running_connector, wait_until
+from tests.console_here import manage_here
 from tests.contract.test_connect import ROWS, wait_until_subscribed
 from tests.fake_broker import FakeBroker
 from tests.servers import ValkeyServer
@@ -37,11 +36,8 @@ def in_session() -> dict[str, str]:
 def doctor(connector: ConnectorProcess) -> tuple[int, str]:
     """The containers' health check: exit code, and what it prints."""
     own = {name: value for name, value in os.environ.items() if name in ("PATH", "LANG")}
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "manage.py"), "doctor", "--process", "connector"],
-        env={**own, "PYTHONPATH": str(ROOT), "HOME": "/nonexistent", **connector.settings},
-        cwd=connector.directory, capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+    environment = {**own, "HOME": "/nonexistent", **connector.settings}
+    done = manage_here(["doctor", "--process", "connector"], connector.directory, environment)
     assert done.stderr == ""
     return done.returncode, done.stdout
 

@@ -12,16 +12,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, chdir, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from unittest.mock import patch
 
 import pytest
-from click.testing import CliRunner
 
 from commands.diagnosis_connector import FEWEST_BREAKS
-from commands.doctor import command
 from tests.connector_process import ROOT, wait_until
+from tests.console_here import manage_here
 from tests.env_file import write_env_file
 from tests.fake_broker import FakeBroker, stock
 from tests.servers import EmbeddedServer, ValkeyServer, free_port
@@ -70,10 +68,9 @@ class Pipeline:
 
     def diagnosis(self, process: str = "candle_worker") -> tuple[int, str]:
         """The same without a process of its own: for who asks again and again."""
-        with chdir(self._directory), patch.dict(os.environ, self._environment, clear=True):
-            found = CliRunner().invoke(command, ["--process", process])
-        assert isinstance(found.exception, SystemExit | None), found.exception
-        return found.exit_code, found.output
+        done = manage_here(["doctor", "--process", process], self._directory, self._environment)
+        assert done.stderr == ""
+        return done.returncode, done.stdout
 
     def wait_for(self, words: str, code: int, process: str = "candle_worker") -> str:
         """Until the doctor says it; what it printed."""

@@ -17,6 +17,7 @@ from urllib.parse import parse_qs
 
 import pytest
 
+from tests.console_here import manage_here
 from tests.servers import free_port
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -87,15 +88,30 @@ def _kite(mood: str = "") -> Iterator[str]:
             thread.join()
 
 
-def _login(directory: Path, url: str, *arguments: str, pasted: str = "", **settings: str) -> tuple[int, str]:
-    """Exit code and everything printed; never may a secret be in it."""
+def _environment(directory: Path, url: str, settings: dict[str, str]) -> dict[str, str]:
     environment = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-    environment |= {"API_KEY": _KEY, "API_SECRET": _SECRET, "KITE_API_URL": url, **settings}
-    environment.setdefault("ACCESS_TOKEN_FILE", str(directory / "run" / "access_token"))
+    environment |= {"API_KEY": _KEY, "API_SECRET": _SECRET, "KITE_API_URL": url}
+    return environment | {"ACCESS_TOKEN_FILE": str(directory / "run" / "access_token"), **settings}
+
+
+def _login(directory: Path, url: str, *arguments: str, pasted: str = "", **settings: str) -> tuple[int, str]:
+    """Exit code and everything printed."""
     done = subprocess.run(
         [sys.executable, str(_ROOT / "manage.py"), "login", *arguments],
-        input=pasted, capture_output=True, text=True, cwd=directory, env=environment, timeout=60, check=False,
+        input=pasted, capture_output=True, text=True, cwd=directory, env=_environment(directory, url, settings),
+        timeout=60, check=False,
     )  # fmt: skip
+    return _without_secrets(done)
+
+
+def _login_here(directory: Path, url: str, *arguments: str, pasted: str = "", **settings: str) -> tuple[int, str]:
+    """The same without a process of its own."""
+    environment = _environment(directory, url, settings)
+    return _without_secrets(manage_here(["login", *arguments], directory, environment, pasted))
+
+
+def _without_secrets(done: subprocess.CompletedProcess[str]) -> tuple[int, str]:
+    """Never may a secret be in what is printed."""
     printed = done.stdout + done.stderr
     assert _ACCESS not in printed
     assert _SECRET not in printed
@@ -150,7 +166,7 @@ def test_each_failure_is_one_sentence_and_stores_nothing(
     tmp_path: Path, mood: str, pasted: str, settings: dict[str, str], sentence: str
 ) -> None:
     with _kite(mood) as url:
-        code, printed = _login(tmp_path, url, pasted=pasted, **settings)
+        code, printed = _login_here(tmp_path, url, pasted=pasted, **settings)
     assert code == 1
     assert sentence in printed
     assert not (tmp_path / "run").exists()
@@ -176,7 +192,7 @@ def test_a_cause_that_another_login_does_not_cure_is_named(
 ) -> None:
     mood = json.dumps({"status": "error", "message": message, "error_type": error_type, "data": None})
     with _kite(mood) as url:
-        code, printed = _login(tmp_path, url, _REQUEST)
+        code, printed = _login_here(tmp_path, url, _REQUEST)
     assert code == 1
     assert sentence in printed
     assert len(printed) < 600
@@ -185,14 +201,14 @@ def test_a_cause_that_another_login_does_not_cure_is_named(
 
 
 def test_a_broker_out_of_reach_is_said(tmp_path: Path) -> None:
-    code, printed = _login(tmp_path, f"http://127.0.0.1:{free_port()}", _REQUEST)
+    code, printed = _login_here(tmp_path, f"http://127.0.0.1:{free_port()}", _REQUEST)
     assert code == 1
     assert "can not be reached (ConnectionError)" in printed
 
 
 @pytest.mark.parametrize("name", ["API_KEY", "API_SECRET"])
 def test_a_missing_credential_is_named_before_anything_is_asked(tmp_path: Path, name: str) -> None:
-    code, printed = _login(tmp_path, "http://127.0.0.1:9", _REQUEST, **{name: ""})
+    code, printed = _login_here(tmp_path, "http://127.0.0.1:9", _REQUEST, **{name: ""})
     assert code == 2
     assert f"{name} is empty" in printed
 
@@ -200,6 +216,6 @@ def test_a_missing_credential_is_named_before_anything_is_asked(tmp_path: Path, 
 def test_a_folder_that_can_not_be_made_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with _kite() as url:
-        code, printed = _login(tmp_path, url, _REQUEST, ACCESS_TOKEN_FILE=str(tmp_path / "file" / "token"))
+        code, printed = _login_here(tmp_path, url, _REQUEST, ACCESS_TOKEN_FILE=str(tmp_path / "file" / "token"))
     assert code == 1
     assert "ACCESS_TOKEN_FILE" in printed

@@ -14,6 +14,7 @@ import pytest
 import redis
 
 from commands.embedded_server import running
+from tests.console_here import manage_here
 from tests.env_file import write_env_file
 from tests.servers import ValkeyServer, free_port
 from utils.feed import Entry, EntryId, Kind, subscribed_mark
@@ -101,11 +102,7 @@ def script(directory: Path, name: str, redis_url: str) -> Iterator[Script]:
 
 
 def doctor(directory: Path, *options: str) -> tuple[int, str]:
-    done = subprocess.run(
-        [sys.executable, str(REPO / "manage.py"), "doctor", *options],
-        cwd=directory, env=ENVIRONMENT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert "Traceback" not in done.stderr
+    done = manage_here(["doctor", *options], directory, ENVIRONMENT)
     return done.returncode, done.stdout
 
 
