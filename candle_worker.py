@@ -8,10 +8,10 @@ from collections import deque
 import structlog
 
 from data_handler import CandleArchives, ShardCandles, open_candle_store
-from utils.class_state import ClassState
+from utils.class_doubts import Doubt, Doubted, doubts_of, sentences
+from utils.class_facts import from_text
 from utils.compile_kernels import compile_candle_kernels
 from utils.feed import Entry
-from utils.hours_doubts import NewDoubts, as_fields, sentence
 from utils.keys import Keys
 from utils.lasting_objects import GarbageSearch
 from utils.lifecycle import EXIT_OK, StopRequest, run_script
@@ -60,9 +60,9 @@ class CandleWorker:
         self._refreshing: deque[int] = deque()
         self._rest_until = 0.0
         self._unsaved: set[int] = set()
-        self._mute: set[str] = set()
         self._lost = {"lost_entries": 0, "lost_ms": 0}
-        self._new_doubts, self._local_file = NewDoubts(), settings.sessions_local_file
+        self._local_file = settings.sessions_local_file
+        self._doubted: Doubted = {}
         self._delay = RetryDelay(0.1, 2.0)
         self._pacing = Pacing(
             hold=settings.lease_seconds / 3,
@@ -206,15 +206,6 @@ class CandleWorker:
         for candles in self._held.values():
             candles.save()
 
-    def _hours_fields(self) -> dict[str, str]:
-        """What speaks against the hours of the session table, for the report; as it begins it is logged."""
-        if not self._held:
-            return as_fields([])
-        doubts = [candles.hours_doubts() for candles in self._held.values()]
-        for doubt, who in self._new_doubts.of(doubts):
-            self._log.warning(sentence(doubt, who, self._local_file))
-        return as_fields(doubts)
-
     def _report(self) -> None:
         counts: dict[str, int] = {}
         for candles in self._held.values():
@@ -222,8 +213,7 @@ class CandleWorker:
                 counts[name] = counts.get(name, 0) + count
         now_ms = self._clock.now_ms()
         last_ms = min((candles.position.ms for candles in self._held.values()), default=0)
-        content = self._content(now_ms)
-        self._health.write(
+        whole = self._health.write(
             {
                 "market_ms": now_ms,
                 "last_entry_ms": last_ms,
@@ -232,33 +222,36 @@ class CandleWorker:
                 "instruments": sum(candles.instrument_count for candles in self._held.values()),
                 **{f"position_{shard}": str(candles.position) for shard, candles in self._held.items()},
                 **counts,
-                **content,
+                **self._content(now_ms),
                 **self._lost,
-                **self._hours_fields(),
                 **self._archives.health_fields(),
                 **self._left_shards.fields(time.monotonic()),
                 "redis_fault": self._redis.fault,
             },
             self._leases.owners,
         )
+        if whole is not None:
+            self._log_doubts(whole)
 
     def _content(self, now_ms: int) -> Fields:
-        """What the packets of all shards say of the feed; a class that falls silent, or speaks again, is logged.
+        """What the packets of all shards say of the feed."""
+        furthest_ms = now_ms - 1_000 * LIVE_SECONDS * max(1.0, self._clock.speed)
+        return merged([one.content(one.position.ms >= furthest_ms) for one in self._held.values()])
+
+    def _log_doubts(self, whole: Fields) -> None:
+        """What the report of all workers speaks against, as it begins; a class that is heard again is logged, too.
 
         Without a shard (an error of Redis is reported so) nothing is known, and nothing of it has changed.
         """
         if not self._held:
-            return {}
-        furthest_ms = now_ms - 1_000 * LIVE_SECONDS * max(1.0, self._clock.speed)
-        content = merged([one.content(one.position.ms >= furthest_ms) for one in self._held.values()])
-        mute = {name.removeprefix("feed_") for name, value in content.items() if value == ClassState.MUTE}
-        for session_class in sorted(mute - self._mute):
-            quiet_ms = int(content[f"quiet_ms_{session_class}"])
-            self._log.warning("halted or mute: heartbeats and no quote", of=session_class, quiet_ms=quiet_ms)
-        for session_class in sorted(self._mute - mute):
-            self._log.info("no longer halted or mute", of=session_class)
-        self._mute = mute
-        return content
+            return
+        doubted, before = doubts_of(from_text(str(whole.get("classes", "")))), self._doubted
+        for _, text in sentences({key: doubted[key] for key in doubted if key not in before}, self._local_file):
+            self._log.warning(text)
+        for doubt, name in before.keys() - doubted.keys():
+            if doubt is Doubt.MUTE:
+                self._log.info("no longer halted or mute", of=name)
+        self._doubted = doubted
 
     def _shutdown(self) -> None:
         """First what is known is saved, then the archives write what is still there, last the shards are let go."""

@@ -13,12 +13,10 @@ from dataclasses import dataclass
 from utils.candles.engine import CandleEngine
 from utils.candles.engine_output import Said
 from utils.candles.feed_content import FeedContent, Fields
-from utils.candles.hours_watch import HoursWatch
 from utils.candles.layout import Count, Reason, Rules
 from utils.candles.refused_state import Left, left_by
 from utils.candles.shard_state import StateError, position_in
 from utils.feed import Entry, EntryId
-from utils.hours_doubts import Doubts
 from utils.keys import CANDLES_COLLECTION, Keys
 from utils.sessions import SessionCalendar
 from utils.settings import Settings
@@ -75,7 +73,6 @@ class ShardCandles:
         self._store = store
         self._timeframe_names = [one.name for one in settings.timeframes]
         self._engine = self._new_engine()
-        self._hours = HoursWatch(calendar)
         self._content = self._new_content()
         self._saved_at = self._engine.position
         self._told_over: object = None
@@ -88,7 +85,8 @@ class ShardCandles:
     def _new_content(self) -> FeedContent:
         settings = self._settings
         is_full = settings.subscribe_mode == "full"
-        return FeedContent(self.shard, settings.symbols, settings.market_clock.speed, is_full)
+        speed = settings.market_clock.speed
+        return FeedContent(self.shard, settings.symbols, speed, is_full, self._calendar)
 
     @property
     def position(self) -> EntryId:
@@ -102,7 +100,6 @@ class ShardCandles:
     def recover(self) -> Recovery:
         """Back to the last snapshot, or to the beginning. RedisError when Redis is away."""
         content = self._store.load_state(self.shard)
-        self._hours = HoursWatch(self._calendar)
         self._engine = self._new_engine()
         self._content = self._new_content()
         self._told_over = None
@@ -167,10 +164,6 @@ class ShardCandles:
         shard = self._engine.shard
         counted = {one.name.lower(): int(shard.counts[one]) for one in Count}
         return counted | {f"rejected_{one.name.lower()}": int(shard.rejected[one]) for one in Reason}
-
-    def hours_doubts(self) -> Doubts:
-        """What speaks against the hours that the session table has for today, by class."""
-        return self._hours.doubts(self._engine.shard, self._engine.rows, self.position.ms)
 
     def content(self, is_live: bool) -> Fields:
         """What the packets say of the feed, for the health report; once a second, `is_live` when nothing waits."""

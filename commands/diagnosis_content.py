@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from commands.findings import CANDLE_WORKER, Finding, Moment, Report, duration, number_of
-from utils.class_state import ClassState
+from utils.class_doubts import silent_sentences
+from utils.class_facts import from_text
 
 FEWEST_PACKETS = 20
 REJECTED_SHARE = 0.05
@@ -34,10 +35,11 @@ def content_findings(report: Report, moment: Moment) -> Iterator[Finding]:
     clock = _clock(report, moment)
     rejected = _rejected(report, moment, clock is not None)
     revised = _revised(report, moment) if clock is None else None
-    unreadable, untimed, mute = _unreadable(report, moment), _untimed(report, moment), _mute(report, moment)
-    yield from (one for one in (clock, rejected, unreadable, untimed, revised, mute) if one is not None)
+    unreadable, untimed = _unreadable(report, moment), _untimed(report, moment)
+    yield from (one for one in (clock, rejected, unreadable, untimed, revised) if one is not None)
     if clock is None and rejected is None:
-        yield from _silent(report, moment)
+        for is_sure, sentence in silent_sentences(from_text(report.get("classes", ""))):
+            yield Finding(CANDLE_WORKER, f"{sentence}.", is_sure and moment.in_session)
 
 
 def _clock(report: Report, moment: Moment) -> Finding | None:
@@ -106,29 +108,3 @@ def _revised(report: Report, moment: Moment) -> Finding | None:
         "and the network, or raise CLOSE_GRACE_SECONDS."
     )
     return Finding(CANDLE_WORKER, sentence, moment.in_session)
-
-
-def mute_classes(report: Report) -> set[str]:
-    """Of which no instrument is heard: whatever else is silent about them follows from that."""
-    return {name.removeprefix("feed_") for name in report if report[name] == ClassState.MUTE}
-
-
-def _mute(report: Report, moment: Moment) -> Finding | None:
-    mute = sorted(mute_classes(report))
-    if not mute:
-        return None
-    quiet = duration(min(number_of(report, f"quiet_ms_{name}") for name in mute) / 1000)
-    sentence = (
-        f"{ClassState.MUTE}: {', '.join(mute)}: heartbeats come, and no quote for {quiet}; if the exchange trades, "
-        "log in anew ('python manage.py login'); if it is closed, correct its hours ('python manage.py sessions')."
-    )
-    return Finding(CANDLE_WORKER, sentence, moment.in_session)
-
-
-def _silent(report: Report, moment: Moment) -> Iterator[Finding]:
-    for kind, is_problem in (("silent", moment.in_session), ("quiet", False)):
-        fields = sorted(name for name in report if name.removeprefix(f"{kind}_").isdigit())
-        named = ", ".join(report[name] for name in fields if report[name])
-        if named:
-            sentence = f"no usable quote of {named}, unlike their habit; see INSTRUMENTS and the broker's own app."
-            yield Finding(CANDLE_WORKER, sentence, is_problem)

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
 from pathlib import Path
 
-from commands.diagnosis_content import mute_classes
 from commands.findings import CANDLE_WORKER, CONNECTOR, Finding, Report
-from utils.hours_doubts import PROBLEMS, Doubt, sentence, without_classes
+from utils.class_doubts import PROBLEMS, doubts_of, sentences
+from utils.class_facts import from_text
 from utils.hours_kept import Kept, hours_kept, without_hours
 from utils.sessions import SessionCalendar
 
@@ -67,9 +67,5 @@ def _uncertain_days(kept: Sequence[Kept], calendar: SessionCalendar, today: date
 
 
 def _doubts(report: Report, file: Path) -> Iterator[Finding]:
-    for doubt in Doubt:
-        who = report.get(doubt.value, "")
-        if doubt in (Doubt.SILENT, Doubt.QUIET):
-            who = without_classes(who, mute_classes(report))
-        if who:
-            yield Finding(CANDLE_WORKER, f"{sentence(doubt, who, file)}.", is_problem=doubt in PROBLEMS)
+    for doubt, sentence in sentences(doubts_of(from_text(report.get("classes", ""))), file):
+        yield Finding(CANDLE_WORKER, f"{sentence}.", is_problem=doubt in PROBLEMS)

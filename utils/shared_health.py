@@ -7,9 +7,8 @@ from typing import Any
 
 import redis
 
-from utils.class_state import ClassState
+from utils.class_facts import as_text, from_text, joined
 from utils.health import HealthReport
-from utils.hours_doubts import Doubt
 from utils.keys import Keys
 
 Fields = Mapping[str, str | int | float]
@@ -30,15 +29,16 @@ class SharedHealth:
         self._ttl_seconds = ttl_seconds
         self._whole = HealthReport(client, keys, process, ttl_seconds)
 
-    def write(self, fields: Fields, owners: Sequence[str]) -> bool:
-        """`owners`: all workers that are there, this one among them. False when Redis did not take it."""
+    def write(self, fields: Fields, owners: Sequence[str]) -> Fields | None:
+        """The whole. `owners`: all workers that are there, this one among them. None when Redis did not take it."""
         others = [one for one in owners if one != self._owner]
         try:
             parts = self._exchange(fields, others) if others else []
         except redis.RedisError as error:
             self._whole.note(error)
-            return False
-        return self._whole.write(with_free_shards(merged([fields, *parts]) if parts else fields))
+            return None
+        whole = with_free_shards(merged([fields, *parts]) if parts else fields)
+        return whole if self._whole.write(whole) else None
 
     def _exchange(self, fields: Fields, others: Sequence[str]) -> list[dict[str, str]]:
         """Leaves our part where the others find it, and takes theirs."""
@@ -88,17 +88,13 @@ def _worst_archive_state(values: Iterable[str]) -> str:
     return min(values, key=lambda one: WORST_STATES.index(one) if one in WORST_STATES else len(WORST_STATES))
 
 
-def _joined(values: Iterable[str]) -> str:
-    return ", ".join(value for value in values if value)
-
-
-def _feed_of_a_class(values: Iterable[str]) -> str:
-    """Trading, when it trades in any shard."""
-    return max(values, key=lambda one: one == ClassState.TRADING)
+def _classes(values: Iterable[str]) -> str:
+    """One fact for each class, though it has instruments in several shards."""
+    return as_text(joined(one for value in values for one in from_text(value)))
 
 
 _TEXTS: Mapping[str, Callable[[Iterable[str]], str]] = {
-    **{kind.value: _joined for kind in Doubt},
+    "classes": _classes,
     "shards": _all_shards,
     "jumped": _all_jumps,
     "state": worst_state,
@@ -107,15 +103,13 @@ _TEXTS: Mapping[str, Callable[[Iterable[str]], str]] = {
 
 
 def _merged_one(name: str, values: Sequence[str | int | float]) -> str | int | float:
-    texts = _feed_of_a_class if name.startswith("feed_") else _TEXTS.get(name)
+    texts = _TEXTS.get(name)
     if texts is not None:
         return texts(map(str, values))
     numbers = [_number(value) for value in values]
     if name.startswith("position_") or any(number is None for number in numbers):
         return max(map(str, values), key=lambda text: (len(text), text))
     known = [number for number in numbers if number is not None]
-    if name.startswith("quiet_ms_"):
-        return min(known)
     if name in LOWEST:
         return min((number for number in known if number), default=0)
     if name == "archive_backlog" and min(known) < 0:

@@ -165,7 +165,8 @@ def test_right_numbers_are_healthy_in_all_processes(start: Start) -> None:
 
 def test_heartbeats_without_a_quote_are_halted_or_mute(start: Start) -> None:
     pipeline = start("connect", "candle_worker", speed=30)
-    printed = pipeline.wait_for("halted or mute: equity: heartbeats come, and no quote for", 1)
+    printed = pipeline.wait_for("halted or mute: NSE equity (since 10:3", 1)
+    assert "): heartbeats come, and no quote; if the exchange trades, log in anew" in printed
     assert "log in anew ('python manage.py login')" in printed
     assert pipeline.doctor("connector")[0] == 0, "the connection is well"
     assert "halted or mute" in pipeline.log("candle_worker")

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,10 @@ import pytest
 import redis
 
 from tests.env_file import write_env_file
-from tests.extended_day import DAY, INFY, MORNING, extended_hours, frames, full
+from tests.extended_day import DAY, FUTURE, INFY, MORNING, extended_hours, frames, full, mark
 from tests.servers import EmbeddedServer, ValkeyServer
+from utils.class_doubts import doubts_of, who
+from utils.class_facts import from_text
 from utils.feed import Entry
 from utils.health import HealthReport
 from utils.journal import JournalWriter
@@ -63,21 +65,22 @@ class Place:
             process.terminate()
             assert process.wait(60) == 0
 
-    def send(self, entries: Sequence[Entry]) -> None:
+    def send(self, entries: Sequence[Entry], shard: int = 0) -> None:
         for one in entries:
-            self.client.xadd("ticks:0", {one.kind.value: one.payload}, id=str(one.id))
+            self.client.xadd(f"ticks:{shard}", {one.kind.value: one.payload}, id=str(one.id))
 
     def health(self) -> dict[str, str]:
         answer: Any = self.client.hgetall("health:candle_worker")
         return {name.decode(): value.decode() for name, value in answer.items()}
 
-    def wait_until_at(self, entry: Entry) -> dict[str, str]:
-        """The first report of a worker that has processed this entry."""
+    def wait_until_at(self, entry: Entry, shard: int = 0) -> list[str]:
+        """What the first report of a worker doubts that has processed this entry."""
         deadline = time.monotonic() + DEADLINE_SECONDS
-        while self.health().get("position_0") != str(entry.id):
+        while self.health().get(f"position_{shard}") != str(entry.id):
             assert time.monotonic() < deadline, self.health()
             time.sleep(0.05)
-        return self.health()
+        doubted = doubts_of(from_text(self.health()["classes"]))
+        return [f"{doubt.value}: {who(doubt, facts)}" for (doubt, _), facts in doubted.items()]
 
     def log_of(self, process: str) -> str:
         return "".join(path.read_text() for path in (self.directory / "logs").glob(f"{process}*"))
@@ -110,7 +113,8 @@ def test_an_extended_session_is_named_mended_by_an_edit_and_replayed(place: Plac
     recorded = [*MORNING, *AFTER_HOURS]
     place.send(recorded)
     with place.worker():
-        assert place.wait_until_at(AFTER_HOURS[-1])["hours_outside"] == "NSE equity (5 trades, the last of 16:05:04)"
+        found = place.wait_until_at(AFTER_HOURS[-1])
+        assert found == ["outside: NSE equity (5 trades, the last of 16:05:04)"]
         done = place.manage(*doctor)
         log = place.log_of("candle_worker")
     named = "trades come outside the hours that we believe in: NSE equity (5 trades, the last of 16:05:04)"
@@ -122,7 +126,7 @@ def test_an_extended_session_is_named_mended_by_an_edit_and_replayed(place: Plac
     extended_hours(place.directory / "local" / "sessions.local.toml")
     place.send(LATER)
     with place.worker():
-        assert place.wait_until_at(LATER[-1])["hours_outside"] == ""
+        assert place.wait_until_at(LATER[-1]) == []
         done = place.manage(*doctor)
     assert (done.returncode, "PROBLEM" in done.stdout) == (0, False), done.stdout + done.stderr
     assert "16:20" in place.starts(), "from the edit on the candles are there"
@@ -138,17 +142,70 @@ def test_an_extended_session_is_named_mended_by_an_edit_and_replayed(place: Plac
 
 
 def test_a_class_that_is_silent_since_the_open_is_named(place: Place) -> None:
-    """An unlisted holiday: heartbeats and no trade."""
-    silent = [*MORNING[:2], *frames(("09:14:59", b"\0"), ("09:15:50", b"\0"))]
+    """An unlisted holiday: heartbeats, and nothing of any instrument."""
+    silent = [MORNING[0], *frames(("09:14:59", b"\0"), ("09:15:50", b"\0"))]
     place.send(silent)
-    with place.worker():
-        assert place.wait_until_at(silent[-1])["hours_silent"] == "NSE equity (since 09:15:00)"
-        done = place.manage("doctor", "--process", "candle_worker", MARKET_CLOCK=clock_at("09:15:51"))
-    assert done.returncode == 1
-    assert (
-        "PROBLEM  candle_worker: no trade came yet in a session that should be under way: NSE equity" in done.stdout
+    clock = clock_at("09:15:51")
+    with place.worker(MARKET_CLOCK=clock):
+        assert place.wait_until_at(silent[-1]) == ["halted or mute: NSE equity (since 09:15:00)"]
+        done = place.manage("doctor", "--process", "candle_worker", MARKET_CLOCK=clock)
+        log = place.log_of("candle_worker")
+    named = (
+        "halted or mute: NSE equity (since 09:15:00): heartbeats come, and no quote; if the exchange trades, log in"
     )
+    assert done.returncode == 1
+    assert f"PROBLEM  candle_worker: {named}" in done.stdout
     assert "write that into local/sessions.local.toml and restart the workers." in done.stdout
+    assert named in log
+
+
+@pytest.mark.parametrize(
+    ("until", "clock", "code", "named"),
+    [
+        (
+            "09:15:50",
+            "09:15:51",
+            0,
+            "note     candle_worker: no quote came yet in a session that should be under way",
+        ),
+        ("09:25:00", "09:25:01", 1, "PROBLEM  candle_worker: halted or mute"),
+    ],
+)
+def test_one_illiquid_stock_without_a_habit_is_a_note_before_it_is_a_problem(
+    place: Place, until: str, clock: str, code: int, named: str
+) -> None:
+    silent = [*MORNING[:2], *frames(("09:14:59", b"\0"), (until, b"\0"))]
+    place.send(silent)
+    with place.worker(MARKET_CLOCK=clock_at(clock)):
+        place.wait_until_at(silent[-1])
+        done = place.manage("doctor", "--process", "candle_worker", MARKET_CLOCK=clock_at(clock))
+    assert done.returncode == code, done.stdout
+    assert f"{named}: NSE equity (since 09:15:00)" in done.stdout
+    assert "write that into local/sessions.local.toml and restart the workers." in done.stdout
+
+
+def test_a_class_in_two_shards_is_silent_when_it_is_in_both_and_told_of_once(place: Place) -> None:
+    far = replace(FUTURE, token=FUTURE.token + 1, tradingsymbol="INFY26SEPFUT")
+    settings = {"INSTRUMENTS": f"{FUTURE.symbol},{far.symbol}", "CONNECTIONS": "2"}
+    trades = [(f"09:{minute}:00", full(FUTURE, 150_000, minute, f"09:{minute}:00")) for minute in range(16, 36)]
+    near = [mark("09:10", FUTURE), *frames(*trades)]
+    quiet = [mark("09:10", far), *frames(("09:12", full(far, 150_000, 1, "09:12")), ("09:35:00", b"\0"))]
+    place.send(near)
+    place.send(quiet, shard=1)
+    with place.worker(**settings, MARKET_CLOCK=clock_at("09:35:01")):
+        place.wait_until_at(near[-1])
+        assert place.wait_until_at(quiet[-1], shard=1) == []
+        done = place.manage("doctor", "--process", "candle_worker", **settings, MARKET_CLOCK=clock_at("09:35:01"))
+    assert (done.returncode, "NFO-FUT" in done.stdout) == (0, False), done.stdout
+    (later,) = frames(("09:50:00", b"\0"))
+    for shard in (0, 1):
+        place.send([later], shard)
+    with place.worker(**settings, MARKET_CLOCK=clock_at("09:50:01")):
+        place.wait_until_at(later)
+        assert place.wait_until_at(later, 1) == ["halted or mute: NFO-FUT equity_derivative (since 09:35:00)"]
+        done = place.manage("doctor", "--process", "candle_worker", **settings, MARKET_CLOCK=clock_at("09:50:01"))
+    assert done.returncode == 1
+    assert done.stdout.count("NFO-FUT equity_derivative") == 1, done.stdout
 
 
 @pytest.mark.parametrize(("text", "is_told"), [("15:15", True), ("15m", False)])

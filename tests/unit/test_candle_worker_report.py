@@ -9,35 +9,32 @@ import structlog
 from structlog.testing import capture_logs
 
 from candle_worker import CandleWorker
-from utils.hours_doubts import Doubt, NewDoubts
+from utils.class_facts import ClassFacts, Outside, as_text
 from utils.log import BoundLogger
-
-NOTHING: dict[str, Any] = {kind.value: "" for kind in Doubt}
 
 
 class _Owner:
-    """In the place of a shard: a class is mute, and no trade of it came."""
+    """In the place of a shard: a class is mute, and another trades outside its hours."""
 
     class position:
         ms = 0
 
     def content(self, _is_live: bool) -> dict[str, str | int]:
-        return {"feed_equity": "halted or mute", "quiet_ms_equity": 90_000}
-
-    def hours_doubts(self) -> dict[Doubt, list[str]]:
-        return {Doubt.SILENT: ["NSE equity (since 09:15:00)"]}
+        mute = ClassFacts("NSE equity", 1, quiet_ms=90_000, limit_ms=45_000)
+        return {"classes": as_text([mute, ClassFacts("MCX commodity", 1, outside=Outside(3, 1))])}
 
 
 class _Worker(CandleWorker):
     def __init__(self, log: BoundLogger) -> None:
         self._log = log
         self._held: Any = {0: _Owner()}
-        self._mute = set()
-        self._new_doubts, self._local_file = NewDoubts(), Path("local")
+        self._doubted, self._local_file = {}, Path("local")
         self._clock = type("Clock", (), {"speed": 1.0})()
 
     def report(self) -> dict[str, Any]:
-        return {**self._content(0), **self._hours_fields()}
+        content = self._content(0)
+        self._log_doubts(content)
+        return dict(content)
 
 
 def test_an_error_of_redis_ends_no_silence() -> None:
@@ -45,10 +42,23 @@ def test_an_error_of_redis_ends_no_silence() -> None:
     with capture_logs() as logged:
         owned = worker.report()
         held, worker._held = worker._held, {}
-        assert worker.report() == NOTHING
+        assert worker.report() == {}
         worker._held = held
         assert worker.report() == owned
     assert [line["event"].split(":")[0] for line in logged] == [
+        "trades come outside the hours that we believe in",
         "halted or mute",
-        "no trade came yet in a session that should be under way",
     ]
+
+
+def test_each_doubt_is_logged_once_until_it_is_over() -> None:
+    worker = _Worker(structlog.get_logger("candle_worker"))
+    first, mute = ClassFacts("NSE equity", 1, outside=Outside(3, 1)), ClassFacts("CDS currency", 1, quiet_ms=60_000)
+    more = first._replace(outside=Outside(4, 2))
+    logged: list[list[str]] = []
+    for facts in ([first], [more, mute], [], [more, mute]):
+        with capture_logs() as lines:
+            worker._log_doubts({"classes": as_text(facts)})
+        logged.append([line["event"].split(":")[0] for line in lines])
+    outside = "trades come outside the hours that we believe in"
+    assert logged == [[outside], ["halted or mute"], ["no longer halted or mute"], [outside, "halted or mute"]]

@@ -6,15 +6,20 @@ import pytest
 
 from commands.diagnosis_content import content_findings
 from commands.findings import Moment
+from utils.class_facts import ClassFacts, Quiet, Quiets, as_text, from_text
 from utils.shared_health import Fields, merged
 
 LIVE = Moment(1_795_150_000_000, in_session=True, soon=True)
 NIGHT = Moment(1_795_150_000_000, in_session=False, soon=False)
 WELL = {
     "recent_packets": "900", "recent_trades": "600", "recent_amended": "12", "recent_rejected_time": "0",
-    "recent_rejected_zscore": "2", "delay_ms_0": "930", "delay_ms_1": "2900", "feed_equity": "trading",
-    "quiet_ms_equity": "400", "silent_0": "", "quiet_0": "", "silent_1": "", "quiet_1": "",
+    "recent_rejected_zscore": "2", "delay_ms_0": "930", "delay_ms_1": "2900",
+    "classes": as_text([ClassFacts("NSE equity", 500, quiet_ms=400, limit_ms=45_000)]),
 }  # fmt: skip
+OTHERS = ClassFacts("NSE equity", 3, quiet_ms=400, limit_ms=45_000)
+TCS = OTHERS._replace(silent=Quiets(1, (Quiet("NSE:TCS", 720_000),)))
+TWO = OTHERS._replace(silent=Quiets(9, (Quiet("NSE:X", 180_000), Quiet("NSE:Y", 67_000))))
+OPTION = OTHERS._replace(unsure=Quiets(1, (Quiet("NFO:NIFTY26NOV25000CE", 48 * 60_000),)))
 
 
 def found(moment: Moment = LIVE, **fields: str) -> list[tuple[str, bool]]:
@@ -41,8 +46,7 @@ def test_right_numbers_are_well() -> None:
         ({"recent_rejected_time": "300"}, "300 for their time: set this machine's clock (chrony)"),
         ({"untimed": "3"}, "3 instruments come without the exchange's time, though SUBSCRIBE_MODE is full"),
         ({"recent_amended": "270"}, "270 revisions for the last 600 trades"),
-        ({"feed_equity": "halted or mute", "quiet_ms_equity": "720000"}, "halted or mute: equity: heartbeats come"),
-        ({"silent_0": "NSE:TCS (12 min)", "silent_1": "NSE:X (3 min)"}, "quote of NSE:TCS (12 min), NSE:X (3 min)"),
+        ({"classes": as_text([TCS, TWO])}, "of NSE:TCS (12 min), NSE:X (3 min), NSE:Y (67 s) and 7 more, unlike"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_a_problem_in_session_and_a_note_at_night(fields: dict[str, str], words: str) -> None:
@@ -53,9 +57,7 @@ def test_what_is_wrong_is_a_problem_in_session_and_a_note_at_night(fields: dict[
 
 
 def test_a_wrong_clock_is_not_told_thrice() -> None:
-    sentences = found(
-        delay_ms_0="-180000", recent_amended="900", recent_rejected_time="800", silent_0="NSE:INFY (3 min)"
-    )
+    sentences = found(delay_ms_0="-180000", recent_amended="900", recent_rejected_time="800", classes=as_text([TCS]))
     assert len(sentences) == 2
     assert sentences[1][0].endswith("for their time: it is the clock.")
 
@@ -67,7 +69,7 @@ def test_the_clock_is_judged_in_real_seconds() -> None:
 
 
 def test_a_quiet_option_is_a_note() -> None:
-    assert found(quiet_1="NFO:NIFTY26NOV25000CE (48 min)") == [
+    assert found(classes=as_text([OPTION])) == [
         (
             "no usable quote of NFO:NIFTY26NOV25000CE (48 min), unlike their habit; see INSTRUMENTS and the broker's "
             "own app.",
@@ -96,19 +98,23 @@ def test_few_packets_prove_nothing() -> None:
     assert found(recent_trades="99", recent_amended="99") == []
 
 
+def test_the_instruments_of_a_class_that_is_mute_are_not_told_of_one_by_one() -> None:
+    mute = TCS._replace(quiet_ms=720_000)
+    assert found(classes=as_text([mute])) == []
+    ((sentence, _),) = found(classes=as_text([mute, TWO._replace(name="BSE equity")]))
+    assert "NSE:TCS" not in sentence
+
+
 def test_a_class_that_trades_in_one_worker_is_not_mute() -> None:
-    silent: Fields = {
-        "feed_equity": "halted or mute",
-        "quiet_ms_equity": 720_000,
-        "recent_packets": 3,
-        "silent_0": "NSE:A (2 min)",
-    }
-    lively: Fields = {"feed_equity": "trading", "quiet_ms_equity": 0, "recent_packets": 400, "silent_1": ""}
-    assert merged([silent, lively]) == {
-        "feed_equity": "trading",
-        "quiet_ms_equity": 0,
-        "recent_packets": 403,
-        "silent_0": "NSE:A (2 min)",
-        "silent_1": "",
-    }
-    assert merged([silent, {**silent, "quiet_ms_equity": 90_000}])["quiet_ms_equity"] == 90_000
+    silent = ClassFacts("NSE equity", 3, since_ms=5, quiet_ms=720_000, limit_ms=60_000, silent=TCS.silent)
+    lively = ClassFacts("NSE equity", 2, since_ms=725, quiet_ms=0, limit_ms=45_000)
+    ours: Fields = {"classes": as_text([silent]), "recent_packets": 3}
+    theirs: Fields = {"classes": as_text([lively]), "recent_packets": 400}
+    whole = merged([ours, theirs])
+    assert whole["recent_packets"] == 403
+    assert from_text(str(whole["classes"])) == [
+        ClassFacts("NSE equity", 5, since_ms=725, quiet_ms=0, limit_ms=45_000, silent=TCS.silent)
+    ]
+    later: Fields = {"classes": as_text([silent._replace(quiet_ms=90_000)])}
+    (of_both,) = from_text(str(merged([ours, later])["classes"]))
+    assert of_both.quiet_ms == 90_000

@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 
 from commands.diagnosis_hours import hours_findings
+from utils.class_facts import ClassFacts, Outside, Quiet, Quiets, as_text
 from utils.sessions import SessionCalendar
 
+AT_MS = 1_795_146_300_000  # 09:15 IST
+MUTE = ClassFacts("MCX commodity", 1, since_ms=AT_MS, quiet_ms=45_000, limit_ms=45_000)
 CALENDAR = SessionCalendar.load()
 FILE = Path("local/sessions.local.toml")
 
@@ -21,7 +24,8 @@ def said(today: str, *symbols: str, **report: str) -> list[tuple[str, bool]]:
 
 def test_an_ordinary_day_has_nothing_to_say() -> None:
     assert said("2026-11-20", "NSE:INFY", "NFO:NIFTY26DECFUT", "MCX:GOLD26DECFUT", "MCX:MCXCRUDEX") == []
-    assert said("2026-11-20", hours_outside="", hours_silent="", hours_quiet="", hours_unknown="") == []
+    assert said("2026-11-20", classes="") == []
+    assert said("2026-11-20", classes=as_text([ClassFacts("MCX commodity", 1, outside=Outside(2, AT_MS))])) == []
 
 
 def test_an_exchange_that_nobody_knows_is_named() -> None:
@@ -77,29 +81,36 @@ def test_a_guessed_muhurat_is_named_before_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "beginning", "is_problem"),
+    ("facts", "beginning", "is_problem"),
     [
-        ("hours_outside", "trades come outside the hours that we believe in: MCX commodity (3 trades)", True),
-        ("hours_silent", "no trade came yet in a session that should be under way: MCX commodity (3 trades)", True),
-        ("hours_quiet", "no trade comes any more in a session that should go on: MCX commodity (3 trades)", False),
-        ("hours_unknown", "no trading hours are known, so there are no candles: MCX commodity (3 trades)", True),
+        (
+            ClassFacts("MCX commodity", 1, outside=Outside(3, AT_MS)),
+            "trades come outside the hours that we believe in: MCX commodity (3 trades, the last of 09:15:00); ",
+            True,
+        ),
+        (MUTE, "halted or mute: MCX commodity (since 09:15:00): heartbeats come, and no quote; ", True),
+        (
+            MUTE._replace(limit_ms=600_000, unseen_ms=45_000),
+            "no quote came yet in a session that should be under way: MCX commodity (since 09:15:00); ",
+            False,
+        ),
+        (
+            ClassFacts("NSEIX", 2, is_known=False),
+            "no trading hours are known, so there are no candles: NSEIX (2 instruments); ",
+            True,
+        ),
     ],
 )
-def test_what_the_worker_doubts_is_said_with_the_remedy(field: str, beginning: str, is_problem: bool) -> None:
-    ((sentence, problem),) = said("2026-11-20", **{field: "MCX commodity (3 trades)"})
-    assert sentence.startswith(f"candle_worker: {beginning}; ")
-    assert ("local/sessions.local.toml" in sentence) is (field != "hours_unknown")
+def test_what_the_worker_doubts_is_said_with_the_remedy(facts: ClassFacts, beginning: str, is_problem: bool) -> None:
+    ((sentence, problem),) = said("2026-11-20", classes=as_text([facts]))
+    assert sentence.startswith(f"candle_worker: {beginning}")
+    assert ("local/sessions.local.toml" in sentence) is facts.is_known
     assert problem is is_problem
 
 
-def test_a_class_that_is_mute_is_not_told_of_twice() -> None:
-    """`halted or mute` names it already, with both remedies; who is silent for the hours alone is still named."""
-    silent = "NSE equity (since 09:15:00), NFO-FUT index_derivative (since 09:15:00)"
-    for field in ("hours_silent", "hours_quiet"):
-        ((sentence, _),) = said("2026-11-20", feed_equity="halted or mute", **{field: silent})
-        assert "NFO-FUT index_derivative (since 09:15:00)" in sentence
-        assert "NSE equity" not in sentence
-        mute = {"feed_equity": "halted or mute", "feed_index_derivative": "halted or mute"}
-        assert said("2026-11-20", **mute, **{field: silent}) == []
-    ((sentence, _),) = said("2026-11-20", feed_equity="halted or mute", hours_outside="NSE equity (3 trades)")
-    assert "NSE equity (3 trades)" in sentence
+def test_a_class_that_is_mute_is_told_of_once_with_both_remedies() -> None:
+    unseen = MUTE._replace(unseen_ms=45_000, silent=Quiets(1, (Quiet("MCX:GOLD26DECFUT", 60_000),)))
+    ((sentence, _),) = said("2026-11-20", classes=as_text([unseen, unseen._replace(name="NSE equity")]))
+    assert "MCX commodity (since 09:15:00), NSE equity (since 09:15:00): heartbeats" in sentence
+    assert "log in anew ('python manage.py login')" in sentence
+    assert "if it is closed, write that into local/sessions.local.toml and restart the workers." in sentence

@@ -9,6 +9,7 @@ from utils.candles.layout import DELAYS, Count, Reason
 from utils.candles.rows import Rows
 from utils.candles.shard_state import grow, new_shard
 from utils.instruments import Instrument, SessionClass
+from utils.sessions import SessionCalendar
 
 ONE = Instrument(408065, "NSE", "INFY", "INFY", "NSE", "EQ", "", 0.05, 1, SessionClass.EQUITY)
 
@@ -20,7 +21,7 @@ class Feed:
         self.state = grow(new_shard([60_000], 4), 2)
         self.state.feed["up"], self.state.feed["up_since_ms"] = 1, 1_000
         self.rows = Rows([ONE, ONE], ["1m"])
-        self.content = FeedContent(2, ["NSE:INFY"], 1.0, is_full)
+        self.content = FeedContent(2, ["NSE:INFY"], 1.0, is_full, SessionCalendar.load())
         self.look()
 
     def look(self, at_ms: int = 2_000) -> dict[str, str | int]:

@@ -9,10 +9,11 @@ import pytest
 
 from tests.extended_day import FUTURE, HEARTBEAT, INFY, frames, full, index, ltp, mark, ms
 from tests.unit.test_hours_in_candles import engine_of, longer
+from utils.candles.class_watch import ClassWatch
 from utils.candles.engine import CandleEngine
-from utils.candles.hours_watch import HoursWatch
+from utils.class_doubts import Doubt, doubts_of, sentences, who
+from utils.class_facts import ClassFacts, Outside, joined
 from utils.feed import Entry, EntryId, Kind, down_mark
-from utils.hours_doubts import Doubt, NewDoubts, as_fields, sentence
 from utils.instruments import Instrument, SessionClass
 from utils.sessions import SessionCalendar
 
@@ -27,14 +28,15 @@ class Watched:
 
     def __init__(self, *instruments: Instrument, at: str = "08:55", calendar: SessionCalendar = CALENDAR) -> None:
         self.engine: CandleEngine = engine_of("1m,1d", calendar)
-        self.watch = HoursWatch(calendar)
+        self.watch = ClassWatch(calendar, [one.symbol for one in instruments], 1.0)
         self.engine.take([mark(at, *instruments)])
 
     def play(self, *payloads: tuple[str, bytes]) -> dict[Doubt, list[str]]:
         found: dict[Doubt, list[str]] = {}
         for entry in frames(*payloads):
             self.engine.take([entry])
-            found = self.watch.doubts(self.engine.shard, self.engine.rows, self.engine.position.ms)
+            facts = self.watch.look(self.engine.shard, self.engine.rows, self.engine.position.ms, is_live=True)
+            found = {doubt: [who(doubt, of)] for (doubt, _), of in doubts_of(facts).items()}
         return found
 
 
@@ -109,18 +111,20 @@ def test_a_class_that_is_silent_since_the_open_is_named_within_a_minute_and_the_
     assert one.play(("09:14:30", HEARTBEAT), ("09:15:40", index(INDEX.token, 2_500_000, "09:15:40"))) == {}
     assert one.play(("09:15:44", HEARTBEAT)) == {}
     found = one.play(("09:16:00", index(INDEX.token, 2_500_100, "09:16:00")))
-    assert found == {Doubt.SILENT: ["NSE equity (since 09:15:00)"]}
+    assert found == {Doubt.MUTE: ["NSE equity (since 09:15:00)"]}
     one.play(("09:16:01", full(INFY, 150_000, 10, "09:16:01")))
     assert one.play(("09:16:10", index(INDEX.token, 2_500_200, "09:16:10"))) == {}
 
 
 def test_a_class_that_falls_silent_is_named_by_its_own_habit() -> None:
-    """Once it was quiet for 40 s, then it needs 120."""
+    """Once it was quiet for 50 s, then it needs 150."""
     one = Watched(INFY)
-    for clock, volume in (("09:15:01", 10), ("09:15:02", 20), ("09:15:42", 30)):
-        one.play((clock, full(INFY, 150_000, volume, clock)))
-    assert one.play(("09:17:41", HEARTBEAT)) == {}
-    assert one.play(("09:17:42", HEARTBEAT)) == {Doubt.QUIET: ["NSE equity (since 09:15:42)"]}
+    for second in range(1, 60):
+        clock = f"09:15:{second:02d}"
+        one.play((clock, full(INFY, 150_000, 10 * second, clock)))
+    one.play(("09:16:49", full(INFY, 150_000, 900, "09:16:49")))
+    assert one.play(("09:19:18", HEARTBEAT)) == {}
+    assert one.play(("09:19:19", HEARTBEAT)) == {Doubt.MUTE: ["NSE equity (since 09:16:49)"]}
 
 
 def test_a_contract_that_is_quoted_and_not_traded_is_not_silent() -> None:
@@ -130,7 +134,7 @@ def test_a_contract_that_is_quoted_and_not_traded_is_not_silent() -> None:
     quotes = [(clock, quoted(FUTURE, clock)) for clock in ("09:15:30", "09:16:10", "09:16:40")]
     assert one.play(*quotes) == {}
     assert one.engine.shard.instruments["trade_ms"][0] < ms("09:15")
-    assert one.play(("09:19:00", HEARTBEAT)) == {Doubt.QUIET: ["NFO-FUT equity_derivative (since 09:16:40)"]}
+    assert one.play(("09:27:30", HEARTBEAT)) == {Doubt.MUTE: ["NFO-FUT equity_derivative (since 09:16:40)"]}
 
 
 def quoted(instrument: Instrument, clock: str) -> bytes:
@@ -143,7 +147,7 @@ def quoted(instrument: Instrument, clock: str) -> bytes:
 def test_a_silence_begins_with_the_connection() -> None:
     one = Watched(INFY, at="10:00")
     assert one.play(("10:00:44", HEARTBEAT)) == {}
-    assert one.play(("10:00:45", HEARTBEAT)) == {Doubt.SILENT: ["NSE equity (since 10:00:00)"]}
+    assert one.play(("10:00:45", HEARTBEAT)) == {Doubt.MUTE: ["NSE equity (since 10:00:00)"]}
     one.engine.take([Entry(EntryId(ms("10:00:46"), 2), Kind.MARK, down_mark("lost"))])
     assert one.play(("10:05:00", HEARTBEAT)) == {}, "a feed that is down says nothing about the hours"
 
@@ -151,7 +155,7 @@ def test_a_silence_begins_with_the_connection() -> None:
 def test_options_alone_may_be_quiet_for_long() -> None:
     one = Watched(OPTION)
     assert one.play(("09:14:30", HEARTBEAT), ("09:29:59", HEARTBEAT)) == {}
-    assert one.play(("09:30:00", HEARTBEAT)) == {Doubt.SILENT: ["NFO-OPT equity_derivative (since 09:15:00)"]}
+    assert one.play(("09:30:00", HEARTBEAT)) == {Doubt.MUTE: ["NFO-OPT equity_derivative (since 09:15:00)"]}
 
 
 def test_outside_the_hours_silence_is_right() -> None:
@@ -180,20 +184,29 @@ def test_edited_hours_begin_with_a_clean_count(tmp_path: Path) -> None:
     assert Doubt.OUTSIDE in found, "a restart alone mends nothing"
 
 
-def test_each_is_told_once_until_it_is_over_and_the_report_has_them_all() -> None:
-    new, first = NewDoubts(), {Doubt.OUTSIDE: ["MCX commodity (3 trades, the last of 23:56:10)"]}
-    more = {Doubt.OUTSIDE: ["MCX commodity (4 trades, the last of 23:56:11)"], Doubt.SILENT: ["CDS (since 09:00:00)"]}
-    assert list(new.of([first])) == [(Doubt.OUTSIDE, first[Doubt.OUTSIDE][0])]
-    assert list(new.of([first, more])) == [(Doubt.SILENT, "CDS (since 09:00:00)")]
-    assert list(new.of([{}])) == []
-    assert len(list(new.of([more]))) == 2
-    fields = as_fields([first, {}, {Doubt.OUTSIDE: ["NSE equity (9 trades)"]}])
-    assert fields["hours_outside"] == "MCX commodity (3 trades, the last of 23:56:10), NSE equity (9 trades)"
-    assert fields["hours_silent"] == ""
+def trades(name: str, count: int) -> ClassFacts:
+    return ClassFacts(name, 1, outside=Outside(count, ms("23:56:10")))
 
 
-@pytest.mark.parametrize("doubt", [Doubt.OUTSIDE, Doubt.SILENT, Doubt.QUIET])
-def test_the_sentence_names_who_and_the_file_to_edit(doubt: Doubt) -> None:
-    said = sentence(doubt, "MCX commodity (3 trades)", Path("local/sessions.local.toml"))
-    assert "MCX commodity (3 trades)" in said
+def silent(name: str) -> ClassFacts:
+    return ClassFacts(name, 1, since_ms=ms("09:00"), quiet_ms=60_000, limit_ms=45_000)
+
+
+def test_the_sentence_has_all_classes() -> None:
+    facts = joined([trades("MCX commodity", 3), trades("NSE equity", 9), trades("MCX commodity", 1)])
+    ((_, said),) = sentences(doubts_of(facts), Path("local"))
+    assert "MCX commodity (4 trades, the last of 23:56:10), NSE equity (9 trades, the last of 23:56:10); " in said
+
+
+@pytest.mark.parametrize(
+    ("doubt", "facts", "named"),
+    [
+        (Doubt.OUTSIDE, trades("MCX commodity", 3), "MCX commodity (3 trades, the last of 23:56:10)"),
+        (Doubt.MUTE, silent("MCX commodity"), "MCX commodity (since 09:00:00)"),
+        (Doubt.UNSEEN, silent("MCX commodity"), "MCX commodity (since 09:00:00)"),
+    ],
+)
+def test_the_sentence_names_who_and_the_file_to_edit(doubt: Doubt, facts: ClassFacts, named: str) -> None:
+    ((_, said),) = sentences({(doubt, facts.name): facts}, Path("local/sessions.local.toml"))
+    assert named in said
     assert "local/sessions.local.toml" in said

@@ -11,9 +11,11 @@ from collections.abc import Collection
 
 import numpy as np
 
+from utils.candles.class_watch import ClassWatch
 from utils.candles.layout import DELAYS, Array, Count, Reason, Shard
 from utils.candles.rows import Rows
-from utils.candles.silence import Silence, SilenceReport
+from utils.class_facts import as_text
+from utils.sessions import SessionCalendar
 
 FEWEST_LOOKS, MOST_LOOKS = 60, 300  # of the window in which shares are measured: a minute, if enough came in it
 FEWEST_PACKETS = 200
@@ -27,13 +29,15 @@ Fields = dict[str, str | int]
 class FeedContent:
     """One shard's; a new one whenever the shard is taken over or its state is loaded again."""
 
-    def __init__(self, shard: int, symbols: Collection[str], speed: float, is_full: bool) -> None:
+    def __init__(
+        self, shard: int, symbols: Collection[str], speed: float, is_full: bool, calendar: SessionCalendar
+    ) -> None:
         """`symbols`: those asked for, in full mode or not; rows of others are of an earlier subscription."""
         self._shard = shard
         self._is_full = is_full
         self._full_after_ms = max(FULL_AFTER_MS, FULL_AFTER_REAL_MS * speed)
         self._window: deque[Array] = deque(maxlen=MOST_LOOKS)
-        self._silence = Silence(symbols, speed)
+        self._classes = ClassWatch(calendar, symbols, speed)
         self._up_since_ms = -1
         self._delays_before = 0
 
@@ -43,7 +47,7 @@ class FeedContent:
         median_ms = self._median_delay(state)
         if median_ms is not None:
             fields[f"delay_ms_{self._shard}"] = median_ms
-        return fields | _silence_fields(self._silence.look(state, rows, at_ms, is_live), self._shard)
+        return fields | {"classes": as_text(self._classes.look(state, rows, at_ms, is_live))}
 
     def _shares(self, state: Shard) -> Fields:
         """Counts of the window's packets: `recent_packets`, `recent_trades`, …, `recent_rejected_<reason>`."""
@@ -75,11 +79,3 @@ class FeedContent:
         if fresh < FEWEST_DELAYS:
             return None
         return int(np.median(state.delays[np.arange(count - fresh, count) % DELAYS]))
-
-
-def _silence_fields(found: SilenceReport, shard: int) -> Fields:
-    fields: Fields = {f"silent_{shard}": found.silent, f"quiet_{shard}": found.quiet}
-    for session_class, of_class in found.classes.items():
-        fields[f"feed_{session_class}"] = str(of_class.state)
-        fields[f"quiet_ms_{session_class}"] = of_class.quiet_ms
-    return fields
