@@ -168,7 +168,7 @@ def test_a_class_that_is_silent_since_the_open_is_named(place: Place) -> None:
             0,
             "note     candle_worker: no quote came yet in a session that should be under way",
         ),
-        ("09:25:00", "09:25:01", 1, "PROBLEM  candle_worker: halted or mute"),
+        ("09:30:00", "09:30:01", 1, "PROBLEM  candle_worker: halted or mute"),
     ],
 )
 def test_one_illiquid_stock_without_a_habit_is_a_note_before_it_is_a_problem(
@@ -197,13 +197,13 @@ def test_a_class_in_two_shards_is_silent_when_it_is_in_both_and_told_of_once(pla
         assert place.wait_until_at(quiet[-1], shard=1) == []
         done = place.manage("doctor", "--process", "candle_worker", **settings, MARKET_CLOCK=clock_at("09:35:01"))
     assert (done.returncode, "NFO-FUT" in done.stdout) == (0, False), done.stdout
-    (later,) = frames(("09:50:00", b"\0"))
+    (later,) = frames(("09:52:00", b"\0"))
     for shard in (0, 1):
         place.send([later], shard)
-    with place.worker(**settings, MARKET_CLOCK=clock_at("09:50:01")):
+    with place.worker(**settings, MARKET_CLOCK=clock_at("09:52:01")):
         place.wait_until_at(later)
         assert place.wait_until_at(later, 1) == ["halted or mute: NFO-FUT equity_derivative (since 09:35:00)"]
-        done = place.manage("doctor", "--process", "candle_worker", **settings, MARKET_CLOCK=clock_at("09:50:01"))
+        done = place.manage("doctor", "--process", "candle_worker", **settings, MARKET_CLOCK=clock_at("09:52:01"))
     assert done.returncode == 1
     assert done.stdout.count("NFO-FUT equity_derivative") == 1, done.stdout
 

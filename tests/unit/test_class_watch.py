@@ -232,14 +232,24 @@ def test_a_stock_that_trades_every_five_minutes_is_healthy() -> None:
     assert market.run(market.at_ms + 3 * 3_600 * SECOND).mute == ["NSE equity"]
 
 
+def test_the_wait_for_the_first_quote_is_a_habit_too() -> None:
+    """Nine minutes after the open, then it may be quiet for much longer than a quarter of an hour."""
+    market = Market(SMALL)
+    market.run(OPEN_MS + 540 * SECOND)
+    market.hear(SMALL)
+    assert market.run(market.at_ms + 1_600 * SECOND).mute == []
+    later = Market(SMALL, up_ms=OPEN_MS + 600 * SECOND)
+    assert later.run(later.at_ms + 900 * SECOND).mute == ["NSE equity"], "the cached packet is none"
+
+
 def test_without_a_habit_a_small_class_is_first_a_note_and_then_mute() -> None:
     market = Market(SMALL)
     report = market.run(OPEN_MS + 44 * SECOND)
     assert (report.unseen, report.mute) == ([], [])
     report = market.run(OPEN_MS + 45 * SECOND)
     assert (report.unseen, report.mute) == (["NSE equity"], [])
-    assert market.run(OPEN_MS + 599 * SECOND).mute == []
-    report = market.run(OPEN_MS + 600 * SECOND)
+    assert market.run(OPEN_MS + 899 * SECOND).mute == []
+    report = market.run(OPEN_MS + 900 * SECOND)
     assert (report.unseen, report.mute) == ([], ["NSE equity"])
 
 

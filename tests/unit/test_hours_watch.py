@@ -134,7 +134,7 @@ def test_a_contract_that_is_quoted_and_not_traded_is_not_silent() -> None:
     quotes = [(clock, quoted(FUTURE, clock)) for clock in ("09:15:30", "09:16:10", "09:16:40")]
     assert one.play(*quotes) == {}
     assert one.engine.shard.instruments["trade_ms"][0] < ms("09:15")
-    assert one.play(("09:27:30", HEARTBEAT)) == {Doubt.MUTE: ["NFO-FUT equity_derivative (since 09:16:40)"]}
+    assert one.play(("09:33:00", HEARTBEAT)) == {Doubt.MUTE: ["NFO-FUT equity_derivative (since 09:16:40)"]}
 
 
 def quoted(instrument: Instrument, clock: str) -> bytes:

@@ -12,11 +12,11 @@ import numpy as np
 from utils.candles.layout import Array, Shard
 from utils.instruments import Instrument, SessionClass
 
-PRIOR_BEATS, RECENT_BEATS = 5, 50  # a habit begins as that of its kind, and is that of the last gaps soon
+PRIOR_BEATS, RECENT_BEATS = 1, 50  # a habit begins as that of its kind, and is that of the last gaps soon
 FORGOTTEN = 0.98  # of the longest gap remains so much with each that follows
 LARGE = (SessionClass.EQUITY_FNO, SessionClass.INDEX)
 LARGE_UNDERLYINGS = ("NIFTY", "BANKNIFTY")  # of futures
-TYPICAL_LARGE_MS, TYPICAL_OPTION_MS, TYPICAL_OTHER_MS = 3_000, 45_000, 30_000
+TYPICAL_LARGE_MS, TYPICAL_OTHER_MS = 3_000, 45_000
 
 
 class Habits:
@@ -38,8 +38,8 @@ class Habits:
         stamps = np.where(latest["timed"] == 0, latest["receive_ms"], timed)
         heard_ms = np.where(stamps != self.stamps_ms, latest["receive_ms"], self.heard_ms)
         if is_live:
-            from_ms = np.maximum(times["open_ms"], shard.feed[0]["up_since_ms"])
-            self._learn(heard_ms - self.heard_ms, self.heard_ms >= from_ms)
+            since_ms = np.maximum(self.heard_ms, times["open_ms"])
+            self._learn(heard_ms - since_ms, since_ms >= shard.feed[0]["up_since_ms"])
         self.stamps_ms, self.heard_ms = stamps, heard_ms
 
     def know(self, instruments: Sequence[Instrument]) -> None:
@@ -52,9 +52,9 @@ class Habits:
         presumed = np.array([max(_typical_ms(one), self._look_ms) for one in self._instruments], np.float64)
         self.typical_ms = np.where(old >= 0, np.append(self.typical_ms, 0)[old], presumed)
 
-    def _learn(self, gap: Array, in_session: Array) -> None:
+    def _learn(self, gap: Array, is_whole: Array) -> None:
         """Only gaps that ended, and lay in today's session on this connection."""
-        ended = (gap > 0) & in_session
+        ended = (gap > 0) & is_whole
         weight = 1.0 / (PRIOR_BEATS + 1 + np.minimum(self.beats, RECENT_BEATS))
         self.typical_ms = self.typical_ms + np.where(ended, weight * (gap - self.typical_ms), 0.0)
         self.longest_ms = np.where(ended, np.maximum(FORGOTTEN * self.longest_ms, gap), self.longest_ms)
@@ -69,6 +69,4 @@ def is_large(instrument: Instrument) -> bool:
 
 def _typical_ms(instrument: Instrument) -> int:
     """Of its kind, until it has a habit of its own."""
-    if instrument.is_option:
-        return TYPICAL_OPTION_MS
     return TYPICAL_LARGE_MS if is_large(instrument) else TYPICAL_OTHER_MS
