@@ -8,6 +8,7 @@ from pathlib import Path
 
 from utils.candle import iso_ist
 from utils.class_facts import FEWEST_OUTSIDE, NOT_ASKED, ClassFacts, Quiet, Quiets
+from utils.instruments import SessionClass
 
 
 class Doubt(StrEnum):
@@ -61,7 +62,8 @@ def who(doubt: Doubt, one: ClassFacts) -> str:
     if doubt is Doubt.UNKNOWN:
         return f"{one.name} ({one.instruments} instruments)"
     if doubt is Doubt.OUTSIDE:
-        return f"{one.name} ({one.outside.trades:,} trades, the last of {iso_ist(one.outside.latest_ms)[11:19]})"
+        what = "values" if one.name.endswith(f" {SessionClass.INDEX}") else "trades"
+        return f"{one.name} ({one.outside.trades:,} {what}, the last of {iso_ist(one.outside.latest_ms)[11:19]})"
     return f"{one.name} (since {iso_ist(one.since_ms)[11:19]})"
 
 

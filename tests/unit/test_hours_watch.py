@@ -90,10 +90,10 @@ def test_an_index_moves_with_the_auction_and_to_its_official_close_and_stands_fo
     assert one.play(*standing) == {}
 
 
-def test_prices_without_a_volume_are_values_as_well() -> None:
+def test_prices_without_a_volume_that_keep_moving_are_trades() -> None:
     one = Watched(INFY)
     found = one.play(*((f"18:00:0{n}", ltp(INFY, 150_000 + n)) for n in range(4)))
-    assert found == {Doubt.OUTSIDE: ["NSE equity (3 values, the last of 18:00:03)"]}
+    assert found == {Doubt.OUTSIDE: ["NSE equity (3 trades, the last of 18:00:03)"]}
 
 
 def test_a_day_on_which_the_calendar_is_closed_and_the_market_is_not(tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
 """Whether the market keeps the hours we believe in, and who is silent in them: one look at a shard, as facts.
 
-Trades (of an index: moves) that keep coming outside a class's hours mean that the table is wrong. Silence is judged against habit: an
-illiquid option may be quiet for an hour, a large stock never for two minutes, and a class as seldom as all of its
-instruments together. While there is no habit yet, that of the kind counts; see docs/RELIABILITY.md.
+Trades (of an index: moves) that keep coming outside a class's hours mean that the table is wrong. Silence is judged
+against habit: an illiquid option may be quiet for an hour, a large stock never for two minutes, and a class as seldom
+as all of its instruments together. While there is no habit yet, that of the kind counts; see docs/RELIABILITY.md.
 """
 
 from __future__ import annotations
