@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
@@ -17,9 +16,11 @@ import pymongo
 import pytest
 
 from tests.closed_candles import OPEN_MS, SEED, SYMBOLS, ClosedCandle, minute_candles, past_and_day, say_closed
+from tests.console_here import manage_here
 from tests.history_broker import Broker, as_answer, at, broker, day_rows, history, trading_days
+from tests.length import length
 from tests.servers import EmbeddedServer, ServerUrls
-from tests.signal_worker_process import ROOT, World, by_id, end_quietly, same, wait_for, world
+from tests.signal_worker_process import World, by_id, end_quietly, same, wait_for, world
 from tests.warmup_stage import Stage, stage, warm
 from utils.candle import Candle
 
@@ -29,6 +30,7 @@ NAME, FACTOR = "NSE:INFY", 5.0
 PAST, DAY = past_and_day()
 BEFORE = [one for one in PAST if one.symbol == NAME and one.timeframe == "1m"][-1].close
 MINUTES_UNTIL_WARM = 200
+KILLS = length(short=2, long=3)  # in the first hour, and after it
 
 
 def scaled(candle: Candle, factor: float) -> Candle:
@@ -49,10 +51,8 @@ def play(one: World, entries: list[ClosedCandle]) -> None:
 
 
 def doctor(one: World) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, str(ROOT / "manage.py"), "doctor", "--process", "signal_worker", "--lag-seconds", "1e9"],
-        capture_output=True, text=True, cwd=one.folder, env=one.environment, timeout=60, check=False,
-    )  # fmt: skip
+    arguments = ["doctor", "--process", "signal_worker", "--lag-seconds", "1e9"]
+    return manage_here(arguments, one.folder, one.environment)
 
 
 def stored(servers: ServerUrls, one: World, symbol: str = NAME) -> list[dict[str, Any]]:
@@ -118,8 +118,8 @@ def test_killed_again_and_again_it_says_the_same(servers: ServerUrls, tmp_path: 
         wait_for(lambda: one.health().get("state") == "running", "warm-up")
         edges = [
             0,
-            *sorted(rng.integers(1, 60, 3).tolist()),
-            *sorted(rng.integers(60, len(NEW), 3).tolist()),
+            *sorted(rng.integers(1, 60, KILLS).tolist()),
+            *sorted(rng.integers(60, len(NEW), KILLS).tolist()),
             len(NEW),
         ]
         print(f"seed {SEED + 7}: {edges}")

@@ -15,11 +15,13 @@ import pytest
 
 from tests.closed_candles import PAST_OPEN_MS, SEED, SYMBOLS, ClosedCandle, past_and_day, say_closed
 from tests.history_broker import Broker, as_answer, day_rows, serving, trading_days
+from tests.length import length
 from tests.servers import ServerUrls, mongo_server, valkey_server
 from tests.signal_worker_process import World, end_quietly, same, tell_instruments, wait_for, world
 from utils.keys import CANDLES_COLLECTION, SIGNALS_COLLECTION
 
 PAST, DAY = past_and_day()
+KILLS, KILLS_IN_A_BACKLOG = length(short=(3, 2), long=(5, 4))
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +55,7 @@ def test_killed_again_and_again_it_says_the_same(servers: ServerUrls, tmp_path: 
     with world(servers, tmp_path / "killed", "killed", PAST) as one:
         one.start()
         wait_for(lambda: one.health().get("state") == "running", "warm-up")
-        edges = [0, *sorted(rng.integers(1, len(DAY), 5).tolist()), len(DAY)]
+        edges = [0, *sorted(rng.integers(1, len(DAY), KILLS).tolist()), len(DAY)]
         for nth, (begin, until) in enumerate(itertools.pairwise(edges)):
             say_closed(one.client, one.keys, DAY[begin:until])
             if nth % 2:  # now in the midst of it, now with all of it read
@@ -74,7 +76,7 @@ def test_killed_while_it_works_through_a_backlog_it_says_the_same(
         wait_for(lambda: one.health().get("state") == "running", "warm-up")
         one.end(signal.SIGKILL)
         say_closed(one.client, one.keys, DAY)
-        for _ in range(4):
+        for _ in range(KILLS_IN_A_BACKLOG):
             one.start()
             said = len(one.in_stream())
             wait_for(lambda said=said: len(one.in_stream()) > said or one.is_at(DAY), "going on")  # type: ignore[misc]

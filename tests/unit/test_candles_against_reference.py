@@ -17,7 +17,7 @@ INSTRUMENTS = [who.reference for who in WHO]
 SETTINGS = ReferenceSettings(
     timeframes=(("5s", 5_000), ("1m", 60_000), ("2m", 120_000), ("75m", 4_500_000), ("1d", 0)), z_window=30
 )
-SEEDS = range(int(os.environ.get("CANDLEWICK_SEEDS", length(short="12", long="60"))))
+SEEDS = range(int(os.environ.get("CANDLEWICK_SEEDS", length(short="8", long="60"))))
 # What the engine counts, and what the reference calls it.
 SAME = ("packets", "trades", "baselines", "amended", "rebased", "warned", "undated", "outside", "held_now")
 COUNTED = {**dict(zip(SAME, SAME, strict=True)), "late_dropped": "late"}
