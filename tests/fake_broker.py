@@ -80,6 +80,7 @@ class FakeBroker:
         self._call(self._stop())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
+        self._loop.close()
 
     @property
     def api_url(self) -> str:
