@@ -44,6 +44,7 @@ class BareState(NamedTuple):
     """What trades act on, passed array by array: numba takes microseconds a call to unpack a tuple of arrays."""
 
     instruments: Array
+    latest: Array
     open: Array
     last: Array
     due: Array
@@ -58,6 +59,7 @@ class BareState(NamedTuple):
     def of(cls, shard: Shard, out: Output) -> BareState:
         return cls(
             shard.instruments,
+            shard.latest,
             shard.open,
             shard.last,
             shard.due,
@@ -73,6 +75,7 @@ class BareState(NamedTuple):
 @kernel
 def take_trades(
     instruments: Array,
+    latest: Array,
     open_candles: Array,
     last: Array,
     due: Array,
@@ -91,7 +94,7 @@ def take_trades(
     """
     unused = counts  # what only packets need
     shard = Shard(
-        instruments, due, trades, due, open_candles, last, due, lengths, unused, unused, feed, counts, unused, unused
+        instruments, due, latest, due, open_candles, last, due, lengths, unused, unused, feed, counts, unused, unused
     )
     rules, out = Rules(grace_ms, 0, 0, 0.0, 0.0, 0, 0.0, 0), Output(heads, candles, heads, due, trades, filled)
     for i in range(trades.shape[0]):
