@@ -1,0 +1,19 @@
+"""All sides of the bench that are installed here make the same candles of the same ticks: `make bench` can begin."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench.check_candles import check_candles
+from bench.peers import Peers
+from tests.length import LONG
+
+
+@pytest.mark.skipif(not LONG, reason="compiles the bench's own loop over trades: make test-all does")
+def test_all_sides_make_the_same_candles() -> None:
+    checks = check_candles(Peers())
+    assert [one.name for one in checks[:2]] == [
+        "same candles: our engine, by plain arithmetic",
+        "same candles: our bare kernel",
+    ]
+    assert [one for one in checks if not one.passed] == []
