@@ -218,8 +218,8 @@ def test_a_silent_exchange_makes_the_connector_unhealthy(composed: Composed) -> 
 
 
 def holders_of(client: redis.Redis, role: str) -> list[str]:
-    """The container that holds each shard; '' for one that is free."""
-    return [str(client.get(f"lease:{role}:{shard}") or "").partition(":")[0] for shard in range(SHARDS)]
+    """The container that holds each shard; '' for one that is free. A worker is `container-1f2e3d4c:pid`."""
+    return [str(client.get(f"lease:{role}:{shard}") or "").rpartition("-")[0] for shard in range(SHARDS)]
 
 
 def until(condition: Callable[[], bool], seconds: float, what: str) -> None:
