@@ -73,7 +73,7 @@ class BareState(NamedTuple):
 
 
 @kernel
-def take_trades(
+def take_trades(  # noqa: PLR0917 - array by array: see BareState
     instruments: Array,
     latest: Array,
     open_candles: Array,
