@@ -39,7 +39,8 @@ class Habits:
         heard_ms = np.where(stamps != self.stamps_ms, latest["receive_ms"], self.heard_ms)
         if is_live:
             since_ms = np.maximum(self.heard_ms, times["open_ms"])
-            self._learn(heard_ms - since_ms, since_ms >= shard.feed[0]["up_since_ms"])
+            is_known = (self.heard_ms > 0) & (since_ms >= shard.feed[0]["up_since_ms"])
+            self._learn(heard_ms - since_ms, is_known & (heard_ms < times["close_ms"]))
         self.stamps_ms, self.heard_ms = stamps, heard_ms
 
     def know(self, instruments: Sequence[Instrument]) -> None:
@@ -53,7 +54,7 @@ class Habits:
         self.typical_ms = np.where(old >= 0, np.append(self.typical_ms, 0)[old], presumed)
 
     def _learn(self, gap: Array, is_whole: Array) -> None:
-        """Only gaps that ended, and lay in today's session on this connection."""
+        """Only gaps between what was looked at, that ended, and lay in today's session on this connection."""
         ended = (gap > 0) & is_whole
         weight = 1.0 / (PRIOR_BEATS + 1 + np.minimum(self.beats, RECENT_BEATS))
         self.typical_ms = self.typical_ms + np.where(ended, weight * (gap - self.typical_ms), 0.0)
