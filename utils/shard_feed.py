@@ -100,8 +100,8 @@ class ShardFeed:
 
     @property
     def recent_breaks(self) -> int:
-        """How often of late a connection broke that was up."""
-        return sum(self._monotonic() - at < BREAKS_SECONDS for at in self._breaks)
+        """How often of late a connection broke that was up. Asked in the sender's thread: of a copy."""
+        return sum(self._monotonic() - at < BREAKS_SECONDS for at in self._breaks.copy())
 
     def watch(self, instruments: Sequence[Instrument]) -> None:
         """From now on these: a connection that watches others is made anew."""

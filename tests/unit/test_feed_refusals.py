@@ -153,3 +153,15 @@ def test_breaks_of_the_last_minutes_are_counted_and_refused_attempts_are_none(fe
     assert (feed.recent_breaks, feed.break_reason) == (3, "closed by the server")
     feed.now += BREAKS_SECONDS
     assert feed.recent_breaks == 0
+
+
+def test_a_break_while_breaks_are_counted_in_another_thread_is_no_error(
+    feed: Feed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def and_another_breaks() -> float:
+        feed._breaks.append(feed.now)
+        return feed.now
+
+    feed.open_and_end()
+    monkeypatch.setattr(feed, "_monotonic", and_another_breaks)
+    assert feed.recent_breaks == 1
