@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from utils.candles.class_watch import ClassWatch
+from utils.candles.class_watch import ClassWatch, _name
 from utils.candles.layout import AWAITS_ANY, FAR
 from utils.candles.rows import Rows
 from utils.candles.shard_state import grow, new_shard
@@ -308,6 +308,13 @@ def test_a_class_that_is_silent_in_all_shards_is_named_once_and_soon() -> None:
     far.hear(OPTION)
     report = Seen(near.facts(), far.facts())
     assert (report.mute, report.silent) == ([], "NFO:NIFTY26NOVFUT (100 s)"), "alone among others it has a name"
+
+
+def test_contracts_with_hours_of_their_own_are_named_by_their_underlying() -> None:
+    """A quiet MENTHAOIL accuses nobody else of MCX."""
+    contracts = [instrument(f"MCX:{name}", SessionClass.COMMODITY, "FUT") for name in ("MENTHAOIL", "KAPAS", "GOLD")]
+    names = [_name(one, CALENDAR.narrowed(one.places)) for one in contracts]
+    assert names == ["MCX:MENTHAOIL commodity", "MCX:KAPAS commodity", "MCX commodity"]
 
 
 def test_one_that_was_never_heard_does_not_shorten_the_patience_with_the_others() -> None:

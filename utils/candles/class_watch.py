@@ -20,6 +20,7 @@ from utils.candles.rows import Rows
 from utils.class_facts import ClassFacts, Outside, Quiet, Quiets
 from utils.instruments import Instrument
 from utils.sessions import Session, SessionCalendar, ist_date
+from utils.sessions_table import Places
 
 AROUND_MS = 45 * 60_000  # an index moves before the open, with the auction, and after the end to its official close
 LAST_TRADES_MS = 30_000  # after the end: trades stamped at the close itself (15:40:00), and what is matched last
@@ -91,7 +92,8 @@ class ClassWatch:
         self._is_large = np.array([is_large(one) for one in self._instruments], np.bool_)
         found: defaultdict[tuple[str, Session | None], list[int]] = defaultdict(list)
         for row, one in enumerate(self._instruments):
-            found[_name(one), self._calendar.for_instrument(one, day)].append(row)
+            name = _name(one, self._calendar.narrowed(one.places))
+            found[name, self._calendar.for_instrument(one, day)].append(row)
         self._groups = []
         for (name, session), of_group in found.items():
             is_known = self._instruments[of_group[0]].hours_class is not None
@@ -142,10 +144,13 @@ class ClassWatch:
         return Quiets.of(quiets, len(rows))
 
 
-def _name(one: Instrument) -> str:
-    """`NFO-FUT index_derivative`, `NSE equity`, `MCX commodity` (of an index, too), `NSEIX`."""
+def _name(one: Instrument, narrowed: Places) -> str:
+    """`NFO-FUT index_derivative`, `NSE equity`, `MCX:KAPAS commodity` (hours by underlying), `NSEIX`."""
     if one.hours_class is None:
         return one.exchange
+    of_underlying = [place for place in narrowed if ":" in place]
+    if of_underlying:
+        return f"{of_underlying[0]} {one.hours_class}"
     place = one.segment if one.segment.startswith(one.exchange) else one.exchange
     return f"{place} {one.hours_class}"
 
