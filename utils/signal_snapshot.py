@@ -6,12 +6,11 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
-import orjson
 import zstandard
 from numpy.typing import NDArray
 
 from utils.indicators.kernels import STATE_DTYPE
-from utils.indicators.snapshot import LENGTH_BYTES, SnapshotError, pack, unpack
+from utils.indicators.snapshot import SnapshotError, pack, read_head, unpack
 from utils.indicators.table import ARRAYS
 
 Arrays = list[NDArray[Any]]
@@ -49,10 +48,9 @@ def rows_of(packed: bytes) -> dict[str, set[str]]:
     """
     try:
         content = zstandard.ZstdDecompressor().decompressobj().decompress(packed)
-        length = int.from_bytes(content[:LENGTH_BYTES], "big")
-        tables: Any = orjson.loads(content[LENGTH_BYTES : LENGTH_BYTES + length])["header"]["tables"]
+        tables: Any = read_head(content)[0]["header"]["tables"]
         return {str(one["timeframe"]): set(map(str, one["symbols"])) for one in tables}
-    except (zstandard.ZstdError, orjson.JSONDecodeError, KeyError, TypeError):
+    except (zstandard.ZstdError, ValueError, KeyError, TypeError):
         return {}
 
 

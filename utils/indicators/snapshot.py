@@ -16,7 +16,7 @@ import zstandard
 from numpy.typing import NDArray
 
 LAYOUT_VERSION = 2
-LENGTH_BYTES = 8
+_LENGTH_BYTES = 8
 _PARTS = 100.0
 
 
@@ -29,7 +29,7 @@ def pack(header: dict[str, Any], arrays: Sequence[NDArray[Any]]) -> bytes:
     written = [_written(one) for one in arrays]
     described = [{"dtype": _dtype_name(one.dtype), "shape": one.shape} for one in arrays]
     head = orjson.dumps({"version": LAYOUT_VERSION, "header": header, "arrays": described})
-    parts = [len(head).to_bytes(LENGTH_BYTES, "big"), head, *(part for one in written for part in one)]
+    parts = [len(head).to_bytes(_LENGTH_BYTES, "big"), head, *(part for one in written for part in one)]
     return zstandard.ZstdCompressor(level=1).compress(b"".join(parts))
 
 
@@ -38,17 +38,22 @@ def unpack(packed: bytes, dtypes: Sequence[np.dtype[Any]]) -> tuple[dict[str, An
     known = {_dtype_name(one): one for one in dtypes}
     try:
         content = zstandard.ZstdDecompressor().decompress(packed)
-        length = int.from_bytes(content[:LENGTH_BYTES], "big")
-        head = orjson.loads(content[LENGTH_BYTES : LENGTH_BYTES + length])
+        head, end = read_head(content)
         if head["version"] != LAYOUT_VERSION:
             raise SnapshotError(f"the snapshot has layout version {head['version']}, not {LAYOUT_VERSION}")
-        read = _Reader(content, LENGTH_BYTES + length)
+        read = _Reader(content, end)
         arrays = [read.array(known[one["dtype"]], one["shape"]) for one in head["arrays"]]
         if read.offset != len(content):
             raise SnapshotError("the snapshot has another length than its header says")
         return head["header"], arrays
     except (zstandard.ZstdError, ValueError, KeyError, TypeError) as error:
         raise SnapshotError(f"not a snapshot of this version ({error})") from None
+
+
+def read_head(content: bytes) -> tuple[Any, int]:
+    """The JSON at the beginning of an unpacked snapshot, whatever version it is of, and where it ends. ValueError."""
+    end = _LENGTH_BYTES + int.from_bytes(content[:_LENGTH_BYTES], "big")
+    return orjson.loads(content[_LENGTH_BYTES:end]), end
 
 
 def _written(array: NDArray[Any]) -> Iterator[bytes]:
