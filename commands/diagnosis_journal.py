@@ -20,11 +20,11 @@ def journal_findings(report: Report, moment: Moment) -> Iterator[Finding]:
             f"the journal can not be read ({fault}): nothing is sent to Redis; move the file that it names away."
         )
         yield Finding(CONNECTOR, sentence)
-    for shard in range(number_of(report, "shards")):
-        yield from _damage(report, f"shard{shard}_", f"the journal of shard {shard}", moment)
-        yield from _unsynced(report, f"shard{shard}_", f"the journal of shard {shard}")
-    yield from _damage(report, "account_", "the account's journal", moment)
-    yield from _unsynced(report, "account_", "the account's journal")
+    shards = range(number_of(report, "shards"))
+    journals = {f"shard{shard}_": f"the journal of shard {shard}" for shard in shards}
+    for prefix, journal in (journals | {"account_": "the account's journal"}).items():
+        yield from _damage(report, prefix, journal, moment)
+        yield from _unsynced(report, prefix, journal)
     yield from _account(report)
 
 
