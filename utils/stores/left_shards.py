@@ -14,6 +14,7 @@ import redis
 from utils.feed import EntryId, Kind
 from utils.keys import CANDLES_COLLECTION, Keys
 from utils.settings import MAX_CONNECTIONS
+from utils.stores.key_types import ABSENT
 
 LOOK_SECONDS = 60.0
 PAGE, MOST_PAGES = 20, 50  # so many marks and heartbeats are looked through for a frame; more are taken for one
@@ -43,17 +44,12 @@ class LeftShards:
 
     def _look(self, shard: int) -> str:
         """Empty where there is neither stream."""
-        if all(self._last_id(stream) is None for stream in (self._keys.ticks(shard), self._keys.closed(shard))):
+        if not self._is_there(self._keys.ticks(shard)) and not self._is_there(self._keys.closed(shard)):
             return ""
         return f"{shard}:{int(self._has_unread(shard))}:{self._unstored(shard)}"
 
-    def _last_id(self, stream: str) -> str | None:
-        try:
-            return str(self._client.xinfo_stream(stream)["last-generated-id"])
-        except redis.ResponseError as error:
-            if "no such key" in str(error).lower():
-                return None
-            raise
+    def _is_there(self, stream: str) -> bool:
+        return self._client.type(stream) != ABSENT.encode()
 
     def _has_unread(self, shard: int) -> bool:
         """Whether frames with quotes lie behind the last snapshot."""
@@ -71,7 +67,7 @@ class LeftShards:
     def _unstored(self, shard: int) -> int:
         """How many closed candles MongoDB has not got."""
         stream = self._keys.closed(shard)
-        if self._last_id(stream) is None:
+        if not self._is_there(stream):
             return 0
         groups: Any = self._client.xinfo_groups(stream)
         unknown: dict[str, Any] = {"pending": 0, "last-delivered-id": "0-0"}
