@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from commands.diagnosis_connector import connector_findings
 from commands.diagnosis_content import content_findings
 from commands.diagnosis_past import past_findings
-from commands.diagnosis_shards import left_shard_findings
 from commands.diagnosis_warmth import warmth_findings
 from commands.diagnosis_workers import worker_findings
 from commands.findings import CANDLE_WORKER, CONNECTOR, SIGNAL_WORKER, Finding, Limits, Moment, Report, Reports
@@ -19,7 +18,7 @@ SOON_MS = 30 * 60_000
 # By process, what else is looked at in its report: each in a module of its own, `commands/diagnosis_<topic>.py`.
 Topic = Callable[[Report, Moment], Iterator[Finding]]
 TOPICS: Mapping[str, tuple[Topic, ...]] = {
-    CANDLE_WORKER: (content_findings, left_shard_findings),
+    CANDLE_WORKER: (content_findings,),
     SIGNAL_WORKER: (warmth_findings, past_findings),
 }
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from commands.findings import CANDLE_WORKER, Finding, Moment, Report
+from commands.findings import CANDLE_WORKER, Finding, Report
+from utils.keys import Keys
 
-KEYS = ("ticks", "ticks-subscribed", "closed", "state", "signal-state")
 
-
-def left_shard_findings(report: Report, _moment: Moment) -> Iterator[Finding]:
+def left_shard_findings(report: Report, keys: Keys) -> Iterator[Finding]:
     """What waits in one is a problem; one where nothing does is worth a note, as it takes memory."""
+    names = (keys.ticks, keys.ticks_subscribed, keys.closed, keys.candle_state, keys.signal_state)
     for one in filter(None, report.get("left_shards", "").split(";")):
         shard, has_frames, candles = (int(part) for part in one.split(":"))
         waiting = " and ".join(_waiting(bool(has_frames), candles))
@@ -20,10 +20,10 @@ def left_shard_findings(report: Report, _moment: Moment) -> Iterator[Finding]:
                 "doctor names them no more, and lower it after the market's close."
             )
         else:
-            names = " ".join(f"{name}:{shard}" for name in KEYS)
+            free = " ".join(name(shard) for name in names)
             sentence = (
                 f"connection {shard} is not used any more, and nothing of it waits: "
-                f"free its memory with redis-cli DEL {names}."
+                f"free its memory with redis-cli DEL {free}."
             )
         yield Finding(CANDLE_WORKER, sentence, is_problem=bool(waiting))
 

@@ -18,6 +18,7 @@ from commands.diagnosis_hours import hours_findings
 from commands.diagnosis_journal import journal_findings
 from commands.diagnosis_machine import machine_findings, memory_of_machine, redis_room_findings
 from commands.diagnosis_settings import settings_findings
+from commands.diagnosis_shards import left_shard_findings
 from commands.diagnosis_stores import redis_findings, refused_findings, wrong_type_findings
 from commands.findings import CANDLE_WORKER, CONNECTOR, PROCESSES, SIGNAL_WORKER, Finding, Limits, Moment, Reports
 from utils.feed import EntryId
@@ -111,6 +112,8 @@ def _findings(
     yield from machine_findings(settings.memory_limits, memory_of_machine())
     yield from redis_room_findings(settings.memory_limits, reading.info)
     today, worker = ist_date(moment.now_ms), reports.get(CANDLE_WORKER, {})
+    if CANDLE_WORKER in processes:
+        yield from left_shard_findings(worker, Keys(settings.redis_prefix))
     about_hours = hours_findings(worker, settings.symbols, calendar, today, settings.sessions_local_file)
     yield from (finding for finding in about_hours if finding.process in processes)
     if CONNECTOR in processes:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from commands.diagnosis_shards import left_shard_findings
-from commands.findings import Moment
+from utils.keys import Keys
 
-NOW = Moment(1_795_150_865_000, in_session=True, soon=True)
+KEYS = Keys()
 REMEDY = "set CONNECTIONS={} until doctor names them no more, and lower it after the market's close."
 FRAMES, CANDLES = "frames that no worker has read", "1,200 candles that MongoDB has not got"
 
@@ -17,18 +17,24 @@ FRAMES, CANDLES = "frames that no worker has read", "1,200 candles that MongoDB 
     [("1:1:0", FRAMES, 2), ("1:0:1200", CANDLES, 2), ("2:1:1200", f"{FRAMES} and {CANDLES}", 3)],
 )
 def test_what_waits_is_a_problem(left: str, waiting: str, needed: int) -> None:
-    (finding,) = left_shard_findings({"left_shards": left}, NOW)
+    (finding,) = left_shard_findings({"left_shards": left}, KEYS)
     begin = f"CONNECTIONS was lowered while connection {needed - 1} had {waiting}: "
     assert (finding.sentence, finding.is_problem) == (begin + REMEDY.format(needed), True)
 
 
 def test_what_is_of_no_use_any_more_is_a_note() -> None:
-    first, second = left_shard_findings({"left_shards": "1:0:0;2:0:0"}, NOW)
+    first, second = left_shard_findings({"left_shards": "1:0:0;2:0:0"}, KEYS)
     assert not first.is_problem
     assert first.sentence.endswith("DEL ticks:1 ticks-subscribed:1 closed:1 state:1 signal-state:1.")
     assert second.sentence.startswith("connection 2 is not used any more, and nothing of it waits")
 
 
+def test_the_keys_to_delete_are_those_of_the_prefix() -> None:
+    (finding,) = left_shard_findings({"left_shards": "1:0:0"}, Keys("mine:"))
+    expected = "mine:ticks:1 mine:ticks-subscribed:1 mine:closed:1 mine:state:1 mine:signal-state:1"
+    assert finding.sentence.endswith(f"DEL {expected}.")
+
+
 @pytest.mark.parametrize("report", [{}, {"left_shards": ""}])
 def test_nothing_is_said_where_nothing_was_left(report: dict[str, str]) -> None:
-    assert list(left_shard_findings(report, NOW)) == []
+    assert list(left_shard_findings(report, KEYS)) == []
