@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import structlog
 
-from utils.connector import Connector
-from utils.journal_keeper import journal_lock
-from utils.lifecycle import EXIT_OK, StopRequest, run_script
-from utils.settings import Settings, SettingsError
+from utils.connector.service import Connector
+from utils.journal.keeper import journal_lock
+from utils.runtime.lifecycle import EXIT_OK, StopRequest, run_script
+from utils.runtime.settings import Settings, SettingsError
 
 
 def main(settings: Settings, stop: StopRequest) -> int:

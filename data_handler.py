@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from utils.candles.engine import CandleEngine
 from utils.candles.engine_output import Said
 from utils.candles.feed_content import FeedContent, Fields
-from utils.candles.layout import Count, Reason, Rules
+from utils.candles.kernels.layout import Count, Reason, Rules
 from utils.candles.refused_state import Left, left_by
 from utils.candles.shard_state import StateError, position_in
-from utils.feed import Entry, EntryId
+from utils.journal.entries import Entry, EntryId
 from utils.keys import CANDLES_COLLECTION, Keys
-from utils.sessions import SessionCalendar
-from utils.settings import Settings
+from utils.market.sessions import SessionCalendar
+from utils.runtime.settings import Settings
 from utils.stores.archive import ArchiverHealth, ArchiverState, StreamArchiver
 from utils.stores.archive_thread import ArchiveThread
 from utils.stores.candle_store import CandleStore

@@ -10,26 +10,27 @@ from collections.abc import Iterable
 
 import structlog
 
-from utils.broker_history import BrokerHistory
-from utils.entry_limit import read_entry_limit, silenced
-from utils.hours_kept import hours_kept
+from strategies import load_strategies
+from utils.connector.instrument_watch import shard_of
 from utils.indicators.compiling import compile_indicator_kernels
-from utils.instrument_watch import shard_of
-from utils.instruments import Instrument
 from utils.keys import SIGNALS_COLLECTION, Keys
-from utils.lasting_objects import GarbageSearch
-from utils.lifecycle import EXIT_OK, StopRequest, run_script
-from utils.log import BoundLogger
-from utils.pacing import Pacing
-from utils.price_scale import PriceScale
-from utils.retry_delay import RetryDelay
-from utils.sessions import SessionCalendar, ist_date
-from utils.settings import Settings
-from utils.shard_signals import ENTRIES_AT_ONCE, ShardSignals
-from utils.shared_health import STANDING_BY, SharedHealth, worst_state
-from utils.signal_file import SignalFile
-from utils.signal_tools import SignalTools
-from utils.signals import SignalEngine
+from utils.kite.history_access import BrokerHistory
+from utils.market.entry_limit import read_entry_limit, silenced
+from utils.market.hours_kept import hours_kept
+from utils.market.instruments import Instrument
+from utils.market.sessions import SessionCalendar, ist_date
+from utils.runtime.garbage_collection import GarbageSearch
+from utils.runtime.lifecycle import EXIT_OK, StopRequest, run_script
+from utils.runtime.log import BoundLogger
+from utils.runtime.pacing import Pacing
+from utils.runtime.retry_delay import RetryDelay
+from utils.runtime.settings import Settings
+from utils.runtime.trading_calendar import calendar_of
+from utils.signals.engine import SignalEngine
+from utils.signals.file import SignalFile
+from utils.signals.price_scale import PriceScale
+from utils.signals.shard import ENTRIES_AT_ONCE, ShardSignals
+from utils.signals.tools import SignalTools
 from utils.stores.archive import StreamArchiver
 from utils.stores.archive_thread import ArchiveThread
 from utils.stores.mongo import MongoStore
@@ -38,9 +39,8 @@ from utils.stores.redis_failure import failure_of
 from utils.stores.redis_guard import RedisGuard, check_at_start
 from utils.stores.redis_server import ServerCheck
 from utils.stores.shard_leases import Change, ShardLeases
+from utils.stores.shared_health import STANDING_BY, SharedHealth, worst_state
 from utils.stores.signal_store import SignalStore
-from utils.strategies import load_strategies
-from utils.trading_calendar import calendar_of
 
 PROCESS = "signal_worker"
 ARCHIVING_SHARD = 0  # whoever holds it also brings the signals of all shards to MongoDB

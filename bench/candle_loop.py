@@ -1,6 +1,6 @@
 """The candle kernel on trades that are decoded already: without wire format, checks and z-score.
 
-The work a trade of each timeframe is `utils.candles.buckets.take_trade`, as in production.
+The work a trade of each timeframe is `utils.candles.kernels.buckets.take_trade`, as in production.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from utils.candles.buckets import take_trade
-from utils.candles.layout import FAR, Array, Output, Rules, Shard
-from utils.candles.prefetch import fetch_ended, fetch_open
-from utils.kernel_cache import kernel
+from utils.candles.kernels.buckets import take_trade
+from utils.candles.kernels.layout import FAR, Array, Output, Rules, Shard
+from utils.candles.kernels.prefetch import fetch_ended, fetch_open
+from utils.runtime.kernel_cache import kernel
 
 AHEAD = 6  # trades between asking for a row's candles and needing them
 TRADE = np.dtype(

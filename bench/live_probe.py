@@ -11,7 +11,7 @@ import redis
 from numpy.typing import NDArray
 
 from bench.measure import percentile
-from utils.market_clock import MarketClock
+from utils.market.clock import MarketClock
 
 POLL_SECONDS = 0.010
 

@@ -21,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.synthetic import Market, frames_of, full_packets, instruments, subscription
-from utils.feed import EntryId
-from utils.market_clock import parse_market_clock
+from utils.journal.entries import EntryId
+from utils.market.clock import parse_market_clock
 from utils.stores.redis_connection import open_redis
 
 SLICE_MS = 50

@@ -12,13 +12,13 @@ from bench.candle_sets import CandleSet, Key
 from bench.synthetic import instruments, subscription
 from candle_worker import ENTRIES_AT_ONCE
 from data_handler import rules_of
-from utils.candle import Candle
 from utils.candles.engine import CandleEngine
-from utils.candles.layout import new_output
-from utils.feed import Entry
-from utils.sessions import SessionCalendar
-from utils.settings import Settings
-from utils.timeframes import parse_timeframes
+from utils.candles.kernels.layout import new_output
+from utils.journal.entries import Entry
+from utils.market.candle import Candle
+from utils.market.sessions import SessionCalendar
+from utils.market.timeframes import parse_timeframes
+from utils.runtime.settings import Settings
 
 FOUR_TIMEFRAMES = "1m,5m,15m,1h"
 _EVENTS = 1 << 16  # places for closed candles in the bare kernel's buffers

@@ -16,7 +16,7 @@ from cryptofeed.types import Trade
 from numpy.typing import NDArray
 
 from bench.candle_sets import Values
-from utils.instruments import Instrument
+from utils.market.instruments import Instrument
 
 WINDOWS_SECONDS = (60, 300, 900, 3600)
 

@@ -22,7 +22,7 @@ from nautilus_trader.test_kit.providers import TestInstrumentProvider
 from numpy.typing import NDArray
 
 from bench.candle_sets import CandleSet
-from utils.instruments import Instrument
+from utils.market.instruments import Instrument
 
 SPECIFICATIONS = {"1m": "1-MINUTE", "5m": "5-MINUTE", "15m": "15-MINUTE", "1h": "1-HOUR"}
 INSTRUMENTS_ON_A_CLOCK = 100

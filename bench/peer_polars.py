@@ -7,7 +7,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from bench.candle_sets import CandleSet
-from utils.instruments import Instrument
+from utils.market.instruments import Instrument
 
 LENGTHS_MS = {"1m": 60_000, "5m": 300_000, "15m": 900_000, "1h": 3_600_000}
 

@@ -16,7 +16,7 @@ from vnpy.trader.object import BarData, TickData
 from vnpy.trader.utility import BarGenerator
 
 from bench.candle_sets import CandleSet
-from utils.instruments import Instrument
+from utils.market.instruments import Instrument
 
 IST = timezone(timedelta(hours=5, minutes=30))
 COMPARED = ("1m", "5m", "15m")

@@ -19,7 +19,7 @@ from commands.embedded_mongo import MongoServer
 from commands.embedded_redis import ValkeyServer
 from commands.embedded_server import running
 from commands.pipeline_readiness import RUNNING
-from utils.sessions import ist_midnight_ms
+from utils.market.sessions import ist_midnight_ms
 from utils.stores.redis_connection import open_redis
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -189,7 +189,7 @@ class Stage:
 
 def compile_kernels() -> None:
     """All into the cache, by processes of their own, as the image's build does: what is measured starts warm."""
-    for module in ("utils.compile_kernels", "utils.indicators.compiling"):
+    for module in ("commands.compile_kernels", "utils.indicators.compiling"):
         subprocess.run([sys.executable, "-m", module], cwd=PROJECT, check=True)
 
 

@@ -17,12 +17,12 @@ from bench.processes import BenchError, Stage, Usage, market_clock
 from bench.results import Row, of
 from bench.rows_latency import SEVEN_TIMEFRAMES, said_usage, shards_of, start_generator, usage_figures
 from bench.synthetic import OPEN_MS, Market
-from utils.entry_limit import UntilTimeOfDay
-from utils.feed import ZERO_ID, EntryId
-from utils.market_clock import MarketClock, parse_market_clock
-from utils.signal_progress import SignalProgress
-from utils.signals import SignalEngine
-from utils.strategies import load_strategies
+from strategies import load_strategies
+from utils.journal.entries import ZERO_ID, EntryId
+from utils.market.clock import MarketClock, parse_market_clock
+from utils.market.entry_limit import UntilTimeOfDay
+from utils.signals.engine import SignalEngine
+from utils.signals.state import SignalProgress
 
 MINUTE_MS = 60_000
 WARM_BARS = 300

@@ -8,7 +8,7 @@ from typing import Any
 
 from bench.processes import Stage, pss_mb
 from bench.results import Row, single
-from utils.settings import Settings
+from utils.runtime.settings import Settings
 
 SESSION_MS = 375 * 60_000
 CORE_MB = 900.0

@@ -22,14 +22,14 @@ from bench.rows_latency import WATCHED, said_usage, shards_of, usage_figures
 from bench.synthetic import DAY
 from commands.child_process import ChildProcess
 from commands.simulated_exchange import Exchange, wait_for_exchange
-from utils.feed import Kind
-from utils.instruments import Instrument
-from utils.journal import read_journal
-from utils.journal_files import journal_path
+from utils.journal.entries import Kind
+from utils.journal.files import journal_path
+from utils.journal.writer import read_journal
 from utils.keys import CANDLES_COLLECTION
-from utils.kite_frames import split_frame
-from utils.market_clock import parse_market_clock
-from utils.settings import Settings
+from utils.kite.frames import split_frame
+from utils.market.clock import parse_market_clock
+from utils.market.instruments import Instrument
+from utils.runtime.settings import Settings
 
 DEFAULT_INSTRUMENTS = 50
 DAY_INSTRUMENTS = 500

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from bench.measure import Side, interleaved
 from bench.processes import Stage, cpu_seconds
 from bench.results import Row
-from utils.feed import EntryId
+from utils.journal.entries import EntryId
 from utils.stores.guarded_writes import GuardedWrites
 from utils.stores.packed_commands import OwnConnection, pack
 

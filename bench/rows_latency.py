@@ -17,7 +17,7 @@ from bench.processes import PROJECT, BenchError, Stage, Usage, market_clock, wai
 from bench.results import Row, single
 from bench.synthetic import instruments
 from commands.child_process import ChildProcess
-from utils.market_clock import parse_market_clock
+from utils.market.clock import parse_market_clock
 
 EIGHT_TIMEFRAMES = "1m,2m,3m,5m,15m,30m,1h,1d"
 SEVEN_TIMEFRAMES = "1m,3m,5m,15m,30m,1h,1d"

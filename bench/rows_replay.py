@@ -11,7 +11,7 @@ from bench.processes import BenchError, Stage, market_clock, wait_until
 from bench.results import Row, of
 from bench.rows_latency import SEVEN_TIMEFRAMES, said_usage, shards_of
 from bench.synthetic import OPEN_MS, frames_of, full_packets, instruments, seconds_of_ticks, subscription
-from utils.feed import EntryId, clock_mark
+from utils.journal.entries import EntryId, clock_mark
 
 PER_FRAME = 50
 Say = Callable[[str], None]

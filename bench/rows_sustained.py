@@ -18,7 +18,7 @@ from bench.rows_latency import (
     start_generator,
     usage_figures,
 )
-from utils.market_clock import parse_market_clock
+from utils.market.clock import parse_market_clock
 
 GROWTH = 1.5
 HIGHEST_TICKS_PER_SECOND = 1_000_000.0

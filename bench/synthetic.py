@@ -1,6 +1,6 @@
 """Synthetic instruments, ticks and frames: the same ticks for every side, made column-wise to be cheap.
 
-A tick is one row of `TICK`; a frame is the broker's own format (utils/kite_frames.py). Everything comes from a seed.
+A tick is one row of `TICK`; a frame is the broker's own format (utils/kite/frames.py). Everything comes from a seed.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from datetime import date
 import numpy as np
 from numpy.typing import NDArray
 
-from utils.feed import Entry, EntryId, Kind, subscribed_mark
-from utils.instruments import Instrument, SessionClass
-from utils.kite_frames import FULL, FULL_LENGTH, SEGMENT_NSE
-from utils.sessions import ist_midnight_ms
+from utils.journal.entries import Entry, EntryId, Kind, subscribed_mark
+from utils.kite.frames import FULL, FULL_LENGTH, SEGMENT_NSE
+from utils.market.instruments import Instrument, SessionClass
+from utils.market.sessions import ist_midnight_ms
 
 SEED = 20_261_120
 DAY = date(2026, 11, 20)  # an ordinary trading day of the session table, 09:15 to 15:30

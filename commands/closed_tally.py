@@ -12,8 +12,8 @@ from typing import Any
 import orjson
 import redis
 
-from utils.candle import Candle
 from utils.keys import Keys, candle_id
+from utils.market.candle import Candle
 
 _READ_AT_ONCE = 5_000
 _CLOSES_KEPT = 40

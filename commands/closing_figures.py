@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from commands.closed_tally import ClosedTally
-from utils.candle import Candle, Source
 from utils.keys import CANDLES_COLLECTION
+from utils.market.candle import Candle, Source
 from utils.stores.mongo import MongoStore
 
 

@@ -7,10 +7,10 @@ from typing import Any
 import click
 import redis
 
-from utils.sessions import SessionCalendar
-from utils.settings import EXIT_BAD_SETTINGS, Settings, SettingsError
+from utils.market.sessions import SessionCalendar
+from utils.runtime.settings import EXIT_BAD_SETTINGS, Settings, SettingsError
+from utils.runtime.trading_calendar import calendar_of
 from utils.stores.redis_failure import failure_of
-from utils.trading_calendar import calendar_of
 
 
 class SettingsFault(click.ClickException):

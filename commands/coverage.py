@@ -11,13 +11,13 @@ import click
 from commands.console import load_calendar, load_settings
 from commands.journal_feed import JournalFile
 from commands.recorded_day import recorded_files
-from utils.coverage import Coverage, coverage_of
-from utils.feed import Entry, Kind, Mark, mark_instruments, read_mark
-from utils.instruments import Instrument
-from utils.journal import JournalError, read_journal
-from utils.journal_files import DAY_MS, day_of, day_start_ms
-from utils.outages import Outage, outages_of_day
-from utils.settings import Settings
+from utils.coverage.held_candles import Coverage, coverage_of
+from utils.coverage.outages import Outage, outages_of_day
+from utils.journal.entries import Entry, Kind, Mark, mark_instruments, read_mark
+from utils.journal.files import DAY_MS, day_of, day_start_ms
+from utils.journal.writer import JournalError, read_journal
+from utils.market.instruments import Instrument
+from utils.runtime.settings import Settings
 from utils.stores.mongo import MongoStore, Refusal, StoreError
 
 SETTLE_MS = 30_000  # market time: a candle that ended so lately may not be in MongoDB yet

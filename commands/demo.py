@@ -13,7 +13,7 @@ from commands.console import load_settings
 from commands.demo_plan import FULL, SHORT, PlanError, asked_stretch, make_plan
 from commands.demo_run import DemoOptions, run_demo
 from commands.terminal import Terminal
-from utils.lifecycle import StopRequest
+from utils.runtime.lifecycle import StopRequest
 
 
 @click.command()

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from utils.settings import Settings
+from utils.runtime.settings import Settings
 
 LONGEST_VALUE = 100_000  # an environment variable may have 128 KiB (Linux, MAX_ARG_STRLEN)
 PROJECT = Path(__file__).resolve().parent.parent

@@ -14,9 +14,9 @@ from commands.demo_plan import DemoPlan
 from commands.truth_comparison import TruthCount, compare_with_tape, total
 from simulator.tape import Tape
 from utils.keys import Keys
-from utils.sessions import DAY_MS
+from utils.market.sessions import DAY_MS
+from utils.market.timeframes import Timeframe
 from utils.stores.mongo import MongoStore
-from utils.timeframes import Timeframe
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,12 +17,12 @@ from commands.picture import Step
 from simulator.bars import Bars
 from simulator.history import History, Interval
 from simulator.tape import Tape
-from utils.candle import Candle, Source, TimedBy
 from utils.indicators.parameters import DEFAULT_PARAMETERS
-from utils.instruments import Instrument, SessionClass
-from utils.sessions import SessionCalendar, ist_date, ist_midnight_ms
+from utils.market.candle import Candle, Source, TimedBy
+from utils.market.instruments import Instrument, SessionClass
+from utils.market.sessions import SessionCalendar, ist_date, ist_midnight_ms
+from utils.market.timeframes import Timeframe
 from utils.stores.mongo import MongoStore, Refusal
-from utils.timeframes import Timeframe
 
 # Some more than settles every indicator, so that the workers need not ask the exchange for more.
 BARS_WANTED = DEFAULT_PARAMETERS.bars_to_settle + 5

@@ -23,9 +23,9 @@ from commands.pipeline_readiness import Reports, candles_wait_for, signals_wait_
 from commands.simulated_exchange import Exchange, start_exchange, wait_for_exchange
 from commands.waiting import wait_for
 from commands.working_off import work_off
-from utils.health import read_health
 from utils.keys import Keys
-from utils.lifecycle import StopRequest
+from utils.runtime.lifecycle import StopRequest
+from utils.stores.health import read_health
 
 READY_SECONDS = 300.0
 CONNECTOR_GRACE_SECONDS = 30.0

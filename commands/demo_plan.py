@@ -7,10 +7,10 @@ from datetime import date, datetime, time
 
 from simulator.faults import parse_faults
 from simulator.universe import FEWEST
-from utils.candle import IST
-from utils.instruments import SessionClass
-from utils.sessions import SessionCalendar
-from utils.settings import INSTRUMENTS_PER_CONNECTION, MAX_CONNECTIONS
+from utils.market.candle import IST
+from utils.market.instruments import SessionClass
+from utils.market.sessions import SessionCalendar
+from utils.runtime.settings import INSTRUMENTS_PER_CONNECTION, MAX_CONNECTIONS
 
 MOST = INSTRUMENTS_PER_CONNECTION * MAX_CONNECTIONS
 

@@ -37,15 +37,15 @@ from commands.waiting import Interrupted, wait_for
 from commands.what_next import LATER_COMMANDS, commands_to_try, may_stay, stay
 from simulator.tape import Tape
 from simulator.universe import build_universe
-from utils.health import read_health
 from utils.keys import Keys
-from utils.lifecycle import EXIT_FAILED, EXIT_OK, StopRequest
-from utils.market_clock import new_stepped_clock
-from utils.sessions import SessionCalendar
-from utils.settings import INSTRUMENTS_PER_CONNECTION, Settings
+from utils.market.clock import new_stepped_clock
+from utils.market.sessions import SessionCalendar
+from utils.market.timeframes import Timeframe
+from utils.runtime.lifecycle import EXIT_FAILED, EXIT_OK, StopRequest
+from utils.runtime.settings import INSTRUMENTS_PER_CONNECTION, Settings
+from utils.stores.health import read_health
 from utils.stores.mongo import MongoStore, StoreError
 from utils.stores.redis_connection import open_redis
-from utils.timeframes import Timeframe
 
 PREFIX = "demo:"
 DATABASE = "candlewick_demo"

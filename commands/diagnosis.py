@@ -10,8 +10,8 @@ from commands.diagnosis_past import past_findings
 from commands.diagnosis_warmth import warmth_findings
 from commands.diagnosis_workers import worker_findings
 from commands.findings import CANDLE_WORKER, CONNECTOR, SIGNAL_WORKER, Finding, Limits, Moment, Report, Reports
-from utils.hours_kept import hours_kept
-from utils.sessions import SessionCalendar, ist_date
+from utils.market.hours_kept import hours_kept
+from utils.market.sessions import SessionCalendar, ist_date
 
 SOON_MS = 30 * 60_000
 

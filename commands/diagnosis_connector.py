@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from commands.findings import CONNECTOR, Finding, Limits, Moment, Report, duration, number_of
 
-FEWEST_BREAKS = 3  # of a connection, in the minutes that utils/shard_feed.py counts
+FEWEST_BREAKS = 3  # of a connection, in the minutes that utils/connector/connection.py counts
 
 
 def connector_findings(report: Report, moment: Moment, limits: Limits) -> Iterator[Finding]:

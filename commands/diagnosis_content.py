@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from commands.findings import CANDLE_WORKER, Finding, Moment, Report, duration, number_of
-from utils.class_doubts import silent_sentences
-from utils.class_facts import from_text
+from utils.candles.class_doubts import silent_sentences
+from utils.market.class_facts import from_text
 
 FEWEST_PACKETS = 20
 REJECTED_SHARE = 0.05

@@ -7,10 +7,10 @@ from datetime import date, timedelta
 from pathlib import Path
 
 from commands.findings import CANDLE_WORKER, CONNECTOR, Finding, Report
-from utils.class_doubts import PROBLEMS, doubts_of, sentences
-from utils.class_facts import from_text
-from utils.hours_kept import Kept, hours_kept, without_hours
-from utils.sessions import SessionCalendar
+from utils.candles.class_doubts import PROBLEMS, doubts_of, sentences
+from utils.market.class_facts import from_text
+from utils.market.hours_kept import Kept, hours_kept, without_hours
+from utils.market.sessions import SessionCalendar
 
 END_DAYS = 21  # so long before the calendar ends it is said
 UNCERTAIN_DAYS = 3  # and so long before a day whose hours are not certain

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from commands.diagnosis_stores import REDIS
 from commands.findings import Finding
-from utils.memory_sizes import size_bytes, sum_of_sizes
+from utils.runtime.memory_sizes import size_bytes, sum_of_sizes
 from utils.stores.redis_server import Info
 
 PLACE = "machine"

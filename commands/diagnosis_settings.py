@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from commands.findings import Finding
-from utils.settings import Settings
-from utils.token_file import TokenFileError, read_token_file
+from utils.kite.token_file import TokenFileError, read_token_file
+from utils.runtime.settings import Settings
 
 PLACE = "settings"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from commands.findings import Finding, Limits, Moment, Report, duration, number_of
-from utils.shared_health import SHARDS_FREE
+from utils.stores.shared_health import SHARDS_FREE
 
 _LOSSES = (
     (

@@ -21,11 +21,11 @@ from commands.diagnosis_settings import settings_findings
 from commands.diagnosis_shards import left_shard_findings
 from commands.diagnosis_stores import redis_findings, refused_findings, wrong_type_findings
 from commands.findings import CANDLE_WORKER, CONNECTOR, PROCESSES, SIGNAL_WORKER, Finding, Limits, Moment, Reports
-from utils.feed import EntryId
-from utils.health import read_health
+from utils.journal.entries import EntryId
 from utils.keys import Keys
-from utils.sessions import SessionCalendar, ist_date
-from utils.settings import Settings
+from utils.market.sessions import SessionCalendar, ist_date
+from utils.runtime.settings import Settings
+from utils.stores.health import read_health
 from utils.stores.key_types import WrongType, types_of, wrong_types
 from utils.stores.redis_connection import open_redis
 from utils.stores.redis_failure import failure_of

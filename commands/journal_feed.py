@@ -12,10 +12,10 @@ from typing import NamedTuple
 
 import redis
 
-from utils.feed import ZERO_ID, Entry, EntryId, Kind
-from utils.journal import JournalDamage, last_entry_id, read_journal
+from utils.journal.entries import ZERO_ID, Entry, EntryId, Kind
+from utils.journal.writer import JournalDamage, last_entry_id, read_journal
 from utils.keys import Keys
-from utils.sessions import DAY_MS
+from utils.market.sessions import DAY_MS
 from utils.stores.packed_commands import pack, send_packed
 
 ENTRIES_AT_ONCE = 500

@@ -13,10 +13,10 @@ from commands.demo_environment import PROJECT
 from commands.picture import Step
 from commands.pipeline_processes import ChildDied
 from commands.waiting import wait_for
-from utils.lifecycle import StopRequest
+from utils.runtime.lifecycle import StopRequest
 
 _COMPILE = (
-    "from utils.compile_kernels import compile_candle_kernels; compile_candle_kernels();"
+    "from commands.compile_kernels import compile_candle_kernels; compile_candle_kernels();"
     "from utils.indicators.compiling import compile_indicator_kernels; compile_indicator_kernels()"
 )
 _LONGEST_SECONDS = 600.0

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from commands.picture import LiveCandle, Picture, ProcessLine, SignalLine, Step
-from utils.candle import IST
+from utils.market.candle import IST
 
 _BARS = "▁▂▃▄▅▆▇█"
 _BODY_WIDTH = 14

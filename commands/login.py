@@ -19,8 +19,8 @@ from kiteconnect.exceptions import DataException, KiteException
 
 from commands.console import SettingsFault, load_settings
 from commands.token_file import store_token
-from utils.broker_errors import BrokerError, Cause, shown
-from utils.settings import Settings
+from utils.kite.errors import BrokerError, Cause, shown
+from utils.runtime.settings import Settings
 
 _TOKEN = re.compile(r"[A-Za-z0-9]{6,64}")
 _FIELD = re.compile(r"\b(request_token|status)[\"']?\s*[=:]\s*[\"']?([^\s&#?<>()\[\]\"'`,;]*)", re.IGNORECASE)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from commands.pipeline_processes import CANDLE_WORKER, CONNECTOR, SIGNAL_WORKER
-from utils.feed import ZERO_ID, EntryId
+from utils.journal.entries import ZERO_ID, EntryId
 
 RUNNING = "running"
 _ANSWERS = 2

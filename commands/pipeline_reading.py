@@ -13,9 +13,9 @@ from commands.closed_tally import ClosedTally
 from commands.closing_figures import rejected_by_reason
 from commands.picture import LiveCandle, Picture, ProcessLine, SignalLine, Step
 from commands.pipeline_processes import CANDLE_WORKER, CONNECTOR, SIGNAL_WORKER
-from utils.health import read_health
 from utils.keys import Keys
-from utils.timeframes import Timeframe
+from utils.market.timeframes import Timeframe
+from utils.stores.health import read_health
 
 Health = dict[str, dict[str, str]]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from commands.journal_feed import JournalFile
-from utils.journal_files import journal_days, journal_path, journal_shards
+from utils.journal.files import journal_days, journal_path, journal_shards
 
 
 def recorded_files(directory: Path, day: date) -> list[JournalFile]:

@@ -11,8 +11,8 @@ from commands.console import load_settings
 from commands.recorded_day import recorded_files
 from commands.replay_run import ReplayPlan, run_replay
 from commands.terminal import Terminal
-from utils.lifecycle import StopRequest
-from utils.settings import Settings
+from utils.runtime.lifecycle import StopRequest
+from utils.runtime.settings import Settings
 
 
 @click.command()

@@ -14,7 +14,7 @@ import redis
 
 from commands.pipeline_processes import SIGNAL_WORKER
 from commands.pipeline_readiness import Reports, position_of
-from utils.feed import ZERO_ID, EntryId
+from utils.journal.entries import ZERO_ID, EntryId
 from utils.keys import Keys
 
 # Of a stream's bound; the rest is for what comes of the entries that were sent already (journal_feed.ClosingBound).

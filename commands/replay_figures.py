@@ -14,9 +14,9 @@ from commands.closing_figures import StoredCandles, compare_stored
 from commands.replay_backlog import stream_facts
 from commands.replay_stored import StoredDay
 from utils.keys import SIGNALS_COLLECTION, Keys
-from utils.sessions import DAY_MS, ist_midnight_ms
+from utils.market.sessions import DAY_MS, ist_midnight_ms
+from utils.market.timeframes import Timeframe
 from utils.stores.mongo import MongoStore
-from utils.timeframes import Timeframe
 
 _SYMBOLS_AT_ONCE = 10  # a day of nine thousand is not held in memory
 

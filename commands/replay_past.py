@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from commands.journal_feed import JournalFile
-from utils.feed import Kind, Mark, mark_instruments, read_mark
 from utils.indicators.parameters import DEFAULT_PARAMETERS
-from utils.instruments import Instrument
-from utils.journal import read_journal
+from utils.journal.entries import Kind, Mark, mark_instruments, read_mark
+from utils.journal.writer import read_journal
 from utils.keys import CANDLES_COLLECTION
+from utils.market.instruments import Instrument
 from utils.stores.mongo import MongoStore
 
 # The signal worker looks at some more than settles its indicators.

@@ -42,13 +42,13 @@ from commands.run_directory import clear_prefix
 from commands.terminal import LINE_SECONDS, Terminal
 from commands.waiting import Interrupted, wait_while_moving
 from commands.working_off import STILL_SECONDS, work_off
-from utils.health import read_health
-from utils.journal import JournalError
+from utils.journal.writer import JournalError
 from utils.keys import Keys
-from utils.lifecycle import EXIT_FAILED, EXIT_OK, StopRequest
-from utils.market_clock import MarketClock
-from utils.sessions import DAY_MS
-from utils.settings import Settings
+from utils.market.clock import MarketClock
+from utils.market.sessions import DAY_MS
+from utils.runtime.lifecycle import EXIT_FAILED, EXIT_OK, StopRequest
+from utils.runtime.settings import Settings
+from utils.stores.health import read_health
 from utils.stores.mongo import MongoStore, StoreError
 from utils.stores.redis_connection import open_redis
 from utils.stores.redis_server import check_redis

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from utils.candle import Candle, Source
 from utils.keys import CANDLES_COLLECTION
-from utils.sessions import DAY_MS
+from utils.market.candle import Candle, Source
+from utils.market.sessions import DAY_MS
+from utils.market.timeframes import Timeframe
 from utils.stores.mongo import MongoStore
-from utils.timeframes import Timeframe
 
 _DOCUMENTS_A_QUESTION = 25  # are read in the time that one more question costs
 _READ_AT_ONCE = 5_000

@@ -8,11 +8,11 @@ from datetime import date, datetime
 import click
 
 from commands.console import load_calendar, load_settings
-from utils.hours_kept import Kept
-from utils.instruments import EXCHANGES, classes_of_exchange
-from utils.sessions import SessionCalendar, ist_date
-from utils.sessions_table import Hours, Ruling
-from utils.settings import Settings
+from utils.market.hours_kept import Kept
+from utils.market.instruments import EXCHANGES, classes_of_exchange
+from utils.market.sessions import SessionCalendar, ist_date
+from utils.market.sessions_table import Hours, Ruling
+from utils.runtime.settings import Settings
 
 
 @click.command()
@@ -20,7 +20,7 @@ from utils.settings import Settings
 def command(day: datetime | None) -> None:
     """Print the hours of each class on DAY (YYYY-MM-DD, today when left out), and where they come from.
 
-    The hours are those of utils/sessions.toml, and before them those of SESSIONS_LOCAL_FILE.
+    The hours are those of utils/market/sessions.toml, and before them those of SESSIONS_LOCAL_FILE.
     """
     settings = load_settings()
     calendar = load_calendar(settings)

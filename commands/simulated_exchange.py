@@ -15,7 +15,7 @@ import requests
 from commands.child_process import ChildProcess, StartError
 from commands.demo_environment import RunPlace
 from commands.demo_plan import DemoPlan
-from utils.instruments import Instrument, parse_dump
+from utils.market.instruments import Instrument, parse_dump
 
 READY_SECONDS = 240.0
 ORDER_SECONDS = 60.0

@@ -6,7 +6,7 @@ from typing import Any
 
 import redis
 
-from utils.feed import ZERO_ID, EntryId
+from utils.journal.entries import ZERO_ID, EntryId
 from utils.keys import Keys
 
 

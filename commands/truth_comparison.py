@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from simulator.tape import Tape
 from simulator.truth import TrueCandle, truth_candles
-from utils.candle import Candle
 from utils.keys import candle_id
-from utils.timeframes import Timeframe
+from utils.market.candle import Candle
+from utils.market.timeframes import Timeframe
 
 
 @dataclass(slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Hashable
 
-from utils.lifecycle import StopRequest
+from utils.runtime.lifecycle import StopRequest
 
 POLL_SECONDS = 0.1
 

@@ -14,7 +14,7 @@ from datetime import date
 
 from commands.demo_environment import PROJECT, RunPlace
 from utils.keys import Keys
-from utils.lifecycle import StopRequest
+from utils.runtime.lifecycle import StopRequest
 
 ENTER_SECONDS = 30.0
 _POLL_SECONDS = 0.2

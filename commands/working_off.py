@@ -11,10 +11,10 @@ from commands.pipeline_processes import CANDLE_WORKER, SIGNAL_WORKER
 from commands.pipeline_readiness import position_of
 from commands.stream_ends import all_archived, archived_streams, last_id, unarchived
 from commands.waiting import wait_while_moving
-from utils.feed import EntryId
-from utils.health import read_health
+from utils.journal.entries import EntryId
 from utils.keys import Keys
-from utils.lifecycle import StopRequest
+from utils.runtime.lifecycle import StopRequest
+from utils.stores.health import read_health
 
 STILL_SECONDS = 20.0
 

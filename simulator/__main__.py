@@ -20,8 +20,8 @@ from simulator.faults import parse_faults
 from simulator.jumps import Market
 from simulator.server import serve
 from simulator.universe import build_universe
-from utils.market_clock import REAL_TIME, MarketClock, parse_market_clock
-from utils.sessions import SessionCalendar
+from utils.market.clock import REAL_TIME, MarketClock, parse_market_clock
+from utils.market.sessions import SessionCalendar
 
 EXIT_BAD_OPTIONS = 2
 

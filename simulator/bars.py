@@ -14,7 +14,7 @@ from simulator.courses import Course, busyness, course_of, knots
 from simulator.dice import Floats, Ints, Keys, Salt, draw_keys, normal, uniform
 from simulator.tape import INDEX_VALUES_A_MINUTE, minute_swing, trade_counts
 from simulator.universe import Universe
-from utils.sessions import Session, SessionCalendar
+from utils.market.sessions import Session, SessionCalendar
 
 MINUTE_MS = 60_000
 MEAN_QUANTITY = 18.5

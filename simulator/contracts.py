@@ -20,9 +20,9 @@ from simulator.stocks import (
     Index,
     Stock,
 )
-from utils import kite_frames as wire
-from utils.instruments import SessionClass
-from utils.sessions import SessionCalendar
+from utils.kite import frames as wire
+from utils.market.instruments import SessionClass
+from utils.market.sessions import SessionCalendar
 
 MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 TUESDAY = 1

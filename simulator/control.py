@@ -10,8 +10,8 @@ from aiohttp import web
 from simulator.exchange import Exchange
 from simulator.replies import refusal, success
 from simulator.ticker import EXCHANGE
-from utils.candle import iso_ist
-from utils.market_clock import SteppedClock
+from utils.market.candle import iso_ist
+from utils.market.clock import SteppedClock
 
 
 def status_of(exchange: Exchange) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import numpy as np
 from simulator.contracts import Contract, Shape
 from simulator.dice import Floats, Ints, Salt, draw_keys, fat_normal, normal
 from simulator.universe import Universe
-from utils.sessions import Session, SessionCalendar
+from utils.market.sessions import Session, SessionCalendar
 
 MINUTE_MS = 60_000
 MARKET_TOKEN = 0

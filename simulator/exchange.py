@@ -22,9 +22,9 @@ from simulator.packet_faults import PacketFaults
 from simulator.packing import Mode, pack
 from simulator.recording import record_universe
 from simulator.universe import Universe
-from utils.feed import HEARTBEAT
-from utils.market_clock import MarketClock
-from utils.sessions import SessionCalendar, ist_date, ist_midnight_ms
+from utils.journal.entries import HEARTBEAT
+from utils.market.clock import MarketClock
+from utils.market.sessions import SessionCalendar, ist_date, ist_midnight_ms
 
 HEARTBEATS_A_REAL_SECOND = 20
 MESSAGE_EVERY_SECONDS = 120

@@ -9,7 +9,7 @@ import numpy as np
 
 from simulator.dice import Salt, draw_keys, mix
 from simulator.faults import Fault
-from utils.kite_frames import pack_frame, split_frame
+from utils.kite.frames import pack_frame, split_frame
 
 ONE_IN = 1_500
 LONGEST_NOISE = 300

@@ -21,8 +21,8 @@ from simulator.packing import slot_slice
 from simulator.snapshots import PARTS, MinutePackets, Packets, Records, Reference, SnapshotMaker
 from simulator.tape import MINUTES_A_DAY, Tape
 from simulator.universe import Universe
-from utils import kite_frames as wire
-from utils.sessions import SessionCalendar
+from utils.kite import frames as wire
+from utils.market.sessions import SessionCalendar
 
 TIMELESS_SHARE = 1 / 3
 FIRST_LATENCY_MS, LATENCY_SPREAD_MS, PART_GAP_MS = 300, 600, 80

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from simulator.dice import Ints, Keys, Salt, draw_keys, mix
-from utils import kite_frames as wire
+from utils.kite import frames as wire
 
 LEVELS = 5
 

@@ -7,7 +7,7 @@ from enum import IntEnum
 import numpy as np
 
 from simulator.snapshots import MinutePackets, Packets, Records
-from utils import kite_frames as wire
+from utils.kite import frames as wire
 
 Modes = np.ndarray[tuple[int], np.dtype[np.uint8]]
 LENGTH_BYTES = 2

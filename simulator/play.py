@@ -9,7 +9,7 @@ import asyncio
 import time
 
 from simulator.exchange import Exchange, PlayOrder
-from utils.market_clock import SteppedClock
+from utils.market.clock import SteppedClock
 
 
 async def played(exchange: Exchange) -> None:

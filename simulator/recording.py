@@ -1,6 +1,6 @@
 """What was really sent, for references that know nothing of the simulator (--record DIR).
 
-- `universe.json`: the instruments, a list of objects with the fields of `utils.instruments.Instrument`.
+- `universe.json`: the instruments, a list of objects with the fields of `utils.market.instruments.Instrument`.
 - `sent-<n>.frames`, one for each connection, counted from 1: for every binary frame handed to the socket, in order,
   heartbeats (one byte) included: i64 market time in ms and u32 length, little-endian, then the frame.
 - `sent-<n>.json`: `{"connection": n, "opened_ms": …, "subscribes": [{"market_ms": …, "mode": …, "tokens": […]}]}`;

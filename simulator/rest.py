@@ -13,7 +13,7 @@ from simulator.exchange import Exchange, Options
 from simulator.history import INTERVALS, Interval, as_rows
 from simulator.replies import refusal, success
 from simulator.ticker import EXCHANGE
-from utils.candle import IST
+from utils.market.candle import IST
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 LIMITS = web.AppKey("limits", dict[str, RateLimit])

@@ -18,7 +18,7 @@ from simulator.dice import Ints, Keys, Salt, draw_keys, uniform
 from simulator.looks import LOOKS, Carried, Flags, Looks, Mask, look
 from simulator.order_book import fill_book
 from simulator.tape import Tape
-from utils import kite_frames as wire
+from utils.kite import frames as wire
 
 PARTS = 4  # a second's packets go out in at most so many frames, one after the other
 IDLE_EVERY_SECONDS = 30

@@ -16,8 +16,8 @@ from simulator.courses import Course, busyness, course_of, knots
 from simulator.dice import Floats, Ints, Keys, Salt, draw_keys, normal, uniform
 from simulator.jumps import Jumps, Market
 from simulator.universe import Universe
-from utils.instruments import Instrument
-from utils.sessions import Session, SessionCalendar, ist_midnight_ms
+from utils.market.instruments import Instrument
+from utils.market.sessions import Session, SessionCalendar, ist_midnight_ms
 
 MINUTE_MS = 60_000
 MINUTES_A_DAY = 1_440

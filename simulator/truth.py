@@ -8,7 +8,7 @@ import numpy as np
 
 from simulator.dice import Ints
 from simulator.tape import Tape, Trades
-from utils.timeframes import Timeframe
+from utils.market.timeframes import Timeframe
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,9 @@ import numpy as np
 from simulator.contracts import Contract, ContractList, Shape
 from simulator.dice import Floats, Ints, Salt, draw_keys, normal
 from simulator.stocks import STOCKS_WITH_DERIVATIVES
-from utils.instruments import Instrument, parse_dump
-from utils.kite_frames import price_divisor
-from utils.sessions import SessionCalendar
+from utils.kite.frames import price_divisor
+from utils.market.instruments import Instrument, parse_dump
+from utils.market.sessions import SessionCalendar
 
 FEWEST, MOST = 5, 27_000
 SLOWEST_PER_SECOND, FASTEST_PER_SECOND = 0.02, 2.0

@@ -10,8 +10,8 @@ import numpy as np
 import orjson
 import redis
 
-from utils.candle import Candle, Source, TimedBy
 from utils.keys import Keys
+from utils.market.candle import Candle, Source, TimedBy
 
 SEED = 20261120
 OPEN_MS = 1_767_325_500_000  # 2026-01-02T09:15+05:30, a Friday

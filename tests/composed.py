@@ -13,8 +13,8 @@ from typing import Any
 
 from simulator.universe import build_universe
 from tests.compose_file import LIVE_PROCESSES, REPLAY, REPO
-from utils.market_clock import MarketClock, parse_market_clock
-from utils.sessions import SessionCalendar
+from utils.market.clock import MarketClock, parse_market_clock
+from utils.market.sessions import SessionCalendar
 
 PROJECT = "candlewick-test"
 PASSWORD = "ofthistest"

@@ -6,9 +6,9 @@ import struct
 from datetime import datetime
 from pathlib import Path
 
-from utils.candle import IST
-from utils.feed import Entry, EntryId, Kind, subscribed_mark
-from utils.instruments import Instrument, SessionClass
+from utils.journal.entries import Entry, EntryId, Kind, subscribed_mark
+from utils.market.candle import IST
+from utils.market.instruments import Instrument, SessionClass
 
 DAY = "2026-07-01"  # a Wednesday of ordinary hours
 INFY = Instrument(408065, "NSE", "INFY", "INFOSYS", "NSE", "EQ", "", 0.05, 1, SessionClass.EQUITY)

@@ -15,10 +15,10 @@ from urllib.parse import parse_qs, urlsplit
 import orjson
 import pytest
 
-from utils.instruments import Instrument, SessionClass
-from utils.kite_history import KiteHistory, Row
-from utils.lifecycle import StopRequest
-from utils.sessions import SessionCalendar
+from utils.kite.history import KiteHistory, Row
+from utils.market.instruments import Instrument, SessionClass
+from utils.market.sessions import SessionCalendar
+from utils.runtime.lifecycle import StopRequest
 
 IST = timezone(timedelta(hours=5, minutes=30))
 CALENDAR = SessionCalendar.load()

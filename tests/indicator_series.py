@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from utils.candle import Candle, Source, TimedBy
+from utils.market.candle import Candle, Source, TimedBy
 
 Floats = NDArray[np.float64]
 SEED = 20261120

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from utils.candle import Candle, iso_ist
 from utils.candles.engine import CandleEngine
 from utils.candles.written_form import CandleRow, candle_of
-from utils.kite_frames import price_divisor
+from utils.kite.frames import price_divisor
+from utils.market.candle import Candle, iso_ist
 
 
 def shown_candles(engine: CandleEngine) -> list[tuple[Candle, bool]]:

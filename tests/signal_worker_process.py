@@ -18,9 +18,9 @@ import redis
 
 from tests.closed_candles import OPEN_MS, SYMBOLS, ClosedCandle
 from tests.servers import ServerUrls
-from utils.candle import Candle
-from utils.instruments import Instrument, SessionClass
 from utils.keys import Keys
+from utils.market.candle import Candle
+from utils.market.instruments import Instrument, SessionClass
 from utils.stores.mongo import MongoStore
 from utils.stores.redis_connection import open_redis
 

@@ -18,8 +18,8 @@ from typing import Any
 import redis
 from dotenv import dotenv_values
 
-from utils.health import read_health
 from utils.keys import Keys
+from utils.stores.health import read_health
 from utils.stores.redis_connection import open_redis
 
 REPO = Path(__file__).resolve().parents[1]

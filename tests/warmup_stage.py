@@ -12,15 +12,15 @@ import redis
 from tests.closed_candles import ClosedCandle, say_closed
 from tests.history_broker import CALENDAR, INFY, at
 from tests.servers import EmbeddedServer
-from utils.entry_limit import UntilTimeOfDay
-from utils.feed import EntryId
+from utils.journal.entries import EntryId
 from utils.keys import Keys
-from utils.kite_history import KiteHistory
-from utils.signals import SignalEngine
+from utils.kite.history import KiteHistory
+from utils.market.entry_limit import UntilTimeOfDay
+from utils.market.timeframes import Timeframe, parse_timeframe
+from utils.signals.engine import SignalEngine
+from utils.signals.warmup import Cut, WarmUp
 from utils.stores.mongo import MongoStore
 from utils.stores.signal_store import SignalStore
-from utils.timeframes import Timeframe, parse_timeframe
-from utils.warmup import Cut, WarmUp
 
 TIMEFRAMES = {name: parse_timeframe(name) for name in ("1m", "5m", "1d")}
 

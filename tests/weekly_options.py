@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from datetime import date, timedelta
 
 from tests.reference.case_building import at
-from utils.feed import Entry, EntryId, Kind, subscribed_mark
-from utils.instruments import Instrument, SessionClass
+from utils.journal.entries import Entry, EntryId, Kind, subscribed_mark
+from utils.market.instruments import Instrument, SessionClass
 
 FIRST_EXPIRY = date(2026, 1, 6)
 HEARTBEAT = b"\0"

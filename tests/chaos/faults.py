@@ -21,8 +21,8 @@ from tests.chaos.timetable import Range, Timetable
 from tests.e2e.harness import CANDLE_WORKER, CONNECTOR, SIGNAL_WORKER
 from tests.e2e.simulated import Clock
 from tests.servers import EmbeddedServer
-from utils.journal import journal_days, journal_path, read_journal
-from utils.journal_records import RECORD_OVERHEAD
+from utils.journal.records import RECORD_OVERHEAD
+from utils.journal.writer import journal_days, journal_path, read_journal
 
 HOUR_SECONDS = 3600
 SECOND_CANDLE_WORKER = f"{CANDLE_WORKER}-2"

@@ -16,6 +16,7 @@ from typing import Any
 import orjson
 
 from data_handler import rules_of
+from strategies import load_strategies
 from tests.chaos.completeness import gaps_of, trades_lost, untold, worst_lag_ms, wrongly_said
 from tests.chaos.stage import Stage
 from tests.e2e.harness import Document
@@ -24,18 +25,17 @@ from tests.reference.candles import reference_candles
 from tests.reference.comparison import compare
 from tests.reference.inputs import Entry, ReferenceSettings
 from tests.reference.recording import _records
-from utils.candle import Candle
 from utils.candles.engine import CandleEngine
-from utils.entry_limit import read_entry_limit
-from utils.feed import HEARTBEAT, EntryId, Kind
-from utils.feed import Entry as EngineEntry
-from utils.instruments import Instrument
-from utils.sessions import SessionCalendar
-from utils.settings import Settings
-from utils.signals import SignalEngine
+from utils.journal.entries import HEARTBEAT, EntryId, Kind
+from utils.journal.entries import Entry as EngineEntry
+from utils.market.candle import Candle
+from utils.market.entry_limit import read_entry_limit
+from utils.market.instruments import Instrument
+from utils.market.sessions import SessionCalendar
+from utils.market.timeframes import parse_timeframes
+from utils.runtime.settings import Settings
+from utils.signals.engine import SignalEngine
 from utils.stores.outbox import saying_id
-from utils.strategies import load_strategies
-from utils.timeframes import parse_timeframes
 
 MOST_SHOWN = 5
 

@@ -21,20 +21,20 @@ import numpy as np
 import structlog
 
 from bench.synthetic import DAY, Market, full_packets, instruments
-from utils.feed import down_mark, subscribed_mark, up_mark
-from utils.health import HealthReport
-from utils.instruments import Instrument
-from utils.journal_keeper import JournalKeeper
+from utils.connector.recorder import TickRecorder
+from utils.connector.sender import TickSender
+from utils.journal.entries import down_mark, subscribed_mark, up_mark
+from utils.journal.keeper import JournalKeeper
 from utils.keys import Keys
-from utils.kite_frames import FULL, FULL_LENGTH
-from utils.lifecycle import EXIT_OK, StopRequest, run_script
-from utils.log import BoundLogger
-from utils.sessions import ist_midnight_ms
-from utils.settings import Settings
+from utils.kite.frames import FULL, FULL_LENGTH
+from utils.market.instruments import Instrument
+from utils.market.sessions import ist_midnight_ms
+from utils.runtime.lifecycle import EXIT_OK, StopRequest, run_script
+from utils.runtime.log import BoundLogger
+from utils.runtime.settings import Settings
+from utils.stores.health import HealthReport
 from utils.stores.redis_connection import open_redis
 from utils.stores.tick_stream import TickStream
-from utils.tick_recorder import TickRecorder
-from utils.tick_sender import TickSender
 
 PROCESS = "connector"
 SEND_REST_SECONDS = 900.0

@@ -20,10 +20,10 @@ import orjson
 from data_handler import rules_of
 from tests.chaos.completeness import Gap, wrongly_said
 from utils.candles.engine import CandleEngine
-from utils.feed import Entry, EntryId, Kind
-from utils.journal import journal_days, journal_path, read_journal
-from utils.sessions import SessionCalendar
-from utils.settings import Settings
+from utils.journal.entries import Entry, EntryId, Kind
+from utils.journal.writer import journal_days, journal_path, read_journal
+from utils.market.sessions import SessionCalendar
+from utils.runtime.settings import Settings
 from utils.stores.outbox import saying_id
 
 Document = dict[str, Any]

@@ -42,8 +42,8 @@ from tests.chaos.overload_judging import (
     stored_findings,
 )
 from tests.chaos.overload_readers import DeafReaders
-from utils.market_clock import MarketClock, parse_market_clock
-from utils.settings import Settings
+from utils.market.clock import MarketClock, parse_market_clock
+from utils.runtime.settings import Settings
 
 BEGIN = "10:00:00"
 READY_SECONDS = 3.0

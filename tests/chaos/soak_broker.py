@@ -23,10 +23,10 @@ from aiohttp import WSMsgType, web
 
 from tests.chaos.overload_feed import Offer, Tape
 from tests.fake_broker import HEADER, stock
-from utils.instruments import Instrument, SessionClass
-from utils.journal_files import day_of, day_start_ms
-from utils.market_clock import SteppedClock
-from utils.settings import Settings
+from utils.journal.files import day_of, day_start_ms
+from utils.market.clock import SteppedClock
+from utils.market.instruments import Instrument, SessionClass
+from utils.runtime.settings import Settings
 
 OPEN_MINUTE, CLOSE_MINUTE = 9 * 60 + 15, 15 * 60 + 30
 AFTERWARDS_MS = 15 * 60_000  # until all candles of the session are closed

@@ -7,7 +7,7 @@ from datetime import date
 
 from tests.chaos.soak_bounds import Bounds, Limits
 from tests.chaos.soak_broker import CLOSE_MINUTE, OPEN_MINUTE, Sessions
-from utils.timeframes import parse_timeframes
+from utils.market.timeframes import parse_timeframes
 
 FIRST_DAY = date(2026, 10, 5)  # a Monday, with ten trading days in the two weeks from it
 JOURNAL_DAYS, STREAM_HOURS = 2, 18.0  # a session is gone before the next one begins, and not before it is sampled

@@ -21,10 +21,10 @@ from commands.child_process import ChildProcess
 from tests.chaos.soak_bounds import Sample, findings
 from tests.chaos.soak_broker import OPEN_MINUTE, SAID_PORT, at_ms
 from tests.chaos.soak_plan import FIRST_DAY, JOURNAL_DAYS, STREAM_HOURS, TRIM_HOURS, Plan
-from utils.instruments import SessionClass
-from utils.journal_files import journal_days
-from utils.market_clock import SteppedClock, new_stepped_clock
-from utils.sessions import SessionCalendar, ist_date
+from utils.journal.files import journal_days
+from utils.market.clock import SteppedClock, new_stepped_clock
+from utils.market.instruments import SessionClass
+from utils.market.sessions import SessionCalendar, ist_date
 
 OURS = ("connect", "candle_worker", "signal_worker")
 BROKER = "broker"

@@ -31,9 +31,9 @@ from tests.chaos.overload_judging import (
     stored_findings,
     with_outages,
 )
-from utils.feed import Entry, EntryId, Kind, down_mark, subscribed_mark, up_mark
-from utils.journal import JournalWriter
-from utils.settings import Settings
+from utils.journal.entries import Entry, EntryId, Kind, down_mark, subscribed_mark, up_mark
+from utils.journal.writer import JournalWriter
+from utils.runtime.settings import Settings
 
 OFFER = Offer(instruments=4, shards=1, seed=3, begin="10:00:00", parts=((600.0, 1.0),), per_frame=4)
 SETTINGS = Settings(_env_file=None, timeframes="1m")  # type: ignore[arg-type, call-arg]

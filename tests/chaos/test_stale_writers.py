@@ -13,17 +13,17 @@ import orjson
 import pytest
 import redis
 
+from strategies import Direction
 from tests.servers import EmbeddedServer, mongo_server, valkey_server
 from utils.indicators import INDICATOR_NAMES, IndicatorValues
 from utils.keys import Keys
-from utils.lifecycle import StopRequest
-from utils.signal_file import SignalFile, SignalLine, signal_path
-from utils.signals import Signal
+from utils.runtime.lifecycle import StopRequest
+from utils.signals.engine import Signal
+from utils.signals.file import SignalFile, SignalLine, signal_path
 from utils.stores.archive import CONSUMER, ArchiverTiming, StreamArchiver
 from utils.stores.mongo import MongoStore, Refusal
 from utils.stores.outbox import Outbox, OutboxMovedError, Saying, saying_id
 from utils.stores.redis_connection import open_redis
-from utils.strategies import Direction
 
 KEYS = Keys()
 AT_MS = 1_795_146_300_000

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import structlog
 
-from utils.journal import journal_days, journal_path, read_journal
-from utils.tick_recorder import TickRecorder
+from utils.connector.recorder import TickRecorder
+from utils.journal.writer import journal_days, journal_path, read_journal
 
 NOW_MS = 1_795_146_300_000
 

@@ -16,8 +16,8 @@ from typing import Any
 import orjson
 import requests
 
-from utils.candle import IST
-from utils.market_clock import MarketClock, parse_market_clock
+from utils.market.candle import IST
+from utils.market.clock import MarketClock, parse_market_clock
 
 ROOT = Path(__file__).parents[2]
 STOP_SECONDS = 60

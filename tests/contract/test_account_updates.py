@@ -20,13 +20,13 @@ from redis.exceptions import NoPermissionError
 from tests.connector_process import ROOT, ConnectorProcess, running_connector, wait_until
 from tests.fake_broker import FakeBroker, stock
 from tests.servers import ValkeyServer
-from utils.account_updates import REMEMBERED, AccountUpdates, is_of_account
-from utils.feed import Topic
-from utils.journal import read_journal
-from utils.journal_files import day_of, journal_path
-from utils.journal_keeper import JournalKeeper
+from utils.connector.account_updates import REMEMBERED, AccountUpdates, is_of_account
+from utils.connector.recorder import TickRecorder
+from utils.journal.entries import Topic
+from utils.journal.files import day_of, journal_path
+from utils.journal.keeper import JournalKeeper
+from utils.journal.writer import read_journal
 from utils.stores.redis_connection import open_redis
-from utils.tick_recorder import TickRecorder
 
 ORDER = '{"type":"order","id":"","data":{"order_id":"1234","status":"COMPLETE","average_price":412.5}}'
 OTHER_ORDER = ORDER.replace("1234", "5678")

@@ -8,11 +8,11 @@ import pytest
 import redis
 
 from tests.closed_candles import ClosedCandle, past_and_day, say_closed
-from utils.feed import ZERO_ID, EntryId
 from utils.indicators import INDICATOR_NAMES
 from utils.indicators.values import IndicatorValues
+from utils.journal.entries import ZERO_ID, EntryId
 from utils.keys import Keys
-from utils.signals import LatestValues
+from utils.signals.engine import LatestValues
 from utils.stores.closed_reader import ClosedReader
 from utils.stores.redis_connection import open_redis
 from utils.stores.signal_store import SignalStore

@@ -22,11 +22,11 @@ from commands.journal_feed import (
 )
 from commands.run_directory import clear_prefix
 from commands.stream_ends import all_archived, last_id, unarchived
-from utils.candle import Candle, Source, TimedBy
-from utils.feed import ZERO_ID, Entry, EntryId, Kind
-from utils.journal import JournalWriter, journal_path
-from utils.journal_files import day_of
+from utils.journal.entries import ZERO_ID, Entry, EntryId, Kind
+from utils.journal.files import day_of
+from utils.journal.writer import JournalWriter, journal_path
 from utils.keys import Keys
+from utils.market.candle import Candle, Source, TimedBy
 
 AT_MS = 1_795_149_000_000  # 2026-11-20 10:00 IST
 KEYS = Keys("some:")

@@ -21,7 +21,7 @@ from tests.compose_file import LIVE_PROCESSES, REPO, filled_in, services
 from tests.guarded_valkey import GuardedValkey, guarded_valkey, passwords
 from tests.servers import mongo_server
 from utils.keys import Keys
-from utils.market_clock import MarketClock, parse_market_clock
+from utils.market.clock import MarketClock, parse_market_clock
 
 HEALTHY_SECONDS = 200.0
 UNHEALTHY_SECONDS = 120.0
@@ -214,5 +214,5 @@ def test_settings_reach_the_processes_by_the_names_they_read(stack: Stack) -> No
 _PRINT_SETTINGS = [
     sys.executable,
     "-c",
-    "from utils.settings import Settings; print(*(name.upper() for name in Settings.model_fields))",
+    "from utils.runtime.settings import Settings; print(*(name.upper() for name in Settings.model_fields))",
 ]

@@ -34,7 +34,7 @@ from tests.composed import (
 )
 from tests.network_namespace import HERE, network_namespace, why_not
 from tests.servers import free_port
-from utils.market_clock import MarketClock
+from utils.market.clock import MarketClock
 
 pytestmark = [pytest.mark.timeout(900), pytest.mark.in_order]
 

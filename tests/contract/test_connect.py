@@ -13,7 +13,7 @@ import pytest
 from tests.connector_process import ConnectorProcess, running_connector, wait_until
 from tests.fake_broker import FakeBroker, stock
 from tests.servers import ValkeyServer
-from utils.market_clock import new_stepped_clock
+from utils.market.clock import new_stepped_clock
 
 AAA, BBB = 1000 * 256 + 1, 1001 * 256 + 1
 ROWS = (stock(AAA, "AAA"), stock(BBB, "BBB"))

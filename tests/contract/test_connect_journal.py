@@ -14,10 +14,10 @@ from tests.connector_process import ROOT, WAIT_SECONDS, ConnectorProcess, runnin
 from tests.contract.test_connect import ROWS, wait_until_all_sent, wait_until_subscribed
 from tests.fake_broker import FakeBroker
 from tests.servers import ValkeyServer
-from utils.feed import Entry, EntryId, Kind
-from utils.journal import JournalWriter, read_journal
-from utils.journal_files import day_of
-from utils.market_clock import MarketClock
+from utils.journal.entries import Entry, EntryId, Kind
+from utils.journal.files import day_of
+from utils.journal.writer import JournalWriter, read_journal
+from utils.market.clock import MarketClock
 
 DAY_MS = 24 * 3600 * 1000
 

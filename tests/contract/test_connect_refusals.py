@@ -19,7 +19,7 @@ from tests.connector_process import WAIT_SECONDS, ConnectorProcess, running_conn
 from tests.contract.test_connect import AAA, NINE_IST_MS, ROWS, wait_until_subscribed
 from tests.fake_broker import FakeBroker, stock
 from tests.servers import ValkeyServer
-from utils.market_clock import new_stepped_clock
+from utils.market.clock import new_stepped_clock
 
 
 @pytest.fixture

@@ -10,18 +10,18 @@ from typing import Any
 import pytest
 import structlog
 
-import utils.tick_recorder
+import utils.connector.recorder
 from tests.connector_process import wait_until
 from tests.servers import EmbeddedServer, valkey_server
-from utils.feed import EntryId
-from utils.health import HealthReport, read_health
-from utils.journal import read_journal
-from utils.journal_files import journal_days, plain_path
+from utils.connector.recorder import TickRecorder
+from utils.connector.sender import TickSender
+from utils.journal.entries import EntryId
+from utils.journal.files import journal_days, plain_path
+from utils.journal.writer import read_journal
 from utils.keys import Keys
+from utils.stores.health import HealthReport, read_health
 from utils.stores.redis_connection import open_redis
 from utils.stores.tick_stream import TickStream
-from utils.tick_recorder import TickRecorder
-from utils.tick_sender import TickSender
 
 START_MS = 1_795_150_000_000
 KEYS = Keys("test:")
@@ -150,7 +150,7 @@ def test_memory_is_bounded_while_the_disk_is_full(
     make_line: Callable[..., Line], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     line = make_line(start=False)
-    monkeypatch.setattr(utils.tick_recorder, "UNWRITTEN_MAX_BYTES", 800)
+    monkeypatch.setattr(utils.connector.recorder, "UNWRITTEN_MAX_BYTES", 800)
     with monkeypatch.context() as patch:
         patch.setattr(os, "pwrite", lambda *_: (_ for _ in ()).throw(OSError(28, "No space")))
         line.record(range(150))
@@ -234,7 +234,7 @@ def test_ids_go_on_above_a_stream_that_was_further(make_line: Callable[..., Line
 
 
 def test_a_stream_is_bounded_and_says_so(make_line: Callable[..., Line], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("utils.tick_sender.TRIM_AFTER_BYTES", 1 << 20)
+    monkeypatch.setattr("utils.connector.sender.TRIM_AFTER_BYTES", 1 << 20)
     line = make_line(stream_max_bytes=2 << 20)
     line.record(range(3000), size=4000)
     wait_until(lambda: line.sender.sent == 3000, "the last entry")

@@ -23,8 +23,8 @@ from tests.console_here import manage_here
 from tests.env_file import write_env_file
 from tests.fake_broker import FakeBroker, stock
 from tests.servers import EmbeddedServer, ValkeyServer, free_port
-from utils.health import read_health
 from utils.keys import Keys
+from utils.stores.health import read_health
 from utils.stores.redis_connection import open_redis
 
 AAA, BBB, STRANGER = 408065, 2953217, 738561

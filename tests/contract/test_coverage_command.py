@@ -13,11 +13,11 @@ import pytest
 
 from tests.servers import EmbeddedServer, free_port
 from utils import keys
-from utils.candle import Candle, Source, TimedBy
-from utils.feed import Entry, EntryId, Kind, clock_mark, down_mark, subscribed_mark, up_mark
-from utils.instruments import Instrument, SessionClass
-from utils.journal import JournalWriter
-from utils.market_clock import new_stepped_clock
+from utils.journal.entries import Entry, EntryId, Kind, clock_mark, down_mark, subscribed_mark, up_mark
+from utils.journal.writer import JournalWriter
+from utils.market.candle import Candle, Source, TimedBy
+from utils.market.clock import new_stepped_clock
+from utils.market.instruments import Instrument, SessionClass
 from utils.stores.mongo import MongoStore
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -13,11 +13,11 @@ from commands.demo_history import BARS_WANTED, HistoryWriting
 from simulator.tape import Tape
 from simulator.universe import build_universe
 from tests.servers import mongo_server
-from utils.candle import Source
 from utils.keys import CANDLES_COLLECTION
-from utils.sessions import SessionCalendar
+from utils.market.candle import Source
+from utils.market.sessions import SessionCalendar
+from utils.market.timeframes import parse_timeframes
 from utils.stores.mongo import MongoStore
-from utils.timeframes import parse_timeframes
 
 DAY = date(2026, 11, 20)
 FROM_MS = 1_795_147_800_000  # 09:40 IST

@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 
 from tests.compose_file import COMPOSE, DEMO, LIVE_PROCESSES, REPLAY, REPO, STORES, filled_in, mounts, services
 from tests.guarded_valkey import password_names
-from utils.memory_sizes import size_bytes
+from utils.runtime.memory_sizes import size_bytes
 
 DOCKERFILE = REPO / "Dockerfile"
 EXAMPLE = REPO / ".env.example"

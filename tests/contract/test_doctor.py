@@ -12,8 +12,8 @@ import pytest
 import redis
 
 from tests.servers import free_port
-from utils.health import HealthReport
 from utils.keys import Keys
+from utils.stores.health import HealthReport
 
 _ROOT = Path(__file__).resolve().parents[2]
 _AT_TEN_MS = 1_795_149_000_000  # 2026-11-20 10:00 IST

@@ -10,8 +10,8 @@ import redis
 from data_handler import ShardCandles, open_candle_store
 from tests.weekly_options import FIRST_EXPIRY, contracts, expiry_day, expiry_of, heartbeat, mark
 from utils.keys import Keys
-from utils.sessions import SessionCalendar
-from utils.settings import Settings
+from utils.market.sessions import SessionCalendar
+from utils.runtime.settings import Settings
 
 COUNT, WEEKS = 40, 10
 TIMEFRAMES = ("1m", "5m", "1d")

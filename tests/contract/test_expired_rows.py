@@ -20,9 +20,9 @@ from tests.servers import EmbeddedServer, ValkeyServer
 from tests.signal_worker_process import wait_for
 from tests.weekly_options import contracts, expiry_of
 from utils.keys import Keys
-from utils.lifecycle import StopRequest
-from utils.settings import Settings
-from utils.shard_signals import ENTRIES_AT_ONCE, ShardSignals
+from utils.runtime.lifecycle import StopRequest
+from utils.runtime.settings import Settings
+from utils.signals.shard import ENTRIES_AT_ONCE, ShardSignals
 from utils.stores.redis_connection import open_redis
 from utils.stores.redis_server import ServerCheck
 

@@ -11,8 +11,8 @@ import redis
 
 from tests.servers import free_port
 from tests.started_processes import StartedProcess, health_lines
-from utils.health import HealthReport
 from utils.keys import Keys
+from utils.stores.health import HealthReport
 
 
 @pytest.fixture

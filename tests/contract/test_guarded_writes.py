@@ -13,17 +13,17 @@ from tests.reference.random_feed import WHO, random_feed
 from tests.servers import ValkeyServer
 from tests.shown_candles import candle_hash, shown_candles
 from utils.candles.engine import CandleEngine
-from utils.feed import ZERO_ID, Entry, EntryId, Kind
 from utils.indicators import INDICATOR_NAMES
 from utils.indicators.values import IndicatorValues
+from utils.journal.entries import ZERO_ID, Entry, EntryId, Kind
 from utils.keys import Keys
-from utils.signals import LatestValues
+from utils.signals.engine import LatestValues
+from utils.signals.pending import ValuesWriter
 from utils.stores.candle_store import CandleStore
 from utils.stores.guarded_writes import GuardedWrites
 from utils.stores.packed_commands import command_at, pack
 from utils.stores.redis_connection import open_redis
 from utils.stores.signal_store import SignalStore
-from utils.unwritten import ValuesWriter
 
 KEYS = Keys()
 NAME = KEYS.written("candle_worker", 0)

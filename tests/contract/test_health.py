@@ -10,8 +10,8 @@ import redis
 import structlog
 
 from tests.servers import ValkeyServer, free_port, valkey_server
-from utils.health import HealthReport, read_health
 from utils.keys import Keys
+from utils.stores.health import HealthReport, read_health
 from utils.stores.redis_connection import open_redis
 
 KEYS = Keys("demo:")

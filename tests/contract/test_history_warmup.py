@@ -9,11 +9,11 @@ from datetime import date
 from tests.closed_candles import OPEN_MS, ClosedCandle, grouped, minute_candles
 from tests.history_broker import CALENDAR, INFY, Broker, as_answer, at, broker, day_rows, history, trading_days
 from tests.warmup_stage import TIMEFRAMES, Stage, stage, warm
-from utils.candle import Candle, Source
-from utils.entry_limit import UntilTimeOfDay
-from utils.feed import EntryId
-from utils.signals import SignalEngine
-from utils.warmup import Cut, WarmUp
+from utils.journal.entries import EntryId
+from utils.market.candle import Candle, Source
+from utils.market.entry_limit import UntilTimeOfDay
+from utils.signals.engine import SignalEngine
+from utils.signals.warmup import Cut, WarmUp
 
 __all__ = ["broker", "stage"]
 

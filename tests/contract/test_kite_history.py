@@ -14,8 +14,8 @@ import pytest
 
 from tests.closed_candles import OPEN_MS
 from tests.history_broker import FUTURE, INFY, Broker, NotedWaits, at, broker, history
-from utils.kite_history import HistoryDenied, HistoryError, HistoryStopped, KiteHistory, Span
-from utils.lifecycle import StopRequest
+from utils.kite.history import HistoryDenied, HistoryError, HistoryStopped, KiteHistory, Span
+from utils.runtime.lifecycle import StopRequest
 
 __all__ = ["broker"]
 

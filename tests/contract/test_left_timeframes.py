@@ -18,10 +18,10 @@ from tests.closed_candles import GRACE_MS, OPEN_MS, ClosedCandle, grouped, minut
 from tests.servers import EmbeddedServer, ValkeyServer
 from tests.signal_worker_process import instrument, wait_for
 from utils.keys import Keys
-from utils.lifecycle import StopRequest
-from utils.market_clock import MarketClock
-from utils.settings import Settings
-from utils.shard_signals import ENTRIES_AT_ONCE, ShardSignals
+from utils.market.clock import MarketClock
+from utils.runtime.lifecycle import StopRequest
+from utils.runtime.settings import Settings
+from utils.signals.shard import ENTRIES_AT_ONCE, ShardSignals
 from utils.stores.redis_connection import open_redis
 from utils.stores.redis_server import ServerCheck
 

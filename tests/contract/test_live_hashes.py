@@ -13,7 +13,7 @@ from tests.reference.inputs import ReferenceSettings
 from tests.reference.random_feed import WHO, random_feed
 from tests.shown_candles import candle_hash, shown_candles, tick_hash
 from utils.candles.engine import CandleEngine
-from utils.feed import Entry, EntryId, Kind
+from utils.journal.entries import Entry, EntryId, Kind
 from utils.keys import Keys
 from utils.stores.candle_store import CandleStore
 

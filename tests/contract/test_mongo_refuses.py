@@ -18,7 +18,7 @@ import redis
 from tests.env_file import write_env_file
 from tests.mongo_answers import AnsweringMongo
 from tests.servers import ValkeyServer, free_port
-from utils.instruments import Instrument, SessionClass
+from utils.market.instruments import Instrument, SessionClass
 from utils.stores.mongo import MongoStore, StoreError
 
 CANDLE = {"_id": "NSE:INFY|1m|001", "k": "NSE:INFY|1m|001", "symbol": "NSE:INFY", "timeframe": "1m", "t": 1, "rev": 0}

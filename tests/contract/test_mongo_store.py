@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from tests.servers import EmbeddedServer, free_port
-from utils.candle import Candle, Source, TimedBy
 from utils.keys import CANDLES_COLLECTION, INSTRUMENTS_COLLECTION
+from utils.market.candle import Candle, Source, TimedBy
 from utils.stores.mongo import MongoStore, StoreError
 
 START_MS = 1_767_325_500_000

@@ -19,7 +19,7 @@ import pytest
 from simulator.tape import Tape
 from simulator.universe import build_universe
 from tests.contract.simulator_process import ROOT, SimulatorProcess, simulator
-from utils.sessions import SessionCalendar
+from utils.market.sessions import SessionCalendar
 
 SCRIPT = Path(__file__).with_name("official_clients.py")
 INDEX, STOCK, SMALL, RUPEE = 256265, 408065, 13081 * 256 + 1, 2000 * 256 + 3

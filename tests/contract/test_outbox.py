@@ -11,7 +11,7 @@ import pytest
 import redis
 
 from tests.servers import valkey_server
-from utils.feed import EntryId
+from utils.journal.entries import EntryId
 from utils.keys import Keys
 from utils.stores.outbox import Outbox, OutboxMovedError, Saying, saying_id
 from utils.stores.redis_connection import open_redis

@@ -22,7 +22,7 @@ from tests.length import length
 from tests.servers import EmbeddedServer, ServerUrls
 from tests.signal_worker_process import World, by_id, end_quietly, same, wait_for, world
 from tests.warmup_stage import Stage, stage, warm
-from utils.candle import Candle
+from utils.market.candle import Candle
 
 __all__ = ["broker", "stage"]
 

@@ -30,7 +30,7 @@ from tests.redis_needs import Judge, Needs, Recording, users_made
 from tests.reference.random_feed import WHO, random_feed
 from tests.servers import mongo_server, valkey_server
 from tests.signal_worker_process import instrument
-from utils.feed import Entry, EntryId, Kind
+from utils.journal.entries import Entry, EntryId, Kind
 from utils.keys import Keys
 from utils.stores.candle_store import CandleStore
 from utils.stores.lease import Lease

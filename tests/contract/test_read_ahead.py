@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import redis
 
-from utils.feed import ZERO_ID, Entry, EntryId, Kind
+from utils.journal.entries import ZERO_ID, Entry, EntryId, Kind
 from utils.keys import Keys
 from utils.stores.candle_store import CandleStore
 from utils.stores.redis_connection import RedisError, open_redis

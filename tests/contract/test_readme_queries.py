@@ -9,8 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from tests.servers import EmbeddedServer
-from utils.candle import Candle, Source, TimedBy
-from utils.sessions import MINUTE_MS
+from utils.market.candle import Candle, Source, TimedBy
+from utils.market.sessions import MINUTE_MS
 from utils.stores.mongo import MongoStore
 
 README = Path(__file__).resolve().parents[2] / "README.md"

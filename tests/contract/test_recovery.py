@@ -14,10 +14,10 @@ from data_handler import ShardCandles
 from tests.reference.inputs import Entry as FedEntry
 from tests.reference.random_feed import WHO, random_feed
 from tests.servers import ValkeyServer
-from utils.feed import Entry, EntryId, Kind
+from utils.journal.entries import Entry, EntryId, Kind
 from utils.keys import Keys
-from utils.sessions import SessionCalendar
-from utils.settings import Settings
+from utils.market.sessions import SessionCalendar
+from utils.runtime.settings import Settings
 from utils.stores.candle_store import CandleStore
 from utils.stores.redis_connection import open_redis
 from utils.stores.signal_store import SignalStore

@@ -16,11 +16,11 @@ import redis
 
 from tests.compose_file import REPO, filled_in, services
 from tests.servers import valkey_server
-from utils.candle import Candle, Source, TimedBy
 from utils.candles.shard_state import grow, new_shard
 from utils.indicators.table import IndicatorTable
 from utils.keys import Keys
-from utils.settings import INSTRUMENTS_PER_CONNECTION, Settings
+from utils.market.candle import Candle, Source, TimedBy
+from utils.runtime.settings import INSTRUMENTS_PER_CONNECTION, Settings
 from utils.stores.redis_connection import open_redis
 from utils.stores.tick_stream import TickStream
 

@@ -17,11 +17,11 @@ from commands.embedded_server import running
 from tests.console_here import manage_here
 from tests.env_file import write_env_file
 from tests.servers import ValkeyServer, free_port
-from utils.feed import Entry, EntryId, Kind, subscribed_mark
-from utils.instruments import Instrument, SessionClass
-from utils.journal import JournalWriter
+from utils.journal.entries import Entry, EntryId, Kind, subscribed_mark
+from utils.journal.writer import JournalWriter
 from utils.keys import Keys
-from utils.lifecycle import EXIT_BAD_SETTINGS, EXIT_REFUSED
+from utils.market.instruments import Instrument, SessionClass
+from utils.runtime.lifecycle import EXIT_BAD_SETTINGS, EXIT_REFUSED
 from utils.stores.outbox import Outbox, Saying
 from utils.stores.redis_connection import open_redis
 

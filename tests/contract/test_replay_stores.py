@@ -11,10 +11,10 @@ import pytest
 from commands.replay_past import copy_past
 from commands.replay_stored import StoredDay
 from tests.servers import EmbeddedServer
-from utils.candle import Candle, Source, TimedBy
 from utils.keys import CANDLES_COLLECTION
+from utils.market.candle import Candle, Source, TimedBy
+from utils.market.timeframes import parse_timeframes
 from utils.stores.mongo import MongoStore
-from utils.timeframes import parse_timeframes
 
 MINUTE_MS = 60_000
 DAY_MS = 24 * 60 * MINUTE_MS

@@ -19,6 +19,7 @@ from typing import Any
 import orjson
 import pytest
 
+from strategies import load_strategies
 from tests.closed_candles import OPEN_MS, SEED, SYMBOLS, ClosedCandle, past_and_day, say_closed
 from tests.history_broker import Broker, as_answer, day_rows, serving, trading_days
 from tests.servers import ServerUrls
@@ -32,12 +33,11 @@ from tests.signal_worker_process import (
     wait_for,
     world,
 )
-from utils.entry_limit import read_entry_limit
-from utils.feed import EntryId
-from utils.sessions import SessionCalendar
-from utils.signal_progress import SignalProgress
-from utils.signals import SignalEngine
-from utils.strategies import load_strategies
+from utils.journal.entries import EntryId
+from utils.market.entry_limit import read_entry_limit
+from utils.market.sessions import SessionCalendar
+from utils.signals.engine import SignalEngine
+from utils.signals.state import SignalProgress
 
 SHARDS = 3
 PAST, DAY = past_and_day(shards=SHARDS)

@@ -15,7 +15,7 @@ import pytest
 from simulator.exchange import HEARTBEATS_A_REAL_SECOND
 from simulator.recording import read_recording
 from tests.contract.simulator_process import SimulatorProcess, simulator
-from utils.kite_frames import segment_of, split_frame
+from utils.kite.frames import segment_of, split_frame
 
 INDEX, STOCK = 256265, 408065
 SECONDS_TO_WAIT = 60.0

@@ -17,7 +17,7 @@ import pytest
 import requests
 
 from tests.contract.simulator_process import ANSWER_SECONDS, ROOT, SimulatorProcess, simulator
-from utils.instruments import parse_dump
+from utils.market.instruments import parse_dump
 
 HISTORY = "/instruments/historical/408065"
 

@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 
 from tests.contract.simulator_process import SimulatorProcess, simulator
-from utils.market_clock import SteppedClock, new_stepped_clock
+from utils.market.clock import SteppedClock, new_stepped_clock
 
 TEN_IST_MS = 1_795_149_000_000  # 2026-11-20 10:00 IST
 TOKENS = [256265, 408065]

@@ -10,9 +10,9 @@ import pytest
 import redis
 
 from tests.servers import EmbeddedServer, valkey_server
-from utils.feed import ZERO_ID, Entry, EntryId, Kind
-from utils.instruments import Instrument, SessionClass
+from utils.journal.entries import ZERO_ID, Entry, EntryId, Kind
 from utils.keys import Keys
+from utils.market.instruments import Instrument, SessionClass
 from utils.stores.redis_connection import open_redis
 from utils.stores.tick_stream import StreamMovedError, TickStream
 

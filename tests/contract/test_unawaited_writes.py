@@ -11,7 +11,7 @@ from tests.reference.random_feed import WHO, random_feed
 from tests.shown_candles import candle_hash, shown_candles
 from utils.candles.closed_form import ClosedRecords
 from utils.candles.engine import CandleEngine
-from utils.feed import ZERO_ID, Entry, EntryId, Kind
+from utils.journal.entries import ZERO_ID, Entry, EntryId, Kind
 from utils.keys import Keys
 from utils.stores.candle_store import CandleStore
 from utils.stores.outbox import OutboxMovedError

@@ -14,11 +14,11 @@ from tests.closed_candles import minute_candles
 from tests.history_broker import CALENDAR, INFY, Broker, as_answer, at, day_rows, serving, trading_days
 from tests.history_broker import NotedWaits as NoWaits
 from tests.warmup_stage import TIMEFRAMES, Stage, stage
-from utils.entry_limit import UntilTimeOfDay
-from utils.feed import EntryId
-from utils.kite_history import KiteHistory
-from utils.signals import SignalEngine
-from utils.warmup import Cut, WarmUp, WarmupResult
+from utils.journal.entries import EntryId
+from utils.kite.history import KiteHistory
+from utils.market.entry_limit import UntilTimeOfDay
+from utils.signals.engine import SignalEngine
+from utils.signals.warmup import Cut, WarmUp, WarmupResult
 
 __all__ = ["stage"]
 

@@ -20,12 +20,12 @@ from tests.console_here import manage_here
 from tests.env_file import write_env_file
 from tests.extended_day import DAY, FUTURE, INFY, MORNING, extended_hours, frames, full, mark
 from tests.servers import EmbeddedServer, ValkeyServer
-from utils.class_doubts import doubts_of, who
-from utils.class_facts import from_text
-from utils.feed import Entry
-from utils.health import HealthReport
-from utils.journal import JournalWriter
+from utils.candles.class_doubts import doubts_of, who
+from utils.journal.entries import Entry
+from utils.journal.writer import JournalWriter
 from utils.keys import Keys
+from utils.market.class_facts import from_text
+from utils.stores.health import HealthReport
 
 REPO = Path(__file__).parents[2]
 DEADLINE_SECONDS = 90.0

@@ -17,7 +17,7 @@ from aiohttp import WSMsgType, web
 
 from tests.e2e.plain_market import Second, cached_packets, dump_csv, history_rows
 from tests.reference.inputs import Entry
-from utils.market_clock import SteppedClock
+from utils.market.clock import SteppedClock
 
 HEARTBEAT = b"\x00"
 

@@ -21,8 +21,8 @@ import requests
 from tests.e2e.harness import Scripts
 from tests.reference.candles import reference_candles
 from tests.reference.inputs import IST_OFFSET, Entry, ReferenceInstrument, ReferenceSettings
-from utils.journal import journal_days, journal_path, read_journal
-from utils.market_clock import SteppedClock, new_stepped_clock
+from utils.journal.writer import journal_days, journal_path, read_journal
+from utils.market.clock import SteppedClock, new_stepped_clock
 
 SIMULATOR = "simulator"
 DAY = "2026-11-20"

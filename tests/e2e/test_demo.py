@@ -25,7 +25,7 @@ from tests.length import length
 from tests.measures.played_day import Plan
 from tests.measures.told_candles import known_shares
 from tests.servers import mongo_server, valkey_server
-from utils.timeframes import parse_timeframe
+from utils.market.timeframes import parse_timeframe
 
 _ROOT = Path(__file__).resolve().parents[2]
 _PROCESSES = ("valkey", "nx_27017", "simulator", "connect.py", "candle_worker.py", "signal_worker.py")

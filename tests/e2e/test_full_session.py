@@ -48,9 +48,9 @@ from tests.reference.comparison import compare
 from tests.reference.inputs import Entry, ReferenceSettings
 from tests.reference.packets import split_frame
 from tests.reference.recording import entries_from_recording
-from utils.candle import Candle
-from utils.sessions import SessionCalendar
-from utils.timeframes import parse_timeframes
+from utils.market.candle import Candle
+from utils.market.sessions import SessionCalendar
+from utils.market.timeframes import parse_timeframes
 
 TIMEFRAMES = {"1m": 1, "2m": 2, "3m": 3, "5m": 5, "10m": 10, "15m": 15, "30m": 30, "1h": 60, "75m": 75, "1d": 0}
 SETTINGS = ReferenceSettings(tuple((name, minutes * 60_000) for name, minutes in TIMEFRAMES.items()))

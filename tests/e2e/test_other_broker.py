@@ -20,7 +20,7 @@ from tests.e2e.plain_market import MARKET, play, seconds_of, true_candles
 from tests.reference.candles import reference_candles
 from tests.reference.comparison import FIELDS, compare
 from tests.reference.inputs import ReferenceSettings
-from utils.market_clock import new_stepped_clock
+from utils.market.clock import new_stepped_clock
 
 MINUTES = {"1m": 1, "2m": 2, "5m": 5, "10m": 10, "1d": 0}
 SETTINGS = ReferenceSettings(tuple((name, length * 60_000) for name, length in MINUTES.items()))

@@ -15,8 +15,8 @@ import redis
 from bench.synthetic import DAY, OPEN_MS, Market, frame_entries, instruments, subscription
 from commands.replay_backlog import stream_facts
 from tests.servers import both_servers
-from utils.feed import Entry, EntryId, Kind, clock_mark
-from utils.journal import JournalWriter
+from utils.journal.entries import Entry, EntryId, Kind, clock_mark
+from utils.journal.writer import JournalWriter
 
 _ROOT = Path(__file__).resolve().parents[2]
 _INSTRUMENTS, _MINUTES = 64, 180

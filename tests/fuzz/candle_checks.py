@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from utils.candle import Candle
+from utils.market.candle import Candle
 
 
 def check_candle(candle: Candle) -> None:

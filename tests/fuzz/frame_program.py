@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from tests.fuzz.byte_reader import ByteReader
 from tests.reference.case_building import CURRENCY, FNO_STOCK, FUTURE, INDEX, STOCK, CaseInstrument, at, pack
-from utils.feed import Entry, EntryId, Kind
+from utils.journal.entries import Entry, EntryId, Kind
 
 WHO = (STOCK, FNO_STOCK, INDEX, FUTURE, CURRENCY)
 MOST_ENTRIES = 120

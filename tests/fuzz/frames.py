@@ -14,14 +14,14 @@ from tests.fuzz.frame_program import WHO, Program, as_bytes, busy_program, read_
 from tests.reference.engine_runs import CalendarOfCases
 from tests.reference.packets import split_frame as reference_split
 from tests.shown_candles import shown_candles
-from utils.candle import Candle
 from utils.candles.closed_form import ClosedCandle
 from utils.candles.engine import CandleEngine
 from utils.candles.engine_output import RejectedPacket, Said
-from utils.candles.layout import Count, Reason, Rules
-from utils.feed import Entry, Kind
-from utils.kite_frames import FrameError, split_frame
-from utils.timeframes import Timeframe
+from utils.candles.kernels.layout import Count, Reason, Rules
+from utils.journal.entries import Entry, Kind
+from utils.kite.frames import FrameError, split_frame
+from utils.market.candle import Candle
+from utils.market.timeframes import Timeframe
 
 RULES = Rules(3_000, 60_000, 5, 2.5, 4.0, 10, 10.0, 3)
 TIMEFRAMES = (Timeframe("5s", 5_000), Timeframe("1m", 60_000), Timeframe("1d", 0))
@@ -106,7 +106,7 @@ def check_counts(entries: list[Entry], outcome: Outcome) -> None:
 
 
 def plain_split(frame: bytes) -> tuple[list[bytes], bool]:
-    """The whole packets and whether all is well, by utils/kite_frames.py."""
+    """The whole packets and whether all is well, by utils/kite/frames.py."""
     packets: list[bytes] = []
     try:
         for packet in split_frame(frame):

@@ -12,12 +12,12 @@ from urllib3 import HTTPResponse
 
 from tests.fuzz.byte_reader import ByteReader
 from tests.fuzz.candle_checks import check_candle
-from utils.history_candles import day_candles, minute_candles
-from utils.instruments import Instrument, SessionClass
-from utils.kite_history import HistoryDenied, HistoryError, KiteHistory, Span
-from utils.lifecycle import StopRequest
-from utils.sessions import DAY_MS, SessionCalendar
-from utils.timeframes import parse_timeframe
+from utils.kite.history import HistoryDenied, HistoryError, KiteHistory, Span
+from utils.kite.history_candles import day_candles, minute_candles
+from utils.market.instruments import Instrument, SessionClass
+from utils.market.sessions import DAY_MS, SessionCalendar
+from utils.market.timeframes import parse_timeframe
+from utils.runtime.lifecycle import StopRequest
 
 CALENDAR = SessionCalendar.load()
 FROM_MS = 1_795_113_000_000  # 2026-11-20 00:00 IST

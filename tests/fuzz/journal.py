@@ -9,11 +9,11 @@ from pathlib import Path
 import zstandard
 
 from tests.fuzz.byte_reader import ByteReader
-from utils.feed import ZERO_ID, Entry, EntryId, Kind
-from utils.journal import JournalWriter, last_entry_id, read_journal
-from utils.journal_files import day_of, plain_path
-from utils.journal_follower import JournalFollower
-from utils.journal_records import HEADER_LENGTH, JournalDamage, JournalError, RecordParser, pack_header, pack_record
+from utils.journal.entries import ZERO_ID, Entry, EntryId, Kind
+from utils.journal.files import day_of, plain_path
+from utils.journal.follower import JournalFollower
+from utils.journal.records import HEADER_LENGTH, JournalDamage, JournalError, RecordParser, pack_header, pack_record
+from utils.journal.writer import JournalWriter, last_entry_id, read_journal
 
 START_MS = 1_795_146_300_000
 DAY = day_of(START_MS)

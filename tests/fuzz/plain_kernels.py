@@ -11,7 +11,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from utils.candles import layout
+from utils.candles.kernels import layout
 
 
 class _Record(np.record):  # type: ignore[misc]

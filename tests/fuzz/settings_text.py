@@ -11,8 +11,8 @@ from pathlib import Path
 
 from data_handler import rules_of
 from tests.fuzz.byte_reader import ByteReader
-from utils.journal_files import day_of
-from utils.settings import Settings, SettingsError
+from utils.journal.files import day_of
+from utils.runtime.settings import Settings, SettingsError
 from utils.stores.redis_connection import open_redis
 
 SECRET = "hunter2secret"

@@ -9,10 +9,10 @@ import io
 from tests.fuzz.byte_reader import ByteReader
 from tests.fuzz.frames import RULES, TIMEFRAMES, WINDOW
 from utils.candles.engine import CandleEngine
-from utils.feed import Entry, EntryId, Kind, mark_instruments, read_mark, subscribed_mark
-from utils.instruments import COLUMNS, DumpContent, DumpError, read_dump, select
+from utils.journal.entries import Entry, EntryId, Kind, mark_instruments, read_mark, subscribed_mark
 from utils.keys import Keys
-from utils.sessions import SessionCalendar
+from utils.market.instruments import COLUMNS, DumpContent, DumpError, read_dump, select
+from utils.market.sessions import SessionCalendar
 
 START_MS = 1_795_146_300_000
 CALENDAR = SessionCalendar.load()

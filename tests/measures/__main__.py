@@ -19,7 +19,7 @@ from tests.measures.played_day import Plan, played_day
 from tests.measures.refused_trades import refused_trades
 from tests.measures.tape_shares import engine_candles, tape_shares
 from tests.measures.told_candles import told_candles
-from utils.timeframes import parse_timeframes
+from utils.market.timeframes import parse_timeframes
 
 TIMEFRAMES = "15s,1m,5m,15m,1h,1d"
 

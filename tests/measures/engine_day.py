@@ -11,8 +11,8 @@ from simulator.dice import Ints
 from tests.measures.played_day import CALENDAR
 from utils.candles.engine import CandleEngine
 from utils.candles.engine_output import RejectedPacket
-from utils.feed import Entry
-from utils.settings import Settings
+from utils.journal.entries import Entry
+from utils.runtime.settings import Settings
 
 BATCH = 256
 

@@ -19,8 +19,8 @@ from simulator.packing import Mode, Modes, pack
 from simulator.snapshots import MinutePackets, Packets
 from simulator.tape import Tape
 from simulator.universe import build_universe
-from utils.feed import HEARTBEAT, Entry, EntryId, Kind, subscribed_mark
-from utils.sessions import SessionCalendar
+from utils.journal.entries import HEARTBEAT, Entry, EntryId, Kind, subscribed_mark
+from utils.market.sessions import SessionCalendar
 
 CALENDAR = SessionCalendar.load()
 FOREVER = 1 << 60

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from simulator.truth import TrueCandle, truth_candles
 from tests.measures.engine_day import EngineDay
 from tests.measures.played_day import PlayedDay
-from utils.timeframes import Timeframe
+from utils.market.timeframes import Timeframe
 
 FIELDS = ("open", "high", "low", "close", "volume")
 MOST_EXAMPLES = 20

@@ -15,9 +15,9 @@ from tests.measures.played_day import Plan, PlayedDay, played_day
 from tests.measures.refused_trades import refused_trades
 from tests.measures.tape_shares import Candles, engine_candles, tape_shares
 from tests.measures.told_candles import told_candles
-from utils.feed import Entry, Kind
-from utils.kite_frames import FULL_LENGTH, split_frame
-from utils.timeframes import parse_timeframes
+from utils.journal.entries import Entry, Kind
+from utils.kite.frames import FULL_LENGTH, split_frame
+from utils.market.timeframes import parse_timeframes
 
 SEED = 3
 FRAMES = list(parse_timeframes("1m,5m"))

@@ -20,7 +20,7 @@ from tests.measures.played_day import Plan, PlayedDay, played_day
 from tests.measures.refused_trades import refused_trades
 from tests.measures.tape_shares import engine_candles, tape_shares
 from tests.measures.told_candles import told_candles
-from utils.timeframes import parse_timeframes
+from utils.market.timeframes import parse_timeframes
 
 SEEDS = length(short=(3,), long=(3, 5, 7))
 INSTRUMENTS = length(short=60, long=200)

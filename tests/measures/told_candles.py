@@ -17,7 +17,7 @@ from simulator.dice import Ints
 from simulator.truth import TrueCandle, truth_candles
 from tests.measures.played_day import Plan, PlayedDay, played_day
 from tests.measures.tape_shares import Candles, Share, tape_shares
-from utils.timeframes import Timeframe
+from utils.market.timeframes import Timeframe
 
 
 def known_shares(plan: Plan, timeframes: list[Timeframe]) -> dict[str, Share]:

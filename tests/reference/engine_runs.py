@@ -10,15 +10,15 @@ from datetime import date
 from tests.reference.inputs import Entry as PlainEntry
 from tests.reference.inputs import ReferenceInstrument, ReferenceSettings
 from tests.shown_candles import shown_candles
-from utils.candle import Candle
 from utils.candles.closed_form import ClosedCandle
 from utils.candles.engine import CandleEngine
 from utils.candles.engine_output import Said
-from utils.candles.layout import Count, Rules
-from utils.feed import Entry, EntryId, Kind
-from utils.instruments import Instrument
-from utils.sessions import Session
-from utils.timeframes import Timeframe
+from utils.candles.kernels.layout import Count, Rules
+from utils.journal.entries import Entry, EntryId, Kind
+from utils.market.candle import Candle
+from utils.market.instruments import Instrument
+from utils.market.sessions import Session
+from utils.market.timeframes import Timeframe
 
 
 @dataclass(frozen=True)

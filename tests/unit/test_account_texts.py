@@ -10,7 +10,7 @@ import pytest
 from tests.reference.engine_runs import new_engine
 from tests.reference.inputs import ReferenceSettings
 from tests.reference.random_feed import WHO, random_feed
-from utils.feed import HEARTBEAT, Entry, EntryId, Kind, down_mark
+from utils.journal.entries import HEARTBEAT, Entry, EntryId, Kind, down_mark
 
 SETTINGS = ReferenceSettings(timeframes=(("5s", 5_000), ("1m", 60_000), ("1d", 0)))
 ORDER = b'{"type":"order","data":{"order_id":"1"}}'

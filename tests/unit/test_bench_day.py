@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bench.rows_day import Stretch, candles_a_session
-from utils.settings import Settings
+from utils.runtime.settings import Settings
 
 
 def test_a_session_has_so_many_candles() -> None:

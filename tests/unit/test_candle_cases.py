@@ -7,7 +7,7 @@ import pytest
 from tests.reference.case_building import Case, Expected, at
 from tests.reference.cases import CASES
 from tests.reference.engine_runs import run_engine
-from utils.candle import Candle
+from utils.market.candle import Candle
 
 
 def as_expected(candle: Candle, expected: Expected, closed: bool) -> tuple[object, ...]:

@@ -7,11 +7,11 @@ from datetime import date
 from tests.reference.case_building import DATE, STOCK, YESTERDAY, at, full, pack, subscribed
 from utils.candles.engine import CandleEngine
 from utils.candles.engine_output import Said
-from utils.candles.layout import Rules
-from utils.feed import Entry, EntryId, Kind
-from utils.instruments import Instrument
-from utils.sessions import Session
-from utils.timeframes import Timeframe
+from utils.candles.kernels.layout import Rules
+from utils.journal.entries import Entry, EntryId, Kind
+from utils.market.instruments import Instrument
+from utils.market.sessions import Session
+from utils.market.timeframes import Timeframe
 
 
 class EveryDay:

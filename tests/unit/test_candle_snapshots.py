@@ -8,9 +8,9 @@ import pytest
 from tests.reference.engine_runs import new_engine
 from tests.reference.inputs import ReferenceSettings
 from tests.reference.random_feed import WHO, random_feed
-from utils.candles.layout import LAYOUT_VERSION
+from utils.candles.kernels.layout import LAYOUT_VERSION
 from utils.candles.shard_state import StateError
-from utils.feed import ZERO_ID, Entry, EntryId, Kind
+from utils.journal.entries import ZERO_ID, Entry, EntryId, Kind
 
 SETTINGS = ReferenceSettings(timeframes=(("1m", 60_000), ("1d", 0)))
 INSTRUMENTS = [who.reference for who in WHO]

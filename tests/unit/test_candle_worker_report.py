@@ -9,8 +9,8 @@ import structlog
 from structlog.testing import capture_logs
 
 from candle_worker import CandleWorker
-from utils.class_facts import ClassFacts, Outside, as_text
-from utils.log import BoundLogger
+from utils.market.class_facts import ClassFacts, Outside, as_text
+from utils.runtime.log import BoundLogger
 
 
 class _Owner:

@@ -7,14 +7,14 @@ from dataclasses import replace
 
 import pytest
 
+from utils.candles.class_doubts import Doubt, doubts_of, silent_sentences
 from utils.candles.class_watch import ClassWatch, _name
-from utils.candles.layout import AWAITS_ANY, FAR
+from utils.candles.kernels.layout import AWAITS_ANY, FAR
 from utils.candles.rows import Rows
 from utils.candles.shard_state import grow, new_shard
-from utils.class_doubts import Doubt, doubts_of, silent_sentences
-from utils.class_facts import ClassFacts, Outside, as_text, from_text, joined
-from utils.instruments import Instrument, SessionClass
-from utils.sessions import SessionCalendar
+from utils.market.class_facts import ClassFacts, Outside, as_text, from_text, joined
+from utils.market.instruments import Instrument, SessionClass
+from utils.market.sessions import SessionCalendar
 
 OPEN_MS = 1_795_146_300_000  # 2026-11-20 09:15 IST
 CLOSE_MS = OPEN_MS + 22_500_000

@@ -23,10 +23,10 @@ from commands.demo_run import shown_url
 from commands.truth_comparison import TruthCount, compare_with_tape, total
 from simulator.tape import Tape
 from simulator.universe import build_universe
-from utils.candle import IST, Candle, Source, TimedBy
-from utils.sessions import SessionCalendar
-from utils.settings import Settings
-from utils.timeframes import parse_timeframes
+from utils.market.candle import IST, Candle, Source, TimedBy
+from utils.market.sessions import SessionCalendar
+from utils.market.timeframes import parse_timeframes
+from utils.runtime.settings import Settings
 
 DAY = date(2026, 11, 20)
 OPEN_MS = round(datetime(2026, 11, 20, 9, 15, tzinfo=IST).timestamp() * 1000)

@@ -8,9 +8,9 @@ import pytest
 
 from commands.diagnosis import diagnose, moment_of
 from commands.findings import PROCESSES, Limits, Moment
-from utils.candle import IST
-from utils.sessions import SessionCalendar
-from utils.shared_health import merged, with_free_shards
+from utils.market.candle import IST
+from utils.market.sessions import SessionCalendar
+from utils.stores.shared_health import merged, with_free_shards
 
 NOW_MS = 1_795_150_000_000
 LIVE = Moment(NOW_MS, in_session=True, soon=True)

@@ -24,8 +24,8 @@ from commands.picture import LiveCandle, Picture, ProcessLine, SignalLine, Step
 from commands.pipeline_readiness import candles_wait_for, position_of, signals_wait_for, workers_ready
 from commands.pipeline_reading import Rate, choose_shown, process_line, shown_timeframe
 from commands.terminal import Terminal
-from utils.feed import ZERO_ID, EntryId
-from utils.timeframes import parse_timeframes
+from utils.journal.entries import ZERO_ID, EntryId
+from utils.market.timeframes import parse_timeframes
 
 TEN_MS = 1_795_149_000_000  # 2026-11-20 10:00 IST
 

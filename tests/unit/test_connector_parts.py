@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 import structlog
 
-from utils.access_token import AccessTokens
-from utils.broker_errors import BrokerError, Cause
-from utils.clock_marks import is_mark_due, look_seconds
-from utils.instrument_watch import spread
-from utils.instruments import Instrument, SessionClass
-from utils.kite_ticker import OneConnection, refused_status
-from utils.retry_delay import RetryDelay
+from utils.connector.clock_marks import is_mark_due, look_seconds
+from utils.connector.instrument_watch import spread
+from utils.kite.access_token import AccessTokens
+from utils.kite.errors import BrokerError, Cause
+from utils.kite.ticker import OneConnection, refused_status
+from utils.market.instruments import Instrument, SessionClass
+from utils.runtime.retry_delay import RetryDelay
 
 UNCLEAN = "connection was closed uncleanly (WebSocket connection upgrade failed ({}))"
 

@@ -6,10 +6,10 @@ from datetime import date
 
 import pytest
 
-from utils.candle import Candle, Source, TimedBy
-from utils.coverage import Coverage, buckets_of, coverage_of
-from utils.sessions import Session
-from utils.timeframes import parse_timeframe
+from utils.coverage.held_candles import Coverage, buckets_of, coverage_of
+from utils.market.candle import Candle, Source, TimedBy
+from utils.market.sessions import Session
+from utils.market.timeframes import parse_timeframe
 
 OPEN_MS = 1_795_146_300_000  # 2026-11-20, 09:15 IST
 MINUTE_MS = 60_000

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from commands.diagnosis_hours import hours_findings
-from utils.class_facts import ClassFacts, Outside, Quiet, Quiets, as_text
-from utils.sessions import SessionCalendar
+from utils.market.class_facts import ClassFacts, Outside, Quiet, Quiets, as_text
+from utils.market.sessions import SessionCalendar
 
 AT_MS = 1_795_146_300_000  # 09:15 IST
 MUTE = ClassFacts("MCX commodity", 1, since_ms=AT_MS, quiet_ms=45_000, limit_ms=45_000)

@@ -8,8 +8,8 @@ import pytest
 
 from commands.diagnosis_machine import machine_findings, memory_of_machine, redis_room_findings
 from commands.diagnosis_settings import settings_findings
-from utils.memory_sizes import size_bytes, sum_of_sizes
-from utils.settings import Settings, SettingsError
+from utils.runtime.memory_sizes import size_bytes, sum_of_sizes
+from utils.runtime.settings import Settings, SettingsError
 
 GIGABYTE = 1 << 30
 

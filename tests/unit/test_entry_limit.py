@@ -6,14 +6,14 @@ from datetime import date, datetime
 
 import pytest
 
-from utils.candle import IST, Candle, Source, TimedBy
-from utils.entry_limit import EntryLimit, read_entry_limit, silenced
-from utils.hours_kept import hours_kept
+from strategies import Direction, Proposal, Strategy
 from utils.indicators import IndicatorValues
-from utils.instruments import Instrument, SessionClass
-from utils.sessions import SessionCalendar
-from utils.signals import SignalEngine
-from utils.strategies import Direction, Proposal, Strategy
+from utils.market.candle import IST, Candle, Source, TimedBy
+from utils.market.entry_limit import EntryLimit, read_entry_limit, silenced
+from utils.market.hours_kept import hours_kept
+from utils.market.instruments import Instrument, SessionClass
+from utils.market.sessions import SessionCalendar
+from utils.signals.engine import SignalEngine
 
 CALENDAR = SessionCalendar.load()
 INFY = Instrument(408065, "NSE", "INFY", "INFOSYS", "NSE", "EQ", "", 0.05, 1, SessionClass.EQUITY_FNO)

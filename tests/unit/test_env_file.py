@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from utils.settings import Settings, SettingsError
+from utils.runtime.settings import Settings, SettingsError
 
 BOM = b"\xef\xbb\xbf"
 LIST = b"INSTRUMENTS=NSE:TCS,NSE:INFY\nAPI_KEY=abc\n"

@@ -9,11 +9,11 @@ import pytest
 from tests.weekly_options import contracts, expiry_day, expiry_of, heartbeat, mark, trades
 from utils.candles.engine import CandleEngine
 from utils.candles.engine_output import Said
-from utils.candles.layout import Rules
-from utils.feed import Entry
-from utils.instruments import Instrument
-from utils.sessions import MOST_ANSWERS, SessionCalendar
-from utils.timeframes import parse_timeframes
+from utils.candles.kernels.layout import Rules
+from utils.journal.entries import Entry
+from utils.market.instruments import Instrument
+from utils.market.sessions import MOST_ANSWERS, SessionCalendar
+from utils.market.timeframes import parse_timeframes
 
 COUNT = 5
 FIRST = expiry_of(0)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tests.closed_candles import OPEN_MS, SYMBOLS
 from tests.unit.test_signal_snapshot import POSITIONS, candles_of, make_engine, progress_of
-from utils.sessions import DAY_MS
-from utils.signal_progress import SignalProgress
+from utils.market.sessions import DAY_MS
+from utils.signals.state import SignalProgress
 
 GONE, STAYING = SYMBOLS[1:3], (SYMBOLS[0], *SYMBOLS[3:])
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from utils.candles.feed_content import FEWEST_LOOKS, FULL_AFTER_MS, MOST_LOOKS, FeedContent
-from utils.candles.layout import DELAYS, Count, Reason
+from utils.candles.kernels.layout import DELAYS, Count, Reason
 from utils.candles.rows import Rows
 from utils.candles.shard_state import grow, new_shard
-from utils.instruments import Instrument, SessionClass
-from utils.sessions import SessionCalendar
+from utils.market.instruments import Instrument, SessionClass
+from utils.market.sessions import SessionCalendar
 
 ONE = Instrument(408065, "NSE", "INFY", "INFY", "NSE", "EQ", "", 0.05, 1, SessionClass.EQUITY)
 

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import structlog
 
-from utils.access_token import AccessTokens
-from utils.account_updates import AccountUpdates
-from utils.broker_errors import BrokerError, Cause
-from utils.instruments import Instrument, SessionClass
-from utils.shard_feed import ASK_AGAIN_SECONDS, BREAKS_SECONDS, FeedOptions, FeedState, ShardFeed
+from utils.connector.account_updates import AccountUpdates
+from utils.connector.connection import ASK_AGAIN_SECONDS, BREAKS_SECONDS, FeedOptions, FeedState, ShardFeed
+from utils.kite.access_token import AccessTokens
+from utils.kite.errors import BrokerError, Cause
+from utils.market.instruments import Instrument, SessionClass
 
 INFY = Instrument(408065, "NSE", "INFY", "INFOSYS", "NSE", "EQ", "", 0.05, 1, SessionClass.EQUITY)
 BARE = BrokerError(403, "", "Authentication failed.")

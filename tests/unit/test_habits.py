@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from utils.candles.habits import Habits
 from utils.candles.shard_state import grow, new_shard
-from utils.instruments import Instrument, SessionClass
+from utils.market.instruments import Instrument, SessionClass
 
 OPEN_MS = 1_795_146_300_000  # 2026-11-20 09:15 IST
 CLOSE_MS = OPEN_MS + 22_500_000

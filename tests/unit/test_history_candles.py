@@ -9,12 +9,12 @@ import pytest
 
 from tests.closed_candles import OPEN_MS
 from tests.history_broker import CALENDAR, FUTURE, INFY, at, day_rows
-from utils.candle import Source
-from utils.history_candles import day_candles
-from utils.history_candles import minute_candles as candles_of_minutes
-from utils.instruments import Instrument, SessionClass
-from utils.kite_history import Row
-from utils.timeframes import parse_timeframe
+from utils.kite.history import Row
+from utils.kite.history_candles import day_candles
+from utils.kite.history_candles import minute_candles as candles_of_minutes
+from utils.market.candle import Source
+from utils.market.instruments import Instrument, SessionClass
+from utils.market.timeframes import parse_timeframe
 
 NIFTY = Instrument(256265, "NSE", "NIFTY 50", "NIFTY 50", "INDICES", "EQ", "", 0.05, 1, SessionClass.INDEX)
 

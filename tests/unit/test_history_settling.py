@@ -8,11 +8,11 @@ from datetime import datetime
 import pytest
 
 from tests.fuzz.history import SPAN, STOCK, history_that_gets
-from utils.candle import IST, Candle
-from utils.history_candles import day_candles, minute_candles
-from utils.kite_history import Row
-from utils.sessions import SessionCalendar
-from utils.timeframes import parse_timeframe
+from utils.kite.history import Row
+from utils.kite.history_candles import day_candles, minute_candles
+from utils.market.candle import IST, Candle
+from utils.market.sessions import SessionCalendar
+from utils.market.timeframes import parse_timeframe
 
 CALENDAR = SessionCalendar.load()
 DAY = "2026-11-20"

@@ -10,8 +10,8 @@ import pytest
 
 from tests.fuzz.history import SPAN, STOCK, history_that_gets
 from tests.fuzz.universe import HEADER, check_content
-from utils.instruments import DumpError, read_dump
-from utils.kite_history import HistoryError
+from utils.kite.history import HistoryError
+from utils.market.instruments import DumpError, read_dump
 
 GOOD_ROW = ["2026-11-20T09:15:00+0530", 100.0, 102.0, 99.0, 101.0, 500]
 
@@ -46,7 +46,7 @@ def test_a_header_that_is_one_endless_field_is_refused() -> None:
 
 
 def test_a_dump_that_unpacks_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("utils.instruments._LARGEST_DUMP", 1 << 20)
+    monkeypatch.setattr("utils.market.instruments._LARGEST_DUMP", 1 << 20)
     with pytest.raises(DumpError, match="larger than 1 MB"):
         read_dump(gzip.compress(bytes(2 << 20)))
     assert read_dump(gzip.compress(dump())).instruments == []

@@ -12,9 +12,9 @@ from tests.reference.engine_runs import new_engine
 from tests.reference.inputs import ReferenceSettings
 from utils.candles.engine import CandleEngine
 from utils.candles.engine_output import Said
-from utils.candles.layout import Count, Reason
-from utils.feed import Entry, EntryId, Kind, mark_instruments, read_mark
-from utils.instruments import Instrument
+from utils.candles.kernels.layout import Count, Reason
+from utils.journal.entries import Entry, EntryId, Kind, mark_instruments, read_mark
+from utils.market.instruments import Instrument
 
 SETTINGS = ReferenceSettings(timeframes=(("1m", 60_000), ("1d", 0)))
 GOOD = dict(STOCK.mark)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.fuzz.settings_text import NAMES, SECRET, SECRETS, VALUES, check_load, only_these
-from utils.settings import Settings, SettingsError
+from utils.runtime.settings import Settings, SettingsError
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -24,13 +24,13 @@ from tests.extended_day import (
     mark,
     ms,
 )
-from utils.candle import IST
 from utils.candles.engine import CandleEngine
-from utils.feed import Entry
-from utils.instruments import Instrument, SessionClass
-from utils.sessions import SessionCalendar
-from utils.settings import Settings
-from utils.timeframes import parse_timeframes
+from utils.journal.entries import Entry
+from utils.market.candle import IST
+from utils.market.instruments import Instrument, SessionClass
+from utils.market.sessions import SessionCalendar
+from utils.market.timeframes import parse_timeframes
+from utils.runtime.settings import Settings
 
 
 def engine_of(timeframes: str, calendar: SessionCalendar, window: int = 120) -> CandleEngine:

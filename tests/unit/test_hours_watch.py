@@ -9,13 +9,13 @@ import pytest
 
 from tests.extended_day import FUTURE, HEARTBEAT, INFY, frames, full, index, ltp, mark, ms
 from tests.unit.test_hours_in_candles import engine_of, longer
+from utils.candles.class_doubts import Doubt, doubts_of, sentences, who
 from utils.candles.class_watch import ClassWatch
 from utils.candles.engine import CandleEngine
-from utils.class_doubts import Doubt, doubts_of, sentences, who
-from utils.class_facts import ClassFacts, Outside, joined
-from utils.feed import Entry, EntryId, Kind, down_mark
-from utils.instruments import Instrument, SessionClass
-from utils.sessions import SessionCalendar
+from utils.journal.entries import Entry, EntryId, Kind, down_mark
+from utils.market.class_facts import ClassFacts, Outside, joined
+from utils.market.instruments import Instrument, SessionClass
+from utils.market.sessions import SessionCalendar
 
 CALENDAR = SessionCalendar.load()
 INDEX = Instrument(256265, "NSE", "NIFTY 50", "NIFTY 50", "INDICES", "EQ", "", 0.05, 0, SessionClass.INDEX)

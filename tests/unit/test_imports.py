@@ -11,8 +11,8 @@ import pytest
 from pymongo.errors import PyMongoError
 from pymongo.uri_parser import parse_uri
 
-from utils import mongo_url
-from utils.settings import Settings, SettingsError
+from utils.runtime import mongo_url
+from utils.runtime.settings import Settings, SettingsError
 
 # Where they are told what Docker Compose tells them.
 PLACES = {
@@ -33,7 +33,7 @@ def test_a_process_imports_no_more_than_it_needs(process: str) -> None:
     """Until it holds a shard: what MongoDB needs comes after."""
     names = ",".join(sorted(NOT_NEEDED[process]))
     code = (
-        f"import sys, {process}; from utils.settings import Settings; Settings.load(_env_file=None);"
+        f"import sys, {process}; from utils.runtime.settings import Settings; Settings.load(_env_file=None);"
         f"from utils.stores.mongo import MongoStore; MongoStore({PLACES['MONGO_URL']!r}, 'candlewick');"
         f"print(*({{*'{names}'.split(',')}} & set(sys.modules)))"
     )

@@ -11,7 +11,7 @@ import pytest
 
 from utils.indicators import INDICATOR_NAMES, IndicatorValues
 from utils.keys import Keys
-from utils.signals import LatestValues
+from utils.signals.engine import LatestValues
 from utils.stores.indicator_hashes import float_texts, values_commands
 
 SEED = 20261120

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from tests.indicator_series import SEED, SERIES, walk
-from utils.candle import Candle
 from utils.indicators import IndicatorParameters, IndicatorTable, Outcome
 from utils.indicators.kernels import STATE_DTYPE
 from utils.indicators.snapshot import SnapshotError, pack, unpack
+from utils.market.candle import Candle
 
 
 def test_candle_by_candle_is_the_same_to_the_bit_as_all_at_once() -> None:

@@ -14,8 +14,8 @@ import talib
 
 from tests.indicator_series import SEED, SERIES, Floats, candles_of, column
 from tests.supertrend_in_pandas import supertrend_in_pandas
-from utils.candle import Candle
 from utils.indicators import DEFAULT_PARAMETERS, INDICATOR_NAMES, IndicatorParameters, IndicatorTable, Outcome
+from utils.market.candle import Candle
 
 
 @pytest.fixture(params=SERIES, ids=str)

@@ -10,11 +10,11 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from utils.instrument_dump import dump_path
-from utils.instrument_names import InstrumentNames, with_suggestions
-from utils.instrument_watch import InstrumentWatch
-from utils.instruments import Instrument, read_dump
-from utils.log import BoundLogger
+from utils.connector.instrument_watch import InstrumentWatch
+from utils.kite.instrument_dump import dump_path
+from utils.market.instrument_names import InstrumentNames, with_suggestions
+from utils.market.instruments import Instrument, read_dump
+from utils.runtime.log import BoundLogger
 
 HEADER = (
     "instrument_token,exchange_token,tradingsymbol,name,last_price,expiry,strike,tick_size,lot_size,"

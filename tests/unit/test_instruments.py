@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from utils.instruments import DumpError, Instrument, SessionClass, parse_dump, read_dump, select
+from utils.market.instruments import DumpError, Instrument, SessionClass, parse_dump, read_dump, select
 
 HEADER = (
     "instrument_token,exchange_token,tradingsymbol,name,last_price,expiry,strike,tick_size,lot_size,"

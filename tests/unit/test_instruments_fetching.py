@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from tests.servers import free_port
-from utils.instrument_dump import dump_day, dump_path, load_dump
-from utils.instruments import DumpError
+from utils.kite.instrument_dump import dump_day, dump_path, load_dump
+from utils.market.instruments import DumpError
 
 HEADER = (
     b"instrument_token,exchange_token,tradingsymbol,name,last_price,expiry,strike,tick_size,lot_size,"

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from utils.feed import ZERO_ID, Entry, EntryId, Kind, is_gap
-from utils.journal import JournalDamage, JournalError, JournalWriter, last_entry_id, read_journal, seek_offset
-from utils.journal_files import journal_path, plain_path
-from utils.journal_follower import JournalFollower
+from utils.journal.entries import ZERO_ID, Entry, EntryId, Kind, is_gap
+from utils.journal.files import journal_path, plain_path
+from utils.journal.follower import JournalFollower
+from utils.journal.writer import JournalDamage, JournalError, JournalWriter, last_entry_id, read_journal, seek_offset
 
 MIDNIGHT_MS = 1_795_113_000_000  # 2026-11-20T00:00:00+05:30, from another calendar: 2026-11-19T18:30:00Z
 FRIDAY, SATURDAY = date(2026, 11, 20), date(2026, 11, 21)
@@ -136,7 +136,7 @@ def test_a_full_disk_leaves_the_file_as_it_was(
 
     follower = JournalFollower(tmp_path, 0)
     with monkeypatch.context() as patch:
-        patch.setattr("utils.journal.os.pwrite", failing)
+        patch.setattr("utils.journal.writer.os.pwrite", failing)
         with pytest.raises(OSError, match="No space"):
             writer.append(entries[1])
     assert writer.last_id == entries[0].id

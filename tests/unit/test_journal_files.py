@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.unit.test_journal import DAY_MS, FRIDAY, MIDNIGHT_MS, SATURDAY, entry
-from utils.feed import Entry
-from utils.journal import JournalError, JournalWriter, last_entry_id, read_journal
-from utils.journal_files import (
+from utils.journal.entries import Entry
+from utils.journal.files import (
     compress_finished_days,
     day_number,
     day_of,
@@ -18,7 +17,8 @@ from utils.journal_files import (
     journal_path,
     journal_shards,
 )
-from utils.journal_follower import JournalFollower
+from utils.journal.follower import JournalFollower
+from utils.journal.writer import JournalError, JournalWriter, last_entry_id, read_journal
 
 MONDAY = date(2026, 11, 23)
 

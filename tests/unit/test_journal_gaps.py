@@ -18,14 +18,14 @@ from tests.reference.inputs import Entry as PlainEntry
 from tests.reference.inputs import ReferenceSettings
 from tests.reference.random_feed import WHO, random_feed
 from tests.unit.test_candles_against_reference import differences
-from utils.feed import ZERO_ID, Entry, EntryId, Kind, is_gap
-from utils.journal import JournalWriter, read_journal
-from utils.journal_files import compress_finished_days, day_of, day_start_ms, plain_path
-from utils.journal_follower import JournalFollower
-from utils.journal_keeper import JournalKeeper
-from utils.journal_records import RECORD_OVERHEAD
-from utils.outages import outages_of_day
-from utils.tick_recorder import TickRecorder
+from utils.connector.recorder import TickRecorder
+from utils.coverage.outages import outages_of_day
+from utils.journal.entries import ZERO_ID, Entry, EntryId, Kind, is_gap
+from utils.journal.files import compress_finished_days, day_of, day_start_ms, plain_path
+from utils.journal.follower import JournalFollower
+from utils.journal.keeper import JournalKeeper
+from utils.journal.records import RECORD_OVERHEAD
+from utils.journal.writer import JournalWriter, read_journal
 
 INSTRUMENTS = [who.reference for who in WHO]
 SETTINGS = ReferenceSettings(timeframes=(("5s", 5_000), ("1m", 60_000), ("1d", 0)), z_window=30)

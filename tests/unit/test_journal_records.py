@@ -5,8 +5,8 @@ import zlib
 
 import pytest
 
-from utils.feed import Entry, EntryId, Kind, gap_mark
-from utils.journal_records import (
+from utils.journal.entries import Entry, EntryId, Kind, gap_mark
+from utils.journal.records import (
     HEADER_LENGTH,
     RECORD_OVERHEAD,
     JournalError,

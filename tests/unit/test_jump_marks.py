@@ -12,10 +12,10 @@ import structlog
 from commands.diagnosis_past import past_findings
 from commands.findings import Finding, Moment
 from tests.unit.test_price_scale import FRIDAY, NAME, new_engine, two_days
-from utils.jump_marks import AGAIN_SECONDS, JumpMarks
-from utils.sessions import ist_midnight_ms
-from utils.shared_health import merged
+from utils.market.sessions import ist_midnight_ms
+from utils.signals.jump_marks import AGAIN_SECONDS, JumpMarks
 from utils.stores.documents import StoreError
+from utils.stores.shared_health import merged
 
 ON_FRIDAY = Moment(ist_midnight_ms(FRIDAY) + 36_000_000, in_session=True, soon=True)
 ON_MONDAY = Moment(ON_FRIDAY.now_ms + 3 * 86_400_000, in_session=True, soon=True)

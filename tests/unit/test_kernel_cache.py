@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from utils import kernel_cache
+from utils.runtime import kernel_cache
 
 _ROOT = Path(__file__).resolve().parents[2]
 _USES_A_KERNEL = """
@@ -25,11 +25,11 @@ print(sum(sum(each.stats.cache_hits.values()) for each in vars(kernels).values()
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """inner.py imports layout.py and market.py, outer.py imports inner.py, and market.py a setting."""
     texts = {
-        "candles/layout.py": "",
-        "candles/inner.py": "from utils.candles.layout import Row\nfrom utils.market import LENGTH\n",
-        "candles/outer.py": "from utils.candles.inner import step\n",
+        "candles/kernels/layout.py": "",
+        "candles/kernels/inner.py": "from utils.candles.kernels.layout import Row\nfrom utils.market import LENGTH\n",
+        "candles/outer.py": "from utils.candles.kernels.inner import step\n",
         "indicators/other.py": "",
-        "market.py": "from utils.settings import Settings\n",
+        "market.py": "from utils.runtime.settings import Settings\n",
         "settings.py": "",
     }
     for name, text in texts.items():
@@ -43,7 +43,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def _digests(project: Path) -> dict[str, str]:
     kernel_cache.sources_digest.cache_clear()
     kernel_cache._imports.cache_clear()
-    names = ("candles/inner.py", "candles/outer.py", "indicators/other.py")
+    names = ("candles/kernels/inner.py", "candles/outer.py", "indicators/other.py")
     return {name: kernel_cache.sources_digest(project / name) for name in names}
 
 
@@ -51,9 +51,9 @@ def _digests(project: Path) -> dict[str, str]:
     ("changed", "recompiled"),
     [
         ("candles/outer.py", {"candles/outer.py"}),
-        ("candles/inner.py", {"candles/inner.py", "candles/outer.py"}),
-        ("candles/layout.py", {"candles/inner.py", "candles/outer.py"}),
-        ("market.py", {"candles/inner.py", "candles/outer.py"}),
+        ("candles/kernels/inner.py", {"candles/kernels/inner.py", "candles/outer.py"}),
+        ("candles/kernels/layout.py", {"candles/kernels/inner.py", "candles/outer.py"}),
+        ("market.py", {"candles/kernels/inner.py", "candles/outer.py"}),
         ("indicators/other.py", {"indicators/other.py"}),
         ("settings.py", set()),
     ],
@@ -67,9 +67,9 @@ def test_a_change_recompiles_what_it_reaches_and_no_more(project: Path, changed:
 
 
 def test_what_a_kernel_module_imports_is_found() -> None:
-    reached = kernel_cache._reached_from(_ROOT / "utils" / "candles" / "kernel.py", set())
+    reached = kernel_cache._reached_from(_ROOT / "utils" / "candles" / "kernels" / "entries.py", set())
     names = {path.name for path in reached}
-    assert {"layout.py", "trades.py", "buckets.py", "kite_frames.py", "kernel_cache.py"} <= names
+    assert {"layout.py", "trades.py", "buckets.py", "frames.py", "kernel_cache.py"} <= names
 
 
 def _run(cache: Path, temporary: Path) -> int:

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from utils.feed import HEARTBEAT
-from utils.kite_frames import (
+from utils.journal.entries import HEARTBEAT
+from utils.kite.frames import (
     LAYOUT_BY_LENGTH,
     FrameError,
     is_heartbeat,

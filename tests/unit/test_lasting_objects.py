@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from utils.lasting_objects import lasting_objects
+from utils.runtime.garbage_collection import lasting_objects
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +45,7 @@ def test_the_search_is_as_it_was_even_after_an_error(was_on: bool) -> None:
 @pytest.mark.parametrize(
     ("process", "module", "compiles"),
     [
-        ("candle_worker", "utils.compile_kernels", "compile_candle_kernels"),
+        ("candle_worker", "commands.compile_kernels", "compile_candle_kernels"),
         ("signal_worker", "utils.indicators.compiling", "compile_indicator_kernels"),
     ],
 )

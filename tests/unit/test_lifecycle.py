@@ -12,15 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from utils.lifecycle import EXIT_BAD_SETTINGS, EXIT_FAILED, EXIT_OK, StopRequest
-from utils.settings import Settings
+from utils.runtime.lifecycle import EXIT_BAD_SETTINGS, EXIT_FAILED, EXIT_OK, StopRequest
+from utils.runtime.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 LONG_SECONDS = 240.0
 
 WAITING = f"""
-from utils.lifecycle import StopRequest, run_script
-from utils.settings import Settings
+from utils.runtime.lifecycle import StopRequest, run_script
+from utils.runtime.settings import Settings
 
 def main(settings: Settings, stop: StopRequest) -> int:
     print("waits", flush=True)

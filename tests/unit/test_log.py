@@ -12,9 +12,9 @@ from typing import Any, Self
 import pytest
 import structlog
 
-from utils import log
-from utils.log import SecretMask, hide_secret, secrets_of, setup_logging
-from utils.settings import Settings, SettingsError
+from utils.runtime import log
+from utils.runtime.log import SecretMask, hide_secret, secrets_of, setup_logging
+from utils.runtime.settings import Settings, SettingsError
 
 TOKEN = "tok&en/1"
 LATER = "a-later-token"

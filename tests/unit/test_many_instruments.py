@@ -8,15 +8,15 @@ from datetime import date
 import numpy as np
 
 from tests.shown_candles import shown_candles
-from utils.candle import Candle
 from utils.candles.engine import CandleEngine
-from utils.candles.layout import Rules
-from utils.candles.prefetch import CACHED_CANDLES
-from utils.feed import Entry, EntryId, Kind, subscribed_mark
-from utils.instruments import Instrument, SessionClass
-from utils.kite_frames import FULL, pack_frame
-from utils.sessions import Session
-from utils.timeframes import parse_timeframes
+from utils.candles.kernels.layout import Rules
+from utils.candles.kernels.prefetch import CACHED_CANDLES
+from utils.journal.entries import Entry, EntryId, Kind, subscribed_mark
+from utils.kite.frames import FULL, pack_frame
+from utils.market.candle import Candle
+from utils.market.instruments import Instrument, SessionClass
+from utils.market.sessions import Session
+from utils.market.timeframes import parse_timeframes
 
 TIMEFRAMES = parse_timeframes("5s,10s,30s,1m,2m,5m,1d")
 COUNT, GROUPS = 630, 9

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from utils.market_clock import REAL_TIME, MarketClock, new_stepped_clock, parse_market_clock
+from utils.market.clock import REAL_TIME, MarketClock, new_stepped_clock, parse_market_clock
 
 NINE_IST_MS = 1_795_145_400_000  # 2026-11-20 09:00 IST
 

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from utils.feed import Entry, EntryId, Kind
-from utils.outages import Outage, outages_of_day
+from utils.coverage.outages import Outage, outages_of_day
+from utils.journal.entries import Entry, EntryId, Kind
 
 DAY_MS = 1_795_113_000_000  # 2026-11-20, 00:00 IST
 END_MS = DAY_MS + 86_400_000

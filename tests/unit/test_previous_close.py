@@ -21,11 +21,11 @@ from tests.reference.case_building import (
     subscribed,
 )
 from tests.unit.test_candle_day_roll import EveryDay
-from utils.candle import Candle
 from utils.candles.engine import CandleEngine
-from utils.candles.layout import Rules
-from utils.feed import Entry, EntryId, Kind
-from utils.timeframes import Timeframe
+from utils.candles.kernels.layout import Rules
+from utils.journal.entries import Entry, EntryId, Kind
+from utils.market.candle import Candle
+from utils.market.timeframes import Timeframe
 
 AT = {184: 40, 44: 40, 32: 20, 28: 20}  # where a packet has it
 

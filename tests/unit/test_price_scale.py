@@ -7,14 +7,14 @@ from datetime import date
 
 import pytest
 
-from utils.candle import Candle, Source, TimedBy
-from utils.entry_limit import UntilTimeOfDay
-from utils.instruments import Instrument, SessionClass
-from utils.price_scale import Last, PriceScale
-from utils.sessions import SessionCalendar, ist_midnight_ms
-from utils.signal_snapshot import taken_apart
-from utils.signals import SignalEngine
-from utils.strategies import Direction, Proposal, Strategy
+from strategies import Direction, Proposal, Strategy
+from utils.market.candle import Candle, Source, TimedBy
+from utils.market.entry_limit import UntilTimeOfDay
+from utils.market.instruments import Instrument, SessionClass
+from utils.market.sessions import SessionCalendar, ist_midnight_ms
+from utils.signals.engine import SignalEngine
+from utils.signals.price_scale import Last, PriceScale
+from utils.signals.snapshot import taken_apart
 
 CALENDAR = SessionCalendar.load()
 THURSDAY, FRIDAY, MONDAY = date(2026, 7, 2), date(2026, 7, 3), date(2026, 7, 6)

@@ -9,9 +9,9 @@ from zoneinfo import ZoneInfo
 import exchange_calendars  # type: ignore[import-untyped]
 import pytest
 
-from utils.instruments import Instrument, SessionClass
-from utils.sessions import Session, SessionCalendar, ist_date, ist_midnight_ms
-from utils.timeframes import bucket_start_ms, parse_timeframe
+from utils.market.instruments import Instrument, SessionClass
+from utils.market.sessions import Session, SessionCalendar, ist_date, ist_midnight_ms
+from utils.market.timeframes import bucket_start_ms, parse_timeframe
 
 KOLKATA = ZoneInfo("Asia/Kolkata")
 CALENDAR = SessionCalendar.load()

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from utils.instruments import SessionClass
-from utils.sessions import SESSIONS_FILE, SessionCalendar, ist_midnight_ms
-from utils.sessions_file import SessionsError
+from utils.market.instruments import SessionClass
+from utils.market.sessions import SESSIONS_FILE, SessionCalendar, ist_midnight_ms
+from utils.market.sessions_file import SessionsError
 
 GOOD = """
 [known]

@@ -14,9 +14,9 @@ import pytest
 from dotenv import dotenv_values
 from pydantic import SecretStr, ValidationError
 
-from utils.market_clock import REAL_TIME
-from utils.setting_names import COMPOSE_NAMES
-from utils.settings import DEFAULT_INSTRUMENTS, Settings, SettingsError
+from utils.market.clock import REAL_TIME
+from utils.runtime.setting_names import COMPOSE_NAMES
+from utils.runtime.settings import DEFAULT_INSTRUMENTS, Settings, SettingsError
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / ".env.example"
@@ -271,8 +271,8 @@ def test_the_settings_can_not_be_changed() -> None:
 
 
 SCRIPT = """
-from utils.lifecycle import StopRequest, run_script
-from utils.settings import Settings, SettingsError
+from utils.runtime.lifecycle import StopRequest, run_script
+from utils.runtime.settings import Settings, SettingsError
 
 def main(settings: Settings, stop: StopRequest) -> int:
     if settings.strategies == "unknown":

@@ -15,15 +15,15 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from utils import signal_lines
+from strategies import Direction
 from utils.indicators import INDICATOR_NAMES, IndicatorValues
 from utils.indicators.snapshot import SnapshotError, pack, unpack
-from utils.sessions import DAY_MS
-from utils.signal_file import SignalFile, signal_path
-from utils.signal_lines import SignalLines
-from utils.signal_snapshot import lines_of, with_lines
-from utils.signals import Signal
-from utils.strategies import Direction
+from utils.market.sessions import DAY_MS
+from utils.signals import lines as signal_lines
+from utils.signals.engine import Signal
+from utils.signals.file import SignalFile, signal_path
+from utils.signals.lines import SignalLines
+from utils.signals.snapshot import lines_of, with_lines
 
 AT_MS = 1_795_146_300_000
 LOG: Any = structlog.get_logger()

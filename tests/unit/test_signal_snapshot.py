@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from strategies import load_strategies
 from tests.closed_candles import OPEN_MS, PAST_OPEN_MS, SYMBOLS, grouped, minute_candles
-from utils.candle import Candle
-from utils.entry_limit import UntilTimeOfDay
-from utils.feed import EntryId
 from utils.indicators.kernels import STATE_DTYPE
 from utils.indicators.snapshot import SnapshotError, pack, unpack
-from utils.signal_progress import SignalProgress
-from utils.signal_snapshot import rows_of, taken_apart
-from utils.signals import SignalEngine
-from utils.strategies import load_strategies
+from utils.journal.entries import EntryId
+from utils.market.candle import Candle
+from utils.market.entry_limit import UntilTimeOfDay
+from utils.signals.engine import SignalEngine
+from utils.signals.snapshot import rows_of, taken_apart
+from utils.signals.state import SignalProgress
 
 OF = {0: SYMBOLS[:2], 1: SYMBOLS[2:4], 2: SYMBOLS[4:]}
 POSITIONS = {shard: EntryId(OPEN_MS + shard, shard) for shard in OF}

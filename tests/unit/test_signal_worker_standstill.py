@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from signal_worker import SignalWorker
-from utils.pacing import Pacing
+from utils.runtime.pacing import Pacing
 
 
 class _Shard:

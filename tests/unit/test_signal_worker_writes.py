@@ -11,18 +11,18 @@ from unittest.mock import MagicMock
 import pytest
 
 from signal_worker import SignalWorker
+from strategies import Direction, Proposal, Strategy
 from tests.closed_candles import OPEN_MS, minute_candles
-from utils.candle import Candle
-from utils.entry_limit import UntilTimeOfDay
-from utils.feed import EntryId
-from utils.pacing import Pacing
-from utils.shard_signals import ShardSignals
-from utils.signal_tools import SignalTools
-from utils.signals import SignalEngine
+from utils.journal.entries import EntryId
+from utils.market.candle import Candle
+from utils.market.entry_limit import UntilTimeOfDay
+from utils.market.timeframes import parse_timeframe
+from utils.runtime.pacing import Pacing
+from utils.signals.engine import SignalEngine
+from utils.signals.shard import ShardSignals
+from utils.signals.tools import SignalTools
 from utils.stores.closed_reader import ClosedEntry, ClosedRead
 from utils.stores.signal_store import SignalStore
-from utils.strategies import Direction, Proposal, Strategy
-from utils.timeframes import parse_timeframe
 
 SNAPSHOT_SECONDS = 15.0
 

@@ -13,15 +13,15 @@ import pandas as pd
 import pytest
 import talib
 
+from strategies import Direction, Proposal, Strategy, load_strategies
 from tests.closed_candles import OPEN_MS, PAST_OPEN_MS, grouped, minute_candles
 from tests.indicator_series import column
 from tests.supertrend_in_pandas import supertrend_in_pandas
-from utils.candle import Candle
-from utils.entry_limit import UntilTimeOfDay
 from utils.indicators import IndicatorParameters, IndicatorValues
 from utils.indicators.snapshot import SnapshotError
-from utils.signals import Signal, SignalEngine
-from utils.strategies import Direction, Proposal, Strategy, load_strategies
+from utils.market.candle import Candle
+from utils.market.entry_limit import UntilTimeOfDay
+from utils.signals.engine import Signal, SignalEngine
 
 CUT_MINUTE = 15 * 60 + 15
 SYMBOLS = ("NSE:NIFTY 50", "NSE:INFY", "NSE:SBIN", "NSE:M&M", "NSE:TCS", "NSE:ITC")

@@ -8,13 +8,13 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from tests.closed_candles import minute_candles
-from utils.candle import Candle
-from utils.hours_kept import hours_kept
-from utils.instruments import Instrument, SessionClass
-from utils.sessions import SessionCalendar
-from utils.signal_progress import missed_a_session
-from utils.timeframes import parse_timeframe
-from utils.warmup_plan import lacking_from, newest_bucket_end_ms
+from utils.market.candle import Candle
+from utils.market.hours_kept import hours_kept
+from utils.market.instruments import Instrument, SessionClass
+from utils.market.sessions import SessionCalendar
+from utils.market.timeframes import parse_timeframe
+from utils.signals.state import missed_a_session
+from utils.signals.warmup_plan import lacking_from, newest_bucket_end_ms
 
 CALENDAR = SessionCalendar.load()
 IST = timezone(timedelta(hours=5, minutes=30))

@@ -16,8 +16,8 @@ from simulator.packet_faults import PacketFaults
 from simulator.packing import pack
 from simulator.universe import build_universe
 from tests.length import length
-from utils.kite_frames import FrameError, split_frame
-from utils.sessions import SessionCalendar
+from utils.kite.frames import FrameError, split_frame
+from utils.market.sessions import SessionCalendar
 
 DAY = date(2026, 11, 20)
 CALENDAR = SessionCalendar.load()

@@ -12,8 +12,8 @@ from simulator.history import INTERVALS, History, as_rows
 from simulator.tape import Tape
 from simulator.truth import truth_candles
 from simulator.universe import build_universe
-from utils.sessions import SessionCalendar
-from utils.timeframes import parse_timeframe
+from utils.market.sessions import SessionCalendar
+from utils.market.timeframes import parse_timeframe
 
 DAY = date(2026, 11, 20)
 CALENDAR = SessionCalendar.load()

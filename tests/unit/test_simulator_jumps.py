@@ -15,8 +15,8 @@ from simulator.packet_faults import PacketFaults
 from simulator.tape import Tape
 from simulator.truth import truth_candles
 from simulator.universe import Universe, build_universe
-from utils.sessions import SessionCalendar
-from utils.timeframes import parse_timeframe
+from utils.market.sessions import SessionCalendar
+from utils.market.timeframes import parse_timeframe
 
 DAY = date(2026, 11, 20)
 CALENDAR = SessionCalendar.load()

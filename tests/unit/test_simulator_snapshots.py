@@ -22,8 +22,8 @@ from simulator.packing import Mode, pack
 from simulator.snapshots import MinutePackets
 from simulator.universe import Universe, build_universe
 from tests.packet_walk import MIDNIGHT_S, PacketWalk, states_of
-from utils.kite_frames import FULL, INDEX_FULL, read_packet, split_frame
-from utils.sessions import SessionCalendar
+from utils.kite.frames import FULL, INDEX_FULL, read_packet, split_frame
+from utils.market.sessions import SessionCalendar
 
 DAY = date(2026, 11, 20)
 CALENDAR = SessionCalendar.load()

@@ -8,9 +8,9 @@ from datetime import date
 import pytest
 
 from simulator.universe import Universe, build_universe
-from utils.instruments import SessionClass, parse_dump
-from utils.sessions import SessionCalendar
-from utils.settings import DEFAULT_INSTRUMENTS
+from utils.market.instruments import SessionClass, parse_dump
+from utils.market.sessions import SessionCalendar
+from utils.runtime.settings import DEFAULT_INSTRUMENTS
 
 DAY = date(2026, 11, 20)
 CALENDAR = SessionCalendar.load()

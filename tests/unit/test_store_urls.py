@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import redis
 
-from utils.log import secrets_of
-from utils.settings import Settings, SettingsError
+from utils.runtime.log import secrets_of
+from utils.runtime.settings import Settings, SettingsError
 
 SPECIAL = "a special character stands where none may, in the password perhaps: write @ as %40, # as %23"
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-import utils.strategies
+import strategies
+from strategies import Direction, load_strategies, strategy_names
+from strategies.momentum import evaluate
 from tests.closed_candles import minute_candles
-from utils.candle import Candle
 from utils.indicators import IndicatorValues
-from utils.settings import SettingsError
-from utils.strategies import Direction, load_strategies, strategy_names
-from utils.strategies.momentum import evaluate
+from utils.market.candle import Candle
+from utils.runtime.settings import SettingsError
 
 CANDLE: Candle = replace(minute_candles("NSE:INFY", [0])[0], close=110.0, volume=10)
 LONG_NOW = IndicatorValues(
@@ -139,5 +139,5 @@ def test_one_file_more_is_one_strategy_more(tmp_path: Path, monkeypatch: pytest.
 
 def _put(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, content: str) -> None:
     (folder / f"{name}.py").write_text(content)
-    monkeypatch.setattr(utils.strategies, "__path__", [*utils.strategies.__path__, str(folder)])
+    monkeypatch.setattr(strategies, "__path__", [*strategies.__path__, str(folder)])
     importlib.invalidate_caches()

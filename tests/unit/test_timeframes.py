@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from utils.timeframes import Timeframe, bucket_start_ms, parse_timeframe, parse_timeframes
+from utils.market.timeframes import Timeframe, bucket_start_ms, parse_timeframe, parse_timeframes
 
 OPEN_MS = 1_795_146_300_000  # 2026-11-20 09:15 IST
 

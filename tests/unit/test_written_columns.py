@@ -11,13 +11,13 @@ import pytest
 from tests.reference.engine_runs import new_engine
 from tests.reference.inputs import ReferenceSettings
 from tests.reference.random_feed import WHO, random_feed
-from utils.candle import iso_ist
 from utils.candles.closed_form import ClosedRecords
-from utils.candles.layout import CANDLE, EVENT_HEAD
+from utils.candles.kernels.layout import CANDLE, EVENT_HEAD
 from utils.candles.rows import Rows
 from utils.candles.texts import DUE, INT, ISO, REAL, write_texts
-from utils.feed import Entry, EntryId, Kind
-from utils.instruments import Instrument, SessionClass
+from utils.journal.entries import Entry, EntryId, Kind
+from utils.market.candle import iso_ist
+from utils.market.instruments import Instrument, SessionClass
 
 MOST = 20_000
 NAMES = ("1m", "75m", "1d")

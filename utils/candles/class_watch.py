@@ -15,12 +15,12 @@ from datetime import date
 import numpy as np
 
 from utils.candles.habits import Habits, is_large
-from utils.candles.layout import AWAITS_ANY, Array, Shard
+from utils.candles.kernels.layout import AWAITS_ANY, Array, Shard
 from utils.candles.rows import Rows
-from utils.class_facts import ClassFacts, Outside, Quiet, Quiets
-from utils.instruments import Instrument
-from utils.sessions import Session, SessionCalendar, ist_date
-from utils.sessions_table import Places
+from utils.market.class_facts import ClassFacts, Outside, Quiet, Quiets
+from utils.market.instruments import Instrument
+from utils.market.sessions import Session, SessionCalendar, ist_date
+from utils.market.sessions_table import Places
 
 AROUND_MS = 45 * 60_000  # an index moves before the open, with the auction, and after the end to its official close
 LAST_TRADES_MS = 30_000  # after the end: trades stamped at the close itself (15:40:00), and what is matched last

@@ -10,14 +10,14 @@ from itertools import pairwise
 import numpy as np
 import orjson
 
-from utils.candle import Candle
 from utils.candles.fields import CANDLE_FIELDS, EXACT, VWAP, describe_candle, exact_vwap
-from utils.candles.layout import Array
+from utils.candles.kernels.layout import Array
 from utils.candles.rows import Rows
 from utils.candles.texts import DUE, KEPT, put_int, write_texts
 from utils.candles.written_form import CandleRow, candle_of
-from utils.feed import EntryId
-from utils.kernel_cache import kernel
+from utils.journal.entries import EntryId
+from utils.market.candle import Candle
+from utils.runtime.kernel_cache import kernel
 
 _CLOSED = CANDLE_FIELDS.names.index("closed")
 _LITERALS = (

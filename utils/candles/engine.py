@@ -13,11 +13,10 @@ from typing import Any, Protocol
 import numpy as np
 import orjson
 
-from utils.candle import IST
-from utils.candles import kernel as kernels
 from utils.candles.closed_form import ClosedRecords
 from utils.candles.engine_output import RejectedPacket, Said
-from utils.candles.layout import AWAITS_ANY, PACKET, Array, Reason, Rules, Shard, new_output
+from utils.candles.kernels import entries as kernels
+from utils.candles.kernels.layout import AWAITS_ANY, PACKET, Array, Reason, Rules, Shard, new_output
 from utils.candles.live_view import Hashes, LiveView
 from utils.candles.new_hours import apply_grace, apply_hours, rows_with_other_hours
 from utils.candles.numbering import Numbering
@@ -33,10 +32,11 @@ from utils.candles.shard_state import (
     set_session,
     thaw,
 )
-from utils.feed import ZERO_ID, Entry, EntryId, Kind, Mark, mark_instruments, read_mark
-from utils.instruments import Instrument
-from utils.sessions import Session
-from utils.timeframes import Timeframe
+from utils.journal.entries import ZERO_ID, Entry, EntryId, Kind, Mark, mark_instruments, read_mark
+from utils.market.candle import IST
+from utils.market.instruments import Instrument
+from utils.market.sessions import Session
+from utils.market.timeframes import Timeframe
 
 _DAY_MS = 86_400_000
 _IST_OFFSET_MS = 19_800_000
@@ -45,7 +45,7 @@ _LIVE_AT_ONCE = 1_024  # candles in a portion of the live view: some millisecond
 
 
 class Calendar(Protocol):
-    """What the engine asks of the session table (utils/sessions.py)."""
+    """What the engine asks of the session table (utils/market/sessions.py)."""
 
     def for_instrument(self, instrument: Instrument, day: date) -> Session | None: ...
 

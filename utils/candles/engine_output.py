@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from utils.candles.closed_form import ClosedCandle, ClosedRecords
-from utils.feed import EntryId
-from utils.instruments import Instrument
+from utils.journal.entries import EntryId
+from utils.market.instruments import Instrument
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,10 @@ from collections.abc import Collection
 import numpy as np
 
 from utils.candles.class_watch import ClassWatch
-from utils.candles.layout import DELAYS, Array, Count, Reason, Shard
+from utils.candles.kernels.layout import DELAYS, Array, Count, Reason, Shard
 from utils.candles.rows import Rows
-from utils.class_facts import as_text
-from utils.sessions import SessionCalendar
+from utils.market.class_facts import as_text
+from utils.market.sessions import SessionCalendar
 
 FEWEST_LOOKS, MOST_LOOKS = 60, 300  # of the window in which shares are measured: a minute, if enough came in it
 FEWEST_PACKETS = 200

@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from utils.candles.layout import Array, Record
+from utils.candles.kernels.layout import Array, Record
 from utils.candles.texts import BOOL, CLOCK, INT, ISO, REAL
-from utils.kernel_cache import kernel
+from utils.runtime.kernel_cache import kernel
 
 
 class Fields(NamedTuple):

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from utils.candles.layout import Array, Shard
-from utils.instruments import Instrument, SessionClass
+from utils.candles.kernels.layout import Array, Shard
+from utils.market.instruments import Instrument, SessionClass
 
 PRIOR_BEATS, RECENT_BEATS = 1, 50  # a habit begins as that of its kind, and is that of the last gaps soon
 FORGOTTEN = 0.98  # of the longest gap remains so much with each that follows

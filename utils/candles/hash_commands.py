@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from utils.candles.layout import Array
+from utils.candles.kernels.layout import Array
 from utils.candles.texts import ABSENT, put_int
-from utils.kernel_cache import kernel
+from utils.runtime.kernel_cache import kernel
 
 _SET, _DELETE = 0, 1  # which of the two verbs
 

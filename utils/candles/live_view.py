@@ -16,9 +16,9 @@ from utils.candles.fields import (
     exact_vwap,
     is_vwap_inexact,
 )
-from utils.candles.layout import CANDLE, Array, Shard
+from utils.candles.kernels.layout import CANDLE, Array, Shard
 from utils.candles.texts import ABSENT, DUE, KEPT, write_texts
-from utils.kernel_cache import kernel
+from utils.runtime.kernel_cache import kernel
 
 WHOLE_EVERY = 64  # rounds after which a hash that changes is told whole again, whatever became of it
 

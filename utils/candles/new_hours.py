@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from utils.candles.layout import FAR, Record, Shard
+from utils.candles.kernels.layout import FAR, Record, Shard
 from utils.candles.shard_state import set_session
-from utils.sessions import Session
+from utils.market.sessions import Session
 
 _HOURS = ("open_ms", "close_ms", "day_start_ms", "day_end_ms")
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from utils.candles.closed_form import number_events
-from utils.candles.layout import Array
-from utils.feed import ZERO_ID, EntryId
+from utils.candles.kernels.layout import Array
+from utils.journal.entries import ZERO_ID, EntryId
 
 
 class Numbering:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from utils.timeframes import names_of_length
+from utils.market.timeframes import names_of_length
 
 
 class Left(NamedTuple):

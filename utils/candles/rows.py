@@ -8,9 +8,9 @@ from functools import cached_property
 import numpy as np
 import orjson
 
-from utils.candles.layout import Array
-from utils.instruments import Instrument
-from utils.kite_frames import price_divisor
+from utils.candles.kernels.layout import Array
+from utils.kite.frames import price_divisor
+from utils.market.instruments import Instrument
 
 JsonHeads = tuple[bytes, bytes, bytes]
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import orjson
 
-from utils.candles.kernel import slot_of
-from utils.candles.layout import (
+from utils.candles.kernels.entries import slot_of
+from utils.candles.kernels.layout import (
     CANDLE,
     DELAYS,
     FAR,
@@ -24,9 +24,9 @@ from utils.candles.layout import (
     Reason,
     Shard,
 )
-from utils.instruments import Instrument, SessionClass
-from utils.kite_frames import FULL_LENGTH, price_divisor
-from utils.sessions import Session
+from utils.kite.frames import FULL_LENGTH, price_divisor
+from utils.market.instruments import Instrument, SessionClass
+from utils.market.sessions import Session
 
 _WITH_OI = {
     SessionClass.EQUITY_DERIVATIVE,

@@ -11,8 +11,8 @@ from typing import Literal
 import numpy as np
 import orjson
 
-from utils.candles.layout import Array
-from utils.kernel_cache import kernel
+from utils.candles.kernels.layout import Array
+from utils.runtime.kernel_cache import kernel
 
 WIDTH = 32  # the longest are a time with 29 and a real number with 24 characters
 ABSENT, KEPT, DUE = -1, -2, -3  # instead of a length: no value, the same as was told, still to be written
@@ -46,7 +46,7 @@ def put_int(out: Array, at: int, value: int, width: int) -> int:
 
 @kernel
 def put_iso(out: Array, at_ms: int) -> int:
-    """As utils.candle.iso_ist; the date by the arithmetic of H. Hinnant's `civil_from_days`."""
+    """As utils.market.candle.iso_ist; the date by the arithmetic of H. Hinnant's `civil_from_days`."""
     local = at_ms + _IST_OFFSET_MS
     days = local // _DAY_MS + 719_468
     rest = local % _DAY_MS

@@ -5,10 +5,10 @@ from __future__ import annotations
 import collections
 from typing import Any
 
-from utils.candle import Candle, Source, TimedBy
-from utils.candles.layout import CANDLE
-from utils.instruments import Instrument
-from utils.kite_frames import price_divisor
+from utils.candles.kernels.layout import CANDLE
+from utils.kite.frames import price_divisor
+from utils.market.candle import Candle, Source, TimedBy
+from utils.market.instruments import Instrument
 
 CandleRow: Any = collections.namedtuple("CandleRow", CANDLE.names or ())  # type: ignore[misc]
 

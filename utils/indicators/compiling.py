@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from utils.candle import Candle, Source, TimedBy
 from utils.indicators.table import IndicatorTable
-from utils.lasting_objects import lasting_objects
+from utils.market.candle import Candle, Source, TimedBy
+from utils.runtime.garbage_collection import lasting_objects
 
 
 @lasting_objects()

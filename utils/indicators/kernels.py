@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from utils.indicators.parameters import KernelParameters
-from utils.kernel_cache import kernel
+from utils.runtime.kernel_cache import kernel
 
 SKIPPED, APPLIED, REVISED = 0, 1, 2
 

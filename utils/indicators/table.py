@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from utils.candle import Candle
 from utils.indicators import kernels
 from utils.indicators.parameters import DEFAULT_PARAMETERS, IndicatorParameters
 from utils.indicators.values import ABSENT, INDICATOR_NAMES, IndicatorValues
-from utils.sessions import DAY_MS, EPOCH_ORDINAL, IST_OFFSET_MS
+from utils.market.candle import Candle
+from utils.market.sessions import DAY_MS, EPOCH_ORDINAL, IST_OFFSET_MS
 
 FIRST_ROWS = 64
 ARRAYS = kernels.Tables._fields

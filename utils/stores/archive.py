@@ -18,9 +18,9 @@ import pybreaker
 import redis
 import structlog
 
-from utils.feed import ZERO_ID, EntryId
-from utils.lifecycle import StopRequest
-from utils.sentences import shortened
+from utils.journal.entries import ZERO_ID, EntryId
+from utils.runtime.lifecycle import StopRequest
+from utils.runtime.sentences import shortened
 from utils.stores.mongo import Document, Refusal, StoreError
 from utils.stores.redis_connection import BLOCK_MS
 from utils.stores.redis_failure import failure_of

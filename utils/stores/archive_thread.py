@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from utils.lifecycle import StopRequest
+from utils.runtime.lifecycle import StopRequest
 from utils.stores.archive import ArchiverHealth, StreamArchiver
 
 _STOP_SECONDS = 8.0  # longer than the archiver's own draining

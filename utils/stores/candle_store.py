@@ -8,13 +8,13 @@ from typing import Any
 import orjson
 import redis
 
-from utils.candle import iso_ist
 from utils.candles.closed_form import ClosedRecords
 from utils.candles.engine_output import RejectedPacket
 from utils.candles.live_view import Hashes
 from utils.candles.rows import Rows
-from utils.feed import Entry, EntryId
+from utils.journal.entries import Entry, EntryId
 from utils.keys import Keys
+from utils.market.candle import iso_ist
 from utils.stores.guarded_writes import GuardedWrites
 from utils.stores.live_hashes import LiveHashes, live_names
 from utils.stores.outbox import SAID_AT_ONCE, Outbox, Saying, saying_id

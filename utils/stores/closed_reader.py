@@ -9,9 +9,9 @@ from typing import NamedTuple
 import orjson
 import redis
 
-from utils.candle import Candle
-from utils.feed import EntryId
+from utils.journal.entries import EntryId
 from utils.keys import Keys
+from utils.market.candle import Candle
 from utils.stores.packed_commands import OwnConnection
 from utils.stores.stream_read import StreamAnswer, StreamRequest, ask_streams, stream_answers
 

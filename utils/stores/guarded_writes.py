@@ -12,7 +12,7 @@ from typing import Any
 
 import redis
 
-from utils.feed import ZERO_ID, EntryId
+from utils.journal.entries import ZERO_ID, EntryId
 from utils.stores.packed_commands import OwnConnection, command_at, pack
 
 KEPT_SECONDS = 86_400  # whoever stands still for longer than that, while nobody else writes, is not refused

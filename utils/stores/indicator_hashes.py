@@ -10,10 +10,10 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from utils.candle import iso_ist
 from utils.indicators import INDICATOR_NAMES
 from utils.keys import Keys
-from utils.signals import LatestValues
+from utils.market.candle import iso_ist
+from utils.signals.engine import LatestValues
 from utils.stores.packed_commands import Word, pack
 
 _COUNT = len(INDICATOR_NAMES)

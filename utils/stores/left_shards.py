@@ -11,9 +11,9 @@ from typing import Any
 
 import redis
 
-from utils.feed import EntryId, Kind
+from utils.journal.entries import EntryId, Kind
 from utils.keys import CANDLES_COLLECTION, Keys
-from utils.settings import MAX_CONNECTIONS
+from utils.runtime.settings import MAX_CONNECTIONS
 from utils.stores.key_types import ABSENT
 
 LOOK_SECONDS = 60.0

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from utils.candle import Candle
 from utils.keys import (
     CANDLES_COLLECTION,
     COVERAGE_COLLECTION,
@@ -20,7 +19,8 @@ from utils.keys import (
     SIGNALS_COLLECTION,
     candle_id,
 )
-from utils.mongo_url import AS_WANTED, is_mongo_url
+from utils.market.candle import Candle
+from utils.runtime.mongo_url import AS_WANTED, is_mongo_url
 from utils.stores.documents import Document, Refusal, StoreError, Write
 
 if TYPE_CHECKING:

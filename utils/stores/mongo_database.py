@@ -15,7 +15,7 @@ from pymongo import MongoClient, ReadPreference, ReplaceOne, UpdateOne
 from pymongo.database import Database
 from pymongo.errors import BulkWriteError, PyMongoError
 
-from utils.mongo_url import AS_WANTED
+from utils.runtime.mongo_url import AS_WANTED
 from utils.stores.documents import Document, Refusal, StoreError, Write
 from utils.stores.mongo_failure import (
     UNACKNOWLEDGED,

@@ -16,7 +16,7 @@ from pymongo.errors import (
     WriteConcernError,
 )
 
-from utils.sentences import shortened
+from utils.runtime.sentences import shortened
 
 LONGEST_TEXT = 200
 

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import redis
 
-from utils.feed import EntryId
+from utils.journal.entries import EntryId
 from utils.keys import Keys
 from utils.stores.packed_commands import OwnConnection, Word
 from utils.stores.redis_failure import SMALLER_ID, StreamAheadError

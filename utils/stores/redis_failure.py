@@ -8,7 +8,7 @@ from enum import Enum
 
 import redis
 
-from utils.settings import EXIT_BAD_SETTINGS, EXIT_REFUSED
+from utils.runtime.settings import EXIT_BAD_SETTINGS, EXIT_REFUSED
 
 LONGEST_TEXT = 200
 

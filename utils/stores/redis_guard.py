@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 import redis
 
-from utils.lifecycle import FatalError
-from utils.log import BoundLogger
-from utils.settings import Settings
+from utils.runtime.lifecycle import FatalError
+from utils.runtime.log import BoundLogger
+from utils.runtime.settings import Settings
 from utils.stores.redis_connection import open_redis
 from utils.stores.redis_failure import Failure, RedisFailure, failure_of
 from utils.stores.redis_server import ServerCheck

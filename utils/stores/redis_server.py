@@ -12,7 +12,7 @@ from utils.stores.redis_failure import ClusterModeError, RedisFailure
 from utils.stores.redis_tls import check_tls
 
 if TYPE_CHECKING:
-    from utils.log import BoundLogger
+    from utils.runtime.log import BoundLogger
 
 EVICTS_NOTHING = "noeviction"
 FULL = 0.95  # of maxmemory

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import redis
 
-from utils.log import BoundLogger
+from utils.runtime.log import BoundLogger
 from utils.stores.redis_failure import RedisFailure, failure_of
 
 AGAIN_SECONDS = 2.0

@@ -8,7 +8,7 @@ from typing import Any
 
 import redis
 
-from utils.feed import EntryId
+from utils.journal.entries import EntryId
 from utils.stores.packed_commands import OwnConnection, Word
 
 RawEntry = tuple[bytes, list[bytes]]  # id; names and values of its fields, one after the other

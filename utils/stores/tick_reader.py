@@ -14,7 +14,7 @@ from typing import Any
 
 import redis
 
-from utils.feed import ZERO_ID, Entry, EntryId, Kind, down_mark
+from utils.journal.entries import ZERO_ID, Entry, EntryId, Kind, down_mark
 from utils.keys import Keys
 from utils.stores.packed_commands import OwnConnection
 from utils.stores.redis_connection import BLOCK_MS

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 import orjson
 import redis
 
-from utils.feed import Entry, EntryId, Topic
-from utils.instruments import Instrument
+from utils.journal.entries import Entry, EntryId, Topic
 from utils.keys import Keys
+from utils.market.instruments import Instrument
 
 _LEAST_BYTES = 16 << 20  # as the least STREAM_MAX_MB: to drop from so little would not help a full Redis
 _KEEP_OF_LIMIT = 0.9  # a forced trim goes a bit below the limit, so that it is not needed again at once

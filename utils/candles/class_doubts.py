@@ -1,0 +1,89 @@
+"""What the facts about classes speak against, and all sentences about it, for log and doctor. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from enum import StrEnum
+from pathlib import Path
+
+from utils.market.candle import iso_ist
+from utils.market.class_facts import FEWEST_OUTSIDE, NOT_ASKED, ClassFacts, Quiet, Quiets
+from utils.market.instruments import SessionClass
+
+
+class Doubt(StrEnum):
+    """What may be wrong with the hours of a class, or with its feed."""
+
+    OUTSIDE = "outside"  # trades come outside the hours
+    UNKNOWN = "unknown"  # nobody knows any
+    MUTE = "halted or mute"  # heartbeats come, and no quote of any instrument
+    UNSEEN = "unseen"  # nor one since the open, of a class so small that this may be in order
+
+
+PROBLEMS = frozenset({Doubt.OUTSIDE, Doubt.UNKNOWN, Doubt.MUTE})
+Doubted = dict[tuple[Doubt, str], ClassFacts]  # by class, too
+
+_SENTENCES = {
+    Doubt.OUTSIDE: "trades come outside the hours that we believe in: {who}; write the right hours into {file}, "
+    "restart the workers, and 'python manage.py replay' makes the day's candles anew",
+    Doubt.UNKNOWN: "no trading hours are known, so there are no candles: {who}; take these out of INSTRUMENTS",
+    Doubt.MUTE: "halted or mute: {who}: heartbeats come, and no quote; if the exchange trades, log in anew "
+    "('python manage.py login'); if it is closed, write that into {file} and restart the workers",
+    Doubt.UNSEEN: "no quote came yet in a session that should be under way: {who}; what few trade may be quiet so "
+    "long; if the exchange is closed or opens later, write that into {file} and restart the workers",
+}
+
+
+def doubts_of(facts: Iterable[ClassFacts]) -> Doubted:
+    """By kind and class: what can be told of `joined` facts."""
+    return {(doubt, one.name): one for one in facts for doubt in _doubts(one)}
+
+
+def _doubts(one: ClassFacts) -> Iterator[Doubt]:
+    if not one.is_known:
+        yield Doubt.UNKNOWN
+    if one.outside.trades >= FEWEST_OUTSIDE:
+        yield Doubt.OUTSIDE
+    if one.quiet_ms != NOT_ASKED and one.quiet_ms >= (one.unheard_ms or one.limit_ms):
+        yield Doubt.MUTE
+    elif 0 < one.unseen_ms <= one.quiet_ms:
+        yield Doubt.UNSEEN
+
+
+def sentences(doubted: Doubted, file: Path) -> Iterator[tuple[Doubt, str]]:
+    """For each kind one, without its full stop: what is wrong, with whom, and what to do."""
+    for doubt, template in _SENTENCES.items():
+        if whom := [who(doubt, one) for (kind, _), one in doubted.items() if kind is doubt]:
+            yield doubt, template.format(who=", ".join(whom), file=file)
+
+
+def who(doubt: Doubt, one: ClassFacts) -> str:
+    """`NSE equity (3 trades, the last of 16:05:03)`, `NSE equity (since 09:15:00)`."""
+    if doubt is Doubt.UNKNOWN:
+        return f"{one.name} ({one.instruments} instruments)"
+    if doubt is Doubt.OUTSIDE:
+        what = "values" if one.name.endswith(f" {SessionClass.INDEX}") else "trades"
+        return f"{one.name} ({one.outside.trades:,} {what}, the last of {iso_ist(one.outside.latest_ms)[11:19]})"
+    return f"{one.name} (since {iso_ist(one.since_ms)[11:19]})"
+
+
+def silent_sentences(facts: Sequence[ClassFacts]) -> Iterator[tuple[bool, str]]:
+    """Single instruments of classes that are not mute: whether they ought to be heard, and who they are."""
+    among_others = [one for one in facts if Doubt.MUTE not in _doubts(one)]
+    for is_sure in (True, False):
+        found = Quiets()
+        for one in among_others:
+            found |= one.silent if is_sure else one.unsure
+        if found.total:
+            who = _named(found)
+            yield is_sure, f"no usable quote of {who}, unlike their habit; see INSTRUMENTS and the broker's own app"
+
+
+def _named(quiets: Quiets) -> str:
+    """`NSE:TCS (12 min), NSE:INFY (3 min) and 7 more`."""
+    more = quiets.total - len(quiets.longest)
+    return ", ".join(map(_quiet, quiets.longest)) + (f" and {more} more" if more else "")
+
+
+def _quiet(one: Quiet) -> str:
+    return f"{one.symbol} ({one.ms // 1000} s)" if one.ms < 120_000 else f"{one.symbol} ({one.ms // 60_000} min)"

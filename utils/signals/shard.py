@@ -1,0 +1,315 @@
+"""The signals of one shard: its warm-up, and what comes of its closed candles."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+
+import structlog
+
+from utils.journal.entries import ZERO_ID, EntryId
+from utils.market.instruments import Instrument
+from utils.market.sessions import ist_date
+from utils.runtime.pacing import Pacing
+from utils.signals.engine import Pair
+from utils.signals.jump_marks import JumpMarks
+from utils.signals.lines import SignalLines
+from utils.signals.pending import Unwritten, ValuesWriter
+from utils.signals.recovery import SignalRecovery
+from utils.signals.state import SignalProgress
+from utils.signals.tools import SignalTools
+from utils.signals.warmup import OnProgress, WarmUp, WarmupResult
+from utils.signals.warmup_thread import WarmupThread
+from utils.stores.closed_reader import ClosedRead
+from utils.stores.shared_health import RUNNING
+
+ENTRIES_AT_ONCE = 1_000
+CROWD_READS = 30  # full ones, one after the other: an hour's end has so many
+LOOK_SECONDS = 0.5
+MOST_UNWRITTEN = 20_000  # rows of values and signals that wait until there is nothing else to take
+LONGEST_UNWRITTEN_SECONDS = 2.0  # so long they wait at most, though there is always something else to take
+WARM_AGAIN_SECONDS = 300.0
+INSTRUMENTS_SECONDS = 60.0  # so long some of the instruments may be missing before we begin without them
+
+
+class ShardSignals:
+    """`load` begins it, and after a RedisError only `load` may follow. Then, again and again, `prepare`, and when
+    that says so, `take`. While a warm-up is on its way no entries are taken and nothing is saved."""
+
+    def __init__(self, shard: int, tools: SignalTools) -> None:
+        self.shard = shard
+        self.state = "starting"
+        self._warm_rows = 0
+        self._tools = tools
+        self._store = tools.store
+        self._timeframes = {one.name: one for one in tools.settings.timeframes}
+        self._symbols = set(tools.symbols_of[shard])
+        self._wanted = [(symbol, name) for symbol in tools.symbols_of[shard] for name in self._timeframes]
+        self._progress = SignalProgress.fresh(tools.make_engine, {shard: ZERO_ID}, 0)
+        self._saved_at: tuple[EntryId, int] | None = None
+        self._unwritten = Unwritten()
+        self._full_reads = 0
+        self._dropped_on: date | None = None
+        self._values = ValuesWriter(self._store, shard)
+        self._warmup: WarmupThread | None = None
+        self._history_failed: set[str] = set()  # symbols; they come last in the next warm-up
+        self._loaded_seconds = 0.0
+        self._pacing = Pacing(warm_again=WARM_AGAIN_SECONDS, look=LOOK_SECONDS)
+        self._log = structlog.get_logger("signal_worker").bind(shard=shard)
+        self._marks = JumpMarks(tools.mongo, self._log)
+        self._jumped = ""
+        self._lines = SignalLines(tools.file, tools.counts, self._log)
+        self._recovery = SignalRecovery(shard, tools, self._lines, self._log)
+
+    @property
+    def position(self) -> EntryId:
+        """The last entry that is in the engine."""
+        return self._progress.positions[self.shard]
+
+    @property
+    def instrument_count(self) -> int:
+        return len(self._symbols)
+
+    @property
+    def row_count(self) -> int:
+        return len(self._wanted)
+
+    def warm_rows(self) -> int:
+        """Rows with every indicator warm; what it was before it while a warm-up is on its way."""
+        if self._warmup is None:
+            self._warm_rows = self._progress.engine.warm_rows()
+        return self._warm_rows
+
+    # ---- where we are
+
+    def load(self, now_seconds: float) -> None:
+        """Back to the last snapshot, or to the newest closed candle. RedisError."""
+        self.let_go()
+        self._tools.look_up()
+        self._set(self._recovery.recover(), now_seconds)
+
+    def save(self) -> None:
+        """Store the snapshot, when something changed since the last one. OutboxMovedError, RedisError."""
+        if self._warmup is not None:
+            return
+        self.write()
+        self._drop_expired()
+        saved_at = (self.position, self.waiting_lines)
+        if self._saved_at == saved_at:
+            self._store.check(self.shard)
+            return
+        self._store.save_snapshot(self.shard, self._recovery.snapshot_of(self._progress))
+        self._saved_at = saved_at
+
+    def _drop_expired(self) -> None:
+        """Once a day: instruments that the connector does not watch any more, a day after their last candle."""
+        day = ist_date(self.position.ms)
+        if day == self._dropped_on:
+            return
+        self._drop_timeframes()
+        watched = self._store.instruments()
+        expired = self._progress.expired(watched, self.position.ms) if watched else set()
+        self._dropped_on = day if watched else None
+        if expired:
+            self._store.remove_values(expired, list(self._timeframes))
+            self._progress.drop(expired)
+            self._tools.forget(expired)
+            self._saved_at = None
+            self._log.info("instruments that are not watched any more were dropped", instruments=len(expired))
+
+    def _drop_timeframes(self) -> None:
+        """Those that left TIMEFRAMES: their hashes would stay for ever."""
+        left = self._progress.timeframes() - self._timeframes.keys()
+        if left:
+            self._store.remove_values(self._progress.symbols(), sorted(left))
+            self._progress.drop_timeframes(left)
+            self._saved_at = None
+            self._log.info("timeframes that are not in TIMEFRAMES any more were dropped", timeframes=sorted(left))
+
+    def let_go(self) -> None:
+        """Another worker has it, or nobody for now."""
+        self._write_file()
+        if self._warmup is not None:
+            self._warmup.cancel()
+        self._warmup, self.state = None, "starting"
+
+    def _set(self, progress: SignalProgress, now_seconds: float) -> None:
+        self._progress, self._saved_at, self._unwritten = progress, None, Unwritten()
+        self._dropped_on = None
+        self._values = ValuesWriter(self._store, self.shard)
+        self._loaded_seconds = now_seconds
+        self._pacing.make_due("warm_again")
+        self._pacing.make_due("look")
+
+    # ---- warm-up
+
+    def prepare(self, now_seconds: float) -> bool:
+        """Warms up what is cold; whether entries may be taken. Before the first warm-up is through none are.
+
+        RedisError.
+        """
+        if self._warmup is not None:
+            if not self._warmup.is_over:
+                self.state = "warming up {}/{}".format(*self._warmup.progress)
+                return False
+            self._end_warm_up(self._warmup)
+        if not self._is_warm_enough(now_seconds):
+            self._begin_warm_up(now_seconds)
+        is_ready = self._warmup is None and self._progress.was_warmed_up
+        if is_ready:
+            self.state = RUNNING
+            self._marks.look(self._progress.engine, now_seconds)
+        return is_ready
+
+    @property
+    def jumped(self) -> str:
+        """Jumps of the price scale behind which rows are not warm again; as before while a warm-up is on its way."""
+        if self._warmup is None:
+            self._jumped = self._progress.jumped(self._wanted)
+        return self._jumped
+
+    @property
+    def warmup_progress(self) -> tuple[int, int, int] | None:
+        """Instruments done, of how many, history requests made; None when no warm-up is on its way."""
+        return self._warmup.progress if self._warmup is not None else None
+
+    def _is_warm_enough(self, now_seconds: float) -> bool:
+        if not self._progress.was_warmed_up:
+            return False
+        return not self._pacing.is_due("warm_again", now_seconds) or not self._progress.cold(self._wanted)
+
+    def _begin_warm_up(self, now_seconds: float) -> None:
+        cold = self._progress.cold(self._wanted)
+        if not cold:
+            self._note_warmed([])
+        elif not self._tools.turn.is_free:
+            self._pacing.make_due("warm_again")
+            self.state = "warming up later"
+        elif self._pacing.is_due("look", now_seconds):
+            instruments = self._instruments(cold, now_seconds)
+            if instruments:
+                self._start_warm_up(instruments, cold)
+            else:
+                self.state = "waiting for the instruments"
+
+    def _instruments(self, cold: Sequence[Pair], now_seconds: float) -> list[Instrument]:
+        """Those with cold rows, as the connector made them known; empty while it is worth waiting for them."""
+        known = self._tools.look_up()
+        symbols = dict.fromkeys(symbol for symbol, _ in cold)
+        found = [known[symbol] for symbol in symbols if symbol in known]
+        if len(found) == len(symbols) or self._progress.was_warmed_up or not found:
+            return found
+        return found if now_seconds - self._loaded_seconds > INSTRUMENTS_SECONDS else []
+
+    def _start_warm_up(self, instruments: Sequence[Instrument], cold: Sequence[Pair]) -> None:
+        self.save()
+        symbols = {one.symbol for one in instruments}
+        pairs = [pair for pair in cold if pair[0] in symbols]
+        self._log.info("warms up", instruments=len(instruments), rows=len(pairs))
+        tools, engine = self._tools, self._progress.engine
+        cut = self._progress.next_cut(tools.settings.market_clock.now_ms())
+        history, last = tools.history(), frozenset(self._history_failed)
+
+        def run(on_progress: OnProgress) -> WarmupResult:
+            warm_up = WarmUp(tools.store, tools.mongo, history, tools.calendar, on_progress)
+            result = warm_up.run(engine, instruments, self._timeframes, pairs, cut, last)
+            return result if tools.settings.warmup else WarmupResult(pairs, [], result.fetched)
+
+        self._warmup = tools.turn.start(f"warmup-{self.shard}", run)
+        self.state = "warming up"
+
+    def _end_warm_up(self, warmup: WarmupThread) -> None:
+        self._warmup = None
+        result = warmup.result()
+        if result is None:
+            return
+        rows = self._progress.engine.latest()
+        self._values.write(rows, lambda: rows, self.position)  # first: after the snapshot nobody would
+        self._note_warmed(result.done)
+        self._history_failed = self._history_failed.union(result.failed) - {symbol for symbol, _ in result.done}
+        self._tools.counts["history_refused"] += len(result.refused)
+        self._log.info(
+            "is warm",
+            warm_rows=self.warm_rows(),
+            rows=len(self._wanted),
+            tried_again_later=len(result.again),
+            fetched_candles=result.fetched,
+        )
+
+    def _note_warmed(self, done: Sequence[Pair]) -> None:
+        self._progress.note_warmed(done)
+        self._saved_at = None
+        self.save()
+
+    # ---- candles in, signals out
+
+    def take(self, read: ClosedRead, now_seconds: float) -> None:
+        """The signals of the entries after `position` are sent to the stream at once; the rest waits.
+
+        `send_values` or `write` may follow. RedisError.
+        """
+        entries = read.entries
+        self._full_reads = self._full_reads + 1 if len(entries) >= ENTRIES_AT_ONCE else 0
+        # A stream is only cut when it is long: fewer entries than one asks for were never cut before they were read.
+        if len(entries) >= ENTRIES_AT_ONCE and read.is_cut_off:
+            self._recovery.note_cut_off()
+            self.write()
+            self._set(self._recovery.begin_anew(), now_seconds)
+            return
+        if entries and ist_date(entries[-1].id.ms) != ist_date(self.position.ms):
+            self._tools.look_up()  # a new day's dump may give an instrument other hours
+        taken = self._progress.take(entries)
+        self._store.say(taken.fired)
+        self._unwritten.add(taken, now_seconds)
+        self._tools.counts.update(
+            candles=len(entries),
+            skipped=taken.skipped,
+            unreadable=taken.unreadable,
+            strategy_faults=len(taken.faults),
+        )
+        for fault in taken.faults:
+            self._log.error(fault)
+        for jump in taken.jumps:
+            self._log.error("price scale changed, no signals until rows are warm again", jump=jump.as_text())
+        if taken.jumps:
+            self._marks.make_due()
+
+    @property
+    def has_unwritten(self) -> bool:
+        """Whether `write` has anything to do."""
+        return len(self._unwritten) > 0
+
+    def has_waited(self, now_seconds: float) -> bool:
+        """Whether `write` should not wait until there is nothing else to take."""
+        since_seconds = self._unwritten.since_seconds
+        is_late = since_seconds is not None and now_seconds - since_seconds >= LONGEST_UNWRITTEN_SECONDS
+        return is_late or len(self._unwritten) > MOST_UNWRITTEN
+
+    @property
+    def is_amid_a_crowd(self) -> bool:
+        """Whether what is at hand will be written in a moment: nothing else should come in between."""
+        return self.has_unwritten and self._full_reads <= CROWD_READS
+
+    def send_values(self) -> None:
+        """As `write_values`, unless so many entries wait that rows would be written again and again. RedisError."""
+        if self._full_reads <= CROWD_READS:
+            self.write_values()
+
+    def write_values(self) -> None:
+        """What was taken goes to the latest values, when all its signals are said. RedisError."""
+        self._tools.counts.update(signals=self._store.heard(self.shard))
+        self._unwritten.note_said()
+        self._values.write(self._unwritten.take_latest(), self._progress.engine.latest, self.position)
+
+    @property
+    def waiting_lines(self) -> int:
+        """Signals that the file refused; `save` tries again."""
+        return len(self._lines)
+
+    def write(self) -> None:
+        """What was taken goes to the latest values and the file. RedisError."""
+        self.write_values()
+        self._write_file()
+
+    def _write_file(self) -> None:
+        self._lines.write(self._unwritten.take_said())

@@ -1,0 +1,147 @@
+"""How far the signal worker is: the engine, the entries it is true for, and which rows were warmed. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from utils.indicators.snapshot import SnapshotError
+from utils.journal.entries import EntryId
+from utils.market.candle import Candle
+from utils.market.hours_kept import Kept
+from utils.market.sessions import SessionCalendar, ist_date
+from utils.signals.engine import LatestValues, Pair, Signal, SignalEngine
+from utils.signals.price_scale import Jump
+from utils.signals.warmup import Cut
+from utils.signals.warmup_plan import BARS_NEEDED
+from utils.stores.closed_reader import ClosedEntry
+
+MakeEngine = Callable[[], SignalEngine]
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What came of some entries of the closed streams."""
+
+    fired: list[tuple[ClosedEntry, Signal]]
+    latest: list[LatestValues]
+    skipped: int
+    unreadable: int
+    faults: list[str]
+    jumps: list[Jump]
+
+
+@dataclass(slots=True)
+class SignalProgress:
+    """`positions` are the last entries that are in the engine. `cut_ms` is the market time up to which the first
+    warm-up reaches: a restart in the middle of it begins the same one again."""
+
+    engine: SignalEngine
+    positions: dict[int, EntryId]
+    cut_ms: int
+    warmed: set[Pair]
+    was_warmed_up: bool = False
+
+    @classmethod
+    def fresh(cls, make_engine: MakeEngine, positions: Mapping[int, EntryId], cut_ms: int) -> SignalProgress:
+        """Before anything: what is closed up to here is warm-up, what comes after it is news."""
+        return cls(make_engine(), dict(positions), cut_ms, set())
+
+    @classmethod
+    def restore(cls, make_engine: MakeEngine, packed: bytes) -> SignalProgress:
+        """From `dump`. SnapshotError."""
+        engine = make_engine()
+        header = engine.load(packed)
+        try:
+            positions = {int(shard): EntryId.parse(text) for shard, text in header["positions"].items()}
+            warmed = {(symbol, name) for name, symbols in header["warmed"].items() for symbol in symbols}
+            return cls(engine, positions, int(header["cut_ms"]), warmed, bool(header["was_warmed_up"]))
+        except (KeyError, ValueError, TypeError, AttributeError) as error:
+            raise SnapshotError(f"the snapshot's header is damaged: {error!r:.200}") from None
+
+    def dump(self) -> bytes:
+        """Everything, for one SET."""
+        warmed: dict[str, list[str]] = {}
+        for symbol, timeframe in sorted(self.warmed):
+            warmed.setdefault(timeframe, []).append(symbol)
+        positions = {str(shard): str(entry_id) for shard, entry_id in self.positions.items()}
+        header = {
+            "positions": positions,
+            "cut_ms": self.cut_ms,
+            "was_warmed_up": self.was_warmed_up,
+            "warmed": warmed,
+        }
+        return self.engine.dump(header)
+
+    def next_cut(self, now_ms: int) -> Cut:
+        """Where the next warm-up ends and the stream goes on."""
+        return Cut(dict(self.positions), now_ms if self.was_warmed_up else self.cut_ms)
+
+    def note_warmed(self, done: Iterable[Pair]) -> None:
+        """A warm-up came to its end; these rows need no other."""
+        self.warmed.update(done)
+        self.was_warmed_up = True
+
+    def cold(self, wanted: Iterable[Pair]) -> list[Pair]:
+        """Those wanted that were not warmed yet."""
+        return [pair for pair in wanted if pair not in self.warmed]
+
+    def take(self, entries: Sequence[ClosedEntry]) -> Taken:
+        """Apply entries in the order of their streams, and move on to behind them."""
+        readable: list[tuple[ClosedEntry, Candle]] = [(one, one.candle) for one in entries if one.candle is not None]
+        applied = self.engine.apply([candle for _, candle in readable])
+        for entry in entries:
+            self.positions[entry.shard] = entry.id
+        return Taken(
+            fired=[(readable[one.at][0], one.signal) for one in applied.fired],
+            latest=list(applied.latest.values()),
+            skipped=applied.skipped,
+            unreadable=len(entries) - len(readable),
+            faults=applied.faults,
+            jumps=applied.jumps,
+        )
+
+    def symbols(self) -> set[str]:
+        """All instruments that are known in here."""
+        return {symbol for symbol, _ in self.warmed} | self.engine.newest_ms().keys()
+
+    def expired(self, watched: Collection[str], now_ms: int) -> set[str]:
+        """Those that nobody watches any more, and that had no candle today or yesterday."""
+        since, newest = ist_date(now_ms) - timedelta(days=1), self.engine.newest_ms()
+        unwatched = self.symbols() - set(watched)
+        return {symbol for symbol in unwatched if ist_date(newest.get(symbol, 0)) < since}
+
+    def drop(self, symbols: Collection[str]) -> None:
+        """Instruments that come no more leave engine and snapshot."""
+        self.engine.drop(symbols)
+        self.warmed = {pair for pair in self.warmed if pair[0] not in symbols}
+
+    def timeframes(self) -> set[str]:
+        """All that are known in here."""
+        return {name for _, name in self.warmed} | self.engine.timeframes
+
+    def drop_timeframes(self, names: Collection[str]) -> None:
+        """Timeframes that left TIMEFRAMES leave engine and snapshot."""
+        self.engine.drop_timeframes(names)
+        self.warmed = {pair for pair in self.warmed if pair[1] not in names}
+
+    def jumped(self, wanted: Iterable[Pair]) -> str:
+        """Of instruments with a row that is not warm: the jumps of their price scale, for the health report."""
+        jumps = {one.symbol: one for one in self.engine.jumps}
+        of_them = [pair for pair in wanted if pair[0] in jumps] if jumps else []
+        cold = sorted({symbol for symbol, name in of_them if self.engine.bars(symbol, name) < BARS_NEEDED})
+        return ";".join(jumps[symbol].as_text() for symbol in cold)
+
+    def seen_ms(self) -> int:
+        """Market time of the newest thing that is in here."""
+        return max([self.cut_ms, *(one.ms for one in self.positions.values())])
+
+
+def missed_a_session(seen_ms: int, next_ms: int, kept: Iterable[Kept], calendar: SessionCalendar) -> bool:
+    """Whether a whole trading day of one of these hours lies between two instants.
+
+    Then its rows have a hole that only a warm-up fills.
+    """
+    seen, upcoming = ist_date(seen_ms), ist_date(next_ms)
+    return any(upcoming > calendar.next_trading_day(one.session_class, seen, one.places) for one in kept)

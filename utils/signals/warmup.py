@@ -1,0 +1,273 @@
+"""Warm-up: gives rows of indicators their past, from MongoDB, the closed stream, and the broker where these end.
+
+The cut decides what is past: entries of the closed streams up to `positions` and candles that ended by `at_ms`. A
+candle that ended by then but whose entry comes after the positions is left out: it will be applied when it is read.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import structlog
+
+from utils.journal.entries import EntryId
+from utils.kite.history import HistoryDenied, HistoryError, HistoryRefused, KiteHistory, Span
+from utils.kite.history_candles import day_candles, is_from_minutes, minute_candles
+from utils.market.candle import Candle
+from utils.market.instruments import Instrument
+from utils.market.sessions import SessionCalendar, ist_date, ist_midnight_ms
+from utils.market.timeframes import Timeframe
+from utils.signals.engine import Pair, SignalEngine
+from utils.signals.jump_marks import mark_jump
+from utils.signals.warmup_plan import BARS_ASKED, lacking_from, merged
+from utils.stores.mongo import MongoStore, StoreError
+from utils.stores.signal_store import SignalStore
+
+RECENT_ENTRIES = 50_000  # newest closed entries that are looked at beside MongoDB, which may lag behind them
+LATER_BARS = 50  # so many of a row's newest may turn out to come by the stream yet
+LATER_ENTRIES_AT_ONCE = 1_000
+INSTRUMENTS_AT_ONCE = 20  # so many are asked of MongoDB together, and are in memory together: 300 candles a row
+FAULTS_IN_ROW = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Where past and news meet."""
+
+    positions: Mapping[int, EntryId]
+    at_ms: int
+
+
+@dataclass(slots=True)
+class WarmupResult:
+    """Rows that are done (warm, or as warm as their past allows) and those to be tried again later.
+
+    Of the symbols in `refused` the broker has no history to give, those in `failed` it may serve another time.
+    """
+
+    done: list[Pair] = field(default_factory=list)
+    again: list[Pair] = field(default_factory=list)
+    fetched: int = 0
+    refused: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+
+
+OnProgress = Callable[[int, int, int], None]
+
+
+def _past(candles: Iterable[Candle], cut: Cut) -> dict[str, Candle]:
+    """Those that were over by the cut, by their ids; the last of an id wins."""
+    return {one.id: one for one in candles if _is_sound(one) and one.end_ms <= cut.at_ms}
+
+
+def _is_sound(one: Candle) -> bool:
+    """Whether its numbers are numbers: other programs may write into MongoDB, too."""
+    whole = (one.start_ms, one.end_ms, one.rev)
+    numbers = (one.open, one.high, one.low, one.close, one.volume or 0, one.previous_close or 0)
+    return all(isinstance(value, int) for value in whole) and all(
+        isinstance(value, int | float) and math.isfinite(value) for value in numbers
+    )
+
+
+def _on_scale(engine: SignalEngine, held: Mapping[str, Candle]) -> dict[str, Candle]:
+    """Those since the last jump of the price scale."""
+    in_order = sorted(held.values(), key=lambda one: one.start_ms)
+    return {one.id: one for one in engine.since_jump(in_order)}
+
+
+class _Stream:
+    """What the closed streams say about some rows: before the cut, and since it."""
+
+    def __init__(self, store: SignalStore, cut: Cut, pairs: Sequence[Pair]) -> None:
+        self._store = store
+        self._cut = cut
+        self._scanned = dict(cut.positions)
+        self._day = ist_date(cut.at_ms)
+        self._recent: dict[Pair, dict[str, Candle]] = {pair: {} for pair in pairs}
+        self.later: set[str] = set()
+        self.live_from_ms = cut.at_ms
+        for entry in store.closed_until(cut.positions, RECENT_ENTRIES):
+            candle = entry.candle
+            self._note_live(candle)
+            if candle is not None and (candle.symbol, candle.timeframe) in self._recent:
+                self._recent[candle.symbol, candle.timeframe][candle.id] = candle
+
+    def recent(self, pair: Pair) -> dict[str, Candle]:
+        return self._recent[pair]
+
+    def look_for_later(self) -> None:
+        """Learn which candles of the past come by the stream after the cut: whatever MongoDB has was there before."""
+        while entries := self._store.closed_after(self._scanned, LATER_ENTRIES_AT_ONCE):
+            for entry in entries:
+                self._scanned[entry.shard] = entry.id
+                self._note_live(entry.candle)
+                if entry.candle is not None and entry.candle.end_ms <= self._cut.at_ms:
+                    self.later.add(entry.candle.id)
+
+    def _note_live(self, candle: Candle | None) -> None:
+        """From when on the day's candles are our own: the broker need not be asked for these."""
+        if candle is not None and candle.complete and ist_date(candle.start_ms) == self._day:
+            self.live_from_ms = min(self.live_from_ms, candle.start_ms)
+
+
+class WarmUp:
+    """One warm-up of some rows. `on_progress(instruments done, of how many, requests made)` may raise to end it."""
+
+    def __init__(
+        self,
+        store: SignalStore,
+        mongo: MongoStore | None,
+        history: KiteHistory | None,
+        calendar: SessionCalendar,
+        on_progress: OnProgress,
+    ) -> None:
+        self._store = store
+        self._mongo = mongo
+        self._history = history
+        self._calendar = calendar
+        self._on_progress = on_progress
+        self._faults_in_row = 0
+        self._log = structlog.get_logger("warmup")
+
+    def run(
+        self,
+        engine: SignalEngine,
+        instruments: Sequence[Instrument],
+        timeframes: Mapping[str, Timeframe],
+        pairs: Sequence[Pair],
+        cut: Cut,
+        last: Collection[str] = (),
+    ) -> WarmupResult:
+        """Warms the rows that `pairs` names. RedisError, HistoryStopped; MongoDB and the broker may fail.
+
+        Symbols in `last` (those that failed before) come after all others, which they would keep from the broker.
+        """
+        result, stream = WarmupResult(), _Stream(self._store, cut, pairs)
+        wanted: dict[str, list[Timeframe]] = {}
+        for symbol, name in pairs:
+            wanted.setdefault(symbol, []).append(timeframes[name])
+        # By symbol, as MongoDB's keys are: neighbours are there together.
+        chosen = [one for one in instruments if one.symbol in wanted]
+        chosen.sort(key=lambda one: (one.symbol in last, one.symbol))
+        engine.know(chosen)
+        for nth, instrument in enumerate(chosen):
+            self._tell(nth, len(chosen))
+            if nth % INSTRUMENTS_AT_ONCE == 0:
+                symbols = [one.symbol for one in chosen[nth : nth + INSTRUMENTS_AT_ONCE]]
+                held = self._held([(symbol, one.name) for symbol in symbols for one in wanted[symbol]], cut, stream)
+                stream.look_for_later()
+            self._warm_one(engine, instrument, wanted[instrument.symbol], held, cut, stream, result)
+        self._tell(len(chosen), len(chosen))
+        return result
+
+    def _tell(self, done: int, of: int) -> None:
+        self._on_progress(done, of, self._history.requests if self._history else 0)
+
+    def _warm_one(
+        self,
+        engine: SignalEngine,
+        instrument: Instrument,
+        timeframes: Sequence[Timeframe],
+        held_of: Mapping[Pair, dict[str, Candle]],
+        cut: Cut,
+        stream: _Stream,
+        result: WarmupResult,
+    ) -> None:
+        held = {one.name: _on_scale(engine, held_of[instrument.symbol, one.name]) for one in timeframes}
+        self._give_up_past(engine, instrument.symbol)
+        fetched, is_whole = self._fetch(instrument, timeframes, held, cut, stream.live_from_ms, result)
+        if fetched:
+            stream.look_for_later()
+        self._keep(fetched)
+        result.fetched += len(fetched)
+        for one in timeframes:
+            of_row = [candle for candle in fetched if candle.timeframe == one.name]
+            engine.warm(instrument.symbol, one.name, merged(held[one.name], of_row, stream.later))
+            (result.done if is_whole else result.again).append((instrument.symbol, one.name))
+
+    def _give_up_past(self, engine: SignalEngine, symbol: str) -> None:
+        """Marks it before the broker's rows of the same days are stored, which are on the new scale."""
+        for jump in engine.jumps:
+            if jump.symbol == symbol and not jump.is_marked:
+                self._log.error("price scale changed, older candles are left out", jump=jump.as_text())
+                if self._mongo is not None and mark_jump(self._mongo, jump, self._log):
+                    engine.note_marked(jump)
+
+    def _held(self, pairs: Sequence[Pair], cut: Cut, stream: _Stream) -> dict[Pair, dict[str, Candle]]:
+        found: dict[Pair, list[Candle]] = {}
+        if self._mongo is not None:
+            try:
+                found = self._mongo.newest_of_each(pairs, cut.at_ms, BARS_ASKED + LATER_BARS)
+            except StoreError as error:
+                self._log.warning("warm-up goes on without MongoDB", reason=str(error))
+                self._mongo = None
+        return {pair: _past([*found.get(pair, ()), *stream.recent(pair).values()], cut) for pair in pairs}
+
+    def _fetch(
+        self,
+        instrument: Instrument,
+        timeframes: Sequence[Timeframe],
+        held: Mapping[str, Mapping[str, Candle]],
+        cut: Cut,
+        live_from_ms: int,
+        result: WarmupResult,
+    ) -> tuple[list[Candle], bool]:
+        """What the broker adds, and whether it gave all that is lacking, or as much as it ever will."""
+        lacking: dict[Timeframe, int] = {}
+        for one in timeframes:
+            in_order = sorted(held[one.name].values(), key=lambda candle: candle.start_ms)
+            from_ms = lacking_from(instrument, one, in_order, self._calendar, live_from_ms)
+            if from_ms is not None:
+                lacking[one] = from_ms
+        if not lacking:
+            return [], True
+        if self._history is None:
+            return [], False
+        try:
+            fetched = self._ask(self._history, instrument, lacking, cut.at_ms)
+        except HistoryRefused as error:
+            self._log.warning("history is refused", symbol=instrument.symbol, reason=str(error))
+            result.refused.append(instrument.symbol)
+            return [], True
+        except (HistoryDenied, HistoryError) as error:
+            self._on_history_fault(error)
+            result.failed.append(instrument.symbol)
+            return [], False
+        self._faults_in_row = 0
+        known = {key for of_row in held.values() for key in of_row}
+        return [one for one in fetched if one.id not in known], True
+
+    def _ask(
+        self, history: KiteHistory, instrument: Instrument, lacking: Mapping[Timeframe, int], cut_ms: int
+    ) -> list[Candle]:
+        candles: list[Candle] = []
+        from_minutes = {one: from_ms for one, from_ms in lacking.items() if is_from_minutes(one)}
+        if from_minutes:
+            rows = history.rows(instrument, "minute", Span(min(from_minutes.values()), cut_ms))
+            for one, from_ms in from_minutes.items():
+                wanted, doubtful_ms = [row for row in rows if row[0] >= from_ms], history.doubtful_ms
+                made = minute_candles(wanted, instrument, one, self._calendar, cut_ms, doubtful_ms)
+                candles += made[-BARS_ASKED:]
+        for one, from_ms in lacking.items():
+            if one.is_day:
+                span = Span(ist_midnight_ms(ist_date(from_ms)), cut_ms)
+                rows = history.rows(instrument, "day", span)
+                candles += day_candles(rows, instrument, one, self._calendar, cut_ms)[-BARS_ASKED:]
+        return candles
+
+    def _on_history_fault(self, error: Exception) -> None:
+        self._faults_in_row += 1
+        gives_up = isinstance(error, HistoryDenied) or self._faults_in_row >= FAULTS_IN_ROW
+        self._log.warning("history is missing", reason=str(error), goes_on_without=gives_up)
+        if gives_up:
+            self._history = None
+
+    def _keep(self, fetched: Sequence[Candle]) -> None:
+        if not fetched or self._mongo is None:
+            return
+        try:
+            self._mongo.add_missing_candles([one.as_document() for one in fetched])
+        except StoreError as error:
+            self._log.warning("fetched history is not stored", reason=str(error))
