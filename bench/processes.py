@@ -14,11 +14,11 @@ from pathlib import Path
 import redis
 
 from bench.synthetic import DAY
-from commands.child_process import ChildProcess, end_all
-from commands.embedded_mongo import MongoServer
-from commands.embedded_redis import ValkeyServer
-from commands.embedded_server import running
-from commands.pipeline_readiness import RUNNING
+from commands.shared.child_process import ChildProcess, end_all
+from commands.shared.embedded.mongo import MongoServer
+from commands.shared.embedded.redis import ValkeyServer
+from commands.shared.embedded.server import running
+from commands.shared.readiness import RUNNING
 from utils.market.sessions import ist_midnight_ms
 from utils.stores.redis_connection import open_redis
 

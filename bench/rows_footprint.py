@@ -20,8 +20,8 @@ from bench.results import Row, of, single
 from bench.rows_day import OURS, SESSION_MS, Stretch, candles_a_session, day_rows, folder_bytes
 from bench.rows_latency import WATCHED, said_usage, shards_of, usage_figures
 from bench.synthetic import DAY
-from commands.child_process import ChildProcess
-from commands.simulated_exchange import Exchange, wait_for_exchange
+from commands.demo.exchange import Exchange, wait_for_exchange
+from commands.shared.child_process import ChildProcess
 from utils.journal.entries import Kind
 from utils.journal.files import journal_path
 from utils.journal.writer import read_journal

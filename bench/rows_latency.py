@@ -16,7 +16,7 @@ from bench.load import SENT_KEY, Load
 from bench.processes import PROJECT, BenchError, Stage, Usage, market_clock, wait_until
 from bench.results import Row, single
 from bench.synthetic import instruments
-from commands.child_process import ChildProcess
+from commands.shared.child_process import ChildProcess
 from utils.market.clock import parse_market_clock
 
 EIGHT_TIMEFRAMES = "1m,2m,3m,5m,15m,30m,1h,1d"

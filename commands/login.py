@@ -17,8 +17,8 @@ import requests
 from kiteconnect import KiteConnect
 from kiteconnect.exceptions import DataException, KiteException
 
-from commands.console import SettingsFault, load_settings
-from commands.token_file import store_token
+from commands.shared.console import SettingsFault, load_settings
+from commands.shared.token_file import store_token
 from utils.kite.errors import BrokerError, Cause, shown
 from utils.runtime.settings import Settings
 

@@ -7,7 +7,7 @@ from datetime import date, datetime
 
 import click
 
-from commands.console import load_calendar, load_settings
+from commands.shared.console import load_calendar, load_settings
 from utils.market.hours_kept import Kept
 from utils.market.instruments import EXCHANGES, classes_of_exchange
 from utils.market.sessions import SessionCalendar, ist_date

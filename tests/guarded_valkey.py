@@ -9,8 +9,8 @@ from pathlib import Path
 
 import redis
 
-from commands.embedded_redis import ADMINISTRATOR, ValkeyServer
-from commands.embedded_server import running
+from commands.shared.embedded.redis import ADMINISTRATOR, ValkeyServer
+from commands.shared.embedded.server import running
 from tests.compose_file import REPO
 
 

@@ -24,7 +24,7 @@ from typing import Any, Self
 
 import redis
 
-from commands.embedded_redis import START, USERS, ValkeyServer
+from commands.shared.embedded.redis import START, USERS, ValkeyServer
 from tests.chaos.proxy import Proxies
 from tests.guarded_valkey import passwords
 from utils.stores.redis_connection import open_redis

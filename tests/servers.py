@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-from commands.embedded_mongo import MongoServer
-from commands.embedded_redis import ValkeyServer
-from commands.embedded_server import EmbeddedServer, free_port, running
-from commands.embedded_servers import ServerUrls, open_servers
+from commands.shared.embedded.mongo import MongoServer
+from commands.shared.embedded.redis import ValkeyServer
+from commands.shared.embedded.server import EmbeddedServer, free_port, running
+from commands.shared.embedded.servers import ServerUrls, open_servers
 
 __all__ = [
     "EmbeddedServer",

@@ -18,7 +18,7 @@ import pymongo
 
 from bench.processes import BenchError, Stage, rss_mb, stage, wait_until
 from bench.synthetic import DAY
-from commands.child_process import ChildProcess
+from commands.shared.child_process import ChildProcess
 from tests.chaos.overload_bounds import (
     Sample,
     Scenario,

@@ -17,7 +17,7 @@ import pymongo
 import requests
 
 from bench.processes import BenchError, Stage, rss_mb, stage, wait_until
-from commands.child_process import ChildProcess
+from commands.shared.child_process import ChildProcess
 from tests.chaos.soak_bounds import Sample, findings
 from tests.chaos.soak_broker import OPEN_MINUTE, SAID_PORT, at_ms
 from tests.chaos.soak_plan import FIRST_DAY, JOURNAL_DAYS, STREAM_HOURS, TRIM_HOURS, Plan

@@ -13,8 +13,8 @@ from pathlib import Path
 import redis
 import requests
 
-from commands.child_process import ChildProcess
 from commands.compile_kernels import compile_candle_kernels
+from commands.shared.child_process import ChildProcess
 from tests.chaos.mongo_errors import MongoErrors
 from tests.chaos.proxy import Proxies, Proxy
 from tests.e2e.harness import CANDLE_WORKER, CONNECTOR, SIGNAL_WORKER, Scripts, Stores, plain_environment

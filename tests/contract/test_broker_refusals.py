@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from commands.token_file import store_token
+from commands.shared.token_file import store_token
 from tests.connector_process import ConnectorProcess, running_connector, wait_until
 from tests.console_here import manage_here
 from tests.contract.test_connect import ROWS, wait_until_subscribed

@@ -9,8 +9,8 @@ import orjson
 import pytest
 import redis
 
-from commands.closed_tally import ClosedTally
-from commands.journal_feed import (
+from commands.shared.closed_tally import ClosedTally
+from commands.shared.journal_feed import (
     ClosingBound,
     JournalFeed,
     JournalFile,
@@ -20,8 +20,8 @@ from commands.journal_feed import (
     merged_entries,
     shown_position,
 )
-from commands.run_directory import clear_prefix
-from commands.stream_ends import all_archived, last_id, unarchived
+from commands.shared.run_directory import clear_prefix
+from commands.shared.stream_ends import all_archived, last_id, unarchived
 from utils.journal.entries import ZERO_ID, Entry, EntryId, Kind
 from utils.journal.files import day_of
 from utils.journal.writer import JournalWriter, journal_path

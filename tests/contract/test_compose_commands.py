@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from commands.child_process import ChildProcess
+from commands.shared.child_process import ChildProcess
 from tests.compose_file import LIVE_PROCESSES, REPO, filled_in, services
 from tests.guarded_valkey import GuardedValkey, guarded_valkey, passwords
 from tests.servers import mongo_server

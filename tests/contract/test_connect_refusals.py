@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from commands.token_file import store_token
+from commands.shared.token_file import store_token
 from tests.connector_process import WAIT_SECONDS, ConnectorProcess, running_connector, wait_until
 from tests.contract.test_connect import AAA, NINE_IST_MS, ROWS, wait_until_subscribed
 from tests.fake_broker import FakeBroker, stock

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from commands.diagnosis_connector import FEWEST_BREAKS
+from commands.doctor.connector import FEWEST_BREAKS
 from tests.connector_process import ROOT, wait_until
 from tests.console_here import manage_here
 from tests.env_file import write_env_file

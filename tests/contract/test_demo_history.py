@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from commands.demo_history import BARS_WANTED, HistoryWriting
+from commands.demo.history import BARS_WANTED, HistoryWriting
 from simulator.tape import Tape
 from simulator.universe import build_universe
 from tests.servers import mongo_server

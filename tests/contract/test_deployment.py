@@ -139,6 +139,9 @@ def test_what_a_process_keeps_lies_on_a_volume(name: str) -> None:
     held = mounts(service)
     assert held.pop("/app/local") == "./local"
     assert "./local:/app/local:ro" in service["volumes"], "what is yours is read, and nothing else"
+    if name == "signal-worker":
+        assert held.pop("/app/strategies") == "./strategies"
+        assert "./strategies:/app/strategies:ro" in service["volumes"]
     assert set(held) <= {"/data/journal", "/data/logs", "/data/run"}
     assert service["environment"]["LOG_DIR"] in held
     if name == "connector":
@@ -156,7 +159,8 @@ def test_the_demo_holds_nothing_of_the_live_data() -> None:
 
 def test_a_replay_reads_the_journal_and_knows_nothing_of_the_broker() -> None:
     replay = services()[REPLAY]
-    assert {"logs:/data/logs", "journal:/data/journal:ro", "./local:/app/local:ro"} == set(replay["volumes"])
+    own = {"./local:/app/local:ro", "./strategies:/app/strategies:ro"}
+    assert {"logs:/data/logs", "journal:/data/journal:ro", *own} == set(replay["volumes"])
     assert {name: replay["environment"][name] for name in ("API_KEY", "API_SECRET", "ACCESS_TOKEN")} == dict.fromkeys(
         ("API_KEY", "API_SECRET", "ACCESS_TOKEN"), ""
     )
@@ -204,7 +208,7 @@ def test_no_secret_and_no_data_goes_into_the_image(path: str) -> None:
 
 def test_all_code_goes_into_the_image() -> None:
     packages = {one.parent for one in REPO.glob("*/__init__.py")} - {REPO / "tests", REPO / "bench"}
-    assert packages >= {REPO / "commands", REPO / "utils"}
+    assert packages >= {REPO / "commands", REPO / "strategies", REPO / "utils"}
     files = [*REPO.glob("*.py"), *(one for package in packages for one in package.rglob("*") if one.is_file())]
     paths = [str(one.relative_to(REPO)) for one in files if "__pycache__" not in one.parts]
     assert [path for path in paths if not is_sent_to_the_builder(path)] == []

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from commands.child_process import ChildProcess
+from commands.shared.child_process import ChildProcess
 from tests.connector_process import wait_until
 from tests.servers import free_port
 from utils.keys import Keys

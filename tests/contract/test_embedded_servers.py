@@ -14,9 +14,9 @@ import pymongo
 import pytest
 import redis
 
-from commands.child_process import ChildProcess, StartError
-from commands.embedded_server import free_port
-from commands.embedded_servers import open_servers
+from commands.shared.child_process import ChildProcess, StartError
+from commands.shared.embedded.server import free_port
+from commands.shared.embedded.servers import open_servers
 from tests.servers import both_servers, mongo_server, valkey_server
 
 _ROOT = Path(__file__).resolve().parents[2]

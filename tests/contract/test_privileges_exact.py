@@ -20,7 +20,7 @@ import orjson
 import pytest
 import redis
 
-from commands.embedded_redis import START, ValkeyServer
+from commands.shared.embedded.redis import START, ValkeyServer
 from tests.closed_candles import SYMBOLS, past_and_day, say_closed
 from tests.connector_process import running_connector, wait_until
 from tests.e2e.harness import CANDLE_WORKER, SIGNAL_WORKER, WORKERS, Scripts, Stores, pipeline

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from commands.embedded_server import running
+from commands.shared.embedded.server import running
 from tests.console_here import manage_here
 from tests.env_file import write_env_file
 from tests.servers import ValkeyServer, free_port

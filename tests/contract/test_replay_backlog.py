@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import redis
 
-from commands.replay_backlog import ARCHIVE, SIGNALS, TALLY, ReplayBacklog
+from commands.replay.backlog import ARCHIVE, SIGNALS, TALLY, ReplayBacklog
 from utils.keys import Keys
 
 KEYS = Keys("some:")

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from commands.replay_past import copy_past
-from commands.replay_stored import StoredDay
+from commands.replay.past import copy_past
+from commands.replay.stored import StoredDay
 from tests.servers import EmbeddedServer
 from utils.keys import CANDLES_COLLECTION
 from utils.market.candle import Candle, Source, TimedBy

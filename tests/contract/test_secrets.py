@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 import redis
 
-from commands.child_process import ChildProcess
-from commands.token_file import store_token
+from commands.shared.child_process import ChildProcess
+from commands.shared.token_file import store_token
 from tests.connector_process import wait_until
 from tests.contract.simulator_process import SimulatorProcess, simulator
 from tests.contract.test_connect_refusals import certificate

@@ -22,7 +22,7 @@ import orjson
 import pymongo
 import redis
 
-from commands.child_process import ChildProcess, end_all
+from commands.shared.child_process import ChildProcess, end_all
 from tests.env_file import names_in_example, write_env_file
 from tests.servers import mongo_server, valkey_server
 

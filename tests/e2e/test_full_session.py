@@ -26,7 +26,7 @@ from pathlib import Path
 
 import pytest
 
-from commands.truth_comparison import compare_with_tape
+from commands.demo.truth import compare_with_tape
 from simulator.exchange import MESSAGE_EVERY_SECONDS
 from simulator.tape import Tape
 from simulator.universe import build_universe

@@ -13,7 +13,7 @@ import pymongo
 import redis
 
 from bench.synthetic import DAY, OPEN_MS, Market, frame_entries, instruments, subscription
-from commands.replay_backlog import stream_facts
+from commands.replay.backlog import stream_facts
 from tests.servers import both_servers
 from utils.journal.entries import Entry, EntryId, Kind, clock_mark
 from utils.journal.writer import JournalWriter

@@ -13,14 +13,14 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from commands.closed_tally import ClosedTally
-from commands.closing_figures import StoredCandles, compare_stored, rejected_by_reason
-from commands.closing_words import candles_table
-from commands.demo_environment import RunPlace, add_instruments, own_environment
-from commands.demo_figures import Figures
-from commands.demo_plan import PlanError, asked_stretch, make_plan
-from commands.demo_run import shown_url
-from commands.truth_comparison import TruthCount, compare_with_tape, total
+from commands.demo.figures import Figures
+from commands.demo.figures_view import candles_table
+from commands.demo.plan import PlanError, asked_stretch, make_plan
+from commands.demo.run import shown_url
+from commands.demo.truth import TruthCount, compare_with_tape, total
+from commands.shared.closed_tally import ClosedTally
+from commands.shared.closing_figures import StoredCandles, compare_stored, rejected_by_reason
+from commands.shared.run_environment import RunPlace, add_instruments, own_environment
 from simulator.tape import Tape
 from simulator.universe import build_universe
 from utils.market.candle import IST, Candle, Source, TimedBy

@@ -6,8 +6,8 @@ from datetime import datetime
 
 import pytest
 
-from commands.diagnosis import diagnose, moment_of
-from commands.findings import PROCESSES, Limits, Moment
+from commands.doctor.diagnosis import diagnose, moment_of
+from commands.doctor.findings import PROCESSES, Limits, Moment
 from utils.market.candle import IST
 from utils.market.sessions import SessionCalendar
 from utils.stores.shared_health import merged, with_free_shards

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from commands.diagnosis_connector import connector_findings
-from commands.diagnosis_journal import journal_findings
-from commands.findings import Limits, Moment
+from commands.doctor.connector import connector_findings
+from commands.doctor.findings import Limits, Moment
+from commands.doctor.journal import journal_findings
 
 AT_MS = "1795150865000"  # 2026-11-20 10:31:05 IST
 DAY_MS = 86_400_000

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from commands import demo as demo_command
-from commands import what_next
-from commands.demo_environment import RunPlace
-from commands.demo_plan import SHORT, DemoPlan, make_plan
-from commands.demo_run import DemoOptions
+from commands.demo import command as demo_command
+from commands.demo import what_next
+from commands.demo.plan import SHORT, DemoPlan, make_plan
+from commands.demo.run import DemoOptions
+from commands.shared.run_environment import RunPlace
 
 DAY = date(2026, 11, 20)
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console, RenderableType
 
-from commands.child_process import ChildProcess
-from commands.live_view import (
+from commands.shared.child_process import ChildProcess
+from commands.shared.picture import LiveCandle, Picture, ProcessLine, SignalLine, Step
+from commands.shared.picture_view import (
     candle_body,
     decimals_of,
     draw,
@@ -20,10 +21,9 @@ from commands.live_view import (
     sparkline,
     steps_line,
 )
-from commands.picture import LiveCandle, Picture, ProcessLine, SignalLine, Step
-from commands.pipeline_readiness import candles_wait_for, position_of, signals_wait_for, workers_ready
-from commands.pipeline_reading import Rate, choose_shown, process_line, shown_timeframe
-from commands.terminal import Terminal
+from commands.shared.pipeline_reader import Rate, choose_shown, process_line, shown_timeframe
+from commands.shared.readiness import candles_wait_for, position_of, signals_wait_for, workers_ready
+from commands.shared.terminal import Terminal
 from utils.journal.entries import ZERO_ID, EntryId
 from utils.market.timeframes import parse_timeframes
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from commands.diagnosis_content import content_findings
-from commands.findings import Moment
+from commands.doctor.content import content_findings
+from commands.doctor.findings import Moment
 from utils.market.class_facts import ClassFacts, Quiet, Quiets, as_text, from_text
 from utils.stores.shared_health import Fields, merged
 

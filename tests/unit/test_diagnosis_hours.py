@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from commands.diagnosis_hours import hours_findings
+from commands.doctor.hours import hours_findings
 from utils.market.class_facts import ClassFacts, Outside, Quiet, Quiets, as_text
 from utils.market.sessions import SessionCalendar
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from commands.diagnosis_machine import machine_findings, memory_of_machine, redis_room_findings
-from commands.diagnosis_settings import settings_findings
+from commands.doctor.machine import machine_findings, memory_of_machine, redis_room_findings
+from commands.doctor.settings import settings_findings
 from utils.runtime.memory_sizes import size_bytes, sum_of_sizes
 from utils.runtime.settings import Settings, SettingsError
 

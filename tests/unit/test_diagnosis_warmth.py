@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from commands.diagnosis_warmth import warmth_findings
-from commands.findings import Moment
+from commands.doctor.findings import Moment
+from commands.doctor.warmth import warmth_findings
 
 LIVE = Moment(1_795_150_000_000, in_session=True, soon=True)
 NIGHT = Moment(1_795_150_000_000, in_session=False, soon=False)

@@ -19,7 +19,7 @@ HEAD = """
 import random, subprocess, sys, time
 from pathlib import Path
 import pytest
-from commands.child_process import ChildProcess
+from commands.shared.child_process import ChildProcess
 
 def child(name, folder, *lines, code=0):
     says = f"import sys; [print(line) for line in {lines!r}]; sys.exit({code})"

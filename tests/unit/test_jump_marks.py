@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import structlog
 
-from commands.diagnosis_past import past_findings
-from commands.findings import Finding, Moment
+from commands.doctor.findings import Finding, Moment
+from commands.doctor.past import past_findings
 from tests.unit.test_price_scale import FRIDAY, NAME, new_engine, two_days
 from utils.market.sessions import ist_midnight_ms
 from utils.signals.jump_marks import AGAIN_SECONDS, JumpMarks

@@ -6,7 +6,7 @@ import pytest
 import redis
 from redis import exceptions
 
-from commands.diagnosis_stores import redis_findings, refused_findings
+from commands.doctor.stores import redis_findings, refused_findings
 from utils.runtime.lifecycle import EXIT_BAD_SETTINGS, EXIT_REFUSED
 from utils.stores.redis_failure import RedisFailure, StreamAheadError, failure_of
 from utils.stores.redis_server import NOT_TOLD, dangers

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 
-from commands.closing_figures import StoredCandles
-from commands.replay_figures import ReplayFigures
+from commands.replay.figures import ReplayFigures
+from commands.shared.closing_figures import StoredCandles
 
 
 def _figures(**changed: object) -> ReplayFigures:

@@ -1,0 +1,33 @@
+"""What the signal worker's report says of the past that it works with: jumps of the price scale, missing history."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from commands.doctor.findings import SIGNAL_WORKER, Finding, Moment, Report, number_of
+from utils.market.sessions import ist_date
+
+MOST_NAMED = 3
+
+
+def past_findings(report: Report, moment: Moment) -> Iterator[Finding]:
+    """A jump is a problem on its day, and worth a note until all rows of the instrument are warm again."""
+    jumps = [one.split("|") for one in report.get("jumped", "").split(";") if one.count("|") == 3]
+    today = ist_date(moment.now_ms).isoformat()
+    jumps.sort(key=lambda one: (one[1] != today, one))
+    for symbol, day, close, exchange_close in jumps[:MOST_NAMED]:
+        yield Finding(SIGNAL_WORKER, _sentence(symbol, day, close, exchange_close), is_problem=day == today)
+    if len(jumps) > MOST_NAMED:
+        others = f"{len(jumps) - MOST_NAMED:,} more instruments jumped: `jumped` in health:signal_worker names them."
+        yield Finding(SIGNAL_WORKER, others, is_problem=jumps[MOST_NAMED][1] == today)
+    refused = number_of(report, "history_refused")
+    if refused:
+        sentence = f"{refused:,} instruments got no history, the broker refused it: its log names them and says why."
+        yield Finding(SIGNAL_WORKER, sentence, is_problem=False)
+
+
+def _sentence(symbol: str, day: str, close: str, exchange_close: str) -> str:
+    return (
+        f"{symbol} jumped from {close} to {exchange_close} over the night to {day}, as after a split: it gives no"
+        " signals until its rows are warm from candles since; older ones are marked `rescaled_on` in MongoDB."
+    )

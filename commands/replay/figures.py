@@ -1,0 +1,115 @@
+"""What a replay ended with, beside what the live day stored."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+import redis
+
+from commands.replay.backlog import stream_facts
+from commands.replay.stored import StoredDay
+from commands.shared.closed_tally import ClosedTally
+from commands.shared.closing_figures import StoredCandles, compare_stored
+from utils.keys import SIGNALS_COLLECTION, Keys
+from utils.market.sessions import DAY_MS, ist_midnight_ms
+from utils.market.timeframes import Timeframe
+from utils.stores.mongo import MongoStore
+
+_SYMBOLS_AT_ONCE = 10  # a day of nine thousand is not held in memory
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayFigures:
+    """`live` candles of the day are in the live database; `equal` of them came out of the replay the same.
+
+    `uncounted` entries left the closed streams before they were counted; `cut_off` times the signal worker lost some.
+    """
+
+    said: Mapping[str, int]
+    revisions: int
+    stored: StoredCandles
+    signals_said: int
+    signals_stored: int
+    live: int
+    equal: int
+    uncounted: int = 0
+    cut_off: int = 0
+
+    def lines(self) -> Iterator[str]:
+        each = ", ".join(f"{name} {count:,}" for name, count in self.said.items()) or "none"
+        yield f"candles   {sum(self.said.values()):,} ({each}), {self.revisions:,} revisions"
+        yield f"stored    {self.stored.count.total():,} candles and {self.signals_stored:,} signals in MongoDB"
+        yield f"signals   {self.signals_said:,}"
+        if self.live:
+            yield f"live      {self.equal:,} of the {self.live:,} candles stored live that day came out the same"
+
+    def faults(self) -> Iterator[str]:
+        if self.uncounted:
+            yield f"{self.uncounted:,} closed candles were dropped from their streams before they were counted."
+        if self.cut_off:
+            yield "The signal worker fell behind what its streams hold: signals of the candles it lost are missing."
+        if not self.stored.as_said:
+            wrong = (self.stored.missing.total(), self.stored.different.total(), self.stored.unknown.total())
+            yield (
+                "MongoDB does not hold the candles as they were said: {:,} are missing, {:,} are different, "
+                "{:,} were never said."
+            ).format(*wrong)
+        if self.signals_said != self.signals_stored:
+            yield f"{self.signals_said} signals were said, {self.signals_stored} are in MongoDB."
+
+
+class ReplayComparison:
+    """Both databases of a replayed day: its own, and the live one. The tally has what was said."""
+
+    def __init__(
+        self,
+        live: MongoStore,
+        own: MongoStore,
+        tally: ClosedTally,
+        symbols: Sequence[str],
+        timeframes: Sequence[Timeframe],
+        day: date,
+    ) -> None:
+        """StoreError."""
+        self._tally = tally
+        self._symbols = sorted({*symbols, *tally.symbols})
+        from_ms = ist_midnight_ms(day)
+        span = (from_ms, from_ms + DAY_MS, len(self._symbols), tally.candles.total())
+        self._own_store = own
+        self._live, self._own = StoredDay(live, timeframes, *span), StoredDay(own, timeframes, *span)
+
+    def figures(self, client: redis.Redis, keys: Keys, cut_off: int, check: Callable[[], None]) -> ReplayFigures:
+        """Reads everything once more, some symbols at a time; `check` may raise to end it. RedisError, StoreError."""
+        stored, live, equal = StoredCandles(Counter(), Counter(), Counter(), Counter()), 0, 0
+        for at in range(0, len(self._symbols), _SYMBOLS_AT_ONCE):
+            check()
+            symbols = self._symbols[at : at + _SYMBOLS_AT_ONCE]
+            replayed, before = self._own.candles(symbols), self._live.candles(symbols)
+            stored = _together(stored, compare_stored(replayed, self._tally.of(symbols)))
+            by_id = {one.id: one for one in replayed} if before else {}
+            live += len(before)
+            equal += sum(by_id.get(one.id) == one for one in before)
+        *closed, signals = stream_facts(client, [*map(keys.closed, self._tally.shards), keys.signals()])
+        return ReplayFigures(
+            said=self._tally.candles,
+            revisions=self._tally.revisions.total(),
+            stored=stored,
+            signals_said=signals.added,
+            signals_stored=self._own_store.count(SIGNALS_COLLECTION),
+            live=live,
+            equal=equal,
+            uncounted=sum(one.added for one in closed) - self._tally.taken.total(),
+            cut_off=cut_off,
+        )
+
+
+def _together(one: StoredCandles, other: StoredCandles) -> StoredCandles:
+    return StoredCandles(
+        one.count + other.count,
+        one.missing + other.missing,
+        one.different + other.different,
+        one.unknown + other.unknown,
+    )
