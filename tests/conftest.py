@@ -2,4 +2,4 @@
 
 from __future__ import annotations
 
-pytest_plugins = ["tests.failure_report", "tests.run_options"]
+pytest_plugins = ["tests.shared.failure_report", "tests.shared.run_options"]

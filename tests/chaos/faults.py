@@ -20,7 +20,7 @@ from tests.chaos.stage import SCRIPTS, TOKEN, Stage
 from tests.chaos.timetable import Range, Timetable
 from tests.e2e.harness import CANDLE_WORKER, CONNECTOR, SIGNAL_WORKER
 from tests.e2e.simulated import Clock
-from tests.servers import EmbeddedServer
+from tests.shared.servers import EmbeddedServer
 from utils.journal.records import RECORD_OVERHEAD
 from utils.journal.writer import journal_days, journal_path, read_journal
 

@@ -22,7 +22,7 @@ from typing import Any
 from aiohttp import WSMsgType, web
 
 from tests.chaos.overload_feed import Offer, Tape
-from tests.fake_broker import HEADER, stock
+from tests.shared.fake_broker import HEADER, stock
 from utils.journal.files import day_of, day_start_ms
 from utils.market.clock import SteppedClock
 from utils.market.instruments import Instrument, SessionClass

@@ -19,7 +19,7 @@ from tests.chaos.mongo_errors import MongoErrors
 from tests.chaos.proxy import Proxies, Proxy
 from tests.e2e.harness import CANDLE_WORKER, CONNECTOR, SIGNAL_WORKER, Scripts, Stores, plain_environment
 from tests.e2e.simulated import Clock, Exchange, start_exchange
-from tests.servers import EmbeddedServer, mongo_server, valkey_server
+from tests.shared.servers import EmbeddedServer, mongo_server, valkey_server
 from utils.indicators.compiling import compile_indicator_kernels
 
 SCRIPTS = (CONNECTOR, CANDLE_WORKER, SIGNAL_WORKER)

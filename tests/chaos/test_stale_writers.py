@@ -14,7 +14,7 @@ import pytest
 import redis
 
 from strategies import Direction
-from tests.servers import EmbeddedServer, mongo_server, valkey_server
+from tests.shared.servers import EmbeddedServer, mongo_server, valkey_server
 from utils.indicators import INDICATOR_NAMES, IndicatorValues
 from utils.keys import Keys
 from utils.runtime.lifecycle import StopRequest

@@ -12,7 +12,7 @@ import pymongo
 import pytest
 import redis
 
-from tests.servers import EmbeddedServer, ServerUrls, ValkeyServer, mongo_server, valkey_server
+from tests.shared.servers import EmbeddedServer, ServerUrls, ValkeyServer, mongo_server, valkey_server
 from utils.stores.redis_connection import open_redis
 
 OF_MONGODB = ("admin", "config", "local")

@@ -17,9 +17,9 @@ import pytest
 import structlog
 from redis.exceptions import NoPermissionError
 
-from tests.connector_process import ROOT, ConnectorProcess, running_connector, wait_until
-from tests.fake_broker import FakeBroker, stock
-from tests.servers import ValkeyServer
+from tests.shared.connector_process import ROOT, ConnectorProcess, running_connector, wait_until
+from tests.shared.fake_broker import FakeBroker, stock
+from tests.shared.servers import ValkeyServer
 from utils.connector.account_updates import REMEMBERED, AccountUpdates, is_of_account
 from utils.connector.recorder import TickRecorder
 from utils.journal.entries import Topic

@@ -14,7 +14,7 @@ import pytest
 import redis
 
 from tests.contract.test_mongo_store import START_MS, candle, documents
-from tests.servers import ValkeyServer, mongo_server
+from tests.shared.servers import ValkeyServer, mongo_server
 from utils.keys import CANDLES_COLLECTION
 from utils.runtime.lifecycle import StopRequest
 from utils.stores.archive import CONSUMER, ArchiverState, ArchiverTiming, StreamArchiver, WriteDocuments

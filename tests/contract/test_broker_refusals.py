@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from commands.shared.token_file import store_token
-from tests.connector_process import ConnectorProcess, running_connector, wait_until
-from tests.console_here import manage_here
 from tests.contract.test_connect import ROWS, wait_until_subscribed
-from tests.fake_broker import FakeBroker
-from tests.servers import ValkeyServer
+from tests.shared.connector_process import ConnectorProcess, running_connector, wait_until
+from tests.shared.console_here import manage_here
+from tests.shared.fake_broker import FakeBroker
+from tests.shared.servers import ValkeyServer
 
 AUTHENTICATION_FAILED = (403, "", "Authentication failed.")
 NO_PERMISSION = (403, "PermissionException", "Insufficient permission for that call.")

@@ -17,11 +17,11 @@ import pymongo
 import pytest
 import redis
 
-from tests.env_file import write_env_file
 from tests.reference.engine_runs import EngineRun, run_engine
 from tests.reference.inputs import Entry, ReferenceSettings
 from tests.reference.random_feed import WHO, random_feed
-from tests.servers import EmbeddedServer, ValkeyServer
+from tests.shared.env_file import write_env_file
+from tests.shared.servers import EmbeddedServer, ValkeyServer
 
 REPO = Path(__file__).parents[2]
 SETTINGS = ReferenceSettings(timeframes=(("5s", 5_000), ("1m", 60_000), ("2m", 120_000), ("1d", 0)), z_window=30)

@@ -7,7 +7,7 @@ import threading
 import pytest
 import redis
 
-from tests.closed_candles import ClosedCandle, past_and_day, say_closed
+from tests.shared.closed_candles import ClosedCandle, past_and_day, say_closed
 from utils.indicators import INDICATOR_NAMES
 from utils.indicators.values import IndicatorValues
 from utils.journal.entries import ZERO_ID, EntryId

@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 
 from commands.shared.child_process import ChildProcess
-from tests.compose_file import LIVE_PROCESSES, REPO, filled_in, services
-from tests.guarded_valkey import GuardedValkey, guarded_valkey, passwords
-from tests.servers import mongo_server
+from tests.shared.compose_file import LIVE_PROCESSES, REPO, filled_in, services
+from tests.shared.guarded_valkey import GuardedValkey, guarded_valkey, passwords
+from tests.shared.servers import mongo_server
 from utils.keys import Keys
 from utils.market.clock import MarketClock, parse_market_clock
 

@@ -20,8 +20,8 @@ import pymongo
 import pytest
 import redis
 
-from tests.compose_file import LIVE_PROCESSES, REPLAY, REPO, STORES
-from tests.composed import (
+from tests.shared.compose_file import LIVE_PROCESSES, REPLAY, REPO, STORES
+from tests.shared.composed import (
     MID_SESSION,
     PASSWORD,
     PROJECT,
@@ -32,8 +32,8 @@ from tests.composed import (
     engine_command,
     overlay,
 )
-from tests.network_namespace import HERE, network_namespace, why_not
-from tests.servers import free_port
+from tests.shared.network_namespace import HERE, network_namespace, why_not
+from tests.shared.servers import free_port
 from utils.market.clock import MarketClock
 
 pytestmark = [pytest.mark.timeout(900), pytest.mark.in_order]

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.connector_process import ConnectorProcess, running_connector, wait_until
-from tests.fake_broker import FakeBroker, stock
-from tests.servers import ValkeyServer
+from tests.shared.connector_process import ConnectorProcess, running_connector, wait_until
+from tests.shared.fake_broker import FakeBroker, stock
+from tests.shared.servers import ValkeyServer
 from utils.market.clock import new_stepped_clock
 
 AAA, BBB = 1000 * 256 + 1, 1001 * 256 + 1

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.connector_process import ROOT, WAIT_SECONDS, ConnectorProcess, running_connector, wait_until
 from tests.contract.test_connect import ROWS, wait_until_all_sent, wait_until_subscribed
-from tests.fake_broker import FakeBroker
-from tests.servers import ValkeyServer
+from tests.shared.connector_process import ROOT, WAIT_SECONDS, ConnectorProcess, running_connector, wait_until
+from tests.shared.fake_broker import FakeBroker
+from tests.shared.servers import ValkeyServer
 from utils.journal.entries import Entry, EntryId, Kind
 from utils.journal.files import day_of
 from utils.journal.writer import JournalWriter, read_journal

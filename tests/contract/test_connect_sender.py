@@ -11,8 +11,8 @@ import pytest
 import structlog
 
 import utils.connector.recorder
-from tests.connector_process import wait_until
-from tests.servers import EmbeddedServer, valkey_server
+from tests.shared.connector_process import wait_until
+from tests.shared.servers import EmbeddedServer, valkey_server
 from utils.connector.recorder import TickRecorder
 from utils.connector.sender import TickSender
 from utils.journal.entries import EntryId

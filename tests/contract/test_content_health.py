@@ -18,11 +18,11 @@ from pathlib import Path
 import pytest
 
 from commands.doctor.connector import FEWEST_BREAKS
-from tests.connector_process import ROOT, wait_until
-from tests.console_here import manage_here
-from tests.env_file import write_env_file
-from tests.fake_broker import FakeBroker, stock
-from tests.servers import EmbeddedServer, ValkeyServer, free_port
+from tests.shared.connector_process import ROOT, wait_until
+from tests.shared.console_here import manage_here
+from tests.shared.env_file import write_env_file
+from tests.shared.fake_broker import FakeBroker, stock
+from tests.shared.servers import EmbeddedServer, ValkeyServer, free_port
 from utils.keys import Keys
 from utils.stores.health import read_health
 from utils.stores.redis_connection import open_redis

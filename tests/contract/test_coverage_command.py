@@ -11,7 +11,7 @@ from typing import Any
 import pymongo
 import pytest
 
-from tests.servers import EmbeddedServer, free_port
+from tests.shared.servers import EmbeddedServer, free_port
 from utils import keys
 from utils.journal.entries import Entry, EntryId, Kind, clock_mark, down_mark, subscribed_mark, up_mark
 from utils.journal.writer import JournalWriter

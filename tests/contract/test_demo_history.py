@@ -12,7 +12,7 @@ import pytest
 from commands.demo.history import BARS_WANTED, HistoryWriting
 from simulator.tape import Tape
 from simulator.universe import build_universe
-from tests.servers import mongo_server
+from tests.shared.servers import mongo_server
 from utils.keys import CANDLES_COLLECTION
 from utils.market.candle import Source
 from utils.market.sessions import SessionCalendar

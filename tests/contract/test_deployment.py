@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from tests.compose_file import COMPOSE, DEMO, LIVE_PROCESSES, REPLAY, REPO, STORES, filled_in, mounts, services
-from tests.guarded_valkey import password_names
+from tests.shared.compose_file import COMPOSE, DEMO, LIVE_PROCESSES, REPLAY, REPO, STORES, filled_in, mounts, services
+from tests.shared.guarded_valkey import password_names
 from utils.runtime.memory_sizes import size_bytes
 
 DOCKERFILE = REPO / "Dockerfile"

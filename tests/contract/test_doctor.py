@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from tests.servers import free_port
+from tests.shared.servers import free_port
 from utils.keys import Keys
 from utils.stores.health import HealthReport
 

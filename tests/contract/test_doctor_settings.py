@@ -15,8 +15,8 @@ import pytest
 import redis
 
 from commands.shared.child_process import ChildProcess
-from tests.connector_process import wait_until
-from tests.servers import free_port
+from tests.shared.connector_process import wait_until
+from tests.shared.servers import free_port
 from utils.keys import Keys
 
 _ROOT = Path(__file__).resolve().parents[2]

@@ -17,7 +17,7 @@ import redis
 from commands.shared.child_process import ChildProcess, StartError
 from commands.shared.embedded.server import free_port
 from commands.shared.embedded.servers import open_servers
-from tests.servers import both_servers, mongo_server, valkey_server
+from tests.shared.servers import both_servers, mongo_server, valkey_server
 
 _ROOT = Path(__file__).resolve().parents[2]
 
@@ -116,7 +116,7 @@ def test_a_child_that_ignores_sigterm_is_killed_and_said(tmp_path: Path) -> None
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the parent-death signal is Linux's")
 def test_a_killed_console_takes_its_servers_along(tmp_path: Path) -> None:
     code = (
-        "import sys, time; from pathlib import Path; from tests.servers import valkey_server\n"
+        "import sys, time; from pathlib import Path; from tests.shared.servers import valkey_server\n"
         f"with valkey_server(Path({str(tmp_path)!r})) as server:\n"
         "    print(server.process.pid, flush=True); time.sleep(60)\n"
     )

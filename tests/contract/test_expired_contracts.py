@@ -8,7 +8,7 @@ from typing import Any
 import redis
 
 from data_handler import ShardCandles, open_candle_store
-from tests.weekly_options import FIRST_EXPIRY, contracts, expiry_day, expiry_of, heartbeat, mark
+from tests.shared.weekly_options import FIRST_EXPIRY, contracts, expiry_day, expiry_of, heartbeat, mark
 from utils.keys import Keys
 from utils.market.sessions import SessionCalendar
 from utils.runtime.settings import Settings

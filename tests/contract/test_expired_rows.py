@@ -14,11 +14,11 @@ import redis
 import structlog
 
 from signal_worker import SignalWorker
-from tests.closed_candles import GRACE_MS, ClosedCandle, minute_candles, say_closed
 from tests.reference.case_building import at
-from tests.servers import EmbeddedServer, ValkeyServer
-from tests.signal_worker_process import wait_for
-from tests.weekly_options import contracts, expiry_of
+from tests.shared.closed_candles import GRACE_MS, ClosedCandle, minute_candles, say_closed
+from tests.shared.servers import EmbeddedServer, ValkeyServer
+from tests.shared.signal_worker_process import wait_for
+from tests.shared.weekly_options import contracts, expiry_of
 from utils.keys import Keys
 from utils.runtime.lifecycle import StopRequest
 from utils.runtime.settings import Settings

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import redis
 
-from tests.servers import free_port
-from tests.started_processes import StartedProcess, health_lines
+from tests.shared.servers import free_port
+from tests.shared.started_processes import StartedProcess, health_lines
 from utils.keys import Keys
 from utils.stores.health import HealthReport
 

@@ -10,8 +10,8 @@ import redis
 from tests.reference.engine_runs import new_engine
 from tests.reference.inputs import ReferenceSettings
 from tests.reference.random_feed import WHO, random_feed
-from tests.servers import ValkeyServer
-from tests.shown_candles import candle_hash, shown_candles
+from tests.shared.servers import ValkeyServer
+from tests.shared.shown_candles import candle_hash, shown_candles
 from utils.candles.engine import CandleEngine
 from utils.indicators import INDICATOR_NAMES
 from utils.indicators.values import IndicatorValues

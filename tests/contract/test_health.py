@@ -9,7 +9,7 @@ import pytest
 import redis
 import structlog
 
-from tests.servers import ValkeyServer, free_port, valkey_server
+from tests.shared.servers import ValkeyServer, free_port, valkey_server
 from utils.keys import Keys
 from utils.stores.health import HealthReport, read_health
 from utils.stores.redis_connection import open_redis

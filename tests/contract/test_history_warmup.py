@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
 
-from tests.closed_candles import OPEN_MS, ClosedCandle, grouped, minute_candles
-from tests.history_broker import CALENDAR, INFY, Broker, as_answer, at, broker, day_rows, history, trading_days
-from tests.warmup_stage import TIMEFRAMES, Stage, stage, warm
+from tests.shared.closed_candles import OPEN_MS, ClosedCandle, grouped, minute_candles
+from tests.shared.history_broker import CALENDAR, INFY, Broker, as_answer, at, broker, day_rows, history, trading_days
+from tests.shared.warmup_stage import TIMEFRAMES, Stage, stage, warm
 from utils.journal.entries import EntryId
 from utils.market.candle import Candle, Source
 from utils.market.entry_limit import UntilTimeOfDay

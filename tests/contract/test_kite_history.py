@@ -12,8 +12,8 @@ import orjson
 import pandas as pd
 import pytest
 
-from tests.closed_candles import OPEN_MS
-from tests.history_broker import FUTURE, INFY, Broker, NotedWaits, at, broker, history
+from tests.shared.closed_candles import OPEN_MS
+from tests.shared.history_broker import FUTURE, INFY, Broker, NotedWaits, at, broker, history
 from utils.kite.history import HistoryDenied, HistoryError, HistoryStopped, KiteHistory, Span
 from utils.runtime.lifecycle import StopRequest
 

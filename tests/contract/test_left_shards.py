@@ -10,7 +10,7 @@ import pytest
 import redis
 
 from tests.contract.test_redis_refuses import doctor, script, valkey_with, wait_until
-from tests.servers import ValkeyServer
+from tests.shared.servers import ValkeyServer
 from utils.keys import CANDLES_COLLECTION, Keys
 from utils.stores.left_shards import MOST_PAGES, PAGE, LeftShards
 from utils.stores.outbox import Outbox, Saying

@@ -14,9 +14,9 @@ import redis
 import structlog
 
 from signal_worker import SignalWorker
-from tests.closed_candles import GRACE_MS, OPEN_MS, ClosedCandle, grouped, minute_candles, say_closed
-from tests.servers import EmbeddedServer, ValkeyServer
-from tests.signal_worker_process import instrument, wait_for
+from tests.shared.closed_candles import GRACE_MS, OPEN_MS, ClosedCandle, grouped, minute_candles, say_closed
+from tests.shared.servers import EmbeddedServer, ValkeyServer
+from tests.shared.signal_worker_process import instrument, wait_for
 from utils.keys import Keys
 from utils.market.clock import MarketClock
 from utils.runtime.lifecycle import StopRequest

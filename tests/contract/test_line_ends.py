@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.compose_file import REPO, filled_in, services
-from tests.guarded_valkey import passwords
+from tests.shared.compose_file import REPO, filled_in, services
+from tests.shared.guarded_valkey import passwords
 
 
 def clone_as_on_windows(directory: Path) -> Path:

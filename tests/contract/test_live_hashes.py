@@ -11,7 +11,7 @@ import redis
 from tests.reference.engine_runs import new_engine
 from tests.reference.inputs import ReferenceSettings
 from tests.reference.random_feed import WHO, random_feed
-from tests.shown_candles import candle_hash, shown_candles, tick_hash
+from tests.shared.shown_candles import candle_hash, shown_candles, tick_hash
 from utils.candles.engine import CandleEngine
 from utils.journal.entries import Entry, EntryId, Kind
 from utils.keys import Keys

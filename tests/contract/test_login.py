@@ -17,8 +17,8 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from tests.console_here import manage_here
-from tests.servers import free_port
+from tests.shared.console_here import manage_here
+from tests.shared.servers import free_port
 
 _ROOT = Path(__file__).resolve().parents[2]
 _KEY, _SECRET, _REQUEST, _ACCESS = "somekey1", "somesecret2", "requesttoken3", "accesstoken4"

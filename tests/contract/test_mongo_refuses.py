@@ -15,9 +15,9 @@ import orjson
 import pytest
 import redis
 
-from tests.env_file import write_env_file
-from tests.mongo_answers import AnsweringMongo
-from tests.servers import ValkeyServer, free_port
+from tests.shared.env_file import write_env_file
+from tests.shared.mongo_answers import AnsweringMongo
+from tests.shared.servers import ValkeyServer, free_port
 from utils.market.instruments import Instrument, SessionClass
 from utils.stores.mongo import MongoStore, StoreError
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.servers import EmbeddedServer, free_port
+from tests.shared.servers import EmbeddedServer, free_port
 from utils.keys import CANDLES_COLLECTION, INSTRUMENTS_COLLECTION
 from utils.market.candle import Candle, Source, TimedBy
 from utils.stores.mongo import MongoStore, StoreError

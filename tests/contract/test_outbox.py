@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import redis
 
-from tests.servers import valkey_server
+from tests.shared.servers import valkey_server
 from utils.journal.entries import EntryId
 from utils.keys import Keys
 from utils.stores.outbox import Outbox, OutboxMovedError, Saying, saying_id

@@ -13,7 +13,7 @@ import redis
 
 from tests.contract.test_candle_worker import environment, health, until, worker
 from tests.reference.case_building import STOCK, at, cached, full, pack
-from tests.servers import EmbeddedServer, mongo_server, valkey_server
+from tests.shared.servers import EmbeddedServer, mongo_server, valkey_server
 from utils.journal.entries import ZERO_ID, Entry, EntryId, Kind, read_mark
 from utils.keys import Keys
 from utils.stores.candle_store import CandleStore

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import redis
 
-from tests.servers import valkey_server
+from tests.shared.servers import valkey_server
 from utils.keys import Keys
 from utils.stores.outbox import Outbox, Saying, saying_id
 from utils.stores.redis_connection import open_redis

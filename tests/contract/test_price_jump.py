@@ -15,13 +15,13 @@ import numpy as np
 import pymongo
 import pytest
 
-from tests.closed_candles import OPEN_MS, SEED, SYMBOLS, ClosedCandle, minute_candles, past_and_day, say_closed
-from tests.console_here import manage_here
-from tests.history_broker import Broker, as_answer, at, broker, day_rows, history, trading_days
-from tests.length import length
-from tests.servers import EmbeddedServer, ServerUrls
-from tests.signal_worker_process import World, by_id, end_quietly, same, wait_for, world
-from tests.warmup_stage import Stage, stage, warm
+from tests.shared.closed_candles import OPEN_MS, SEED, SYMBOLS, ClosedCandle, minute_candles, past_and_day, say_closed
+from tests.shared.console_here import manage_here
+from tests.shared.history_broker import Broker, as_answer, at, broker, day_rows, history, trading_days
+from tests.shared.length import length
+from tests.shared.servers import EmbeddedServer, ServerUrls
+from tests.shared.signal_worker_process import World, by_id, end_quietly, same, wait_for, world
+from tests.shared.warmup_stage import Stage, stage, warm
 from utils.market.candle import Candle
 
 __all__ = ["broker", "stage"]

@@ -20,8 +20,8 @@ import redis
 from redis.exceptions import NoPermissionError
 from ruamel.yaml import YAML
 
-from tests.compose_file import DEMO, LIVE_PROCESSES, REPO, STORES, filled_in, services
-from tests.guarded_valkey import GuardedValkey, guarded_valkey, password_names, passwords
+from tests.shared.compose_file import DEMO, LIVE_PROCESSES, REPO, STORES, filled_in, services
+from tests.shared.guarded_valkey import GuardedValkey, guarded_valkey, password_names, passwords
 from utils.keys import Keys
 from utils.stores.redis_connection import open_redis
 

@@ -21,15 +21,15 @@ import pytest
 import redis
 
 from commands.shared.embedded.redis import START, ValkeyServer
-from tests.closed_candles import SYMBOLS, past_and_day, say_closed
-from tests.connector_process import running_connector, wait_until
 from tests.e2e.harness import CANDLE_WORKER, SIGNAL_WORKER, WORKERS, Scripts, Stores, pipeline
-from tests.env_file import write_env_file
-from tests.fake_broker import FakeBroker, stock
-from tests.redis_needs import Judge, Needs, Recording, users_made
 from tests.reference.random_feed import WHO, random_feed
-from tests.servers import mongo_server, valkey_server
-from tests.signal_worker_process import instrument
+from tests.shared.closed_candles import SYMBOLS, past_and_day, say_closed
+from tests.shared.connector_process import running_connector, wait_until
+from tests.shared.env_file import write_env_file
+from tests.shared.fake_broker import FakeBroker, stock
+from tests.shared.redis_needs import Judge, Needs, Recording, users_made
+from tests.shared.servers import mongo_server, valkey_server
+from tests.shared.signal_worker_process import instrument
 from utils.journal.entries import Entry, EntryId, Kind
 from utils.keys import Keys
 from utils.stores.candle_store import CandleStore

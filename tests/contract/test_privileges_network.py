@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.contract.simulator_process import simulator
-from tests.network_namespace import HERE, Namespace, network_namespace, why_not
-from tests.servers import mongo_server, valkey_server
+from tests.shared.network_namespace import HERE, Namespace, network_namespace, why_not
+from tests.shared.servers import mongo_server, valkey_server
 
 
 @pytest.fixture

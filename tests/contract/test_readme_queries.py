@@ -8,7 +8,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from tests.servers import EmbeddedServer
+from tests.shared.servers import EmbeddedServer
 from utils.market.candle import Candle, Source, TimedBy
 from utils.market.sessions import MINUTE_MS
 from utils.stores.mongo import MongoStore

@@ -13,7 +13,7 @@ import redis
 from data_handler import ShardCandles
 from tests.reference.inputs import Entry as FedEntry
 from tests.reference.random_feed import WHO, random_feed
-from tests.servers import ValkeyServer
+from tests.shared.servers import ValkeyServer
 from utils.journal.entries import Entry, EntryId, Kind
 from utils.keys import Keys
 from utils.market.sessions import SessionCalendar

@@ -14,8 +14,8 @@ import orjson
 import pytest
 import redis
 
-from tests.compose_file import REPO, filled_in, services
-from tests.servers import valkey_server
+from tests.shared.compose_file import REPO, filled_in, services
+from tests.shared.servers import valkey_server
 from utils.candles.shard_state import grow, new_shard
 from utils.indicators.table import IndicatorTable
 from utils.keys import Keys

@@ -14,9 +14,9 @@ import pytest
 import redis
 
 from commands.shared.embedded.server import running
-from tests.console_here import manage_here
-from tests.env_file import write_env_file
-from tests.servers import ValkeyServer, free_port
+from tests.shared.console_here import manage_here
+from tests.shared.env_file import write_env_file
+from tests.shared.servers import ValkeyServer, free_port
 from utils.journal.entries import Entry, EntryId, Kind, subscribed_mark
 from utils.journal.writer import JournalWriter
 from utils.keys import Keys

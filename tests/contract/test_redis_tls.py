@@ -12,7 +12,7 @@ import pytest
 
 from tests.contract.test_redis_refuses import doctor, ends_with, script, valkey_with
 from tests.contract.test_tls import Authority
-from tests.servers import ValkeyServer, free_port
+from tests.shared.servers import ValkeyServer, free_port
 from utils.runtime.lifecycle import EXIT_BAD_SETTINGS
 from utils.stores.redis_connection import RedisError, open_redis
 from utils.stores.redis_failure import failure_of

@@ -10,7 +10,7 @@ import pytest
 
 from commands.replay.past import copy_past
 from commands.replay.stored import StoredDay
-from tests.servers import EmbeddedServer
+from tests.shared.servers import EmbeddedServer
 from utils.keys import CANDLES_COLLECTION
 from utils.market.candle import Candle, Source, TimedBy
 from utils.market.timeframes import parse_timeframes

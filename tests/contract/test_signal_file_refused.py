@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.closed_candles import ClosedCandle, past_and_day, say_closed
 from tests.contract.test_signal_worker_shared import SHARDS, crew
-from tests.servers import ServerUrls, both_servers
-from tests.signal_worker_process import World, by_id, wait_for, world
+from tests.shared.closed_candles import ClosedCandle, past_and_day, say_closed
+from tests.shared.servers import ServerUrls, both_servers
+from tests.shared.signal_worker_process import World, by_id, wait_for, world
 from utils.indicators.kernels import STATE_DTYPE
 from utils.indicators.snapshot import unpack
 

@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.closed_candles import PAST_OPEN_MS, SEED, SYMBOLS, ClosedCandle, past_and_day, say_closed
-from tests.history_broker import Broker, as_answer, day_rows, serving, trading_days
-from tests.length import length
-from tests.servers import ServerUrls, mongo_server, valkey_server
-from tests.signal_worker_process import World, end_quietly, same, tell_instruments, wait_for, world
+from tests.shared.closed_candles import PAST_OPEN_MS, SEED, SYMBOLS, ClosedCandle, past_and_day, say_closed
+from tests.shared.history_broker import Broker, as_answer, day_rows, serving, trading_days
+from tests.shared.length import length
+from tests.shared.servers import ServerUrls, mongo_server, valkey_server
+from tests.shared.signal_worker_process import World, end_quietly, same, tell_instruments, wait_for, world
 from utils.keys import CANDLES_COLLECTION, SIGNALS_COLLECTION
 
 PAST, DAY = past_and_day()

@@ -20,10 +20,10 @@ import orjson
 import pytest
 
 from strategies import load_strategies
-from tests.closed_candles import OPEN_MS, SEED, SYMBOLS, ClosedCandle, past_and_day, say_closed
-from tests.history_broker import Broker, as_answer, day_rows, serving, trading_days
-from tests.servers import ServerUrls
-from tests.signal_worker_process import (
+from tests.shared.closed_candles import OPEN_MS, SEED, SYMBOLS, ClosedCandle, past_and_day, say_closed
+from tests.shared.history_broker import Broker, as_answer, day_rows, serving, trading_days
+from tests.shared.servers import ServerUrls
+from tests.shared.signal_worker_process import (
     World,
     by_id,
     end_quietly,

@@ -9,7 +9,7 @@ import orjson
 import pytest
 import redis
 
-from tests.servers import EmbeddedServer, valkey_server
+from tests.shared.servers import EmbeddedServer, valkey_server
 from utils.journal.entries import ZERO_ID, Entry, EntryId, Kind
 from utils.keys import Keys
 from utils.market.instruments import Instrument, SessionClass

@@ -16,10 +16,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from tests.connector_process import running_connector, wait_until
 from tests.contract.test_connect import ROWS, wait_until_subscribed
-from tests.fake_broker import FakeBroker
-from tests.servers import ValkeyServer
+from tests.shared.connector_process import running_connector, wait_until
+from tests.shared.fake_broker import FakeBroker
+from tests.shared.servers import ValkeyServer
 
 ROOT = Path(__file__).resolve().parents[2]
 DAY = dt.timedelta(days=1)

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from tests.closed_candles import minute_candles
-from tests.history_broker import CALENDAR, INFY, Broker, as_answer, at, day_rows, serving, trading_days
-from tests.history_broker import NotedWaits as NoWaits
-from tests.warmup_stage import TIMEFRAMES, Stage, stage
+from tests.shared.closed_candles import minute_candles
+from tests.shared.history_broker import CALENDAR, INFY, Broker, as_answer, at, day_rows, serving, trading_days
+from tests.shared.history_broker import NotedWaits as NoWaits
+from tests.shared.warmup_stage import TIMEFRAMES, Stage, stage
 from utils.journal.entries import EntryId
 from utils.kite.history import KiteHistory
 from utils.market.entry_limit import UntilTimeOfDay

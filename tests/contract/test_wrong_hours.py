@@ -16,10 +16,10 @@ import orjson
 import pytest
 import redis
 
-from tests.console_here import manage_here
-from tests.env_file import write_env_file
-from tests.extended_day import DAY, FUTURE, INFY, MORNING, extended_hours, frames, full, mark
-from tests.servers import EmbeddedServer, ValkeyServer
+from tests.shared.console_here import manage_here
+from tests.shared.env_file import write_env_file
+from tests.shared.extended_day import DAY, FUTURE, INFY, MORNING, extended_hours, frames, full, mark
+from tests.shared.servers import EmbeddedServer, ValkeyServer
 from utils.candles.class_doubts import doubts_of, who
 from utils.journal.entries import Entry
 from utils.journal.writer import JournalWriter

@@ -23,8 +23,8 @@ import pymongo
 import redis
 
 from commands.shared.child_process import ChildProcess, end_all
-from tests.env_file import names_in_example, write_env_file
-from tests.servers import mongo_server, valkey_server
+from tests.shared.env_file import names_in_example, write_env_file
+from tests.shared.servers import mongo_server, valkey_server
 
 REPO = Path(__file__).parents[2]
 CONNECTOR, CANDLE_WORKER, SIGNAL_WORKER = "connect", "candle_worker", "signal_worker"

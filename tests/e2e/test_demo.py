@@ -20,11 +20,11 @@ import pymongo
 import pytest
 import redis
 
-from tests.console_here import manage_here
-from tests.length import length
 from tests.measures.played_day import Plan
 from tests.measures.told_candles import known_shares
-from tests.servers import mongo_server, valkey_server
+from tests.shared.console_here import manage_here
+from tests.shared.length import length
+from tests.shared.servers import mongo_server, valkey_server
 from utils.market.timeframes import parse_timeframe
 
 _ROOT = Path(__file__).resolve().parents[2]

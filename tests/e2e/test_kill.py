@@ -21,10 +21,10 @@ import pytest
 
 from tests.e2e.harness import CANDLE_WORKER, CONNECTOR, SIGNAL_WORKER, WORKERS, Document, Scripts, pipeline, stores
 from tests.e2e.simulated import SIMULATOR, Exchange, Steps, ist_ms, journal_entries, play_on, start_exchange
-from tests.length import length
 from tests.reference.candles import reference_candles
 from tests.reference.comparison import FIELDS, compare
 from tests.reference.inputs import Entry, ReferenceSettings, mark_of
+from tests.shared.length import length
 
 # Short ones among them: a strategy needs 200 candles before it says anything.
 TIMEFRAMES = {"5s": 5, "15s": 15, "1m": 60, "5m": 300, "1d": 0}

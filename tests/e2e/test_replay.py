@@ -16,9 +16,9 @@ import pymongo
 import pytest
 import redis
 
-from tests.console_here import manage_here
-from tests.length import length
-from tests.servers import both_servers
+from tests.shared.console_here import manage_here
+from tests.shared.length import length
+from tests.shared.servers import both_servers
 
 _ROOT = Path(__file__).resolve().parents[2]
 _DAY = "2026-11-20"

@@ -14,7 +14,7 @@ import redis
 
 from bench.synthetic import DAY, OPEN_MS, Market, frame_entries, instruments, subscription
 from commands.replay.backlog import stream_facts
-from tests.servers import both_servers
+from tests.shared.servers import both_servers
 from utils.journal.entries import Entry, EntryId, Kind, clock_mark
 from utils.journal.writer import JournalWriter
 

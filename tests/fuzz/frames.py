@@ -13,7 +13,7 @@ from tests.fuzz.candle_checks import check_candle
 from tests.fuzz.frame_program import WHO, Program, as_bytes, busy_program, read_program
 from tests.reference.engine_runs import CalendarOfCases
 from tests.reference.packets import split_frame as reference_split
-from tests.shown_candles import shown_candles
+from tests.shared.shown_candles import shown_candles
 from utils.candles.closed_form import ClosedCandle
 from utils.candles.engine import CandleEngine
 from utils.candles.engine_output import RejectedPacket, Said

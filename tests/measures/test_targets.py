@@ -12,7 +12,6 @@ import pytest
 
 from simulator.faults import Fault
 from simulator.jumps import Market
-from tests.length import length
 from tests.measures.engine_day import engine_day
 from tests.measures.examples import shown_examples
 from tests.measures.passed_prints import passed_prints
@@ -20,6 +19,7 @@ from tests.measures.played_day import Plan, PlayedDay, played_day
 from tests.measures.refused_trades import refused_trades
 from tests.measures.tape_shares import engine_candles, tape_shares
 from tests.measures.told_candles import told_candles
+from tests.shared.length import length
 from utils.market.timeframes import parse_timeframes
 
 SEEDS = length(short=(3,), long=(3, 5, 7))

@@ -9,7 +9,7 @@ from datetime import date
 
 from tests.reference.inputs import Entry as PlainEntry
 from tests.reference.inputs import ReferenceInstrument, ReferenceSettings
-from tests.shown_candles import shown_candles
+from tests.shared.shown_candles import shown_candles
 from utils.candles.closed_form import ClosedCandle
 from utils.candles.engine import CandleEngine
 from utils.candles.engine_output import Said
