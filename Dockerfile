@@ -32,7 +32,7 @@ CMD ["python", "manage.py", "--help"]
 
 # What the simulated exchange needs on top stays out of the image that goes live.
 FROM build AS build-demo
-RUN pip install --no-cache-dir --target /opt/demo --require-hashes --only-binary :all: --requirement requirements-demo.lock
+RUN pip install --no-cache-dir --target /opt/demo --require-hashes --only-binary :all: --requirement requirements/demo.lock
 
 FROM live AS demo
 COPY --from=build-demo /opt/demo /opt/demo

@@ -40,7 +40,7 @@ demo: $(READY) ## a simulated session through the whole pipeline, to watch
 	@.venv/bin/python manage.py demo $(ARGS)
 
 fuzz: $(READY) ## hostile input, guided by coverage, a minute a target; ARGS="--seconds S --target T --seed N"
-	@.venv/bin/python -c "import atheris" 2>/dev/null || .venv/bin/python -m pip install --quiet --quiet --requirement requirements-fuzz.txt
+	@.venv/bin/python -c "import atheris" 2>/dev/null || .venv/bin/python -m pip install --quiet --quiet --requirement requirements/fuzz.txt
 	@.venv/bin/python -m tests.fuzz $(ARGS)
 
 mutants: $(READY) ## some thirty plausible mistakes in the candle rules, each caught by a test; ARGS="--rule N --only NAME"
@@ -49,7 +49,7 @@ mutants: $(READY) ## some thirty plausible mistakes in the candle rules, each ca
 compose-test: $(READY) ## build the images and run docker-compose.yml for real; needs a Docker engine
 	@COMPOSE_TEST=1 .venv/bin/python -m pytest -v tests/contract/test_compose_run.py
 
-lock: $(READY) ## after a change of a requirements*.txt: the lock files anew; ARGS=--upgrade takes the newest
+lock: $(READY) ## after a change of a requirements file: the lock files anew; ARGS=--upgrade takes the newest
 	@.ci/setup-tools && .ci/lock $(ARGS)
 
 audit: $(READY) ## known vulnerabilities in any locked package; says so when no advisory service answers
@@ -59,8 +59,8 @@ clean: ## remove the environment and all caches; logs, journal and .env stay
 	rm -rf .venv .venv-bench .mypy_cache .ruff_cache .pytest_cache .hypothesis run/kernels
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(READY): requirements-dev.lock .ci/setup
+$(READY): requirements/dev.lock .ci/setup
 	@.ci/setup
 
-$(BENCH_READY): $(READY) requirements-bench.txt bench/setup
+$(BENCH_READY): $(READY) requirements/bench.txt bench/setup
 	@bench/setup

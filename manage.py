@@ -31,7 +31,7 @@ class LazyGroup(click.Group):
         except ModuleNotFoundError as error:
             raise click.ClickException(
                 f"The Python package {error.name} is missing: install what requirements.txt names "
-                "(the demo: requirements-dev.txt), and run manage.py with that Python."
+                "(the demo: requirements/dev.txt), and run manage.py with that Python."
             ) from None
         return command
 

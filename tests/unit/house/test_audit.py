@@ -30,13 +30,13 @@ audit = load_audit()
 
 
 def run_audit(tmp_path: Path, answers: dict[str, object]) -> subprocess.CompletedProcess[str]:
-    """With a pip-audit of ours, that gives the answer of the first name its file's name begins with."""
+    """With a pip-audit of ours, that gives the answer of the first name in its file's folder and name."""
     program = tmp_path / "pip-audit"
     program.write_text(
         f"#!{sys.executable}\nimport json, sys\nfrom pathlib import Path\n"
         f"answers = json.loads({json.dumps(answers)!r})\n"
-        "name = Path(sys.argv[-1]).name\n"
-        "found = next(answer for start, answer in answers.items() if name.startswith(start))\n"
+        "name = '/'.join(Path(sys.argv[-1]).parts[-2:])\n"
+        "found = next(answer for start, answer in answers.items() if start in name)\n"
         "sys.exit('ConnectionError: no such host') if found is None else print(json.dumps({'dependencies': found}))\n"
     )
     program.chmod(0o755)

@@ -13,7 +13,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[3]
-PAIRS = ("requirements", "requirements-demo", "requirements-dev", "requirements-tools")
+PAIRS = ("requirements", "requirements/demo", "requirements/dev", "requirements/tools")
 ENTRY = re.compile(
     r"(?P<pin>[^\s\\]+==[^\s;\\]+)(?: ; (?P<marker>[^\\]+?))?(?P<hashes>(?: \\\n {4}--hash=sha256:[0-9a-f]{64})+)\n"
 )
@@ -24,7 +24,9 @@ def asked_for(name: str) -> list[Requirement]:
     found: list[Requirement] = []
     for line in (ROOT / f"{name}.txt").read_text().splitlines():
         if line.startswith("-r "):
-            found += asked_for(line.removeprefix("-r ").removesuffix(".txt"))
+            path = ROOT / f"{name}.txt"
+            named = (path.parent / line.removeprefix("-r ")).resolve().relative_to(ROOT)
+            found += asked_for(str(named.with_suffix("")))
         elif line and not line.startswith("#"):
             found.append(Requirement(line))
     return found
@@ -79,14 +81,14 @@ def test_the_lock_holds_what_is_needed_and_nothing_else(name: str) -> None:
 
 @pytest.mark.parametrize("name", PAIRS[:2])
 def test_all_locks_agree_on_versions(name: str) -> None:
-    everything = locked("requirements-dev")
+    everything = locked("requirements/dev")
     assert {key: version_of(everything[key]) for key in locked(name)} == {
         key: version_of(one) for key, one in locked(name).items()
     }
 
 
 def test_what_is_installed_is_what_is_locked() -> None:
-    needed = {key: one for key, one in locked("requirements-dev").items() if not one.marker or one.marker.evaluate()}
+    needed = {key: one for key, one in locked("requirements/dev").items() if not one.marker or one.marker.evaluate()}
     installed = {key: importlib.metadata.version(key) for key in needed}
     assert installed == {key: version_of(one) for key, one in needed.items()}
 
