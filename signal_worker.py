@@ -18,7 +18,8 @@ from utils.kite.history_access import BrokerHistory
 from utils.market.entry_limit import read_entry_limit, silenced
 from utils.market.hours_kept import hours_kept
 from utils.market.instruments import Instrument
-from utils.market.sessions import SessionCalendar, ist_date
+from utils.market.ist import ist_date
+from utils.market.sessions import SessionCalendar
 from utils.runtime.garbage_collection import GarbageSearch
 from utils.runtime.lifecycle import EXIT_OK, StopRequest, run_script
 from utils.runtime.log import BoundLogger

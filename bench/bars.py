@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from bench.synthetic import OPEN_MS, SEED
 from utils.indicators import kernels
 from utils.market.candle import Candle, Source, TimedBy
-from utils.market.sessions import ist_date
+from utils.market.ist import ist_date
 
 MINUTE_MS = 60_000
 Floats = NDArray[np.float64]

@@ -19,7 +19,7 @@ from commands.shared.embedded.mongo import MongoServer
 from commands.shared.embedded.redis import ValkeyServer
 from commands.shared.embedded.server import running
 from commands.shared.readiness import RUNNING
-from utils.market.sessions import ist_midnight_ms
+from utils.market.ist import ist_midnight_ms
 from utils.stores.redis_connection import open_redis
 
 PROJECT = Path(__file__).resolve().parent.parent

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from utils.journal.entries import Entry, EntryId, Kind, subscribed_mark
 from utils.kite.frames import FULL, FULL_LENGTH, SEGMENT_NSE
 from utils.market.instruments import Instrument, SessionClass
-from utils.market.sessions import ist_midnight_ms
+from utils.market.ist import ist_midnight_ms
 
 SEED = 20_261_120
 DAY = date(2026, 11, 20)  # an ordinary trading day of the session table, 09:15 to 15:30

@@ -14,6 +14,7 @@ from utils.journal.entries import Entry, EntryId, Kind, down_mark, subscribed_ma
 from utils.keys import Keys
 from utils.kite.frames import pack_frame
 from utils.market.instruments import Instrument, SessionClass
+from utils.market.ist import DAY_MS
 from utils.market.sessions import Session
 from utils.market.timeframes import parse_timeframes
 from utils.runtime.garbage_collection import lasting_objects
@@ -22,7 +23,6 @@ from utils.stores.live_hashes import LiveHashes
 _TOKEN = 256_001
 _STOCK = Instrument(_TOKEN, "NSE", "NONE", "", "NSE", "EQ", "", 0.05, 1, SessionClass.EQUITY)
 _ANY_DAY_MS = 1_700_000_000_000
-_DAY_MS = 86_400_000
 _NEVER_MS = 1 << 60
 
 
@@ -47,7 +47,7 @@ def compile_candle_kernels() -> None:
             Entry(EntryId(_ANY_DAY_MS, 1), Kind.FRAME, pack_frame([packet])),
             Entry(EntryId(_ANY_DAY_MS, 2), Kind.FRAME, pack_frame([packet])),
             Entry(EntryId(_ANY_DAY_MS, 3), Kind.MARK, down_mark("")),
-            Entry(EntryId(_ANY_DAY_MS + _DAY_MS, 0), Kind.FRAME, b"\0"),
+            Entry(EntryId(_ANY_DAY_MS + DAY_MS, 0), Kind.FRAME, b"\0"),
         ]
     )
     assert said.records

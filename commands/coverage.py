@@ -14,9 +14,9 @@ from commands.shared.recorded_day import recorded_files
 from utils.coverage.held_candles import Coverage, coverage_of
 from utils.coverage.outages import Outage, outages_of_day
 from utils.journal.entries import Entry, Kind, Mark, mark_instruments, read_mark
-from utils.journal.files import DAY_MS, day_of, day_start_ms
 from utils.journal.writer import JournalError, read_journal
 from utils.market.instruments import Instrument
+from utils.market.ist import DAY_MS, ist_date, ist_midnight_ms
 from utils.runtime.settings import Settings
 from utils.stores.mongo import MongoStore, Refusal, StoreError
 
@@ -42,7 +42,7 @@ def command(day: datetime | None) -> None:
     """
     settings = load_settings()
     now_ms = settings.market_clock.now_ms()
-    wanted = day.date() if day else day_of(now_ms)
+    wanted = day.date() if day else ist_date(now_ms)
     files = recorded_files(settings.journal_dir, wanted)
     store = MongoStore(settings.mongo_url.get_secret_value(), settings.mongo_db)
     try:
@@ -59,7 +59,7 @@ def command(day: datetime | None) -> None:
 
 def read_day(files: Iterable[JournalFile], day: date, now_ms: int) -> RecordedDay:
     """OSError, JournalError."""
-    end_ms = day_start_ms(day) + DAY_MS
+    end_ms = ist_midnight_ms(day) + DAY_MS
     named: dict[str, Instrument] = {}
     outages: list[Outage] = []
     for file in files:

@@ -10,7 +10,8 @@ import click
 from commands.shared.console import load_calendar, load_settings
 from utils.market.hours_kept import Kept
 from utils.market.instruments import EXCHANGES, classes_of_exchange
-from utils.market.sessions import SessionCalendar, ist_date
+from utils.market.ist import ist_date
+from utils.market.sessions import SessionCalendar
 from utils.market.sessions_table import Hours, Ruling
 from utils.runtime.settings import Settings
 

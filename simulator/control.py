@@ -10,8 +10,8 @@ from aiohttp import web
 from simulator.exchange import Exchange
 from simulator.replies import refusal, success
 from simulator.ticker import EXCHANGE
-from utils.market.candle import iso_ist
 from utils.market.clock import SteppedClock
+from utils.market.ist import iso_ist
 
 
 def status_of(exchange: Exchange) -> dict[str, Any]:

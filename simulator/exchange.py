@@ -24,7 +24,8 @@ from simulator.recording import record_universe
 from simulator.universe import Universe
 from utils.journal.entries import HEARTBEAT
 from utils.market.clock import MarketClock
-from utils.market.sessions import SessionCalendar, ist_date, ist_midnight_ms
+from utils.market.ist import ist_date, ist_midnight_ms
+from utils.market.sessions import SessionCalendar
 
 HEARTBEATS_A_REAL_SECOND = 20
 MESSAGE_EVERY_SECONDS = 120

@@ -13,8 +13,8 @@ from simulator.bars import NO_BARS, BarMaker, Bars, grouped, joined, open_intere
 from simulator.tape import Tape
 from simulator.truth import truth_candles
 from simulator.universe import Universe
-from utils.market.candle import iso_ist
-from utils.market.sessions import SessionCalendar, ist_date, ist_midnight_ms
+from utils.market.ist import iso_ist, ist_date, ist_midnight_ms
+from utils.market.sessions import SessionCalendar
 from utils.market.timeframes import DAY, Timeframe, parse_timeframe
 
 OLDEST_DAY = date(2015, 1, 1)

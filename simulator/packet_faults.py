@@ -16,6 +16,7 @@ from simulator.faults import Fault
 from simulator.looks import Flags
 from simulator.snapshots import PARTS, MinutePackets, Packets, joined_packets
 from simulator.universe import Universe
+from utils.market.ist import IST_OFFSET_MS
 
 SHARE = {
     Fault.LATE: 1 / 1_000,
@@ -33,7 +34,7 @@ RESET_PART_OF_VOLUME = 0.3
 RESET_MINUTES = (600, 870)
 NOBODYS_BIT = 1 << 31
 DAY_S = 86_400
-IST_OFFSET_S = 19_800
+IST_OFFSET_S = IST_OFFSET_MS // 1000
 
 
 class PacketFaults:

@@ -12,7 +12,7 @@ from simulator.contracts import Shape
 from simulator.exchange import Exchange
 from simulator.replies import success
 from simulator.ticker import EXCHANGE
-from utils.market.candle import IST
+from utils.market.ist import IST
 
 CIRCUIT = 0.2
 

@@ -13,11 +13,10 @@ from simulator.exchange import Exchange, Options
 from simulator.history import INTERVALS, Interval, as_rows
 from simulator.replies import refusal, success
 from simulator.ticker import EXCHANGE
-from utils.market.candle import IST
+from utils.market.ist import DAY_MS, IST
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 LIMITS = web.AppKey("limits", dict[str, RateLimit])
-DAY_MS = 86_400_000
 NEEDS_NO_TOKEN = ("/session/token", "/instruments", "/connect/login")
 USER_ID = "DEMO01"
 

@@ -17,7 +17,8 @@ from simulator.dice import Floats, Ints, Keys, Salt, draw_keys, normal, uniform
 from simulator.jumps import Jumps, Market
 from simulator.universe import Universe
 from utils.market.instruments import Instrument
-from utils.market.sessions import Session, SessionCalendar, ist_midnight_ms
+from utils.market.ist import ist_midnight_ms
+from utils.market.sessions import Session, SessionCalendar
 
 MINUTE_MS = 60_000
 MINUTES_A_DAY = 1_440

@@ -14,7 +14,7 @@ from commands.shared.closed_tally import ClosedTally
 from commands.shared.closing_figures import StoredCandles, compare_stored, read_live_candles, rejected_by_reason
 from simulator.tape import Tape
 from utils.keys import Keys
-from utils.market.sessions import DAY_MS
+from utils.market.ist import DAY_MS
 from utils.market.timeframes import Timeframe
 from utils.stores.mongo import MongoStore
 

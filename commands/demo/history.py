@@ -20,7 +20,8 @@ from simulator.tape import Tape
 from utils.indicators.parameters import DEFAULT_PARAMETERS
 from utils.market.candle import Candle, Source, TimedBy
 from utils.market.instruments import Instrument, SessionClass
-from utils.market.sessions import SessionCalendar, ist_date, ist_midnight_ms
+from utils.market.ist import ist_date, ist_midnight_ms
+from utils.market.sessions import SessionCalendar
 from utils.market.timeframes import Timeframe
 from utils.stores.mongo import MongoStore, Refusal
 

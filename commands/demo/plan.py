@@ -7,8 +7,8 @@ from datetime import date, datetime, time
 
 from simulator.faults import parse_faults
 from simulator.universe import FEWEST
-from utils.market.candle import IST
 from utils.market.instruments import SessionClass
+from utils.market.ist import IST
 from utils.market.sessions import SessionCalendar
 from utils.runtime.settings import INSTRUMENTS_PER_CONNECTION, MAX_CONNECTIONS
 

@@ -32,7 +32,8 @@ from commands.doctor.stores import redis_findings, refused_findings, wrong_type_
 from commands.shared.console import load_calendar, load_settings
 from utils.journal.entries import EntryId
 from utils.keys import Keys
-from utils.market.sessions import SessionCalendar, ist_date
+from utils.market.ist import ist_date
+from utils.market.sessions import SessionCalendar
 from utils.runtime.settings import Settings
 from utils.stores.health import read_health
 from utils.stores.key_types import WrongType, types_of, wrong_types

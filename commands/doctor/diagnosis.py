@@ -11,7 +11,8 @@ from commands.doctor.past import past_findings
 from commands.doctor.warmth import warmth_findings
 from commands.doctor.workers import worker_findings
 from utils.market.hours_kept import hours_kept
-from utils.market.sessions import SessionCalendar, ist_date
+from utils.market.ist import ist_date
+from utils.market.sessions import SessionCalendar
 
 SOON_MS = 30 * 60_000
 

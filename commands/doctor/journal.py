@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from commands.doctor.findings import CONNECTOR, Finding, Moment, Report, number_of
-from utils.market.candle import iso_ist
-from utils.market.sessions import ist_date
+from utils.market.ist import iso_ist, ist_date
 
 CHECK_DISK = "check the disk of JOURNAL_DIR"
 FRESH_SECONDS = 600.0  # a disk that damages the journal again and again stays a problem

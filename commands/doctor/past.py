@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from commands.doctor.findings import SIGNAL_WORKER, Finding, Moment, Report, number_of
-from utils.market.sessions import ist_date
+from utils.market.ist import ist_date
 
 MOST_NAMED = 3
 

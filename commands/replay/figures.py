@@ -14,7 +14,7 @@ from commands.replay.stored import StoredDay
 from commands.shared.closed_tally import ClosedTally
 from commands.shared.closing_figures import StoredCandles, compare_stored
 from utils.keys import SIGNALS_COLLECTION, Keys
-from utils.market.sessions import DAY_MS, ist_midnight_ms
+from utils.market.ist import DAY_MS, ist_midnight_ms
 from utils.market.timeframes import Timeframe
 from utils.stores.mongo import MongoStore
 

@@ -45,7 +45,7 @@ from commands.shared.waiting import Interrupted, wait_while_moving
 from utils.journal.writer import JournalError
 from utils.keys import Keys
 from utils.market.clock import MarketClock
-from utils.market.sessions import DAY_MS
+from utils.market.ist import DAY_MS
 from utils.runtime.lifecycle import EXIT_FAILED, EXIT_OK, StopRequest
 from utils.runtime.settings import Settings
 from utils.stores.health import read_health

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from utils.keys import CANDLES_COLLECTION
 from utils.market.candle import Candle, Source
-from utils.market.sessions import DAY_MS
+from utils.market.ist import DAY_MS
 from utils.market.timeframes import Timeframe
 from utils.stores.mongo import MongoStore
 

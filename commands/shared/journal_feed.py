@@ -15,7 +15,7 @@ import redis
 from utils.journal.entries import ZERO_ID, Entry, EntryId, Kind
 from utils.journal.writer import JournalDamage, last_entry_id, read_journal
 from utils.keys import Keys
-from utils.market.sessions import DAY_MS
+from utils.market.ist import DAY_MS
 from utils.stores.packed_commands import pack, send_packed
 
 ENTRIES_AT_ONCE = 500

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from commands.shared.picture import LiveCandle, Picture, ProcessLine, SignalLine, Step
-from utils.market.candle import IST
+from utils.market.ist import IST
 
 _BARS = "▁▂▃▄▅▆▇█"
 _BODY_WIDTH = 14

@@ -28,7 +28,7 @@ from utils.journal.keeper import JournalKeeper
 from utils.keys import Keys
 from utils.kite.frames import FULL, FULL_LENGTH
 from utils.market.instruments import Instrument
-from utils.market.sessions import ist_midnight_ms
+from utils.market.ist import ist_midnight_ms
 from utils.runtime.lifecycle import EXIT_OK, StopRequest, run_script
 from utils.runtime.log import BoundLogger
 from utils.runtime.settings import Settings

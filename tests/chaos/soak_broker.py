@@ -23,9 +23,9 @@ from aiohttp import WSMsgType, web
 
 from tests.chaos.overload_feed import Offer, Tape
 from tests.shared.fake_broker import HEADER, stock
-from utils.journal.files import day_of, day_start_ms
 from utils.market.clock import SteppedClock
 from utils.market.instruments import Instrument, SessionClass
+from utils.market.ist import ist_date, ist_midnight_ms
 from utils.runtime.settings import Settings
 
 OPEN_MINUTE, CLOSE_MINUTE = 9 * 60 + 15, 15 * 60 + 30
@@ -98,7 +98,7 @@ def row_of(one: Instrument) -> str:
 
 def at_ms(day: date, minute: float) -> int:
     """A minute of an IST day, epoch ms."""
-    return day_start_ms(day) + round(minute * 60_000)
+    return ist_midnight_ms(day) + round(minute * 60_000)
 
 
 class SoakBroker:
@@ -208,7 +208,7 @@ class SoakBroker:
 
     def _next_morning_ms(self) -> int:
         """When the next dump is there: its instruments must be subscribed before the market goes on."""
-        today = day_of(self._clock.now_ms())
+        today = ist_date(self._clock.now_ms())
         days = (today, today + timedelta(days=1))
         return next(ms for ms in (at_ms(day, DUMP_MINUTE) for day in days) if ms > self._clock.now_ms())
 

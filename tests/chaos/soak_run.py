@@ -24,7 +24,8 @@ from tests.chaos.soak_plan import FIRST_DAY, JOURNAL_DAYS, STREAM_HOURS, TRIM_HO
 from utils.journal.files import journal_days
 from utils.market.clock import SteppedClock, new_stepped_clock
 from utils.market.instruments import SessionClass
-from utils.market.sessions import SessionCalendar, ist_date
+from utils.market.ist import ist_date
+from utils.market.sessions import SessionCalendar
 
 OURS = ("connect", "candle_worker", "signal_worker")
 BROKER = "broker"

@@ -16,8 +16,8 @@ from typing import Any
 import orjson
 import requests
 
-from utils.market.candle import IST
 from utils.market.clock import MarketClock, parse_market_clock
+from utils.market.ist import IST
 
 ROOT = Path(__file__).parents[2]
 STOP_SECONDS = 60

@@ -23,9 +23,10 @@ from tests.shared.servers import ValkeyServer
 from utils.connector.account_updates import REMEMBERED, AccountUpdates, is_of_account
 from utils.connector.recorder import TickRecorder
 from utils.journal.entries import Topic
-from utils.journal.files import day_of, journal_path
+from utils.journal.files import journal_path
 from utils.journal.keeper import JournalKeeper
 from utils.journal.writer import read_journal
+from utils.market.ist import ist_date
 from utils.stores.redis_connection import open_redis
 
 ORDER = '{"type":"order","id":"","data":{"order_id":"1234","status":"COMPLETE","average_price":412.5}}'
@@ -158,7 +159,7 @@ def test_a_journal_of_them_that_cannot_be_read_stops_no_ticks(tmp_path: Path, va
         wait_until(lambda: len(updates(connector.redis)) == 1, "the first")
         assert connector.stop() == 0
         now_ms = time.time_ns() // 1_000_000
-        foreign = connector.directory / "journal" / day_of(now_ms - DAY_MS).isoformat() / "broker-0.journal"
+        foreign = connector.directory / "journal" / ist_date(now_ms - DAY_MS).isoformat() / "broker-0.journal"
         foreign.parent.mkdir()
         foreign.write_bytes(b"this is no journal at all")
         connector.redis.delete("broker:0")
@@ -196,7 +197,7 @@ def test_every_socket_has_it_and_it_counts_once(tmp_path: Path) -> None:
     found = AccountUpdates(account)
     for shard, payload in ((0, b"a"), (1, b"b"), (1, b"a"), (2, b"a"), (2, b"b"), (0, b"b"), (0, b"a"), (2, b"a")):
         found.record(shard, payload)
-    path = journal_path(tmp_path, day_of(NINE_IST_MS), 0, Topic.BROKER)
+    path = journal_path(tmp_path, ist_date(NINE_IST_MS), 0, Topic.BROKER)
     assert path is not None
     assert [entry.payload for entry in read_journal(path)] == [b"a", b"b", b"a"], "the same again is another update"
 
@@ -233,7 +234,7 @@ def test_days_without_an_update_are_compressed_and_dropped_all_the_same(tmp_path
     ticks.frame(b"\0", is_binary=True)
     keeper._clean(keeper._first_unfinished_day())
     names = sorted(os.path.relpath(path, tmp_path) for path in tmp_path.glob("*/*"))
-    days = [day_of(NINE_IST_MS) + timedelta(days=n) for n in range(4)]
+    days = [ist_date(NINE_IST_MS) + timedelta(days=n) for n in range(4)]
     assert names == [f"{days[1]}/ticks-0.journal.zst", f"{days[2]}/ticks-0.journal.zst", f"{days[3]}/ticks-0.journal"]
     account.frame(ORDER.encode(), is_binary=False)
     assert journal_path(tmp_path, days[3], 0, Topic.BROKER) is not None

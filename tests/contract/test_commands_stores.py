@@ -23,10 +23,10 @@ from commands.shared.journal_feed import (
 from commands.shared.run_directory import clear_prefix
 from commands.shared.stream_ends import all_archived, last_id, unarchived
 from utils.journal.entries import ZERO_ID, Entry, EntryId, Kind
-from utils.journal.files import day_of
 from utils.journal.writer import JournalWriter, journal_path
 from utils.keys import Keys
 from utils.market.candle import Candle, Source, TimedBy
+from utils.market.ist import ist_date
 
 AT_MS = 1_795_149_000_000  # 2026-11-20 10:00 IST
 KEYS = Keys("some:")
@@ -157,7 +157,7 @@ def test_shards_are_merged_by_id(tmp_path: Path) -> None:
         for nth in numbers:
             writer.append(_entry(nth))
         writer.close()
-        path = journal_path(tmp_path, day_of(AT_MS), shard)
+        path = journal_path(tmp_path, ist_date(AT_MS), shard)
         assert path is not None
         files.append(JournalFile(shard, path))
     merged = [(one.shard, one.entry.id.ms - AT_MS) for one in merged_entries(files)]

@@ -15,9 +15,9 @@ from tests.shared.connector_process import ROOT, WAIT_SECONDS, ConnectorProcess,
 from tests.shared.fake_broker import FakeBroker
 from tests.shared.servers import ValkeyServer
 from utils.journal.entries import Entry, EntryId, Kind
-from utils.journal.files import day_of
 from utils.journal.writer import JournalWriter, read_journal
 from utils.market.clock import MarketClock
+from utils.market.ist import ist_date
 
 DAY_MS = 24 * 3600 * 1000
 
@@ -35,7 +35,7 @@ def write_day(directory: Path, at_ms: int) -> tuple[Path, list[Entry]]:
     for entry in entries:
         writer.append(entry)
     writer.close()
-    return directory / day_of(at_ms).isoformat() / "ticks-0.journal", entries
+    return directory / ist_date(at_ms).isoformat() / "ticks-0.journal", entries
 
 
 def test_finished_days_are_compressed_and_old_ones_dropped(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.shared.servers import EmbeddedServer
 from utils.market.candle import Candle, Source, TimedBy
-from utils.market.sessions import MINUTE_MS
+from utils.market.ist import MINUTE_MS
 from utils.stores.mongo import MongoStore
 
 README = Path(__file__).resolve().parents[2] / "README.md"

@@ -15,7 +15,8 @@ from tests.fuzz.candle_checks import check_candle
 from utils.kite.history import HistoryDenied, HistoryError, KiteHistory, Span
 from utils.kite.history_candles import day_candles, minute_candles
 from utils.market.instruments import Instrument, SessionClass
-from utils.market.sessions import DAY_MS, SessionCalendar
+from utils.market.ist import DAY_MS
+from utils.market.sessions import SessionCalendar
 from utils.market.timeframes import parse_timeframe
 from utils.runtime.lifecycle import StopRequest
 

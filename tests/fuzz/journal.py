@@ -10,13 +10,14 @@ import zstandard
 
 from tests.fuzz.byte_reader import ByteReader
 from utils.journal.entries import ZERO_ID, Entry, EntryId, Kind
-from utils.journal.files import day_of, plain_path
+from utils.journal.files import plain_path
 from utils.journal.follower import JournalFollower
 from utils.journal.records import HEADER_LENGTH, JournalDamage, JournalError, RecordParser, pack_header, pack_record
 from utils.journal.writer import JournalWriter, last_entry_id, read_journal
+from utils.market.ist import ist_date
 
 START_MS = 1_795_146_300_000
-DAY = day_of(START_MS)
+DAY = ist_date(START_MS)
 SHARD = 0
 LATER = Entry(EntryId(START_MS + 3_600_000, 0), Kind.MARK, b'{"mark":"clock"}')
 
@@ -132,7 +133,7 @@ def rises(entries: list[Entry]) -> bool:
 
 
 def _one_day(ids: list[EntryId]) -> bool:
-    return all(one.ms < 1 << 47 and day_of(one.ms) == DAY for one in ids)
+    return all(one.ms < 1 << 47 and ist_date(one.ms) == DAY for one in ids)
 
 
 def _check_refused(directory: Path, path: Path) -> None:

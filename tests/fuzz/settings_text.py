@@ -11,7 +11,7 @@ from pathlib import Path
 
 from data_handler import rules_of
 from tests.fuzz.byte_reader import ByteReader
-from utils.journal.files import day_of
+from utils.market.ist import ist_date
 from utils.runtime.settings import Settings, SettingsError
 from utils.stores.redis_connection import open_redis
 
@@ -138,7 +138,7 @@ def check_useful(settings: Settings) -> None:
     assert 0 < 1 / settings.history_requests_per_second < threading.TIMEOUT_MAX
     for seconds in (settings.watchdog_seconds, settings.lease_seconds, settings.live_refresh_ms / 1000):
         assert 0 < seconds < threading.TIMEOUT_MAX
-    day_of(settings.market_clock.now_ms())
+    ist_date(settings.market_clock.now_ms())
     str(settings.market_clock)
     open_redis(settings.redis_url.get_secret_value()).connection_pool.make_connection()
     for path in (settings.journal_dir, settings.log_dir, settings.access_token_file):

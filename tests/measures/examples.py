@@ -8,7 +8,7 @@ from datetime import datetime
 import numpy as np
 
 from tests.measures.played_day import PlayedDay
-from utils.market.candle import IST
+from utils.market.ist import IST
 
 HEADING = "    exchange  traded    price    qty   volume   low      high     bid      ask"
 

@@ -7,8 +7,8 @@ from datetime import datetime
 from pathlib import Path
 
 from utils.journal.entries import Entry, EntryId, Kind, subscribed_mark
-from utils.market.candle import IST
 from utils.market.instruments import Instrument, SessionClass
+from utils.market.ist import IST
 
 DAY = "2026-07-01"  # a Wednesday of ordinary hours
 INFY = Instrument(408065, "NSE", "INFY", "INFOSYS", "NSE", "EQ", "", 0.05, 1, SessionClass.EQUITY)

@@ -7,7 +7,8 @@ from typing import Any
 from utils.candles.engine import CandleEngine
 from utils.candles.written_form import CandleRow, candle_of
 from utils.kite.frames import price_divisor
-from utils.market.candle import Candle, iso_ist
+from utils.market.candle import Candle
+from utils.market.ist import iso_ist
 
 
 def shown_candles(engine: CandleEngine) -> list[tuple[Candle, bool]]:

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
 
-from utils.market.candle import iso_ist
 from utils.market.class_facts import FEWEST_OUTSIDE, NOT_ASKED, ClassFacts, Quiet, Quiets
 from utils.market.instruments import SessionClass
+from utils.market.ist import iso_ist
 
 
 class Doubt(StrEnum):

@@ -19,7 +19,8 @@ from utils.candles.kernels.layout import AWAITS_ANY, Array, Shard
 from utils.candles.rows import Rows
 from utils.market.class_facts import ClassFacts, Outside, Quiet, Quiets
 from utils.market.instruments import Instrument
-from utils.market.sessions import Session, SessionCalendar, ist_date
+from utils.market.ist import ist_date
+from utils.market.sessions import Session, SessionCalendar
 from utils.market.sessions_table import Places
 
 AROUND_MS = 45 * 60_000  # an index moves before the open, with the auction, and after the end to its official close

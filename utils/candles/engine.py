@@ -6,7 +6,7 @@ It knows no clock but the entries' ids, so a backlog, a replay and a live day gi
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, date, datetime
+from datetime import date
 from itertools import chain
 from typing import Any, Protocol
 
@@ -33,13 +33,11 @@ from utils.candles.shard_state import (
     thaw,
 )
 from utils.journal.entries import ZERO_ID, Entry, EntryId, Kind, Mark, mark_instruments, read_mark
-from utils.market.candle import IST
 from utils.market.instruments import Instrument
+from utils.market.ist import DAY_MS, ist_date, ist_day, ist_day_start_ms
 from utils.market.sessions import Session
 from utils.market.timeframes import Timeframe
 
-_DAY_MS = 86_400_000
-_IST_OFFSET_MS = 19_800_000
 _KEPT_PACKET_BYTES = 512
 _LIVE_AT_ONCE = 1_024  # candles in a portion of the live view: some milliseconds until ticks are taken again
 
@@ -94,7 +92,7 @@ class CandleEngine:
         """Whether they are all new, of the day that it is, and without a mark: nearly always."""
         if not entries or entries[0].id <= self.position:
             return False
-        days = {_ist_day(entries[0].id.ms), _ist_day(entries[-1].id.ms)}
+        days = {ist_day(entries[0].id.ms), ist_day(entries[-1].id.ms)}
         return days == {self._day} and Kind.MARK not in [entry.kind for entry in entries]
 
     def _take_mixed(self, entries: Sequence[Entry], said: Said) -> None:
@@ -103,7 +101,7 @@ class CandleEngine:
             if entry.id <= self.position:
                 continue
             self.position = entry.id
-            new_day = _ist_day(entry.id.ms) != self._day
+            new_day = ist_day(entry.id.ms) != self._day
             if new_day or entry.kind is Kind.MARK:
                 self._take_run(run, said)
                 run = []
@@ -162,12 +160,12 @@ class CandleEngine:
 
     def _begin_day(self, at: EntryId, said: Said) -> None:
         self._make_room(0)
-        day = _ist_day(at.ms)
-        kernels.begin_day(self._shard, self._output, day * _DAY_MS - _IST_OFFSET_MS, at.ms, at.counter)
+        day = ist_day(at.ms)
+        kernels.begin_day(self._shard, self._output, ist_day_start_ms(day), at.ms, at.counter)
         self._drain(_NO_DATA, said)
         self._drop_expired(said)
         self._day = day
-        today = _ist_date(at.ms)
+        today = ist_date(at.ms)
         if not self._calendar.is_known(today):
             self.unknown_days.add(today)
         for row, one in enumerate(self.instruments):
@@ -175,7 +173,7 @@ class CandleEngine:
 
     def _drop_expired(self, said: Said) -> None:
         """Rows that the newest `subscribed` mark does not name, nor any mark of the day that is over."""
-        day_start_ms = self._day * _DAY_MS - _IST_OFFSET_MS
+        day_start_ms = ist_day_start_ms(self._day)
         kept = (self._named_ms == self._named_ms.max(initial=0)) | (self._named_ms >= day_start_ms)
         if kept.all():
             return
@@ -214,7 +212,7 @@ class CandleEngine:
 
     def _name_instruments(self, named: Sequence[Instrument], at_ms: int) -> None:
         """Rows for the instruments of a connection, in their order; each awaits its baseline."""
-        today = _ist_date(at_ms)
+        today = ist_date(at_ms)
         new = list({one.symbol: one for one in named if one.symbol not in self._rows}.values())
         self._rows.update({one.symbol: len(self.instruments) + n for n, one in enumerate(new)})
         self.instruments.extend(new)
@@ -296,7 +294,7 @@ class CandleEngine:
         apply_grace(self._shard, self._rules.grace_ms)
         if self._day < 0:
             return
-        today = _ist_date(self._day * _DAY_MS)
+        today = ist_date(self._day * DAY_MS)
         sessions = [self._calendar.for_instrument(one, today) for one in self.instruments]
         for row in rows_with_other_hours(self._shard, sessions):
             apply_hours(self._shard, row, sessions[row], self._rules.grace_ms)
@@ -324,11 +322,3 @@ def _kind_code(kind: Kind) -> int:
     if kind is Kind.FRAME:
         return kernels.SERVER_FRAME
     return kernels.SERVER_TEXT if kind is Kind.TEXT else kernels.CONNECTOR_CLOCK
-
-
-def _ist_day(at_ms: int) -> int:
-    return (at_ms + _IST_OFFSET_MS) // _DAY_MS
-
-
-def _ist_date(at_ms: int) -> date:
-    return datetime.fromtimestamp(at_ms / 1000, UTC).astimezone(IST).date()

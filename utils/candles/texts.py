@@ -12,14 +12,13 @@ import numpy as np
 import orjson
 
 from utils.candles.kernels.layout import Array
+from utils.market.ist import DAY_MS, IST_OFFSET_MS
 from utils.runtime.kernel_cache import kernel
 
 WIDTH = 32  # the longest are a time with 29 and a real number with 24 characters
 ABSENT, KEPT, DUE = -1, -2, -3  # instead of a length: no value, the same as was told, still to be written
 INT, ISO, REAL, BOOL, CLOCK = range(5)  # kinds of fields; CLOCK: whose clock timed the trades
 
-_IST_OFFSET_MS = 19_800_000
-_DAY_MS = 86_400_000
 _WORDS = np.zeros((4, 9), np.uint8)
 for _nth, _word in enumerate((b"false", b"true", b"exchange", b"receive")):
     _WORDS[_nth, : len(_word)] = np.frombuffer(_word, np.uint8)
@@ -46,10 +45,10 @@ def put_int(out: Array, at: int, value: int, width: int) -> int:
 
 @kernel
 def put_iso(out: Array, at_ms: int) -> int:
-    """As utils.market.candle.iso_ist; the date by the arithmetic of H. Hinnant's `civil_from_days`."""
-    local = at_ms + _IST_OFFSET_MS
-    days = local // _DAY_MS + 719_468
-    rest = local % _DAY_MS
+    """As utils.market.ist.iso_ist; the date by the arithmetic of H. Hinnant's `civil_from_days`."""
+    local = at_ms + IST_OFFSET_MS
+    days = local // DAY_MS + 719_468
+    rest = local % DAY_MS
     era = days // 146_097
     day_of_era = days - era * 146_097
     year = (day_of_era - day_of_era // 1_460 + day_of_era // 36_524 - day_of_era // 146_096) // 365

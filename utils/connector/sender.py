@@ -16,9 +16,9 @@ import redis
 
 from utils.connector.recorder import TickRecorder
 from utils.journal.entries import ZERO_ID, Entry, EntryId, Topic
-from utils.journal.files import day_of, day_start_ms
 from utils.journal.writer import JournalError
 from utils.market.instruments import Instrument
+from utils.market.ist import ist_date, ist_midnight_ms
 from utils.runtime.log import BoundLogger
 from utils.runtime.retry_delay import RetryDelay
 from utils.stores.health import HealthReport
@@ -282,4 +282,4 @@ class TickSender:
 
 def _before_day(last_id: EntryId) -> EntryId:
     """The id below all those of the day on which `last_id` falls."""
-    return ZERO_ID if last_id == ZERO_ID else EntryId(day_start_ms(day_of(last_id.ms)) - 1, 0)
+    return ZERO_ID if last_id == ZERO_ID else EntryId(ist_midnight_ms(ist_date(last_id.ms)) - 1, 0)

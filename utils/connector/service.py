@@ -24,8 +24,8 @@ from utils.kite.access_token import AccessTokens
 from utils.kite.errors import Cause
 from utils.kite.notices import ERROR, MESSAGE
 from utils.kite.profile import why_refused
-from utils.market.candle import iso_ist
 from utils.market.instruments import Instrument
+from utils.market.ist import iso_ist
 from utils.runtime.lifecycle import StopRequest
 from utils.runtime.log import BoundLogger, hide_secret
 from utils.runtime.settings import Settings, SettingsError

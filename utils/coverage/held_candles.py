@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from utils.market.candle import Candle, iso_ist
+from utils.market.candle import Candle
+from utils.market.ist import iso_ist
 from utils.market.sessions import Session
 from utils.market.timeframes import Timeframe
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from utils.journal.entries import Entry, Kind, Mark, read_mark
-from utils.market.candle import iso_ist
+from utils.market.ist import iso_ist
 
 UNTIL_END = "the journal ends"
 BEFORE_DAY = "since before the day"

@@ -14,7 +14,7 @@ from utils.indicators import kernels
 from utils.indicators.parameters import DEFAULT_PARAMETERS, IndicatorParameters
 from utils.indicators.values import ABSENT, INDICATOR_NAMES, IndicatorValues
 from utils.market.candle import Candle
-from utils.market.sessions import DAY_MS, EPOCH_ORDINAL, IST_OFFSET_MS
+from utils.market.ist import EPOCH_ORDINAL, ist_day
 
 FIRST_ROWS = 64
 ARRAYS = kernels.Tables._fields
@@ -183,5 +183,5 @@ def _batch(rows: list[int], candles: Sequence[Candle]) -> kernels.Batch:
         low=np.array([one.low for one in candles], dtype=np.float64),
         close=np.array([one.close for one in candles], dtype=np.float64),
         volume=np.array([np.nan if one.volume is None else one.volume for one in candles], dtype=np.float64),
-        session_day=(start_ms + IST_OFFSET_MS) // DAY_MS + EPOCH_ORDINAL,
+        session_day=ist_day(start_ms) + EPOCH_ORDINAL,
     )

@@ -5,35 +5,16 @@ from __future__ import annotations
 import os
 import zlib
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import IO
 
 import zstandard
 
 from utils.journal.entries import Topic
-from utils.market.candle import IST
 
-DAY_MS = 86_400_000
-_IST_OFFSET_MS = 19_800_000
-_EPOCH = date(1970, 1, 1)
 _CHUNK = 1 << 20
 PLAIN, COMPRESSED = ".journal", ".journal.zst"
-
-
-def day_number(at_ms: int) -> int:
-    """Days since 1970-01-01 by the calendar of India."""
-    return (at_ms + _IST_OFFSET_MS) // DAY_MS
-
-
-def day_of(at_ms: int) -> date:
-    """The IST date of an instant (epoch ms)."""
-    return datetime.fromtimestamp(at_ms / 1000, UTC).astimezone(IST).date()
-
-
-def day_start_ms(day: date) -> int:
-    """IST midnight at which the day begins, epoch ms."""
-    return (day - _EPOCH).days * DAY_MS - _IST_OFFSET_MS
 
 
 def journal_days(directory: Path) -> list[date]:

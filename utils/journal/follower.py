@@ -9,9 +9,10 @@ from datetime import date
 from pathlib import Path
 
 from utils.journal.entries import ZERO_ID, Entry, EntryId, Topic
-from utils.journal.files import day_of, is_compressed, journal_days, journal_path
+from utils.journal.files import is_compressed, journal_days, journal_path
 from utils.journal.records import HEADER_LENGTH, RecordParser, check_header
 from utils.journal.writer import read_journal, seek_offset
+from utils.market.ist import ist_date
 
 _CHUNK = 1 << 20
 
@@ -92,7 +93,7 @@ class JournalFollower:
 
     def _next_day(self) -> bool:
         """Opens the file of the next day that has one; False, and nothing changes, when there is none yet."""
-        floor = self._day or (day_of(self.position.ms) if self.position > ZERO_ID else None)
+        floor = self._day or (ist_date(self.position.ms) if self.position > ZERO_ID else None)
         for day in journal_days(self._directory):
             if floor is None or day > floor or (day == floor and self._day is None):
                 path = journal_path(self._directory, day, self._shard, self._topic)

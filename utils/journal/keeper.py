@@ -12,7 +12,8 @@ from pathlib import Path
 
 from utils.connector.recorder import TickRecorder
 from utils.journal.entries import ZERO_ID, EntryId, Topic
-from utils.journal.files import compress_finished_days, day_of, drop_old_days
+from utils.journal.files import compress_finished_days, drop_old_days
+from utils.market.ist import ist_date
 from utils.runtime.log import BoundLogger
 from utils.runtime.settings import SettingsError
 
@@ -104,7 +105,7 @@ class JournalKeeper:
         # The account's journal may rest for days: its files are over when those of the same thread's ticks are.
         waiting = [one for one in self._recorders if one.topic is Topic.TICKS or one.unwritten]
         last_ids = [recorder.writer.last_id for recorder in waiting]
-        return day_of(min([self._now_ms(), *(one.ms for one in last_ids if one != ZERO_ID)]))
+        return ist_date(min([self._now_ms(), *(one.ms for one in last_ids if one != ZERO_ID)]))
 
     def _clean(self, today: date) -> None:
         for step in (self._drop, self._compress):  # a file that can not be compressed does not fill the disk

@@ -20,9 +20,6 @@ import zstandard
 from utils.journal.entries import ZERO_ID, Entry, EntryId, Topic
 from utils.journal.files import (
     compress_finished_days,
-    day_number,
-    day_of,
-    day_start_ms,
     drop_old_days,
     is_compressed,
     journal_days,
@@ -40,6 +37,7 @@ from utils.journal.records import (
     pack_header,
     pack_record,
 )
+from utils.market.ist import EPOCH_ORDINAL, ist_date, ist_day
 
 __all__ = [
     "JournalDamage",
@@ -175,14 +173,14 @@ class JournalWriter:
 
     def whole_to(self, day: date) -> int:
         """Up to which byte the day's file has nothing but what was written to its end."""
-        return self._end if self._descriptor >= 0 and self._day == day_number(day_start_ms(day)) else _ALL_OF_IT
+        return self._end if self._descriptor >= 0 and self._day == day.toordinal() - EPOCH_ORDINAL else _ALL_OF_IT
 
     def append(self, entry: Entry) -> None:
         """Hands the entry to the operating system in one write: a kill -9 behind it loses nothing.
 
         OSError (a full disk) leaves the file as it was before, and the entry unwritten.
         """
-        day = day_number(entry.id.ms)
+        day = ist_day(entry.id.ms)
         if day != self._day:
             self._roll(entry.id)
             self._day = day
@@ -206,7 +204,7 @@ class JournalWriter:
 
     def trust_before(self, day: date) -> None:
         """The files of earlier days are on disk: they were written anew and read back."""
-        if day_of(self._refused_to.ms) < day:
+        if ist_date(self._refused_to.ms) < day:
             self.unsynced_after = None
 
     def close(self) -> None:
@@ -235,7 +233,7 @@ class JournalWriter:
 
     def _roll(self, first: EntryId) -> None:
         """Opens the file of the day on which the id falls."""
-        path = plain_path(self._directory, day_of(first.ms), self.shard, self._topic)
+        path = plain_path(self._directory, ist_date(first.ms), self.shard, self._topic)
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:

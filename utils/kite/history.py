@@ -13,9 +13,8 @@ from typing import Any
 import requests
 
 from utils.kite.errors import FORBIDDEN, Cause, read_broker_error
-from utils.market.candle import IST
 from utils.market.instruments import Instrument, SessionClass
-from utils.market.sessions import DAY_MS, MINUTE_MS
+from utils.market.ist import DAY_MS, IST, MINUTE_MS
 from utils.runtime.lifecycle import StopRequest
 from utils.runtime.retry_delay import RetryDelay
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import requests
 
 from utils.kite.errors import read_broker_error, shown
-from utils.market.candle import IST
 from utils.market.instruments import GZIP_MAGIC, DumpContent, DumpError, Instrument, breaks_off, read_dump
+from utils.market.ist import IST
 
 TIMEOUT_SECONDS = (5.0, 60.0)  # to connect, and between two pieces of the answer
 LONGEST_REASON = 400

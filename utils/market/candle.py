@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta, timezone
 from enum import StrEnum
-from functools import lru_cache
 from typing import Any
 
 from utils.keys import candle_id
-
-IST = timezone(timedelta(hours=5, minutes=30), "IST")
+from utils.market.ist import iso_ist
 
 
 class Source(StrEnum):
@@ -113,10 +110,3 @@ class Candle:
             timed_by=_CLOCKS[document["timed_by"]],
             previous_close=document.get("previous_close"),
         )
-
-
-@lru_cache(maxsize=8192)
-def iso_ist(at_ms: int) -> str:
-    """`2026-11-20T09:15:00+05:30`: one fixed offset, so that the texts sort as the times do."""
-    moment = datetime.fromtimestamp(at_ms / 1000, UTC).astimezone(IST)
-    return moment.isoformat(timespec="seconds" if at_ms % 1000 == 0 else "milliseconds")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from utils.market.candle import IST
+from utils.market.ist import IST
 
 STEPPED = "stepped:"
 _NO_WATCHDOG_SECONDS = "3600"

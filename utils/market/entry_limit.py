@@ -11,7 +11,8 @@ from typing import Protocol
 from utils.market.candle import Candle
 from utils.market.hours_kept import Kept, hours_kept
 from utils.market.instruments import Instrument
-from utils.market.sessions import DAY_MS, IST_OFFSET_MS, MINUTE_MS, SessionCalendar, ist_date
+from utils.market.ist import DAY_MS, IST_OFFSET_MS, MINUTE_MS, ist_date
+from utils.market.sessions import SessionCalendar
 
 _BEFORE_CLOSE = re.compile(r"(\d{1,3})m")
 _TIME = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)")

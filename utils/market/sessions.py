@@ -12,13 +12,10 @@ from datetime import date, timedelta
 from pathlib import Path
 
 from utils.market.instruments import Instrument, SessionClass
+from utils.market.ist import MINUTE_MS, ist_midnight_ms
 from utils.market.sessions_file import read_table
 from utils.market.sessions_table import Hours, Places, Ruling, Table
 
-MINUTE_MS = 60_000
-DAY_MS = 86_400_000
-IST_OFFSET_MS = 19_800_000
-EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
 MOST_CLOSED_DAYS = 60
 
 SESSIONS_FILE = Path(__file__).with_name("sessions.toml")
@@ -138,13 +135,3 @@ def _session(day: date, hours: Hours, expiring: bool) -> Session:
         day_end_ms=midnight_ms + end_minute * MINUTE_MS,
         post_end_ms=midnight_ms + max(end_minute, hours.post_end or 0) * MINUTE_MS,
     )
-
-
-def ist_midnight_ms(day: date) -> int:
-    """00:00 IST of a day, epoch milliseconds."""
-    return (day.toordinal() - EPOCH_ORDINAL) * DAY_MS - IST_OFFSET_MS
-
-
-def ist_date(at_ms: int) -> date:
-    """The IST date of an instant, epoch milliseconds."""
-    return date.fromordinal((at_ms + IST_OFFSET_MS) // DAY_MS + EPOCH_ORDINAL)

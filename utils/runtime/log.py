@@ -19,7 +19,7 @@ import structlog
 from pydantic import SecretStr
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from utils.market.candle import IST
+from utils.market.ist import IST
 from utils.runtime.settings import Settings, SettingsError
 
 MASK = "***"

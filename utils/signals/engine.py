@@ -14,10 +14,11 @@ from utils.indicators import DEFAULT_PARAMETERS, IndicatorParameters, IndicatorT
 from utils.indicators.kernels import SKIPPED, STATE_DTYPE
 from utils.indicators.snapshot import SnapshotError, pack, unpack
 from utils.indicators.table import ARRAYS
-from utils.market.candle import Candle, iso_ist
+from utils.market.candle import Candle
 from utils.market.entry_limit import EntryLimit, UntilTimeOfDay
 from utils.market.instruments import Instrument
-from utils.signals.price_scale import Jump, Last, PriceScale, day_number
+from utils.market.ist import iso_ist, ist_day
+from utils.signals.price_scale import Jump, Last, PriceScale
 
 Pair = tuple[str, str]  # symbol, timeframe
 
@@ -259,7 +260,7 @@ class SignalEngine:
         """Each with the position of the candle that it lies before."""
         starts_ms, closes = table.ends([one.symbol for one in candles])
         new_days = np.array([one.start_ms for one in candles], dtype=np.int64)
-        if not (day_number(new_days) > day_number(starts_ms)).any():
+        if not (ist_day(new_days) > ist_day(starts_ms)).any():
             return []
         found: list[tuple[int, Jump]] = []
         newest: dict[str, Last] = {}

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import orjson
 
-from utils.market.sessions import ist_date
+from utils.market.ist import ist_date
 from utils.signals.engine import Signal
 
 DAYS_HELD_OPEN = 3

@@ -10,12 +10,13 @@ import calendar
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from utils.market.candle import Candle
 from utils.market.hours_kept import places_of
 from utils.market.instruments import CASH_EXCHANGES, OPTION_TYPES, Instrument, SessionClass
-from utils.market.sessions import DAY_MS, IST_OFFSET_MS, SessionCalendar, ist_date, ist_midnight_ms
+from utils.market.ist import ist_date, ist_day, ist_midnight_ms
+from utils.market.sessions import SessionCalendar
 
 # How far a price may move in a session (share of the base price). Two closes of one session, the exchange's and our
 # last trade, are never further apart.
@@ -38,7 +39,6 @@ CLOSES_APART = 0.15  # so far at most an average of the last half hour lies from
 ROUNDING = 0.01  # prices are rounded to ticks, bands as well
 MOST_MISSED = 20  # sessions; behind so many any price may be right
 LATE_MS = 30 * 60_000  # a series that ended so long before the close missed the rest of that session
-T = TypeVar("T", int, Any)  # a number, or numpy's array of them
 BANDLESS = ""
 
 
@@ -98,7 +98,7 @@ class PriceScale:
 
     def jump(self, last: Last, candle: Candle) -> Jump | None:
         """What lies between the end of a series and its next candle."""
-        if day_number(candle.start_ms) <= day_number(last.start_ms) or last.close <= 0:
+        if ist_day(candle.start_ms) <= ist_day(last.start_ms) or last.close <= 0:
             return None
         kind = self._class_of(candle.symbol)
         if kind is None or not _is_jump(kind, last.close, candle, 0):
@@ -165,8 +165,3 @@ def _scale_of(candle: Candle) -> float:
     """The exchange's close of the day before, unless it gives none or the day's first price is of another scale."""
     said = candle.previous_close
     return said if said is not None and _is_within(WIDEST, said, candle.open, 0) else candle.open
-
-
-def day_number(at_ms: T) -> T:
-    """Days since 1970 of an instant (epoch ms), or of an array of them, by the IST date."""
-    return (at_ms + IST_OFFSET_MS) // DAY_MS

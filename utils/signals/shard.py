@@ -9,7 +9,7 @@ import structlog
 
 from utils.journal.entries import ZERO_ID, EntryId
 from utils.market.instruments import Instrument
-from utils.market.sessions import ist_date
+from utils.market.ist import ist_date
 from utils.runtime.pacing import Pacing
 from utils.signals.engine import Pair
 from utils.signals.jump_marks import JumpMarks

@@ -10,7 +10,8 @@ from utils.indicators.snapshot import SnapshotError
 from utils.journal.entries import EntryId
 from utils.market.candle import Candle
 from utils.market.hours_kept import Kept
-from utils.market.sessions import SessionCalendar, ist_date
+from utils.market.ist import ist_date
+from utils.market.sessions import SessionCalendar
 from utils.signals.engine import LatestValues, Pair, Signal, SignalEngine
 from utils.signals.price_scale import Jump
 from utils.signals.warmup import Cut

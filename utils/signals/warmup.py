@@ -17,7 +17,8 @@ from utils.kite.history import HistoryDenied, HistoryError, HistoryRefused, Kite
 from utils.kite.history_candles import day_candles, is_from_minutes, minute_candles
 from utils.market.candle import Candle
 from utils.market.instruments import Instrument
-from utils.market.sessions import SessionCalendar, ist_date, ist_midnight_ms
+from utils.market.ist import ist_date, ist_midnight_ms
+from utils.market.sessions import SessionCalendar
 from utils.market.timeframes import Timeframe
 from utils.signals.engine import Pair, SignalEngine
 from utils.signals.jump_marks import mark_jump

@@ -9,7 +9,8 @@ from utils.indicators import DEFAULT_PARAMETERS
 from utils.kite.history_candles import is_from_minutes
 from utils.market.candle import Candle
 from utils.market.instruments import Instrument
-from utils.market.sessions import Session, SessionCalendar, ist_date, ist_midnight_ms
+from utils.market.ist import ist_date, ist_midnight_ms
+from utils.market.sessions import Session, SessionCalendar
 from utils.market.timeframes import Timeframe
 
 BARS_NEEDED = DEFAULT_PARAMETERS.bars_to_settle

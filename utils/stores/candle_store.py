@@ -14,7 +14,7 @@ from utils.candles.live_view import Hashes
 from utils.candles.rows import Rows
 from utils.journal.entries import Entry, EntryId
 from utils.keys import Keys
-from utils.market.candle import iso_ist
+from utils.market.ist import iso_ist
 from utils.stores.guarded_writes import GuardedWrites
 from utils.stores.live_hashes import LiveHashes, live_names
 from utils.stores.outbox import SAID_AT_ONCE, Outbox, Saying, saying_id

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from utils.indicators import INDICATOR_NAMES
 from utils.keys import Keys
-from utils.market.candle import iso_ist
+from utils.market.ist import iso_ist
 from utils.signals.engine import LatestValues
 from utils.stores.packed_commands import Word, pack
 

@@ -26,8 +26,8 @@ from tests.shared.extended_day import (
 )
 from utils.candles.engine import CandleEngine
 from utils.journal.entries import Entry
-from utils.market.candle import IST
 from utils.market.instruments import Instrument, SessionClass
+from utils.market.ist import IST
 from utils.market.sessions import SessionCalendar
 from utils.market.timeframes import parse_timeframes
 from utils.runtime.settings import Settings

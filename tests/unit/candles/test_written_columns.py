@@ -16,8 +16,8 @@ from utils.candles.kernels.layout import CANDLE, EVENT_HEAD
 from utils.candles.rows import Rows
 from utils.candles.texts import DUE, INT, ISO, REAL, write_texts
 from utils.journal.entries import Entry, EntryId, Kind
-from utils.market.candle import iso_ist
 from utils.market.instruments import Instrument, SessionClass
+from utils.market.ist import iso_ist
 
 MOST = 20_000
 NAMES = ("1m", "75m", "1d")

@@ -23,7 +23,8 @@ from commands.shared.closing_figures import StoredCandles, compare_stored, rejec
 from commands.shared.run_environment import RunPlace, add_instruments, own_environment
 from simulator.tape import Tape
 from simulator.universe import build_universe
-from utils.market.candle import IST, Candle, Source, TimedBy
+from utils.market.candle import Candle, Source, TimedBy
+from utils.market.ist import IST
 from utils.market.sessions import SessionCalendar
 from utils.market.timeframes import parse_timeframes
 from utils.runtime.settings import Settings

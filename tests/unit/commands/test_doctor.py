@@ -8,7 +8,7 @@ import pytest
 
 from commands.doctor.diagnosis import diagnose, moment_of
 from commands.doctor.findings import PROCESSES, Limits, Moment
-from utils.market.candle import IST
+from utils.market.ist import IST
 from utils.market.sessions import SessionCalendar
 from utils.stores.shared_health import merged, with_free_shards
 

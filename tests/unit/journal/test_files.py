@@ -7,18 +7,10 @@ import pytest
 
 from tests.unit.journal.test_writer import DAY_MS, FRIDAY, MIDNIGHT_MS, SATURDAY, entry
 from utils.journal.entries import Entry
-from utils.journal.files import (
-    compress_finished_days,
-    day_number,
-    day_of,
-    day_start_ms,
-    drop_old_days,
-    journal_days,
-    journal_path,
-    journal_shards,
-)
+from utils.journal.files import compress_finished_days, drop_old_days, journal_days, journal_path, journal_shards
 from utils.journal.follower import JournalFollower
 from utils.journal.writer import JournalError, JournalWriter, last_entry_id, read_journal
+from utils.market.ist import ist_date, ist_day, ist_midnight_ms
 
 MONDAY = date(2026, 11, 23)
 
@@ -36,9 +28,9 @@ def entries(tmp_path: Path) -> list[Entry]:
 
 
 def test_days_begin_at_the_midnight_of_india() -> None:
-    assert day_start_ms(FRIDAY) == MIDNIGHT_MS
-    assert (day_of(MIDNIGHT_MS), day_of(MIDNIGHT_MS - 1)) == (FRIDAY, date(2026, 11, 19))
-    assert day_number(MIDNIGHT_MS) == day_number(MIDNIGHT_MS - 1) + 1
+    assert ist_midnight_ms(FRIDAY) == MIDNIGHT_MS
+    assert (ist_date(MIDNIGHT_MS), ist_date(MIDNIGHT_MS - 1)) == (FRIDAY, date(2026, 11, 19))
+    assert ist_day(MIDNIGHT_MS) == ist_day(MIDNIGHT_MS - 1) + 1
 
 
 def test_finished_days_are_compressed_and_read_the_same(tmp_path: Path, entries: list[Entry]) -> None:

@@ -21,17 +21,18 @@ from tests.unit.candles.test_against_reference import differences
 from utils.connector.recorder import TickRecorder
 from utils.coverage.outages import outages_of_day
 from utils.journal.entries import ZERO_ID, Entry, EntryId, Kind, is_gap
-from utils.journal.files import compress_finished_days, day_of, day_start_ms, plain_path
+from utils.journal.files import compress_finished_days, plain_path
 from utils.journal.follower import JournalFollower
 from utils.journal.keeper import JournalKeeper
 from utils.journal.records import RECORD_OVERHEAD
 from utils.journal.writer import JournalWriter, read_journal
+from utils.market.ist import ist_date, ist_midnight_ms
 
 INSTRUMENTS = [who.reference for who in WHO]
 SETTINGS = ReferenceSettings(timeframes=(("5s", 5_000), ("1m", 60_000), ("1d", 0)), z_window=30)
 DAY_MS = 86_400_000
 AT_MS = 1_795_145_400_000  # 2026-11-20 09:00 IST
-DAY = day_of(AT_MS)
+DAY = ist_date(AT_MS)
 
 
 def written(directory: Path, entries: list[Entry]) -> Path:
@@ -39,7 +40,7 @@ def written(directory: Path, entries: list[Entry]) -> Path:
     for one in entries:
         writer.append(one)
     writer.close()
-    return plain_path(directory, day_of(entries[0].id.ms), 0)
+    return plain_path(directory, ist_date(entries[0].id.ms), 0)
 
 
 def damage(path: Path, entries: list[Entry], first: int, last: int) -> None:
@@ -214,9 +215,9 @@ def test_an_entry_that_could_not_be_synced_at_once_is_written_again(
 
 
 def test_a_day_that_can_not_be_compressed_keeps_no_other_from_it(tmp_path: Path) -> None:
-    days = [day_of(AT_MS + n * DAY_MS) for n in range(3)]
+    days = [ist_date(AT_MS + n * DAY_MS) for n in range(3)]
     for day in days:
-        written(tmp_path, [Entry(EntryId(day_start_ms(day), 0), Kind.FRAME, b"\0")])
+        written(tmp_path, [Entry(EntryId(ist_midnight_ms(day), 0), Kind.FRAME, b"\0")])
     (tmp_path / days[0].isoformat() / ".ticks-0.journal.zst.partial").mkdir()
     found = []
     with pytest.raises(IsADirectoryError):

@@ -10,7 +10,8 @@ import pytest
 from tests.fuzz.history import SPAN, STOCK, history_that_gets
 from utils.kite.history import Row
 from utils.kite.history_candles import day_candles, minute_candles
-from utils.market.candle import IST, Candle
+from utils.market.candle import Candle
+from utils.market.ist import IST
 from utils.market.sessions import SessionCalendar
 from utils.market.timeframes import parse_timeframe
 

@@ -8,10 +8,11 @@ import pytest
 
 from strategies import Direction, Proposal, Strategy
 from utils.indicators import IndicatorValues
-from utils.market.candle import IST, Candle, Source, TimedBy
+from utils.market.candle import Candle, Source, TimedBy
 from utils.market.entry_limit import EntryLimit, read_entry_limit, silenced
 from utils.market.hours_kept import hours_kept
 from utils.market.instruments import Instrument, SessionClass
+from utils.market.ist import IST
 from utils.market.sessions import SessionCalendar
 from utils.signals.engine import SignalEngine
 

@@ -10,7 +10,8 @@ import exchange_calendars  # type: ignore[import-untyped]
 import pytest
 
 from utils.market.instruments import Instrument, SessionClass
-from utils.market.sessions import Session, SessionCalendar, ist_date, ist_midnight_ms
+from utils.market.ist import ist_date, ist_midnight_ms
+from utils.market.sessions import Session, SessionCalendar
 from utils.market.timeframes import bucket_start_ms, parse_timeframe
 
 KOLKATA = ZoneInfo("Asia/Kolkata")

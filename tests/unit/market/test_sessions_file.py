@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from utils.market.instruments import SessionClass
-from utils.market.sessions import SESSIONS_FILE, SessionCalendar, ist_midnight_ms
+from utils.market.ist import ist_midnight_ms
+from utils.market.sessions import SESSIONS_FILE, SessionCalendar
 from utils.market.sessions_file import SessionsError
 
 GOOD = """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.shared.closed_candles import OPEN_MS, SYMBOLS
 from tests.unit.signals.test_snapshot import POSITIONS, candles_of, make_engine, progress_of
-from utils.market.sessions import DAY_MS
+from utils.market.ist import DAY_MS
 from utils.signals.state import SignalProgress
 
 GONE, STAYING = SYMBOLS[1:3], (SYMBOLS[0], *SYMBOLS[3:])

@@ -12,7 +12,7 @@ import structlog
 from commands.doctor.findings import Finding, Moment
 from commands.doctor.past import past_findings
 from tests.unit.signals.test_price_scale import FRIDAY, NAME, new_engine, two_days
-from utils.market.sessions import ist_midnight_ms
+from utils.market.ist import ist_midnight_ms
 from utils.signals.jump_marks import AGAIN_SECONDS, JumpMarks
 from utils.stores.documents import StoreError
 from utils.stores.shared_health import merged

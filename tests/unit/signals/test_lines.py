@@ -18,7 +18,7 @@ from structlog.testing import capture_logs
 from strategies import Direction
 from utils.indicators import INDICATOR_NAMES, IndicatorValues
 from utils.indicators.snapshot import SnapshotError, pack, unpack
-from utils.market.sessions import DAY_MS
+from utils.market.ist import DAY_MS
 from utils.signals import lines as signal_lines
 from utils.signals.engine import Signal
 from utils.signals.file import SignalFile, signal_path

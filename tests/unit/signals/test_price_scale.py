@@ -11,7 +11,8 @@ from strategies import Direction, Proposal, Strategy
 from utils.market.candle import Candle, Source, TimedBy
 from utils.market.entry_limit import UntilTimeOfDay
 from utils.market.instruments import Instrument, SessionClass
-from utils.market.sessions import SessionCalendar, ist_midnight_ms
+from utils.market.ist import ist_midnight_ms
+from utils.market.sessions import SessionCalendar
 from utils.signals.engine import SignalEngine
 from utils.signals.price_scale import Last, PriceScale
 from utils.signals.snapshot import taken_apart
