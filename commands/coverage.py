@@ -9,8 +9,7 @@ from datetime import date, datetime
 import click
 
 from commands.shared.console import load_calendar, load_settings
-from commands.shared.journal_feed import JournalFile
-from commands.shared.recorded_day import recorded_files
+from commands.shared.journal_feed import JournalFile, recorded_files
 from utils.coverage.held_candles import Coverage, coverage_of
 from utils.coverage.outages import Outage, outages_of_day
 from utils.journal.entries import Entry, Kind, Mark, mark_instruments, read_mark

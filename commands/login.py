@@ -18,8 +18,8 @@ from kiteconnect import KiteConnect
 from kiteconnect.exceptions import DataException, KiteException
 
 from commands.shared.console import SettingsFault, load_settings
-from commands.shared.token_file import store_token
 from utils.kite.errors import BrokerError, Cause, shown
+from utils.kite.token_file import store_token
 from utils.runtime.settings import Settings
 
 _TOKEN = re.compile(r"[A-Za-z0-9]{6,64}")

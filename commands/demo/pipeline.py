@@ -11,7 +11,6 @@ import requests
 from commands.demo.exchange import Exchange, start_exchange, wait_for_exchange
 from commands.demo.plan import DemoPlan
 from commands.shared.child_process import ChildProcess, end_all
-from commands.shared.drain import work_off
 from commands.shared.processes import (
     CANDLE_WORKER,
     CONNECTOR,
@@ -22,7 +21,7 @@ from commands.shared.processes import (
 )
 from commands.shared.readiness import Reports, candles_wait_for, signals_wait_for
 from commands.shared.run_environment import RunPlace, add_instruments
-from commands.shared.waiting import wait_for
+from commands.shared.waiting import drain, wait_for
 from utils.keys import Keys
 from utils.runtime.lifecycle import StopRequest
 from utils.stores.health import read_health
@@ -121,7 +120,7 @@ class DemoPipeline:
             self.check()
             meanwhile()
 
-        return faults + work_off(self._client, self._keys, self._shards, stop, look)
+        return faults + drain(self._client, self._keys, self._shards, stop, look)
 
     def _end_one(self, name: str, grace_seconds: float) -> list[str]:
         faults = []

@@ -27,8 +27,8 @@ from commands.doctor.hours import hours_findings
 from commands.doctor.journal import journal_findings
 from commands.doctor.machine import machine_findings, memory_of_machine, redis_room_findings
 from commands.doctor.settings import settings_findings
-from commands.doctor.shards import left_shard_findings
 from commands.doctor.stores import redis_findings, refused_findings, wrong_type_findings
+from commands.doctor.workers import left_shard_findings
 from commands.shared.console import load_calendar, load_settings
 from utils.journal.entries import EntryId
 from utils.keys import Keys

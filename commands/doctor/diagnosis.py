@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from commands.doctor.connector import connector_findings
 from commands.doctor.content import content_findings
 from commands.doctor.findings import CANDLE_WORKER, CONNECTOR, SIGNAL_WORKER, Finding, Limits, Moment, Report, Reports
-from commands.doctor.past import past_findings
-from commands.doctor.warmth import warmth_findings
+from commands.doctor.past import past_findings, warmth_findings
 from commands.doctor.workers import worker_findings
 from utils.market.hours_kept import hours_kept
 from utils.market.ist import ist_date

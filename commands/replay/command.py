@@ -9,7 +9,7 @@ import click
 
 from commands.replay.run import ReplayPlan, run_replay
 from commands.shared.console import load_settings
-from commands.shared.recorded_day import recorded_files
+from commands.shared.journal_feed import recorded_files
 from commands.shared.terminal import Terminal
 from utils.runtime.lifecycle import StopRequest
 from utils.runtime.settings import Settings

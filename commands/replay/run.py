@@ -17,7 +17,6 @@ from commands.replay.past import copy_past, instruments_of
 from commands.shared.child_process import ChildProcess, StartError, end_all
 from commands.shared.closed_tally import ClosedTally
 from commands.shared.console import sentence_of
-from commands.shared.drain import STILL_SECONDS, work_off
 from commands.shared.journal_feed import (
     ClosingBound,
     JournalFeed,
@@ -41,7 +40,7 @@ from commands.shared.readiness import Reports, position_of, workers_ready
 from commands.shared.run_directory import clear_prefix
 from commands.shared.run_environment import LONGEST_VALUE
 from commands.shared.terminal import LINE_SECONDS, Terminal
-from commands.shared.waiting import Interrupted, wait_while_moving
+from commands.shared.waiting import STILL_SECONDS, Interrupted, drain, wait_while_moving
 from utils.journal.writer import JournalError
 from utils.keys import Keys
 from utils.market.clock import MarketClock
@@ -138,7 +137,7 @@ class _Replay:
         try:
             self._start_workers()
             self._send_all()
-            faults += work_off(self._client, self._keys, plan.shards, self._stop, self._look)
+            faults += drain(self._client, self._keys, plan.shards, self._stop, self._look)
             reports = read_health(self._client, self._keys)
             self._forget_taken(reports)
             cut_off = int(reports.get(SIGNAL_WORKER, {}).get("cut_off", 0))

@@ -6,13 +6,16 @@ import heapq
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
+import click
 import redis
 
 from utils.journal.entries import ZERO_ID, Entry, EntryId, Kind
+from utils.journal.files import journal_days, journal_path, journal_shards
 from utils.journal.writer import JournalDamage, last_entry_id, read_journal
 from utils.keys import Keys
 from utils.market.ist import DAY_MS
@@ -179,3 +182,14 @@ class JournalFeed:
 def _packets(entry: Entry) -> int:
     """As many as a frame says that it has; the heartbeat of one byte has none."""
     return int.from_bytes(entry.payload[:2]) if entry.kind is Kind.FRAME and len(entry.payload) > 1 else 0
+
+
+def recorded_files(directory: Path, day: date) -> list[JournalFile]:
+    """Each shard's file of the day. ClickException when there is none."""
+    paths = {shard: journal_path(directory, day, shard) for shard in journal_shards(directory, day)}
+    files = [JournalFile(shard, path) for shard, path in paths.items() if path is not None]
+    if not files:
+        held = journal_days(directory)
+        what = f"it holds {held[0]} to {held[-1]}" if held else "it holds no day at all"
+        raise click.ClickException(f"JOURNAL_DIR: {directory} has no journal of {day}; {what}.")
+    return files

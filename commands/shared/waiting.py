@@ -1,11 +1,23 @@
-"""Waiting for something to become true: always with a deadline, and ended at once by a stop request."""
+"""Waiting for something to become true, and for the streams to be drained: by the workers, and into MongoDB.
+
+Each wait has a deadline, and a stop request ends it at once.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from typing import Any
 
+import redis
+
+from commands.shared.processes import CANDLE_WORKER, SIGNAL_WORKER
+from commands.shared.readiness import position_of
+from utils.journal.entries import ZERO_ID, EntryId
+from utils.keys import Keys
 from utils.runtime.lifecycle import StopRequest
+from utils.stores.health import read_health
 
 POLL_SECONDS = 0.1
 
@@ -34,7 +46,7 @@ def wait_while_moving(
 ) -> bool:
     """Waits as long as `position` goes on changing; False when it stood still for that long without being done.
 
-    A long backlog is worked off in its own time, a stuck one is noticed soon.
+    A long backlog is drained in its own time, a stuck one is noticed soon.
     """
     seen, moved_at = position(), time.monotonic()
     while not is_done():
@@ -47,3 +59,89 @@ def wait_while_moving(
         elif time.monotonic() - moved_at > still_seconds:
             return False
     return True
+
+
+def last_id(client: redis.Redis, stream: str) -> EntryId:
+    """The id of the newest entry a stream ever took; 0-0 when it is not there."""
+    try:
+        found: Any = client.xinfo_stream(stream)
+    except redis.ResponseError as error:
+        if "no such key" in str(error):
+            return ZERO_ID
+        raise
+    return EntryId.parse(found["last-generated-id"])
+
+
+def unarchived(client: redis.Redis, stream: str) -> int | None:
+    """Entries that the stream's consumer group has not acknowledged; None when there is no telling yet.
+
+    Redis counts what a group has not been given (`lag`); what it was given and did not acknowledge is `pending`.
+    """
+    if last_id(client, stream) == ZERO_ID:
+        return 0
+    groups: Any = client.xinfo_groups(stream)
+    if not groups or any(one["lag"] is None for one in groups):
+        return None
+    return sum(int(one["lag"]) + int(one["pending"]) for one in groups)
+
+
+def archived_streams(keys: Keys, shards: list[int]) -> list[str]:
+    """The streams that MongoDB is fed from."""
+    return [*(keys.closed(shard) for shard in shards), keys.signals()]
+
+
+def all_archived(client: redis.Redis, keys: Keys, shards: list[int]) -> bool:
+    """Whether everything published so far is in MongoDB."""
+    return all(unarchived(client, stream) == 0 for stream in archived_streams(keys, shards))
+
+
+STILL_SECONDS = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Stage:
+    """Something to be drained: whether it is, and how far it has come."""
+
+    name: str
+    is_done: Callable[[], bool]
+    position: Callable[[], Hashable]
+
+
+def drain(
+    client: redis.Redis, keys: Keys, shards: list[int], stop: StopRequest, look: Callable[[], None]
+) -> list[str]:
+    """Stage by stage, each as long as it moves. Returns what stood still, in sentences.
+
+    `look` is called again and again meanwhile. Interrupted when asked to stop; RedisError when Redis is away.
+    """
+    faults = []
+    for stage in _stages(client, keys, shards):
+        if not wait_while_moving(stage.is_done, stage.position, STILL_SECONDS, stop, look):
+            faults.append(f"{stage.name} stood still for {STILL_SECONDS:g} s before everything was drained.")
+    return faults
+
+
+def _stages(client: redis.Redis, keys: Keys, shards: list[int]) -> list[_Stage]:
+    streams = archived_streams(keys, shards)
+    return [
+        _worker_stage(client, keys, shards, CANDLE_WORKER, keys.ticks),
+        _worker_stage(client, keys, shards, SIGNAL_WORKER, keys.closed),
+        _Stage(
+            "The archive of candles and signals in MongoDB",
+            lambda: all_archived(client, keys, shards),
+            lambda: tuple(unarchived(client, one) for one in streams),
+        ),
+    ]
+
+
+def _worker_stage(
+    client: redis.Redis, keys: Keys, shards: list[int], process: str, stream: Callable[[int], str]
+) -> _Stage:
+    def positions() -> tuple[EntryId, ...]:
+        reports = read_health(client, keys)
+        return tuple(position_of(reports, process, shard) for shard in shards)
+
+    def is_done() -> bool:
+        return all(at >= last_id(client, stream(shard)) for shard, at in zip(shards, positions(), strict=True))
+
+    return _Stage(f"The {process.replace('_', ' ')}", is_done, positions)

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from commands.shared.token_file import store_token
 from tests.contract.test_connect import ROWS, wait_until_subscribed
 from tests.shared.connector_process import ConnectorProcess, running_connector, wait_until
 from tests.shared.console_here import manage_here
 from tests.shared.fake_broker import FakeBroker
 from tests.shared.servers import ValkeyServer
+from utils.kite.token_file import store_token
 
 AUTHENTICATION_FAILED = (403, "", "Authentication failed.")
 NO_PERMISSION = (403, "PermissionException", "Insufficient permission for that call.")

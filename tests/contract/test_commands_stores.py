@@ -21,7 +21,7 @@ from commands.shared.journal_feed import (
     shown_position,
 )
 from commands.shared.run_directory import clear_prefix
-from commands.shared.stream_ends import all_archived, last_id, unarchived
+from commands.shared.waiting import all_archived, last_id, unarchived
 from utils.journal.entries import ZERO_ID, Entry, EntryId, Kind
 from utils.journal.writer import JournalWriter, journal_path
 from utils.keys import Keys

@@ -14,11 +14,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from commands.shared.token_file import store_token
 from tests.contract.test_connect import AAA, NINE_IST_MS, ROWS, wait_until_subscribed
 from tests.shared.connector_process import WAIT_SECONDS, ConnectorProcess, running_connector, wait_until
 from tests.shared.fake_broker import FakeBroker, stock
 from tests.shared.servers import ValkeyServer
+from utils.kite.token_file import store_token
 from utils.market.clock import new_stepped_clock
 
 

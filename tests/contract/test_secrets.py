@@ -15,7 +15,6 @@ import pytest
 import redis
 
 from commands.shared.child_process import ChildProcess
-from commands.shared.token_file import store_token
 from tests.contract.simulator_process import SimulatorProcess, simulator
 from tests.contract.test_connect_refusals import certificate
 from tests.shared.connector_process import wait_until
@@ -23,6 +22,7 @@ from tests.shared.fake_broker import FakeBroker, stock
 from tests.shared.guarded_valkey import GuardedValkey, guarded_valkey
 from tests.shared.secrets_hunt import command_lines, environment_of, everything, files, found_in
 from tests.shared.servers import EmbeddedServer, mongo_server
+from utils.kite.token_file import store_token
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = {"connector": "connect.py", "candle_worker": "candle_worker.py", "signal_worker": "signal_worker.py"}

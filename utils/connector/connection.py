@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from utils.connector.account_updates import AccountUpdates, is_of_account
-from utils.connector.clock_marks import is_mark_due
 from utils.connector.recorder import TickRecorder
 from utils.journal.entries import HEARTBEAT, clock_mark, down_mark, subscribed_mark, up_mark
 from utils.kite.access_token import AccessTokens
@@ -333,3 +332,14 @@ class _Attempt:
 
     def ended(self, reason: str, error: BrokerError | None) -> None:
         self._feed.ended(self, reason, error)
+
+
+def is_mark_due(now_ms: int, last_frame_ms: int, last_mark_ms: int) -> bool:
+    """Whether a whole second of market time went by without a frame, and nothing was said in this one yet."""
+    second = now_ms // 1000
+    return last_frame_ms // 1000 < second - 1 and last_mark_ms // 1000 < second
+
+
+def look_seconds(speed: float) -> float:
+    """How often to look, in real seconds: a few times a market second, and at most 50 times a second."""
+    return max(0.02, min(0.1, 0.25 / speed))

@@ -11,8 +11,7 @@ from twisted.internet import reactor as _reactor
 from twisted.internet.task import LoopingCall
 
 from utils.connector.account_updates import AccountUpdates
-from utils.connector.clock_marks import look_seconds
-from utils.connector.connection import FeedOptions, FeedState, ShardFeed
+from utils.connector.connection import FeedOptions, FeedState, ShardFeed, look_seconds
 from utils.connector.instrument_watch import InstrumentWatch, spread
 from utils.connector.recorder import TickRecorder
 from utils.connector.sender import TickSender

@@ -1,11 +1,14 @@
-"""Reads the file that carries the day's access token, as `manage.py login` or a person wrote it."""
+"""The file that carries the day's access token: `manage.py login` or a person writes it, the connector reads it."""
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
+import tempfile
 from pathlib import Path
 
-from utils.market.text_files import decoded, without_quotes
+from utils.text import decoded, without_quotes
 
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/=&%-]+")
 _NAMED = re.compile(r"(?:export\s+|set\s+|\$env:)?access_token\s*[=:](?P<token>.*)", re.IGNORECASE)
@@ -42,3 +45,22 @@ def token_in(text: str) -> str:
     if token and not _TOKEN.fullmatch(token):
         raise ValueError("not a token")
     return token
+
+
+def store_token(path: Path, token: str) -> None:
+    """Writes the token for its owner only (0600), all at once: a reader sees the old one or the new one whole.
+
+    OSError when the folder can not be made or written.
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mkstemp makes it 0600
+    try:
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(token + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            Path(temporary).unlink()
+        raise

@@ -15,7 +15,7 @@ from typing import Any
 
 from utils.market.instruments import CASH_EXCHANGES, EXCHANGES, SessionClass
 from utils.market.sessions_table import EVERYWHERE, Change, Holiday, Hours, Table, Where, first_hours
-from utils.market.text_files import decoded
+from utils.text import decoded
 
 _TIME = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")
 _SECTIONS = frozenset({"known", "groups", "period", "holidays", "special"})

@@ -9,7 +9,7 @@ from pathlib import Path
 from dotenv.parser import Binding, parse_stream
 from dotenv.variables import Variable, parse_variables
 
-from utils.market.text_files import decoded, without_quotes
+from utils.text import decoded, without_quotes
 
 
 class EnvFileError(ValueError):

@@ -6,10 +6,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from utils.market.text_files import decoded, without_quotes
 from utils.runtime.env_file import EnvFileError, read_env_file
-from utils.runtime.sentences import one_line
 from utils.runtime.setting_names import UnreadName, unread_in_env_file, unread_nearby
+from utils.text import decoded, one_line, without_quotes
 
 DEFAULT_SECRETS_DIR = "/run/secrets"  # where Docker puts a service's secrets
 

@@ -30,12 +30,10 @@ from utils.market.clock import MarketClock, parse_market_clock
 from utils.market.entry_limit import minutes_before_close
 from utils.market.timeframes import Timeframe, parse_timeframes
 from utils.runtime.memory_sizes import check_sizes
-from utils.runtime.mongo_url import check_mongo_url
-from utils.runtime.redis_url import check_redis_url
-from utils.runtime.sentences import one_line, shortened
 from utils.runtime.setting_names import UnreadName
 from utils.runtime.setting_sources import DEFAULT_SECRETS_DIR, SettingsError, given_settings
-from utils.runtime.store_url import UrlError
+from utils.runtime.store_urls import UrlError, check_mongo_url, check_redis_url
+from utils.text import one_line, shortened
 
 __all__ = ["Settings", "SettingsError"]
 

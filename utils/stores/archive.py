@@ -20,10 +20,10 @@ import structlog
 
 from utils.journal.entries import ZERO_ID, EntryId
 from utils.runtime.lifecycle import StopRequest
-from utils.runtime.sentences import shortened
 from utils.stores.mongo import Document, Refusal, StoreError
 from utils.stores.redis_connection import BLOCK_MS
 from utils.stores.redis_failure import failure_of
+from utils.text import shortened
 
 CONSUMER = "archiver"  # one name for all: whoever comes next finds what the last one left pending
 SMALLEST_BULK = 50

@@ -20,7 +20,7 @@ from utils.keys import (
     candle_id,
 )
 from utils.market.candle import Candle
-from utils.runtime.mongo_url import AS_WANTED, is_mongo_url
+from utils.runtime.store_urls import MONGO_URL_EXAMPLE, is_mongo_url
 from utils.stores.documents import Document, Refusal, StoreError, Write
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class MongoStore:
     ) -> None:
         """No I/O. StoreError when the URL is none."""
         if not is_mongo_url(url):
-            raise StoreError(f"MONGO_URL is not {AS_WANTED}")
+            raise StoreError(f"MONGO_URL is not {MONGO_URL_EXAMPLE}")
         self._place = (url, database, socket_timeout_ms, selection_timeout_ms)
         self._opening = threading.Lock()
         self._opened: MongoDatabase | None = None

@@ -15,7 +15,7 @@ from pymongo import MongoClient, ReadPreference, ReplaceOne, UpdateOne
 from pymongo.database import Database
 from pymongo.errors import BulkWriteError, PyMongoError
 
-from utils.runtime.mongo_url import AS_WANTED
+from utils.runtime.store_urls import MONGO_URL_EXAMPLE
 from utils.stores.documents import Document, Refusal, StoreError, Write
 from utils.stores.mongo_failure import (
     UNACKNOWLEDGED,
@@ -58,7 +58,7 @@ class MongoDatabase:
                 tz_aware=True,
             )
         except (PyMongoError, ValueError) as error:
-            raise StoreError(f"MONGO_URL is not {AS_WANTED} ({type(error).__name__})") from None
+            raise StoreError(f"MONGO_URL is not {MONGO_URL_EXAMPLE} ({type(error).__name__})") from None
         if not self._client.write_concern.acknowledged:
             raise StoreError(UNACKNOWLEDGED)
         self._database = _do("opening", lambda: self._open(name))

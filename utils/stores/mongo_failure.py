@@ -16,7 +16,7 @@ from pymongo.errors import (
     WriteConcernError,
 )
 
-from utils.runtime.sentences import shortened
+from utils.text import shortened
 
 LONGEST_TEXT = 200
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from commands.doctor.shards import left_shard_findings
+from commands.doctor.workers import left_shard_findings
 from utils.keys import Keys
 
 KEYS = Keys()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from commands.doctor.findings import Moment
-from commands.doctor.warmth import warmth_findings
+from commands.doctor.past import warmth_findings
 
 LIVE = Moment(1_795_150_000_000, in_session=True, soon=True)
 NIGHT = Moment(1_795_150_000_000, in_session=False, soon=False)

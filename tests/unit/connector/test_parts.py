@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import structlog
 
-from utils.connector.clock_marks import is_mark_due, look_seconds
+from utils.connector.connection import is_mark_due, look_seconds
 from utils.connector.instrument_watch import spread
 from utils.kite.access_token import AccessTokens
 from utils.kite.errors import BrokerError, Cause

@@ -11,7 +11,7 @@ import pytest
 from pymongo.errors import PyMongoError
 from pymongo.uri_parser import parse_uri
 
-from utils.runtime import mongo_url
+from utils.runtime import store_urls
 from utils.runtime.settings import Settings, SettingsError
 
 # Where they are told what Docker Compose tells them.
@@ -70,7 +70,7 @@ def test_a_mongodb_url_that_is_not_parsed_is_one_that_its_client_takes() -> None
         user = f"{word(WORDS_LETTERS, 2)}:{word(WORDS_LETTERS, 2)}@" if dice.random() < 0.5 else ""
         options = dice.choice(["", "/", f"/?authSource={word(WORDS_LETTERS, 2)}", "?authSource=a", "/?journal=true"])
         url = f"mongodb://{user}{word(HOSTS_LETTERS, 6)}{options}" + dice.choice(["", "&journal=true", "&journal=1"])
-        if mongo_url._USUAL.fullmatch(url):
+        if store_urls._USUAL_MONGO_URL.fullmatch(url):
             parse_uri(url, warn=False)
             for mark in unparsed:
                 unparsed[mark] += mark in url

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from utils.runtime.sentences import one_line, shortened
+from utils.text import one_line, shortened
 
 
 @pytest.mark.parametrize(

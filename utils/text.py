@@ -1,4 +1,4 @@
-"""Text that people write into files, whatever their editor or shell makes of it."""
+"""Text that people wrote into files, with whatever editor or shell, and texts of libraries as one readable line."""
 
 from __future__ import annotations
 
@@ -35,3 +35,21 @@ def without_quotes(text: str) -> str:
     value = text.strip()
     is_quoted = len(value) > 1 and value[0] + value[-1] in _QUOTES
     return value[1:-1].strip() if is_quoted else value
+
+
+def one_line(text: str) -> str:
+    """Line ends become blanks."""
+    return " ".join(text.splitlines())
+
+
+def shortened(text: str, longest: int) -> str:
+    """Not longer than `longest`: it ends after a full word, with … where there was more.
+
+    >>> shortened("connection refused by peer", 20)
+    'connection refused …'
+    """
+    if len(text) <= longest:
+        return text
+    kept = text[: longest - 1]  # the blank at this end counts: the word before it is full
+    words, _, _ = kept.rpartition(" ")
+    return f"{words.rstrip() or kept[: longest - 2]} …"
