@@ -1,1 +1,4 @@
-"""The console's commands, one module each; manage.py only names them."""
+"""The console's commands: a module each, or a folder where there are several; manage.py only names them.
+
+What they share (terminal, child processes, embedded servers, waiting) is in shared/.
+"""

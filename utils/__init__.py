@@ -1,0 +1,1 @@
+"""The pipeline: a folder is a stage, and imports run down the floors (docs/ARCHITECTURE.md)."""

@@ -136,11 +136,11 @@ def test_a_full_disk_stops_nothing(make_line: Callable[..., Line], monkeypatch: 
         line.record(range(10, 50))
         line.recorder.retry()
         wait_until(lambda: line.streamed() == list(range(50)), "the stream to go on from memory")
-        assert line.recorder.unwritten == 40
+        assert line.recorder.pending == 40
         assert "No space" in line.recorder.disk_fault
         assert line.journaled() == list(range(10))
     line.recorder.retry()
-    assert (line.recorder.unwritten, line.recorder.disk_fault) == (0, "")
+    assert (line.recorder.pending, line.recorder.disk_fault) == (0, "")
     line.record(range(50, 60))
     wait_until(lambda: line.streamed() == list(range(60)), "the rest")
     assert line.journaled() == list(range(60))
@@ -154,7 +154,7 @@ def test_memory_is_bounded_while_the_disk_is_full(
     with monkeypatch.context() as patch:
         patch.setattr(os, "pwrite", lambda *_: (_ for _ in ()).throw(OSError(28, "No space")))
         line.record(range(150))
-    assert (line.recorder.unwritten, line.recorder.lost) == (100, 50)
+    assert (line.recorder.pending, line.recorder.lost) == (100, 50)
     line.recorder.retry()
     assert line.journaled() == list(range(50, 150))
 

@@ -1,0 +1,1 @@
+"""What tests of several kinds share: processes they start, servers, made-up candles, the report of a failure."""

@@ -48,23 +48,23 @@ class TickRecorder:
         self._on_entry = on_entry
         self._log = log
         self._lock = threading.Lock()
-        self._unwritten: deque[Entry] = deque()
-        self._unwritten_bytes = 0
+        self._pending: deque[Entry] = deque()
+        self._pending_bytes = 0
 
     @property
-    def unwritten(self) -> int:
+    def pending(self) -> int:
         """How many entries wait in memory because the disk fails."""
-        return len(self._unwritten)
+        return len(self._pending)
 
     @property
     def recorded_to(self) -> EntryId:
         """The id of the newest entry; ZERO_ID when there never was one."""
-        return self._unwritten[-1].id if self._unwritten else self.writer.last_id
+        return self._pending[-1].id if self._pending else self.writer.last_id
 
     @property
     def backlog_bytes(self) -> int:
         """About how much is still to be read by the sender."""
-        return self._follower.remaining_bytes() + self._unwritten_bytes
+        return self._follower.remaining_bytes() + self._pending_bytes
 
     def frame(self, payload: bytes, is_binary: bool) -> None:
         """A frame as received."""
@@ -84,13 +84,13 @@ class TickRecorder:
 
     def retry(self) -> None:
         """Writes what waits in memory, in order, if the disk takes it again."""
-        if not self._unwritten:
+        if not self._pending:
             return
         with self._lock:
             try:
-                while self._unwritten:
-                    self.writer.append(self._unwritten[0])
-                    self._unwritten_bytes -= len(self._unwritten.popleft().payload)
+                while self._pending:
+                    self.writer.append(self._pending[0])
+                    self._pending_bytes -= len(self._pending.popleft().payload)
             except OSError as error:
                 self.disk_fault = str(error)
                 return
@@ -110,7 +110,7 @@ class TickRecorder:
         return taken
 
     def _take(self, max_entries: int, max_bytes: int) -> list[Entry]:
-        if not self._unwritten:
+        if not self._pending:
             return self._follower.read(max_entries, max_bytes)
         # With the lock nothing moves from memory to the disk in between, so the order is kept.
         with self._lock:
@@ -118,7 +118,7 @@ class TickRecorder:
             if taken:
                 return taken
             position = self._follower.position
-            waiting = [entry for entry in self._unwritten if entry.id > position][:max_entries]
+            waiting = [entry for entry in self._pending if entry.id > position][:max_entries]
             if waiting:
                 self._follower.position = waiting[-1].id
             return waiting
@@ -149,7 +149,7 @@ class TickRecorder:
         return entry
 
     def _write(self, entry: Entry) -> None:
-        if self._unwritten:
+        if self._pending:
             self._keep(entry)
             return
         try:
@@ -164,10 +164,10 @@ class TickRecorder:
             )
 
     def _keep(self, entry: Entry) -> None:
-        self._unwritten.append(entry)
-        self._unwritten_bytes += len(entry.payload)
-        while self._unwritten_bytes > UNWRITTEN_MAX_BYTES:
-            self._unwritten_bytes -= len(self._unwritten.popleft().payload)
+        self._pending.append(entry)
+        self._pending_bytes += len(entry.payload)
+        while self._pending_bytes > UNWRITTEN_MAX_BYTES:
+            self._pending_bytes -= len(self._pending.popleft().payload)
             self.lost += 1
 
 

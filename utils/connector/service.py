@@ -267,7 +267,7 @@ class Connector:
     def _journal_fields(self, recorder: TickRecorder) -> dict[str, str | int | float]:
         unsynced_after = recorder.writer.unsynced_after
         return {
-            "unwritten": recorder.unwritten,
+            "pending": recorder.pending,
             "lost": recorder.lost,
             "disk_fault": recorder.disk_fault,
             "gaps": recorder.gaps,

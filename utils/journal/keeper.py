@@ -9,15 +9,29 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from datetime import date
 from pathlib import Path
+from typing import Protocol
 
-from utils.connector.recorder import TickRecorder
 from utils.journal.entries import ZERO_ID, EntryId, Topic
 from utils.journal.files import compress_finished_days, drop_old_days
+from utils.journal.writer import JournalWriter
 from utils.market.ist import ist_date
 from utils.runtime.log import BoundLogger
 from utils.runtime.settings import SettingsError
 
 LOCK_NAME = "connector.lock"
+
+
+class Recorder(Protocol):
+    """Who writes a journal: what the keeper asks of it (utils/connector/recorder.py)."""
+
+    shard: int
+    topic: Topic
+    writer: JournalWriter
+
+    @property
+    def pending(self) -> int:
+        """Entries that the file has not taken yet."""
+        ...
 
 
 @contextlib.contextmanager
@@ -49,7 +63,7 @@ class JournalKeeper:
     def __init__(
         self,
         directory: Path,
-        recorders: Sequence[TickRecorder],
+        recorders: Sequence[Recorder],
         sync_seconds: float,
         keep_days: int,
         now_ms: Callable[[], int],
@@ -74,14 +88,14 @@ class JournalKeeper:
         self._ending.set()
 
     def _sync_on(self) -> None:
-        synced: dict[TickRecorder, EntryId] = {}
+        synced: dict[Recorder, EntryId] = {}
         while not self._ending.wait(self._sync_seconds):
             for recorder in self._recorders:
                 last_id = recorder.writer.last_id
                 if last_id != synced.get(recorder, ZERO_ID) and self._sync(recorder):
                     synced[recorder] = last_id
 
-    def _sync(self, recorder: TickRecorder) -> bool:
+    def _sync(self, recorder: Recorder) -> bool:
         try:
             recorder.writer.sync()
         except OSError as error:
@@ -102,8 +116,8 @@ class JournalKeeper:
 
     def _first_unfinished_day(self) -> date:
         """No file before this day is written to any more."""
-        # The account's journal may rest for days: its files are over when those of the same thread's ticks are.
-        waiting = [one for one in self._recorders if one.topic is Topic.TICKS or one.unwritten]
+        # The account's journal may be quiet for days: its files are over when those of the same thread's ticks are.
+        waiting = [one for one in self._recorders if one.topic is Topic.TICKS or one.pending]
         last_ids = [recorder.writer.last_id for recorder in waiting]
         return ist_date(min([self._now_ms(), *(one.ms for one in last_ids if one != ZERO_ID)]))
 

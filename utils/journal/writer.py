@@ -178,7 +178,7 @@ class JournalWriter:
     def append(self, entry: Entry) -> None:
         """Hands the entry to the operating system in one write: a kill -9 behind it loses nothing.
 
-        OSError (a full disk) leaves the file as it was before, and the entry unwritten.
+        OSError (a full disk) leaves the file as it was before, and the entry is not in it.
         """
         day = ist_day(entry.id.ms)
         if day != self._day:
