@@ -17,7 +17,7 @@ from utils.journal.writer import JournalError, read_journal
 from utils.market.instruments import Instrument
 from utils.market.ist import DAY_MS, ist_date, ist_midnight_ms
 from utils.runtime.settings import Settings
-from utils.stores.mongo import MongoStore, Refusal, StoreError
+from utils.stores.mongo import MongoStore, RefusedDocument, StoreError
 
 SETTLE_MS = 30_000  # market time: a candle that ended so lately may not be in MongoDB yet
 
@@ -109,7 +109,7 @@ def write_day(store: MongoStore, recorded: RecordedDay, settings: Settings, now_
     return found
 
 
-def _check(refused: Sequence[Refusal]) -> None:
+def _check(refused: Sequence[RefusedDocument]) -> None:
     if refused:
         raise StoreError(f"MongoDB refuses {refused[0].document.get('_id')}: {refused[0].reason}")
 

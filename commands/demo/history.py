@@ -23,7 +23,7 @@ from utils.market.instruments import Instrument, SessionClass
 from utils.market.ist import ist_date, ist_midnight_ms
 from utils.market.sessions import SessionCalendar
 from utils.market.timeframes import Timeframe
-from utils.stores.mongo import MongoStore, Refusal
+from utils.stores.mongo import MongoStore, RefusedDocument
 
 # Some more than settles every indicator, so that the workers need not ask the exchange for more.
 BARS_WANTED = DEFAULT_PARAMETERS.bars_to_settle + 5
@@ -52,7 +52,7 @@ def store_history(
     history = History(tape.universe, calendar, tape)
     written, instruments = 0, min(len(tape.universe), MOST_WITH_HISTORY)
     with ThreadPoolExecutor(1) as writing:  # MongoDB writes one instrument while the next one is drawn
-        write: Future[list[Refusal]] | None = None
+        write: Future[list[RefusedDocument]] | None = None
         # The longest first: the days that the others need are drawn by then.
         by_length = sorted(timeframes, key=lambda timeframe: (not timeframe.is_day, -timeframe.length_ms))
         for row in range(instruments):

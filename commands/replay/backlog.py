@@ -23,7 +23,7 @@ ARCHIVE, SIGNALS, TALLY = "MongoDB's archive", "the signal worker", "the count o
 
 
 @dataclass(frozen=True, slots=True)
-class StreamFacts:
+class StreamBacklog:
     """`added` entries in all, the last one's id, and how many its consumer groups have not stored."""
 
     added: int = 0
@@ -31,7 +31,7 @@ class StreamFacts:
     unstored: int = 0
 
 
-def stream_facts(client: redis.Redis, streams: Sequence[str]) -> list[StreamFacts]:
+def stream_backlogs(client: redis.Redis, streams: Sequence[str]) -> list[StreamBacklog]:
     """Of each; of one that is not there: nothing. RedisError."""
     pipeline = client.pipeline(transaction=True)
     for name in streams:
@@ -41,15 +41,15 @@ def stream_facts(client: redis.Redis, streams: Sequence[str]) -> list[StreamFact
     return [_facts(about, groups) for about, groups in zip(answers[::2], answers[1::2], strict=True)]
 
 
-def _facts(about: Any, groups: Any) -> StreamFacts:
+def _facts(about: Any, groups: Any) -> StreamBacklog:
     for answer in (about, groups):
         if isinstance(answer, redis.ResponseError) and "no such key" in str(answer):
-            return StreamFacts()
+            return StreamBacklog()
         if isinstance(answer, Exception):
             raise answer
     length, added = int(about["length"]), int(about["entries-added"])
     left = [length if one["lag"] is None else int(one["lag"]) + int(one["pending"]) for one in groups]
-    return StreamFacts(added, EntryId.parse(about["last-generated-id"]), max(left, default=added))
+    return StreamBacklog(added, EntryId.parse(about["last-generated-id"]), max(left, default=added))
 
 
 class ReplayBacklog:
@@ -89,7 +89,7 @@ class ReplayBacklog:
 
     def look(self, reports: Reports, tallied: Mapping[int, int]) -> None:
         """`tallied`: how many entries of each shard's stream were counted here. RedisError."""
-        *closed, signals = stream_facts(self._client, self._streams)
+        *closed, signals = stream_backlogs(self._client, self._streams)
         unread: dict[str, int] = {ARCHIVE: 0, SIGNALS: 0, TALLY: 0}
         shares = dict.fromkeys(unread, 0.0)
 
@@ -104,7 +104,7 @@ class ReplayBacklog:
         note(ARCHIVE, signals.unstored, self._signals_max)
         self.unread, self._shares = unread, shares
 
-    def _after(self, shard: int, facts: StreamFacts, position: EntryId) -> int:
+    def _after(self, shard: int, facts: StreamBacklog, position: EntryId) -> int:
         """How many entries come after a position, at most: Redis counts them up to a group's position only.
 
         What was seen at the last look that the position has passed is behind it, the rest may not be.

@@ -9,7 +9,7 @@ from datetime import date
 
 import redis
 
-from commands.replay.backlog import stream_facts
+from commands.replay.backlog import stream_backlogs
 from commands.replay.stored import StoredDay
 from commands.shared.closed_tally import ClosedTally
 from commands.shared.closing_figures import StoredCandles, compare_stored
@@ -92,7 +92,7 @@ class ReplayComparison:
             by_id = {one.id: one for one in replayed} if before else {}
             live += len(before)
             equal += sum(by_id.get(one.id) == one for one in before)
-        *closed, signals = stream_facts(client, [*map(keys.closed, self._tally.shards), keys.signals()])
+        *closed, signals = stream_backlogs(client, [*map(keys.closed, self._tally.shards), keys.signals()])
         return ReplayFigures(
             said=self._tally.candles,
             revisions=self._tally.revisions.total(),

@@ -21,7 +21,7 @@ from utils.runtime.lifecycle import StopRequest
 from utils.signals.engine import Signal
 from utils.signals.file import SignalFile, SignalLine, signal_path
 from utils.stores.archive import CONSUMER, ArchiverTiming, StreamArchiver
-from utils.stores.mongo import MongoStore, Refusal
+from utils.stores.mongo import MongoStore, RefusedDocument
 from utils.stores.outbox import Outbox, OutboxMovedError, Saying, saying_id
 from utils.stores.redis_connection import open_redis
 
@@ -73,7 +73,7 @@ def test_what_another_archiver_left_behind_is_written(client: redis.Redis) -> No
     """It read entries, and died while this one was running: nobody but this one can still write them."""
     written: list[str] = []
 
-    def write(documents: Sequence[dict[str, Any]]) -> list[Refusal]:
+    def write(documents: Sequence[dict[str, Any]]) -> list[RefusedDocument]:
         written.extend(one["_id"] for one in documents)
         return []
 

@@ -18,7 +18,7 @@ from tests.shared.servers import ValkeyServer, mongo_server
 from utils.keys import CANDLES_COLLECTION
 from utils.runtime.lifecycle import StopRequest
 from utils.stores.archive import CONSUMER, ArchiverState, ArchiverTiming, StreamArchiver, WriteDocuments
-from utils.stores.mongo import MongoStore, Refusal, StoreError
+from utils.stores.mongo import MongoStore, RefusedDocument, StoreError
 
 STREAM, GROUP, REJECTED = "closed:0", "archive", "archive.rejected"
 TIMING = ArchiverTiming(
@@ -62,12 +62,12 @@ class Memory:
         self.faults_left = 0
         self.documents: dict[str, Any] = {}
 
-    def write(self, written: Sequence[dict[str, Any]]) -> list[Refusal]:
+    def write(self, written: Sequence[dict[str, Any]]) -> list[RefusedDocument]:
         if self.faults_left > 0:
             self.faults_left -= 1
             raise StoreError("away")
         self.documents.update({one["_id"]: one for one in written if "bad" not in one})
-        return [Refusal(one, "bad it is") for one in written if "bad" in one]
+        return [RefusedDocument(one, "bad it is") for one in written if "bad" in one]
 
 
 def nothing_pending(client: redis.Redis) -> bool:
@@ -118,7 +118,7 @@ def test_what_an_earlier_run_left_pending_comes_first(client: redis.Redis) -> No
     client.xgroup_create(STREAM, GROUP, id="0")
     client.xreadgroup(GROUP, CONSUMER, {STREAM: ">"}, count=1)
 
-    def write(written: Sequence[dict[str, Any]]) -> list[Refusal]:
+    def write(written: Sequence[dict[str, Any]]) -> list[RefusedDocument]:
         order.extend(one["_id"] for one in written)
         return memory.write(written)
 
@@ -268,7 +268,7 @@ def test_while_it_fails_it_says_so_at_every_moment(client: redis.Redis) -> None:
     memory, seen = Memory(), list[ArchiverState]()
     memory.faults_left = 6
 
-    def write(written: Sequence[dict[str, Any]]) -> list[Refusal]:
+    def write(written: Sequence[dict[str, Any]]) -> list[RefusedDocument]:
         seen.append(one.health.state)
         return memory.write(written)
 

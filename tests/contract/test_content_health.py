@@ -132,7 +132,7 @@ def sending(pipeline: Pipeline, *tokens: int, late_seconds: int = 0) -> Iterator
 
 
 Start = Callable[..., Pipeline]
-Refusal = tuple[int, str, str]
+BrokerRefusal = tuple[int, str, str]
 
 
 @pytest.fixture
@@ -140,7 +140,7 @@ def start(tmp_path: Path, valkey: ValkeyServer, mongo: EmbeddedServer) -> Iterat
     """Starts a broker and these scripts; all is ended after the test."""
     with ExitStack() as stack:
 
-        def started(*scripts: str, speed: int = 1, mongo_url: str = mongo.url, **refusals: Refusal) -> Pipeline:
+        def started(*scripts: str, speed: int = 1, mongo_url: str = mongo.url, **refusals: BrokerRefusal) -> Pipeline:
             broker = stack.enter_context(FakeBroker([stock(AAA, "AAA"), stock(BBB, "BBB")]))
             broker.refusals.update(refusals)
             pipeline = Pipeline(tmp_path, broker, valkey.url, mongo_url, speed)

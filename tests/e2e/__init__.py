@@ -1,1 +1,1 @@
-"""Whole sessions through all processes: undisturbed, killed, replayed, and beside an independent second computation."""
+"""Full sessions through all processes: undisturbed, killed, replayed, and beside an independent computation."""

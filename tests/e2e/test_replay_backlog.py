@@ -13,7 +13,7 @@ import pymongo
 import redis
 
 from bench.synthetic import DAY, OPEN_MS, Market, frame_entries, instruments, subscription
-from commands.replay.backlog import stream_facts
+from commands.replay.backlog import stream_backlogs
 from tests.shared.servers import both_servers
 from utils.journal.entries import Entry, EntryId, Kind, clock_mark
 from utils.journal.writer import JournalWriter
@@ -57,7 +57,7 @@ def test_no_candle_is_dropped_before_it_is_stored(tmp_path: Path) -> None:
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
         client = redis.Redis.from_url(servers.redis_url)
-        (closed,) = stream_facts(client, ["replay:closed:0"])
+        (closed,) = stream_backlogs(client, ["replay:closed:0"])
         assert closed.added == _INSTRUMENTS * _BARS
         assert client.xlen("replay:closed:0") < _INSTRUMENTS * _BARS / 2  # so it could not hold them all
         with pymongo.MongoClient[dict[str, Any]](servers.mongo_url) as mongo:

@@ -63,7 +63,7 @@ class Ruling:
     certain: bool = True
 
 
-def merged(ordinary: Hours, change: Change) -> Hours:
+def changed_hours(ordinary: Hours, change: Change) -> Hours:
     """Hours after a change; what it leaves out stays, and a side that it sets has no auction of its own."""
     sets_hours = change.open is not None or change.close is not None
     open_minute = ordinary.open if change.open is None else change.open
@@ -155,7 +155,7 @@ class Table:
         ordinary, *changes = [*self._periods(wheres, day), *self._special(wheres, day)]
         hours = first_hours(ordinary)
         for change in changes:
-            hours = merged(hours, change)
+            hours = changed_hours(hours, change)
         return hours
 
     def _holiday(self, wheres: list[Where], day: date) -> Holiday | None:
@@ -185,4 +185,4 @@ def first_hours(change: Change) -> Hours:
     """Of an ordinary period everywhere, which has an open and a close."""
     assert change.open is not None
     assert change.close is not None
-    return merged(Hours(change.open, change.close, change.open, change.close), change)
+    return changed_hours(Hours(change.open, change.close, change.open, change.close), change)

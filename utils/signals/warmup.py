@@ -22,7 +22,7 @@ from utils.market.sessions import SessionCalendar
 from utils.market.timeframes import Timeframe
 from utils.signals.engine import Pair, SignalEngine
 from utils.signals.jump_marks import mark_jump
-from utils.signals.warmup_plan import BARS_ASKED, lacking_from, merged
+from utils.signals.warmup_plan import BARS_ASKED, lacking_from, with_history
 from utils.stores.mongo import MongoStore, StoreError
 from utils.stores.signal_store import SignalStore
 
@@ -185,7 +185,7 @@ class WarmUp:
         result.fetched += len(fetched)
         for one in timeframes:
             of_row = [candle for candle in fetched if candle.timeframe == one.name]
-            engine.warm(instrument.symbol, one.name, merged(held[one.name], of_row, stream.later))
+            engine.warm(instrument.symbol, one.name, with_history(held[one.name], of_row, stream.later))
             (result.done if is_whole else result.again).append((instrument.symbol, one.name))
 
     def _give_up_past(self, engine: SignalEngine, symbol: str) -> None:

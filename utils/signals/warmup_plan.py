@@ -92,7 +92,7 @@ def _sessions_back(instrument: Instrument, calendar: SessionCalendar, day: date,
         day -= timedelta(days=1)
 
 
-def merged(held: Mapping[str, Candle], fetched: Sequence[Candle], left_out: set[str]) -> list[Candle]:
+def with_history(held: Mapping[str, Candle], fetched: Sequence[Candle], left_out: set[str]) -> list[Candle]:
     """By start, what is held before what was fetched, without those that will yet come by the closed stream."""
     by_id = {one.id: one for one in fetched} | dict(held)
     kept = [one for one in by_id.values() if one.id not in left_out]

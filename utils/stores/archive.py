@@ -20,7 +20,7 @@ import structlog
 
 from utils.journal.entries import ZERO_ID, EntryId
 from utils.runtime.lifecycle import StopRequest
-from utils.stores.mongo import Document, Refusal, StoreError
+from utils.stores.mongo import Document, RefusedDocument, StoreError
 from utils.stores.redis_connection import BLOCK_MS
 from utils.stores.redis_failure import failure_of
 from utils.text import shortened
@@ -32,7 +32,7 @@ GATHER_SECONDS = 0.1
 REST_SECONDS = 0.1
 LONGEST_REASON = 300
 
-WriteDocuments = Callable[[Sequence[Document]], list[Refusal]]
+WriteDocuments = Callable[[Sequence[Document]], list[RefusedDocument]]
 StreamEntry = tuple[bytes, dict[bytes, bytes]]
 
 

@@ -22,7 +22,7 @@ class StoreError(RuntimeError):
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class RefusedDocument:
     """A document that MongoDB will never take, and why."""
 
     document: Document

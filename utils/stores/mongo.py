@@ -21,12 +21,12 @@ from utils.keys import (
 )
 from utils.market.candle import Candle
 from utils.runtime.store_urls import MONGO_URL_EXAMPLE, is_mongo_url
-from utils.stores.documents import Document, Refusal, StoreError, Write
+from utils.stores.documents import Document, RefusedDocument, StoreError, Write
 
 if TYPE_CHECKING:
     from utils.stores.mongo_database import MongoDatabase
 
-__all__ = ["Document", "MongoStore", "Refusal", "StoreError"]
+__all__ = ["Document", "MongoStore", "RefusedDocument", "StoreError"]
 
 SERVER_SELECTION_TIMEOUT_MS = 3_000
 SOCKET_TIMEOUT_MS = 20_000
@@ -81,18 +81,18 @@ class MongoStore:
         self._database.clear()
         self._is_prepared = False
 
-    def upsert_candles(self, documents: Sequence[Document]) -> list[Refusal]:
+    def upsert_candles(self, documents: Sequence[Document]) -> list[RefusedDocument]:
         """Write `Candle.as_document()`s, the last of an `_id` winning. Those refused for themselves are returned.
 
         A higher `rev` that is there stays: a writer that was held up does not undo what came after it.
         """
         return self._write(CANDLES_COLLECTION, documents, Write.REPLACE_UNLESS_NEWER)
 
-    def upsert_signals(self, documents: Sequence[Document]) -> list[Refusal]:
+    def upsert_signals(self, documents: Sequence[Document]) -> list[RefusedDocument]:
         """Write `Signal.as_document()`s, the last of an `_id` winning. Those refused for themselves are returned."""
         return self._write(SIGNALS_COLLECTION, documents, Write.REPLACE)
 
-    def add_missing_candles(self, documents: Sequence[Document]) -> list[Refusal]:
+    def add_missing_candles(self, documents: Sequence[Document]) -> list[RefusedDocument]:
         """Write those whose `_id` is not there; what is there stays (history never replaces what was seen live)."""
         return self._write(CANDLES_COLLECTION, documents, Write.ADD)
 
@@ -101,16 +101,16 @@ class MongoStore:
         query = {"k": {"$gte": f"{symbol}|", "$lt": f"{symbol}}}"}, "t": {"$gte": from_ms, "$lt": before_ms}}
         return self._database.set_fields("marking candles", CANDLES_COLLECTION, query, fields)
 
-    def upsert_instruments(self, documents: Sequence[Document], day: str) -> list[Refusal]:
+    def upsert_instruments(self, documents: Sequence[Document], day: str) -> list[RefusedDocument]:
         """Write `Instrument.as_dict()`s as they stood on a day (ISO date): `_id` is `NSE:INFY|2026-11-20`."""
         dated = [_dated_instrument(one, day) for one in documents]
         return self._write(INSTRUMENTS_COLLECTION, dated, Write.REPLACE)
 
-    def upsert_outages(self, documents: Sequence[Document]) -> list[Refusal]:
+    def upsert_outages(self, documents: Sequence[Document]) -> list[RefusedDocument]:
         """Write `Outage.as_document()`s; one that lasts is written again, under the same `_id`, when it has ended."""
         return self._write(OUTAGES_COLLECTION, documents, Write.REPLACE)
 
-    def upsert_coverage(self, documents: Sequence[Document]) -> list[Refusal]:
+    def upsert_coverage(self, documents: Sequence[Document]) -> list[RefusedDocument]:
         """Write `Coverage.as_document()`s, the last of an `_id` winning; what is refused for itself is returned."""
         return self._write(COVERAGE_COLLECTION, documents, Write.REPLACE)
 
@@ -174,7 +174,7 @@ class MongoStore:
             raise StoreError("MongoDB gave an answer that cannot be read (reading candles: one has no key k)")
         return found
 
-    def _write(self, name: str, documents: Sequence[Document], write: Write) -> list[Refusal]:
+    def _write(self, name: str, documents: Sequence[Document], write: Write) -> list[RefusedDocument]:
         if not self._is_prepared:
             self.prepare()
         return self._database.write(name, documents, write)

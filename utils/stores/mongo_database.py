@@ -16,7 +16,7 @@ from pymongo.database import Database
 from pymongo.errors import BulkWriteError, PyMongoError
 
 from utils.runtime.store_urls import MONGO_URL_EXAMPLE
-from utils.stores.documents import Document, Refusal, StoreError, Write
+from utils.stores.documents import Document, RefusedDocument, StoreError, Write
 from utils.stores.mongo_failure import (
     UNACKNOWLEDGED,
     sentence_of,
@@ -96,10 +96,10 @@ class MongoDatabase:
         found = self._database[collection]
         return _do(what, lambda: found.update_many(query, {"$set": dict(fields)}).matched_count)
 
-    def write(self, collection: str, documents: Sequence[Document], write: Write) -> list[Refusal]:
+    def write(self, collection: str, documents: Sequence[Document], write: Write) -> list[RefusedDocument]:
         """Write them, the last of an `_id` winning. Those refused for themselves are returned."""
         last_of_each = list({one.get("_id"): one for one in documents}.values())
-        refused: list[Refusal] = []
+        refused: list[RefusedDocument] = []
         for start in range(0, len(last_of_each), WRITE_BATCH):
             batch = last_of_each[start : start + WRITE_BATCH]
             try:
@@ -117,7 +117,7 @@ class MongoDatabase:
         collection.create_index("k", unique=True)
         collection.create_index([(field, 1) for field in fields])
 
-    def _write_batch(self, name: str, documents: list[Document], write: Write) -> list[Refusal]:
+    def _write_batch(self, name: str, documents: list[Document], write: Write) -> list[RefusedDocument]:
         try:
             errors = self._bulk(name, documents, write)
         except (InvalidDocument, OverflowError, TypeError, ValueError):
@@ -196,11 +196,11 @@ _BUILD: dict[Write, Callable[[Document], Operation]] = {
 }
 
 
-def _refusals(documents: list[Document], errors: list[Document]) -> list[Refusal]:
+def _refusals(documents: list[Document], errors: list[Document]) -> list[RefusedDocument]:
     for error in errors:
         if not _is_documents_fault(error):
             raise StoreError(write_error_sentence(error))
-    return [Refusal(documents[one["index"]], short(one.get("errmsg"))) for one in errors]
+    return [RefusedDocument(documents[one["index"]], short(one.get("errmsg"))) for one in errors]
 
 
 def _is_documents_fault(error: Document) -> bool:
@@ -210,10 +210,10 @@ def _is_documents_fault(error: Document) -> bool:
     return code == DUPLICATE_KEY or code in DOCUMENT_FAULT_CODES
 
 
-def _sorted_out(documents: list[Document]) -> tuple[list[Document], list[Refusal]]:
+def _sorted_out(documents: list[Document]) -> tuple[list[Document], list[RefusedDocument]]:
     """Those that can be written as BSON, and those that can not."""
     fit: list[Document] = []
-    unfit: list[Refusal] = []
+    unfit: list[RefusedDocument] = []
     for one in documents:
         try:
             if "_id" not in one:
@@ -222,5 +222,5 @@ def _sorted_out(documents: list[Document]) -> tuple[list[Document], list[Refusal
                 raise ValueError("it is larger than 16 MB")
             fit.append(one)
         except (bson.errors.BSONError, OverflowError, TypeError, ValueError, RecursionError) as error:
-            unfit.append(Refusal(one, short(error)))
+            unfit.append(RefusedDocument(one, short(error)))
     return fit, unfit

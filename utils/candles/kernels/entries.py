@@ -6,7 +6,7 @@ from utils.candles.kernels.buckets import close_candle, close_due, say
 from utils.candles.kernels.doubts import HELD
 from utils.candles.kernels.layout import DELAYS, FAR, Array, Count, Output, Reason, Record, Rules, Shard
 from utils.candles.kernels.outliers import clear_window
-from utils.candles.kernels.packets import ACCEPTED, YEAR_2000_MS, check_packet, known_length, read_packet, u16, u32
+from utils.candles.kernels.packets import ACCEPTED, YEAR_2000_MS, check_packet, known_length, parse_packet, u16, u32
 from utils.candles.kernels.prefetch import AHEAD, CACHED_CANDLES, fetch_rest, fetch_row
 from utils.candles.kernels.rejections import reject, reject_held
 from utils.candles.kernels.trades import take_packet
@@ -117,7 +117,7 @@ def take_bytes(
     if not known_length(length):
         reject(shard, out, Reason.LENGTH, u32(data, at) if length >= 4 else 0, at, length, ms, counter)
         return
-    read_packet(data, at, length, ms, p)
+    parse_packet(data, at, length, ms, p)
     slot = slot_of(shard.token_keys, p.token)
     verdict = Reason.TOKEN.value
     if shard.token_keys[slot] == p.token:

@@ -68,7 +68,7 @@ def length_fits(length: int, is_index: int) -> bool:
 
 
 @kernel
-def read_packet(data: Array, at: int, length: int, receive_ms: int, p: Record) -> None:
+def parse_packet(data: Array, at: int, length: int, receive_ms: int, p: Record) -> None:
     """Fill the record `p` from `length` bytes at `at`; what the packet does not carry is 0."""
     p.length, p.token, p.price = length, u32(data, at), u32(data, at + _PRICE)
     p.receive_ms = p.trade_ms = p.exchange_ms = receive_ms

@@ -24,7 +24,7 @@ from utils.candles.kernels.layout import (
     Shard,
 )
 from utils.candles.kernels.outliers import clear_window, remember_price
-from utils.candles.kernels.packets import ACCEPTED, is_baseline, read_packet, says_all
+from utils.candles.kernels.packets import ACCEPTED, is_baseline, parse_packet, says_all
 from utils.candles.kernels.rejections import reject_held
 from utils.kite.frames import QUOTE_LENGTH
 from utils.runtime.kernel_cache import kernel
@@ -66,7 +66,7 @@ def take_packet(shard: Shard, rules: Rules, out: Output, r: int, p: Record, coun
 def _read_held(shard: Shard, r: int, held: Record, receive_ms: int) -> None:
     """The held packet of a row as it came; what it closes is closed at `receive_ms`."""
     inst = shard.instruments[r]
-    read_packet(shard.held[r], 0, inst.held_length, inst.held_ms, held)
+    parse_packet(shard.held[r], 0, inst.held_length, inst.held_ms, held)
     held.receive_ms = receive_ms
     _date(shard.feed[0], inst, held)
 
