@@ -106,7 +106,7 @@ class ShardCandles:
         refused = ""
         if content is not None:
             try:
-                self._engine.thaw(content)
+                self._engine.restore(content)
             except StateError as error:
                 refused = str(error)
                 self._engine = self._new_engine()
@@ -145,9 +145,9 @@ class ShardCandles:
         if view is None:
             return False
         if self._told_over is None:
-            self._engine.tell_anew()
+            self._engine.forget_published()
         elif view is not self._told_over:  # another worker wrote meanwhile, or the server lost what it was told
-            self._engine.tell_all()
+            self._engine.mark_all_changed()
         self._told_over = view
         candles, ticks = self._engine.next_live()
         self._store.write_live(self.shard, self._engine.rows, candles, ticks, self.position)
@@ -156,7 +156,7 @@ class ShardCandles:
     def save(self) -> None:
         """Store the snapshot, when something was taken since the last one."""
         if self._saved_at != self.position:
-            self._store.save_state(self.shard, self._engine.freeze())
+            self._store.save_state(self.shard, self._engine.snapshot())
             self._saved_at = self.position
 
     def counts(self) -> dict[str, int]:

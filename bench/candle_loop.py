@@ -1,6 +1,6 @@
 """The candle kernel on trades that are decoded already: without wire format, checks and z-score.
 
-The work a trade of each timeframe is `utils.candles.kernels.buckets.take_trade`, as in production.
+The work a trade of each timeframe is `utils.candles.kernels.buckets.apply_trade`, as in production.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from utils.candles.kernels.buckets import take_trade
+from utils.candles.kernels.buckets import apply_trade
 from utils.candles.kernels.layout import FAR, Array, Output, Rules, Shard
 from utils.candles.kernels.prefetch import fetch_ended, fetch_open
 from utils.runtime.kernel_cache import kernel
@@ -106,7 +106,7 @@ def take_trades(  # noqa: PLR0917 - array by array: see BareState
         inst = instruments[r]
         cum_before = inst.cum
         inst.cum = p.cum
-        take_trade(shard, rules, out, r, p, cum_before, 0)
+        apply_trade(shard, rules, out, r, p, cum_before, 0)
     return int(filled[0])
 
 

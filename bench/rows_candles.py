@@ -67,11 +67,11 @@ def _engine_side(size: Size, per_frame: int, timeframes: str = "1m,5m,15m,1h") -
     baseline, entries = _second_entries(size.instruments, size.seconds, per_frame)
     fresh = new_engine(size.instruments, timeframes)
     take_all(fresh, baseline)
-    state = fresh.freeze()
+    state = fresh.snapshot()
 
     def side() -> float:
         engine = empty_engine(timeframes)
-        engine.thaw(state)
+        engine.restore(state)
         began = time.perf_counter()
         take_all(engine, entries)
         return size.instruments * size.seconds / (time.perf_counter() - began)

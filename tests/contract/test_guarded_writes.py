@@ -155,7 +155,7 @@ class Worker:
         view = self.store.live_view(0, self.engine.position)
         while view is not None:
             if self._told_over is not None and view is not self._told_over:
-                self.engine.tell_all()
+                self.engine.mark_all_changed()
             self._told_over = view
             self.store.write_live(0, self.engine.rows, *self.engine.next_live(), self.engine.position)
             if self.engine.is_live_round_done:

@@ -105,10 +105,10 @@ def test_all_is_told_again_when_asked_to(client: redis.Redis) -> None:
     client.flushall()
     engine.shard.open["dirty"] = engine.shard.last["dirty"] = 1
     write_all(store, engine)
-    engine.tell_anew()
+    engine.forget_published()
     engine.shard.open["dirty"] = engine.shard.last["dirty"] = 1
     write_all(store, engine)  # refused: what it was to follow is not there any more
     assert store.live_view(0, engine.position) not in (None, before)
-    engine.tell_all()
+    engine.mark_all_changed()
     write_all(store, engine)
     assert hashes(client, "candle") == expected_candles(engine)

@@ -52,7 +52,7 @@ def test_what_was_not_waited_for_is_there_when_the_snapshot_is(client: redis.Red
     engine, closed = worked_engine()
     behind.say_closed(0, closed)
     write_round(behind, engine)
-    behind.save_state(0, engine.freeze())
+    behind.save_state(0, engine.snapshot())
     assert client.xlen(KEYS.closed(0)) == sum(map(len, closed))
     for candle, is_closed in shown_candles(engine):
         held = client.hgetall(KEYS.candle(candle.symbol, candle.timeframe))
@@ -64,7 +64,7 @@ def test_no_snapshot_after_a_live_write_that_failed(client: redis.Redis, behind:
     client.set(KEYS.tick(WHO[0].reference.symbol), "no hash")
     write_round(behind, engine)  # nobody has waited for the error
     with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
-        behind.save_state(0, engine.freeze())
+        behind.save_state(0, engine.snapshot())
     assert behind.load_state(0) is None
 
 
@@ -76,7 +76,7 @@ def test_no_snapshot_after_a_link_that_broke(client: redis.Redis, behind: Candle
     client.client_kill_filter(_type="normal", skipme=True)
     client.client_unpause()
     with pytest.raises(redis.ConnectionError):
-        behind.save_state(0, engine.freeze())
+        behind.save_state(0, engine.snapshot())
     assert behind.load_state(0) is None
 
 
@@ -85,8 +85,8 @@ def test_no_snapshot_after_closes_that_redis_forgot(client: redis.Redis, behind:
     behind.say_closed(0, closed)
     client.delete(KEYS.said(), KEYS.closed(0))
     with pytest.raises(OutboxMovedError):
-        behind.save_state(0, engine.freeze())
+        behind.save_state(0, engine.snapshot())
     assert behind.load_state(0) is None
     behind.say_closed(0, closed)
-    behind.save_state(0, engine.freeze())
+    behind.save_state(0, engine.snapshot())
     assert client.xlen(KEYS.closed(0)) == sum(map(len, closed))

@@ -1,6 +1,7 @@
 """Target: the candle engine over any session, with the frame decoder in it.
 
-Two engines take the same entries, one in parts with a freeze and thaw between, one entry by entry: they say the same.
+Two engines process the same entries, one in parts with a snapshot and restore between, one entry by entry: they give
+the same.
 """
 
 from __future__ import annotations
@@ -51,9 +52,9 @@ def run_in_parts(program: Program) -> Outcome:
     outcome = Outcome(new_engine())
     for n, part in enumerate(program.parts):
         if n:
-            frozen = outcome.engine.freeze()
+            frozen = outcome.engine.snapshot()
             outcome.engine = new_engine()
-            outcome.engine.thaw(frozen)
+            outcome.engine.restore(frozen)
         outcome.add(outcome.engine.take(part))
     return outcome
 

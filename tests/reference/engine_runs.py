@@ -85,9 +85,9 @@ def run_engine(
         ]
         run.add(engine.take(part))
         if restart_every and n % restart_every == restart_every - 1:
-            frozen = engine.freeze()
+            frozen = engine.snapshot()
             engine = new_engine(instruments, settings)
-            engine.thaw(frozen)
+            engine.restore(frozen)
     run.counts = Counter({one.name.lower(): int(engine.shard.counts[one]) for one in Count})
     run.counts["outside"] = int(engine.shard.instruments["outside"].sum())
     run.counts["held_now"] = int((engine.shard.instruments["held_length"] > 0).sum())

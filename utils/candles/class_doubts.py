@@ -35,7 +35,7 @@ _SENTENCES = {
 
 
 def doubts_of(facts: Iterable[ClassFacts]) -> Doubted:
-    """By kind and class: what can be told of `joined` facts."""
+    """By kind and class: what `joined` facts show."""
     return {(doubt, one.name): one for one in facts for doubt in _doubts(one)}
 
 
@@ -68,7 +68,7 @@ def who(doubt: Doubt, one: ClassFacts) -> str:
 
 
 def silent_sentences(facts: Sequence[ClassFacts]) -> Iterator[tuple[bool, str]]:
-    """Single instruments of classes that are not mute: whether they ought to be heard, and who they are."""
+    """Single instruments of classes that are not mute: whether they ought to be quoted, and which they are."""
     among_others = [one for one in facts if Doubt.MUTE not in _doubts(one)]
     for is_sure in (True, False):
         found = Quiets()

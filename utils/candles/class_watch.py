@@ -31,7 +31,7 @@ CLASS_GAPS, INSTRUMENT_GAPS = 20, 40  # times the typical gap
 LONGEST_GAPS = 3
 REAL_MS = 5_000  # no limit is shorter than so much real time: a fast clock makes small pauses long
 HABIT_BEATS = 20  # that make a habit which one can be sure of
-LIQUID_LOOKS = 5  # who is heard at each fifth look or more often is liquid
+LIQUID_LOOKS = 5  # who is quoted at each fifth look or more often is liquid
 
 
 @dataclass(slots=True)
@@ -48,11 +48,11 @@ class _Group:
 
 @dataclass(frozen=True, slots=True)
 class _Silence:
-    """By row: for how long, whether it was heard at all since the subscription, and what that means for it alone."""
+    """By row: for how long, whether it was quoted at all since the subscription, and what that means for it alone."""
 
     is_open: Array
     quiet_ms: Array
-    is_unheard: Array
+    is_unquoted: Array
     is_silent: Array
     is_unsure: Array
 
@@ -61,7 +61,7 @@ class ClassWatch:
     """Looks at one shard once a second (real time)."""
 
     def __init__(self, calendar: SessionCalendar, symbols: Collection[str], speed: float) -> None:
-        """`symbols`: those asked for; others are of an earlier subscription, and need not be heard."""
+        """`symbols`: those asked for; others are of an earlier subscription, and need not be quoted."""
         self._calendar, self._symbols = calendar, frozenset(symbols)
         self._look_ms = max(1_000.0, 1_000.0 * speed)
         self._shortest_ms = round(REAL_MS * max(1.0, speed))
@@ -73,7 +73,7 @@ class ClassWatch:
         self._is_asked = self._is_option = self._is_large = np.zeros(0, np.bool_)
 
     def look(self, shard: Shard, rows: Rows, at_ms: int, is_live: bool) -> list[ClassFacts]:
-        """`at_ms` is the shard's own time; while a backlog is worked off (not `is_live`) silence means nothing."""
+        """`at_ms` is the shard's own time; while a backlog is drained (not `is_live`) silence means nothing."""
         day = ist_date(at_ms)
         if self._made_for != (day, rows):
             self._made_for = day, rows
@@ -104,38 +104,38 @@ class ClassWatch:
 
     def _silence(self, shard: Shard, at_ms: int) -> _Silence:
         habits, hours, feed = self._habits, shard.instruments, shard.feed[0]
-        quiet_ms = at_ms - np.maximum(np.maximum(habits.heard_ms, hours["open_ms"]), feed["up_since_ms"])
+        quiet_ms = at_ms - np.maximum(np.maximum(habits.quoted_ms, hours["open_ms"]), feed["up_since_ms"])
         # A cached packet may be without a price, or older than what is known: nothing is shown of it, yet it came.
-        is_unheard = (habits.heard_ms < feed["up_since_ms"]) & (hours["awaiting"] == AWAITS_ANY)
+        is_unquoted = (habits.quoted_ms < feed["up_since_ms"]) & (hours["awaiting"] == AWAITS_ANY)
         floor_ms = np.maximum(np.where(self._is_option, OPTION_MS, INSTRUMENT_MS), self._shortest_ms)
         habit_ms = np.maximum(INSTRUMENT_GAPS * habits.typical_ms, LONGEST_GAPS * habits.longest_ms)
         is_over = quiet_ms > np.maximum(floor_ms, habit_ms)
         is_habit = (habits.beats >= HABIT_BEATS) & (habits.typical_ms <= LIQUID_LOOKS * self._look_ms)
-        is_silent = (is_over & (self._is_large | is_habit)) | (is_unheard & (quiet_ms > floor_ms) & ~self._is_option)
+        is_silent = (is_over & (self._is_large | is_habit)) | (is_unquoted & (quiet_ms > floor_ms) & ~self._is_option)
         # The first packet after a subscription is cached, so it comes at once, whatever is traded.
-        is_unsure = ~is_silent & (is_over | (is_unheard & (quiet_ms > self._shortest_ms)))
+        is_unsure = ~is_silent & (is_over | (is_unquoted & (quiet_ms > self._shortest_ms)))
         is_open = self._is_asked & (hours["open_ms"] <= at_ms) & (at_ms < hours["close_ms"])
-        return _Silence(is_open, quiet_ms, is_unheard, is_silent, is_unsure)
+        return _Silence(is_open, quiet_ms, is_unquoted, is_silent, is_unsure)
 
     def _facts(self, group: _Group, silence: _Silence | None, at_ms: int) -> ClassFacts:
         facts = group.facts._replace(outside=group.unexpected)
         if silence is None or not silence.is_open[group.rows].any():
             return facts
         rows = group.rows[silence.is_open[group.rows]]
-        heard = rows[~silence.is_unheard[rows]]
+        quoted = rows[~silence.is_unquoted[rows]]
         quiet_ms, early_ms = int(silence.quiet_ms[rows].min()), 0 if self._is_option[rows].all() else self._class_ms
         return facts._replace(
             since_ms=at_ms - quiet_ms,
             quiet_ms=quiet_ms,
-            limit_ms=self._limit_ms(heard if len(heard) else rows),
-            unheard_ms=0 if len(heard) else early_ms,
+            limit_ms=self._limit_ms(quoted if len(quoted) else rows),
+            unheard_ms=0 if len(quoted) else early_ms,
             unseen_ms=early_ms if self._habits.stamps_ms[rows].max() < facts.open_ms else 0,
             silent=self._quiets(rows[silence.is_silent[rows]], silence),
             unsure=self._quiets(rows[silence.is_unsure[rows]], silence),
         )
 
     def _limit_ms(self, rows: Array) -> int:
-        """Together they are heard as often as all of them together are."""
+        """Together they are quoted as often as all of them together are."""
         together_ms = 1.0 / float((1.0 / self._habits.typical_ms[rows]).sum())
         longest_ms = float(self._habits.longest_ms[rows].min())
         return round(max(self._class_ms, CLASS_GAPS * together_ms, LONGEST_GAPS * longest_ms))

@@ -32,7 +32,7 @@ _ENDS = np.cumsum([0, *map(len, _LITERALS)])
 
 @dataclass(frozen=True, slots=True)
 class ClosedCandle:
-    """A candle that closed, or a revision of one: the `nth` thing said because of the entry `source`."""
+    """A candle that closed, or a revision of one: number `nth` of what the entry `source` caused."""
 
     source: EntryId
     nth: int
@@ -64,7 +64,7 @@ class ClosedRecords:
         return places
 
     def sources(self) -> list[tuple[int, int, int]]:
-        """Of each: ms and counter of the entry that it was said because of, and its number among what that caused."""
+        """Of each: ms and counter of the entry that caused it, and its number among what that entry caused."""
         return list(zip(self.heads["ms"].tolist(), self.heads["counter"].tolist(), self.nths.tolist(), strict=True))
 
     def as_objects(self) -> list[ClosedCandle]:
@@ -112,7 +112,7 @@ def _end(previous_close: int, divisor: int) -> bytes:
 
 @kernel
 def number_events(heads: Array, nths: Array, ms: int, counter: int, nth: int) -> None:
-    """Counts on from the last thing said, which was the `nth` because of that entry."""
+    """Continues from the last event, which was number `nth` of that entry."""
     for i in range(heads.shape[0]):
         same = heads[i].ms == ms and heads[i].counter == counter
         ms, counter, nth = heads[i].ms, heads[i].counter, nth + 1 if same else 0
@@ -143,8 +143,8 @@ def write_documents(
     """Document after document into `out`, the i-th from bounds[i] to bounds[i + 1]; each has three heads, one end."""
     at = 0
     for i in range(values.shape[0]):
-        for nth in range(2):
-            at = _copy(heads, ends[4 * i + nth], ends[4 * i + nth + 1], out, at)
+        for head in range(2):
+            at = _copy(heads, ends[4 * i + head], ends[4 * i + head + 1], out, at)
             at = put_int(out, at, values[i, 0], _TIME_DIGITS)
         for f in range(_CLOSED):
             at = _copy(_BLOB, _ENDS[f], _ENDS[f + 1], out, at)

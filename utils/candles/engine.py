@@ -15,6 +15,7 @@ import orjson
 
 from utils.candles.closed_form import ClosedRecords
 from utils.candles.engine_output import RejectedPacket, Said
+from utils.candles.kernels import closing
 from utils.candles.kernels import entries as kernels
 from utils.candles.kernels.layout import AWAITS_ANY, PACKET, Array, Reason, Rules, Shard, new_output
 from utils.candles.live_view import Hashes, LiveView
@@ -24,13 +25,13 @@ from utils.candles.rows import Rows
 from utils.candles.shard_state import (
     StateError,
     describe,
-    freeze,
     grow,
     index_tokens,
     keep_rows,
     new_shard,
+    restore,
     set_session,
-    thaw,
+    snapshot,
 )
 from utils.journal.entries import ZERO_ID, Entry, EntryId, Kind, Mark, mark_instruments, read_mark
 from utils.market.instruments import Instrument
@@ -124,7 +125,7 @@ class CandleEngine:
         longest, taken = max(map(len, payloads)), 0
         while taken < len(run):
             self._make_room(longest)
-            taken = kernels.take_entries(
+            taken = kernels.process_entries(
                 self._shard, self._rules, self._output, data, bounds, ids, kinds, taken, self._packet
             )
             self._drain(data, said)
@@ -161,7 +162,7 @@ class CandleEngine:
     def _begin_day(self, at: EntryId, said: Said) -> None:
         self._make_room(0)
         day = ist_day(at.ms)
-        kernels.begin_day(self._shard, self._output, ist_day_start_ms(day), at.ms, at.counter)
+        closing.begin_day(self._shard, self._output, ist_day_start_ms(day), at.ms, at.counter)
         self._drain(_NO_DATA, said)
         self._drop_expired(said)
         self._day = day
@@ -190,21 +191,21 @@ class CandleEngine:
             self._reject_mark(entry, said)
             return
         feed = self._shard.feed[0]
-        goes_on = mark == Mark.GAP and bool(feed["up"])
+        is_gap = mark == Mark.GAP and bool(feed["up"])
         if mark != Mark.CLOCK and feed["up"]:
             self._make_room(0)
-            kernels.begin_outage(self._shard, self._rules, self._output, entry.id.ms, entry.id.counter)
+            closing.begin_outage(self._shard, self._rules, self._output, entry.id.ms, entry.id.counter)
             self._drain(_NO_DATA, said)
         if mark == Mark.SUBSCRIBED:
             self._name_instruments(named, entry.id.ms)
-        elif goes_on:
+        elif is_gap:
             self._shard.instruments["awaiting"] = AWAITS_ANY
             self._shard.instruments["day_awaiting"] = 1
-        if mark == Mark.SUBSCRIBED or goes_on:
+        if mark == Mark.SUBSCRIBED or is_gap:
             feed["up"], feed["up_since_ms"], feed["last_frame_ms"] = 1, entry.id.ms, entry.id.ms
 
     def _reject_mark(self, entry: Entry, said: Said) -> None:
-        """It changes nothing; what it meant to say is looked for in `ticks.rejected`, not guessed."""
+        """It changes nothing: the packet goes to `ticks.rejected`, and its meaning is not guessed."""
         self._shard.rejected[Reason.MARK] += 1
         source, nth = self._numbering.next_rejection(entry.id)
         packet = entry.payload[:_KEPT_PACKET_BYTES]
@@ -248,19 +249,19 @@ class CandleEngine:
         """Whether all rows had their turn, so that the next portion begins a new round."""
         return self._live.is_round_done
 
-    def tell_anew(self) -> None:
-        """Readers may know nothing any more: whatever changes next is told whole."""
+    def forget_published(self) -> None:
+        """Readers may have nothing any more: whatever changes next is published in full."""
         self._live.forget(len(self.instruments))
 
-    def tell_all(self) -> None:
+    def mark_all_changed(self) -> None:
         """Everything counts as changed: what readers have may be another worker's."""
-        self.tell_anew()
+        self.forget_published()
         shard = self._shard
         shard.instruments["touched"] = shard.latest["receive_ms"] != 0
         for candles in (shard.open, shard.last):
             candles["dirty"] = candles["present"]
 
-    def freeze(self) -> bytes:
+    def snapshot(self) -> bytes:
         """The whole state as bytes, with the position it is true for."""
         header: dict[str, object] = {
             "position": str(self.position),
@@ -269,11 +270,11 @@ class CandleEngine:
             "named_ms": self._named_ms.tolist(),
             "numbering": self._numbering.as_list(),
         }
-        return freeze(self._shard, header)
+        return snapshot(self._shard, header)
 
-    def thaw(self, content: bytes) -> None:
-        """Go on from a frozen state. StateError when it was made for other timeframes or by another version."""
-        shard, header = thaw(content, self._lengths, self._window)
+    def restore(self, content: bytes) -> None:
+        """Continue from a snapshot. StateError when it was made for other timeframes or by another version."""
+        shard, header = restore(content, self._lengths, self._window)
         try:
             instruments = [Instrument.from_dict(one) for one in _listed(header["instruments"])]
             named_ms = np.array(_listed(header["named_ms"]), np.int64)
@@ -311,7 +312,7 @@ _NO_DATA: Array = np.zeros(0, np.uint8)
 
 
 def _mark_and_instruments(payload: bytes) -> tuple[str, list[Instrument]]:
-    """What the mark says, and whom it subscribes. ValueError when it can not be read as a whole."""
+    """The kind of the mark, and the instruments it subscribes. ValueError when it cannot be read."""
     content = read_mark(payload)
     mark = str(content["mark"])
     return mark, mark_instruments(content) if mark == Mark.SUBSCRIBED else []

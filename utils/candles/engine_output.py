@@ -23,7 +23,7 @@ class RejectedPacket:
 
 @dataclass(slots=True)
 class Said:
-    """What the engine had to say about some entries, in order; `gone` are the instruments that left its state."""
+    """What came of some entries, in order; `gone` are the instruments that left its state."""
 
     records: list[ClosedRecords] = field(default_factory=list)
     rejected: list[RejectedPacket] = field(default_factory=list)

@@ -1,6 +1,6 @@
-"""What the packets of a shard say of the feed, for the health report: accepted, on time, and from whom.
+"""What the packets of a shard show of the feed, for the health report: accepted, on time, and from whom.
 
-Transport says that frames come; this says whether the numbers in them can be right. Looked at once a second, from the
+Frames that come may hold wrong numbers: this shows whether they can be right. Looked at once a second, from the
 state arrays, after the entries were processed; nothing here has an effect on a candle.
 """
 
@@ -42,7 +42,7 @@ class FeedContent:
         self._delays_before = 0
 
     def look(self, state: Shard, rows: Rows, at_ms: int, is_live: bool) -> Fields:
-        """`at_ms` is the shard's own time; not `is_live` while a backlog is worked off: gaps mean nothing then."""
+        """`at_ms` is the shard's own time; not `is_live` while a backlog is drained: gaps mean nothing then."""
         fields = self._shares(state) | {"untimed": self._untimed(state, at_ms)}
         median_ms = self._median_delay(state)
         if median_ms is not None:

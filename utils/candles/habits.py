@@ -1,6 +1,6 @@
-"""How often each instrument of a shard is heard: its typical gap and its longest of late, learned by looking.
+"""How often each instrument of a shard is quoted: its typical gap and its longest of late, learned by looking.
 
-Heard is who sends something new: a packet whose times are those of the one before is none. Times are market time, ms.
+A packet whose times are those of the one before is no quote. Times are market time, ms.
 """
 
 from __future__ import annotations
@@ -26,29 +26,29 @@ class Habits:
         self._look_ms = look_ms
         self._instruments: Sequence[Instrument] = ()
         self.stamps_ms: Array = np.zeros(0, np.int64)
-        self.heard_ms: Array = np.zeros(0, np.int64)
+        self.quoted_ms: Array = np.zeros(0, np.int64)
         self.typical_ms: Array = np.zeros(0, np.float64)
         self.longest_ms: Array = np.zeros(0, np.float64)
         self.beats: Array = np.zeros(0, np.int64)
 
     def look(self, shard: Shard, is_live: bool) -> None:
-        """What was heard since the last look; not `is_live` while a backlog is worked off: gaps mean nothing then."""
+        """What was quoted since the last look; not `is_live` while a backlog is drained: gaps mean nothing then."""
         latest, times = shard.latest, shard.instruments
         timed = np.maximum(times["trade_ms"], times["exchange_ms"])
         stamps = np.where(latest["timed"] == 0, latest["receive_ms"], timed)
-        heard_ms = np.where(stamps != self.stamps_ms, latest["receive_ms"], self.heard_ms)
+        quoted_ms = np.where(stamps != self.stamps_ms, latest["receive_ms"], self.quoted_ms)
         if is_live:
-            since_ms = np.maximum(self.heard_ms, times["open_ms"])
-            is_known = (self.heard_ms > 0) & (since_ms >= shard.feed[0]["up_since_ms"])
-            self._learn(heard_ms - since_ms, is_known & (heard_ms < times["close_ms"]))
-        self.stamps_ms, self.heard_ms = stamps, heard_ms
+            since_ms = np.maximum(self.quoted_ms, times["open_ms"])
+            is_known = (self.quoted_ms > 0) & (since_ms >= shard.feed[0]["up_since_ms"])
+            self._learn(quoted_ms - since_ms, is_known & (quoted_ms < times["close_ms"]))
+        self.stamps_ms, self.quoted_ms = stamps, quoted_ms
 
     def know(self, instruments: Sequence[Instrument]) -> None:
         """Other rows than before, perhaps: habits stay with their symbols."""
         before = {one.symbol: row for row, one in enumerate(self._instruments)}
         self._instruments = instruments
         old = np.array([before.get(one.symbol, -1) for one in self._instruments], np.int64)
-        for name in ("stamps_ms", "heard_ms", "longest_ms", "beats"):
+        for name in ("stamps_ms", "quoted_ms", "longest_ms", "beats"):
             setattr(self, name, np.where(old >= 0, np.append(getattr(self, name), 0)[old], 0))
         presumed = np.array([max(_typical_ms(one), self._look_ms) for one in self._instruments], np.float64)
         self.typical_ms = np.where(old >= 0, np.append(self.typical_ms, 0)[old], presumed)

@@ -49,7 +49,7 @@ def write_hashes(
 ) -> None:
     """used: bytes in `out` and commands.
 
-    constants: fields with values that only a hash that is told whole gets.
+    constants: fields with values that only a hash that is written in full gets.
     """
     at, commands = 0, 0
     for i in range(lengths.shape[0]):

@@ -1,4 +1,4 @@
-"""The live view: which hashes changed, and what in them readers have not been told yet. Taken in portions."""
+"""The live view: which hashes changed, and what in them is not published yet. Taken in portions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from utils.candles.kernels.layout import CANDLE, Array, Shard
 from utils.candles.texts import ABSENT, DUE, KEPT, write_texts
 from utils.runtime.kernel_cache import kernel
 
-WHOLE_EVERY = 64  # rounds after which a hash that changes is told whole again, whatever became of it
+WHOLE_EVERY = 64  # rounds after which a hash that changes is published in full again, whatever became of it
 
 
 class Found(NamedTuple):
@@ -37,22 +37,22 @@ class Found(NamedTuple):
         return cls(np.zeros(most, np.int64), values, values.view(np.float64), np.zeros(most, np.int64))
 
 
-class Told(NamedTuple):
-    """What readers were told of every place; nothing where `there` is 0."""
+class Published(NamedTuple):
+    """What was published of every place; nothing where `there` is 0."""
 
     values: Array  # int64, (places, f)
     there: Array  # int64, (places,)
-    whole_at: Array  # int64, (places,): the round in which it was last told whole
+    whole_at: Array  # int64, (places,): the round in which it was last published in full
 
     @classmethod
-    def nothing(cls, places: int, fields: Fields) -> Told:
+    def nothing(cls, places: int, fields: Fields) -> Published:
         return cls(
             np.zeros((places, len(fields.names)), np.int64), np.zeros(places, np.int64), np.zeros(places, np.int64)
         )
 
 
 class Hashes(NamedTuple):
-    """Hashes to write: whose they are, which are told whole, and the texts of their fields (utils.candles.texts)."""
+    """Hashes to write: their slots, which are published in full, and their fields' texts (utils.candles.texts)."""
 
     fields: Fields
     places: list[int]
@@ -65,7 +65,7 @@ class Hashes(NamedTuple):
 def find_changed(
     shard: Shard, divisors: Array, first: int, candles: Found, ticks: Found, large: Array, filled: Array
 ) -> int:
-    """Candles and ticks that changed, from row `first` on; returns the row to go on with. Marks them as unchanged.
+    """Candles and ticks that changed, from row `first` on; returns the row to continue with. Marks them as unchanged.
 
     An instrument's open candle is shown, without one the last closed. filled: how many candles, ticks, and candles
     in `large` (CANDLE records, with the index in `rev`), whose vwap is still to be found exactly.
@@ -100,28 +100,28 @@ def find_changed(
 
 
 @kernel
-def mark_news(found: Found, told: Told, lengths: Array, whole: Array, absent: int, sweep: int) -> None:
-    """Which fields are DUE, which are gone (`absent`), which KEPT as they were told; it is told from now on."""
+def mark_changes(found: Found, published: Published, lengths: Array, whole: Array, absent: int, sweep: int) -> None:
+    """Which fields are DUE, which are gone (`absent`), which KEPT as they were published. Notes all as published."""
     for i in range(lengths.shape[0]):
         place = found.places[i]
-        there, before = found.there[i], told.there[place]
-        whole[i] = 1 if before == 0 or sweep - told.whole_at[place] >= WHOLE_EVERY else 0
+        there, before = found.there[i], published.there[place]
+        whole[i] = 1 if before == 0 or sweep - published.whole_at[place] >= WHOLE_EVERY else 0
         if whole[i]:
-            # Those that were first told together come round one after the other.
-            told.whole_at[place] = sweep if before else sweep - place % WHOLE_EVERY
+            # Those that were first published together come round one after the other.
+            published.whole_at[place] = sweep if before else sweep - place % WHOLE_EVERY
         for f in range(lengths.shape[1]):
             is_there, was_there = there >> f & 1, before >> f & 1
             if is_there:
-                same = was_there and not whole[i] and told.values[place, f] == found.values[i, f]
+                same = was_there and not whole[i] and published.values[place, f] == found.values[i, f]
                 lengths[i, f] = KEPT if same else DUE
-                told.values[place, f] = found.values[i, f]
+                published.values[place, f] = found.values[i, f]
             else:
                 lengths[i, f] = absent if was_there or whole[i] else KEPT
-        told.there[place] = there
+        published.there[place] = there
 
 
 class LiveView:
-    """Goes round the rows of a shard, a portion at a time, and knows what it told of them."""
+    """Goes round the rows of a shard, a portion at a time, and knows what it published of them."""
 
     def __init__(self, timeframes: int, most: int) -> None:
         most = max(most, timeframes)
@@ -133,9 +133,9 @@ class LiveView:
         self.forget(0)
 
     def forget(self, rows: int) -> None:
-        """Nothing is told yet of so many instruments."""
-        self._told_candles = Told.nothing(rows * self._timeframes, CANDLE_FIELDS)
-        self._told_ticks = Told.nothing(rows, TICK_FIELDS)
+        """Nothing is published yet of `rows` instruments."""
+        self._published_candles = Published.nothing(rows * self._timeframes, CANDLE_FIELDS)
+        self._published_ticks = Published.nothing(rows, TICK_FIELDS)
 
     @property
     def is_round_done(self) -> bool:
@@ -143,15 +143,15 @@ class LiveView:
         return self._row == 0
 
     def next_portion(self, shard: Shard, divisors: Array) -> tuple[Hashes, Hashes]:
-        """The next candles and ticks with news, in a fraction of their number of microseconds."""
-        if len(self._told_ticks.there) != len(divisors):
+        """The next candles and ticks that changed, in a fraction of their number of microseconds."""
+        if len(self._published_ticks.there) != len(divisors):
             self.forget(len(divisors))
         row = find_changed(shard, divisors, self._row, self._candles, self._ticks, self._large, self._filled)
         candles, ticks, large = self._filled.tolist()
         self._make_exact(large, divisors)
         portion = (
-            self._news(self._candles, candles, self._told_candles, CANDLE_FIELDS, ABSENT),
-            self._news(self._ticks, ticks, self._told_ticks, TICK_FIELDS, KEPT),
+            self._changes(self._candles, candles, self._published_candles, CANDLE_FIELDS, ABSENT),
+            self._changes(self._ticks, ticks, self._published_ticks, TICK_FIELDS, KEPT),
         )
         self._row = 0 if row == len(divisors) else row
         self._sweep += self._row == 0
@@ -163,9 +163,9 @@ class LiveView:
             divisor = int(divisors[self._candles.places[n] // self._timeframes])
             self._candles.reals[n, VWAP] = exact_vwap(record, divisor)
 
-    def _news(self, found: Found, count: int, told: Told, fields: Fields, absent: int) -> Hashes:
+    def _changes(self, found: Found, count: int, published: Published, fields: Fields, absent: int) -> Hashes:
         found = Found(*(column[:count] for column in found))
         lengths, whole = np.empty(found.values.shape, np.int8), np.empty(count, np.uint8)
-        mark_news(found, told, lengths, whole, absent, self._sweep)
+        mark_changes(found, published, lengths, whole, absent, self._sweep)
         texts = write_texts(fields.kinds, found.values, lengths, "repr")
         return Hashes(fields, found.places.tolist(), whole, texts, lengths)

@@ -12,7 +12,7 @@ from utils.journal.entries import ZERO_ID, EntryId
 
 
 class Numbering:
-    """Counts what is said because of one entry, so that each thing gets the same number whenever it is said."""
+    """Counts what one entry causes: each event gets the same number, however often it is published."""
 
     def __init__(self) -> None:
         self._event, self._events = ZERO_ID, 0

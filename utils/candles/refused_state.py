@@ -1,4 +1,4 @@
-"""Of whom a snapshot was that can not be used: nothing else tells which live hashes it leaves behind."""
+"""Whose snapshot it was that cannot be used: only it names the live hashes that it leaves behind."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Left(NamedTuple):
 
 
 def left_by(content: bytes) -> Left:
-    """Whatever version made the snapshot; empty where its first line does not say."""
+    """Whatever version made the snapshot; empty where its first line names none."""
     try:
         header: Any = orjson.loads(content.partition(b"\n")[0])
         symbols = [f"{one['exchange']}:{one['tradingsymbol']}" for one in header["instruments"]]

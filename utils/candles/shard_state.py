@@ -131,7 +131,7 @@ def _token_table(tokens: Array, order: Array) -> tuple[Array, Array]:
     return keys, rows
 
 
-def freeze(shard: Shard, header: dict[str, object]) -> bytes:
+def snapshot(shard: Shard, header: dict[str, object]) -> bytes:
     """Everything as bytes: one line of JSON, then the arrays end to end."""
     arrays = [getattr(shard, name) for name in _SAVED]
     about = {
@@ -146,7 +146,7 @@ def freeze(shard: Shard, header: dict[str, object]) -> bytes:
 
 
 def position_in(content: bytes) -> str:
-    """The entry id that a snapshot is true for, whatever version made it; empty when it does not say."""
+    """The entry id that a snapshot is true for, whatever version made it; empty when it has none."""
     try:
         return str(_header(content.partition(b"\n")[0]).get("position", ""))
     except StateError:
@@ -163,8 +163,8 @@ def _header(head: bytes) -> dict[str, object]:
     return header
 
 
-def thaw(content: bytes, timeframe_lengths_ms: Sequence[int], window: int) -> tuple[Shard, dict[str, object]]:
-    """The shard, whose tokens are to be indexed, and the header of `freeze`.
+def restore(content: bytes, timeframe_lengths_ms: Sequence[int], window: int) -> tuple[Shard, dict[str, object]]:
+    """The shard, whose tokens are to be indexed, and the header of `snapshot`.
 
     StateError when it was made for something else.
     """
@@ -176,7 +176,7 @@ def thaw(content: bytes, timeframe_lengths_ms: Sequence[int], window: int) -> tu
         raise StateError("the snapshot was made by another version, or for other timeframes")
     rows = header.get("rows")
     if type(rows) is not int or not 0 <= rows <= len(body):
-        raise StateError("the snapshot is damaged: it does not say how many instruments it holds")
+        raise StateError("the snapshot is damaged: the number of its instruments is missing")
     shard = _empty(rows, np.array(timeframe_lengths_ms, np.int64), window)
     at = 0
     for name in _SAVED:
@@ -186,5 +186,5 @@ def thaw(content: bytes, timeframe_lengths_ms: Sequence[int], window: int) -> tu
         array[...] = np.frombuffer(body, array.dtype, array.size, at).reshape(array.shape)
         at += array.nbytes
     if at != len(body):
-        raise StateError("the snapshot is longer than its first line says")
+        raise StateError("the snapshot is longer than its first line has it")
     return shard, header

@@ -16,13 +16,13 @@ from utils.market.ist import DAY_MS, IST_OFFSET_MS
 from utils.runtime.kernel_cache import kernel
 
 WIDTH = 32  # the longest are a time with 29 and a real number with 24 characters
-ABSENT, KEPT, DUE = -1, -2, -3  # instead of a length: no value, the same as was told, still to be written
+ABSENT, KEPT, DUE = -1, -2, -3  # instead of a length: no value, as it was published, still to be written
 INT, ISO, REAL, BOOL, CLOCK = range(5)  # kinds of fields; CLOCK: whose clock timed the trades
 
 _WORDS = np.zeros((4, 9), np.uint8)
-for _nth, _word in enumerate((b"false", b"true", b"exchange", b"receive")):
-    _WORDS[_nth, : len(_word)] = np.frombuffer(_word, np.uint8)
-    _WORDS[_nth, -1] = len(_word)
+for _index, _word in enumerate((b"false", b"true", b"exchange", b"receive")):
+    _WORDS[_index, : len(_word)] = np.frombuffer(_word, np.uint8)
+    _WORDS[_index, -1] = len(_word)
 
 
 @kernel
@@ -57,9 +57,9 @@ def put_iso(out: Array, at_ms: int) -> int:
     month = from_march + 3 if from_march < 10 else from_march - 9
     parts = (month, day_of_year - (153 * from_march + 2) // 5 + 1, rest // 3_600_000, rest // 60_000 % 60)
     put_int(out, 0, year + era * 400 + (1 if month <= 2 else 0), 4)
-    for nth in range(4):
-        out[4 + 3 * nth] = (45, 45, 84, 58)[nth]
-        put_int(out, 5 + 3 * nth, parts[nth], 2)
+    for index in range(4):
+        out[4 + 3 * index] = (45, 45, 84, 58)[index]
+        put_int(out, 5 + 3 * index, parts[index], 2)
     out[16] = 58
     end = put_int(out, 17, rest // 1_000 % 60, 2)
     if rest % 1_000:
@@ -110,7 +110,7 @@ def place_reals(blob: Array, places: Array, texts: Array, lengths: Array) -> Non
 
 
 def write_texts(kinds: Array, values: Array, lengths: Array, form: Literal["json", "repr"]) -> Array:
-    """The texts of all that is DUE; `lengths` then says how long each is. Real numbers as JSON or Python has them."""
+    """The texts of all that is DUE, their lengths into `lengths`. Real numbers as JSON or Python has them."""
     texts = np.empty((*values.shape, WIDTH), np.uint8)
     places = np.empty(values.size, np.int64)
     places = places[: write_plain(kinds, values, texts, lengths, places)]

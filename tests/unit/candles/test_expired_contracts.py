@@ -100,18 +100,18 @@ def test_restarts_and_batches_change_nothing(every: int) -> None:
         found.records += said.records
         found.gone += said.gone
         again = new_engine()
-        again.thaw(engine.freeze())
+        again.restore(engine.snapshot())
         engine = again
     assert found.closed == expected.closed
     assert found.gone == expected.gone == [one for week in (0, 1) for one in contracts(week, COUNT)]
-    assert engine.freeze() == at_once.freeze()
+    assert engine.snapshot() == at_once.snapshot()
 
 
 def test_the_state_of_ten_weeks_is_that_of_two() -> None:
     engine, sizes = new_engine(), []
     for week in range(10):
         engine.take(expiry_day(week, contracts(week, COUNT)))
-        sizes.append(len(engine.freeze()))
+        sizes.append(len(engine.snapshot()))
     assert len(engine.instruments) == 2 * COUNT
     assert max(sizes[2:]) <= 1.01 * sizes[1], sizes
 

@@ -21,9 +21,9 @@ class Heard:
         self.shard.instruments["open_ms"], self.shard.instruments["close_ms"] = OPEN_MS, CLOSE_MS
         self.shard.feed["up"], self.shard.feed["up_since_ms"] = 1, OPEN_MS - 600_000
 
-    def at(self, heard_ms: int) -> tuple[int, int]:
+    def at(self, quoted_ms: int) -> tuple[int, int]:
         """How many gaps were learned, and the longest."""
-        self.shard.latest["receive_ms"] = heard_ms
+        self.shard.latest["receive_ms"] = quoted_ms
         self.habits.look(self.shard, is_live=True)
         return int(self.habits.beats[0]), int(self.habits.longest_ms[0])
 

@@ -82,7 +82,7 @@ def test_a_restart_goes_on_with_the_hours_that_were_edited_in_mid_day(tmp_path: 
     before = engine_of("1m,1h,1d", SessionCalendar.load())
     early = closed(before, MORNING)
     after = engine_of("1m,1h,1d", longer(tmp_path))
-    after.thaw(before.freeze())
+    after.restore(before.snapshot())
     assert after.new_hours == ["NSE:INFY"]
     assert early | closed(after, EVENING) == known
     assert known["1h", "15:15"] == (1502.0, 1510.0, 1502.0, 1510.0, 800)
@@ -93,7 +93,7 @@ def test_a_candle_that_was_closed_by_the_old_hours_is_amended_with_its_new_end(t
     before = engine_of("1h,1d", SessionCalendar.load())
     before.take([*MORNING, *frames(("15:40", HEARTBEAT))])
     after = engine_of("1h,1d", longer(tmp_path))
-    after.thaw(before.freeze())
+    after.restore(before.snapshot())
     said = after.take(EVENING[1:2])
     assert {one.candle.timeframe: (one.candle.end_ms, one.candle.rev) for one in said.closed} == {
         "1h": (ms("16:15"), 1),
@@ -105,7 +105,7 @@ def test_hours_that_became_shorter_end_what_is_open(tmp_path: Path) -> None:
     before = engine_of("1h,1d", SessionCalendar.load())
     before.take([*MORNING, *frames(("15:20", HEARTBEAT))])
     after = engine_of("1h,1d", longer(tmp_path, close="15:20"))
-    after.thaw(before.freeze())
+    after.restore(before.snapshot())
     assert set(closed(after, frames(("15:20:03", HEARTBEAT)))) == {("1h", "15:15"), ("1d", "09:15")}
 
 
@@ -115,7 +115,7 @@ def test_a_restart_closes_by_the_grace_that_is_set_now(grace_seconds: float) -> 
     before.take(MORNING)
     rules = rules_of(Settings())._replace(grace_ms=round(1000 * grace_seconds))
     after = CandleEngine(parse_timeframes("1m"), rules, 120, SessionCalendar.load())
-    after.thaw(before.freeze())
+    after.restore(before.snapshot())
     assert len(after.take(frames(("15:19:05", HEARTBEAT))).closed) == (1 if grace_seconds == 3.0 else 0)
     assert len(after.take(frames(("15:19:10", HEARTBEAT))).closed) == (0 if grace_seconds == 3.0 else 1)
 
@@ -124,6 +124,6 @@ def test_hours_that_are_the_same_change_nothing() -> None:
     before = engine_of("1m,1h,1d", SessionCalendar.load())
     before.take(MORNING)
     after = engine_of("1m,1h,1d", SessionCalendar.load())
-    after.thaw(before.freeze())
+    after.restore(before.snapshot())
     assert after.new_hours == []
-    assert after.freeze() == before.freeze()
+    assert after.snapshot() == before.snapshot()

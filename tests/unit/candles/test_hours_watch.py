@@ -175,11 +175,11 @@ def test_edited_hours_begin_with_a_clean_count(tmp_path: Path) -> None:
     late = [(clock, full(INFY, 150_000, n, clock)) for n, clock in enumerate(evening, 10)]
     assert Doubt.OUTSIDE in one.play(*late)
     two = Watched(INFY, calendar=longer(tmp_path))
-    two.engine.thaw(one.engine.freeze())
+    two.engine.restore(one.engine.snapshot())
     clocks = ("16:05:04", "16:05:05", "16:05:06", "16:05:07")
     assert two.play(*((clock, full(INFY, 150_000, 20 + n, clock)) for n, clock in enumerate(clocks))) == {}
     same = Watched(INFY)
-    same.engine.thaw(one.engine.freeze())
+    same.engine.restore(one.engine.snapshot())
     found = same.play(("16:05:04", full(INFY, 150_000, 20, "16:05:04")))
     assert Doubt.OUTSIDE in found, "a restart alone mends nothing"
 

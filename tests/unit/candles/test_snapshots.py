@@ -22,13 +22,13 @@ FEED = random_feed(5, "09:13:00", 120)
 def frozen() -> bytes:
     engine = new_engine(INSTRUMENTS, SETTINGS)
     engine.take([Entry(EntryId(one.ms, one.counter), Kind(one.kind), one.payload) for one in FEED])
-    return engine.freeze()
+    return engine.snapshot()
 
 
 @pytest.mark.parametrize("content", [b"", b"x", b"{}", b"[1]\n", b"null\nabc", b"\xff\xfe\n"])
 def test_no_snapshot_at_all(content: bytes) -> None:
     with pytest.raises(StateError):
-        new_engine(INSTRUMENTS, SETTINGS).thaw(content)
+        new_engine(INSTRUMENTS, SETTINGS).restore(content)
 
 
 @pytest.mark.parametrize("part", ["position", "day", "numbering", "instruments", "rows"])
@@ -38,7 +38,7 @@ def test_a_part_of_the_first_line_is_gone_or_nonsense(part: str) -> None:
     assert name in whole
     for damage in (b'"gone":', name + b'"nonsense","was":'):
         with pytest.raises(StateError):
-            new_engine(INSTRUMENTS, SETTINGS).thaw(whole.replace(name, damage, 1))
+            new_engine(INSTRUMENTS, SETTINGS).restore(whole.replace(name, damage, 1))
 
 
 NONSENSE: tuple[object, ...] = (
@@ -71,32 +71,32 @@ def test_whatever_a_part_of_the_first_line_is_it_is_taken_or_refused(part: str) 
     for one in damaged:
         engine = new_engine(INSTRUMENTS, SETTINGS)
         try:
-            engine.thaw(orjson.dumps(one) + b"\n" + body)
+            engine.restore(orjson.dumps(one) + b"\n" + body)
         except StateError:
             assert (engine.position, engine.instruments) == (ZERO_ID, [])
         engine.take([Entry(EntryId(one.ms, one.counter), Kind(one.kind), one.payload) for one in FEED])
-        engine.freeze()
+        engine.snapshot()
 
 
 def test_a_snapshot_that_is_too_long_is_refused() -> None:
     with pytest.raises(StateError, match="longer"):
-        new_engine(INSTRUMENTS, SETTINGS).thaw(frozen() + b"\0")
+        new_engine(INSTRUMENTS, SETTINGS).restore(frozen() + b"\0")
 
 
 def test_cut_off_and_made_for_other_timeframes() -> None:
     whole = frozen()
     with pytest.raises(StateError, match="cut off"):
-        new_engine(INSTRUMENTS, SETTINGS).thaw(whole[:-1])
+        new_engine(INSTRUMENTS, SETTINGS).restore(whole[:-1])
     with pytest.raises(StateError, match="other timeframes"):
-        new_engine(INSTRUMENTS, ReferenceSettings(timeframes=(("5m", 300_000),))).thaw(whole)
-    new_engine(INSTRUMENTS, SETTINGS).thaw(whole)
+        new_engine(INSTRUMENTS, ReferenceSettings(timeframes=(("5m", 300_000),))).restore(whole)
+    new_engine(INSTRUMENTS, SETTINGS).restore(whole)
 
 
 def test_an_older_layout_is_refused() -> None:
     whole, now = frozen(), f'"layout":{LAYOUT_VERSION}'.encode()
     assert now in whole
     with pytest.raises(StateError, match="another version"):
-        new_engine(INSTRUMENTS, SETTINGS).thaw(whole.replace(now, b'"layout":1', 1))
+        new_engine(INSTRUMENTS, SETTINGS).restore(whole.replace(now, b'"layout":1', 1))
 
 
 def test_candles_lie_at_cache_lines_after_growing_and_after_thawing() -> None:
@@ -104,7 +104,7 @@ def test_candles_lie_at_cache_lines_after_growing_and_after_thawing() -> None:
     engine.take([Entry(EntryId(one.ms, one.counter), Kind(one.kind), one.payload) for one in FEED])
     assert len(engine.instruments) == len(INSTRUMENTS)
     before = engine.shard
-    engine.thaw(engine.freeze())
+    engine.restore(engine.snapshot())
     for shard in (before, engine.shard):
         for candles in (shard.open, shard.last):
             assert candles.itemsize % 64 == 0

@@ -36,4 +36,4 @@ def test_a_heartbeat_in_the_place_of_an_order_update_changes_no_candle(seed: int
     texts, heartbeats = (engine.take(run) for engine, run in zip(engines, (with_texts, with_heartbeats), strict=True))
     assert len(texts.closed) > 20
     assert texts.closed == heartbeats.closed
-    assert engines[0].freeze() == engines[1].freeze()
+    assert engines[0].snapshot() == engines[1].snapshot()

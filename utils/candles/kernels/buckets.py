@@ -2,55 +2,18 @@
 
 from __future__ import annotations
 
+from utils.candles.kernels.closing import close_candle, publish
 from utils.candles.kernels.layout import FAR, Count, Output, Record, Rules, Shard
 from utils.runtime.kernel_cache import kernel
 
-EXCHANGES_OWN_MS = 0  # when an open was traded that the exchange itself told: no late packet is earlier
+EXCHANGES_OWN_MS = 0  # when an open was traded that the exchange itself gave: no late packet is earlier
 
 
 @kernel
-def say(shard: Shard, out: Output, r: int, c: int, receive_ms: int, counter: int) -> None:
-    """Put the last closed candle out, as it is now."""
-    n = out.filled[0]
-    out.filled[0] = n + 1
-    out.candles[n] = shard.last[r, c]
-    head = out.heads[n]
-    head.ms, head.counter, head.row, head.column = receive_ms, counter, r, c
-    head.previous_close = shard.latest[r].previous_close
-
-
-@kernel
-def close_candle(shard: Shard, out: Output, r: int, c: int, receive_ms: int, counter: int) -> None:
-    """The open candle becomes the last closed one, and is said."""
-    now = shard.open[r, c]
-    now.closed_ms = receive_ms
-    now.dirty = 1
-    shard.last[r, c] = now
-    now.present = 0
-    shard.due[r, c] = FAR
-    say(shard, out, r, c, receive_ms, counter)
-
-
-@kernel
-def close_due(shard: Shard, out: Output, receive_ms: int, counter: int) -> None:
-    """Close by the clock what is due, instruments in the order first named, timeframes in the order listed."""
-    feed = shard.feed[0]
-    if receive_ms < feed.next_due_ms:
-        return
-    next_due = FAR
-    for r in range(shard.due.shape[0]):
-        for c in range(shard.due.shape[1]):
-            if shard.due[r, c] <= receive_ms:
-                close_candle(shard, out, r, c, receive_ms, counter)
-            next_due = min(next_due, shard.due[r, c])
-    feed.next_due_ms = next_due
-
-
-@kernel
-def take_trade(shard: Shard, rules: Rules, out: Output, r: int, p: Record, cum_before: int, counter: int) -> None:
+def apply_trade(shard: Shard, rules: Rules, out: Output, r: int, p: Record, cum_before: int, counter: int) -> None:
     """One trade, all timeframes."""
     in_order = p.timed and p.has_volume and not p.late
-    tells_day = p.dated and not p.late and (p.timed or p.has_volume)
+    shows_day = p.dated and not p.late and (p.timed or p.has_volume)
     price, place_ms, dated, cum = p.price, p.place_ms, p.dated, p.cum  # else they are read once a candle
     oi, has_oi = p.oi, shard.instruments[r].has_oi
     highest, lowest = max(price, p.raise_to), min(price, p.lower_to)
@@ -61,8 +24,8 @@ def take_trade(shard: Shard, rules: Rules, out: Output, r: int, p: Record, cum_b
             if has_oi:
                 now.oi, now.has_oi = oi, 1
         else:
-            take_in_timeframe(shard, rules, out, r, c, p, cum_before, counter)
-        if tells_day and now.present and (shard.lengths[c] == 0 or _is_first_of(now, p)):
+            apply_to_timeframe(shard, rules, out, r, c, p, cum_before, counter)
+        if shows_day and now.present and (shard.lengths[c] == 0 or _is_first_of(now, p)):
             _take_day_figures(now, p)
 
 
@@ -97,7 +60,7 @@ def join_in_order(candle: Record, price: int, trade_ms: int, cum: int, highest: 
 
 
 @kernel
-def take_in_timeframe(
+def apply_to_timeframe(
     shard: Shard, rules: Rules, out: Output, r: int, c: int, p: Record, cum_before: int, counter: int
 ) -> None:
     """One trade, one timeframe, whichever bucket it is of."""
@@ -127,12 +90,12 @@ def take_in_timeframe(
         join(now, inst, p)
     elif last.present and last.start_ms == start:
         amend(shard, r, c, p)
-        say(shard, out, r, c, p.receive_ms, counter)
+        publish(shard, out, r, c, p.receive_ms, counter)
     elif last.present and last.start_ms > start:
         shard.counts[Count.LATE_DROPPED.value] += 1
     elif now.present:
         insert(shard, r, c, p, start, end)
-        say(shard, out, r, c, p.receive_ms, counter)
+        publish(shard, out, r, c, p.receive_ms, counter)
     else:
         open_candle(shard, rules, r, c, p, start, end, cum_before)
 
@@ -181,13 +144,13 @@ def open_candle(shard: Shard, rules: Rules, r: int, c: int, p: Record, start: in
     candle.base = cum_before if shard.lengths[c] > 0 else 0
     candle.open_cum = candle.end_cum = max(p.cum, candle.base) if p.has_volume else candle.base
     candle.turnover = (candle.end_cum - candle.base) * p.price
-    take_oi(candle, shard.instruments[r], p)
+    apply_oi(candle, shard.instruments[r], p)
     shard.due[r, c] = end + rules.grace_ms
     shard.feed[0].next_due_ms = min(shard.feed[0].next_due_ms, shard.due[r, c])
 
 
 @kernel
-def take_oi(candle: Record, inst: Record, p: Record) -> None:
+def apply_oi(candle: Record, inst: Record, p: Record) -> None:
     if inst.has_oi and p.has_volume and p.timed:
         candle.oi, candle.has_oi = p.oi, 1
 
@@ -227,7 +190,7 @@ def join(candle: Record, inst: Record, p: Record) -> None:
     candle.close = p.price
     if p.dated:
         candle.close_trade_ms = p.trade_ms
-    take_oi(candle, inst, p)
+    apply_oi(candle, inst, p)
     book_volume(candle, p, p.cum)
 
 
@@ -254,7 +217,7 @@ def amend(shard: Shard, r: int, c: int, p: Record) -> None:
     if later or not p.dated:
         last.close = p.price
         last.close_trade_ms = p.trade_ms if p.dated else last.close_trade_ms
-        take_oi(last, inst, p)
+        apply_oi(last, inst, p)
     book_volume(last, p, min(p.cum, now.open_cum if now.present else inst.cum))
     if now.present and p.has_volume:
         raise_base(now, last.end_cum)
@@ -271,6 +234,6 @@ def insert(shard: Shard, r: int, c: int, p: Record, start: int, end: int) -> Non
     last.open_cum = last.end_cum = max(now.base, min(p.cum, now.open_cum)) if p.has_volume else now.base
     last.turnover = (last.end_cum - last.base) * p.price
     last.closed_ms = p.receive_ms
-    take_oi(last, shard.instruments[r], p)
+    apply_oi(last, shard.instruments[r], p)
     if p.has_volume:
         raise_base(now, last.end_cum)

@@ -1,4 +1,4 @@
-"""What is doubted, and what the next packet says of it: docs/CANDLES.md section 4."""
+"""What is doubted, and what the next packet shows of it: docs/CANDLES.md section 4."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ def is_outside_its_range(p: Record) -> bool:
 @kernel
 def _is_new_to_the_day(inst: Record, p: Record) -> bool:
     """Whether a packet with a book shows a new high or low: a misprint can drag its packet's range along."""
-    is_told = _has_book(p) and inst.day_low > 0 and inst.day_high > 0
-    return bool(is_told and not _was_there(inst, p.price))
+    has_range = _has_book(p) and inst.day_low > 0 and inst.day_high > 0
+    return bool(has_range and not _was_there(inst, p.price))
 
 
 @kernel
 def _was_there(inst: Record, price: int) -> bool:
-    """Whether the price lies in the day range as it was told, and traded, until now."""
+    """Whether the price lies in the day range as it was given, and traded, until now."""
     return bool(0 < inst.day_low <= price <= inst.day_high)
 
 
@@ -111,7 +111,7 @@ def is_repetition(held: Record, p: Record) -> bool:
 
 @kernel
 def is_confirmed(inst: Record, held: Record, p: Record) -> bool:
-    """Whether the exchange's day range says that the held price was traded, or its book does not gainsay it."""
+    """Whether the exchange's day range shows that the held price was traded, or its book does not gainsay it."""
     if _was_there(inst, held.price):
         if not _has_book(p):
             return True

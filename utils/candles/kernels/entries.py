@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from utils.candles.kernels.buckets import close_candle, close_due, say
+from utils.candles.kernels.closing import close_due
 from utils.candles.kernels.doubts import HELD
-from utils.candles.kernels.layout import DELAYS, FAR, Array, Count, Output, Reason, Record, Rules, Shard
-from utils.candles.kernels.outliers import clear_window
+from utils.candles.kernels.layout import DELAYS, Array, Count, Output, Reason, Record, Rules, Shard
 from utils.candles.kernels.packets import ACCEPTED, YEAR_2000_MS, check_packet, known_length, parse_packet, u16, u32
 from utils.candles.kernels.prefetch import AHEAD, CACHED_CANDLES, fetch_rest, fetch_row
-from utils.candles.kernels.rejections import reject, reject_held
-from utils.candles.kernels.trades import take_packet
+from utils.candles.kernels.rejections import reject
+from utils.candles.kernels.trades import apply_packet
 from utils.kite.frames import LTP_LENGTH
 from utils.runtime.kernel_cache import kernel
 
@@ -45,12 +44,12 @@ def fetch_ahead(shard: Shard, data: Array, at: int, end: int) -> int:
 
 @kernel
 def events_of(packets: int, timeframes: int) -> int:
-    """The most that so many packets have to say: each may bring a held one with it, and both close and amend."""
+    """The most events that so many packets cause: each may bring a held one with it, and both close and amend."""
     return packets * timeframes * 4
 
 
 @kernel
-def take_entries(
+def process_entries(
     shard: Shard,
     rules: Rules,
     out: Output,
@@ -77,13 +76,13 @@ def take_entries(
         if kinds[i] != CONNECTOR_CLOCK:
             shard.feed[0].last_frame_ms = ids[i, 0]
         if kinds[i] == SERVER_FRAME:
-            take_frame(shard, rules, out, data, bounds[i], bounds[i + 1], ids[i, 0], ids[i, 1], p)
+            process_frame(shard, rules, out, data, bounds[i], bounds[i + 1], ids[i, 0], ids[i, 1], p)
         close_due(shard, out, ids[i, 0], ids[i, 1])
     return int(kinds.shape[0])
 
 
 @kernel
-def take_frame(
+def process_frame(
     shard: Shard, rules: Rules, out: Output, data: Array, begin: int, end: int, ms: int, counter: int, p: Record
 ) -> None:
     """The packets of one frame, as far as they are whole."""
@@ -101,7 +100,7 @@ def take_frame(
         if is_large:
             ahead = fetch_ahead(shard, data, ahead, end)
             fetch_rest(shard, row_at(shard, data, at + 2 + length, end), ms)
-        take_bytes(shard, rules, out, data, at + 2, length, ms, counter, p)
+        process_packet(shard, rules, out, data, at + 2, length, ms, counter, p)
         at += 2 + length
         count -= 1
     if count != 0 or at != end:
@@ -109,7 +108,7 @@ def take_frame(
 
 
 @kernel
-def take_bytes(
+def process_packet(
     shard: Shard, rules: Rules, out: Output, data: Array, at: int, length: int, ms: int, counter: int, p: Record
 ) -> None:
     """One packet: read, check, act."""
@@ -125,7 +124,7 @@ def take_bytes(
         note_delay(shard, p)
         verdict = check_packet(p, shard.instruments[r], rules)
         if verdict == ACCEPTED:
-            verdict = take_packet(shard, rules, out, r, p, counter)
+            verdict = apply_packet(shard, rules, out, r, p, counter)
         if verdict == HELD:
             for n in range(length):
                 shard.held[r, n] = data[at + n]
@@ -140,39 +139,3 @@ def note_delay(shard: Shard, p: Record) -> None:
         feed = shard.feed[0]
         shard.delays[feed.delays & (DELAYS - 1)] = p.receive_ms - p.exchange_ms
         feed.delays += 1
-
-
-@kernel
-def begin_outage(shard: Shard, rules: Rules, out: Output, ms: int, counter: int) -> None:
-    """The feed was lost as of its last frame: docs/CANDLES.md section 1."""
-    feed = shard.feed[0]
-    feed.up = 0
-    lost_ms = feed.last_frame_ms
-    for r in range(shard.due.shape[0]):
-        for c in range(shard.due.shape[1]):
-            shard.open[r, c].complete = 0
-            shard.open[r, c].dirty = 1
-            last = shard.last[r, c]
-            touched = last.closed_ms > lost_ms and last.end_ms + rules.grace_ms > lost_ms
-            if last.present and last.complete and touched:
-                last.complete = 0
-                last.rev += 1
-                last.dirty = 1
-                say(shard, out, r, c, ms, counter)
-
-
-@kernel
-def begin_day(shard: Shard, out: Output, midnight_ms: int, ms: int, counter: int) -> None:
-    """A new date: what is open closes, and everything that counts within a day starts again."""
-    shard.feed[0].midnight_ms = midnight_ms
-    for r in range(shard.due.shape[0]):
-        for c in range(shard.due.shape[1]):
-            if shard.open[r, c].present:
-                close_candle(shard, out, r, c, ms, counter)
-        inst = shard.instruments[r]
-        if inst.held_length > 0:
-            reject_held(shard, out, r, ms, counter)
-        inst.cum = inst.day_high = inst.day_low = inst.known = inst.begun = inst.price = 0
-        inst.outside = inst.outside_ms = 0
-        clear_window(inst)
-    shard.feed[0].next_due_ms = FAR

@@ -15,8 +15,8 @@ LINE_BYTES = 64  # a cache line: the memory comes by lines
 FAR = np.int64(2**62)  # a time that never comes
 DELAYS = 256  # of so many latest packets the delay is kept: a power of 2
 
-# `awaiting` of an instrument: after a cached packet that says little, the first that says all is cached too; after
-# one that says all but its time, the very next, should it have none yet.
+# `awaiting` of an instrument: after a cached packet with few fields, the first with all fields is cached too; after
+# one with all but its time, the very next, should it have none yet.
 AWAITS_NOTHING, AWAITS_ANY, AWAITS_RICHER, AWAITS_TIMED = 0, 1, 2, 3
 
 
@@ -208,7 +208,7 @@ class Rules(NamedTuple):
 
 
 class Output(NamedTuple):
-    """Where a kernel writes what it has to say. `filled` holds how many events and rejections there are."""
+    """Where a kernel writes its output. `filled` holds how many events and rejections there are."""
 
     heads: Array  # EVENT_HEAD
     candles: Array  # CANDLE

@@ -105,7 +105,7 @@ def _read_full(data: Array, at: int, p: Record) -> None:
 
 
 @kernel
-def says_all(inst: Record, p: Record) -> bool:
+def has_all_fields(inst: Record, p: Record) -> bool:
     """Whether the packet carries what its instrument has: a time for an index, the volume for the others."""
     return bool(p.timed) if inst.is_index else bool(p.has_volume)
 
@@ -115,7 +115,7 @@ def is_baseline(inst: Record, p: Record) -> bool:
     """Whether it is the cached packet after a subscribe, or the richer form of it."""
     if inst.awaiting == AWAITS_TIMED:
         return bool(p.timed and p.exchange_ms == 0)
-    return bool(inst.awaiting == AWAITS_ANY or (inst.awaiting == AWAITS_RICHER and says_all(inst, p)))
+    return bool(inst.awaiting == AWAITS_ANY or (inst.awaiting == AWAITS_RICHER and has_all_fields(inst, p)))
 
 
 @kernel

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from utils.candles.kernels.buckets import EXCHANGES_OWN_MS, take_oi, take_trade
+from utils.candles.kernels.buckets import EXCHANGES_OWN_MS, apply_oi, apply_trade
 from utils.candles.kernels.doubts import (
     doubt,
     is_book_around,
@@ -24,14 +24,14 @@ from utils.candles.kernels.layout import (
     Shard,
 )
 from utils.candles.kernels.outliers import clear_window, remember_price
-from utils.candles.kernels.packets import ACCEPTED, is_baseline, parse_packet, says_all
+from utils.candles.kernels.packets import ACCEPTED, has_all_fields, is_baseline, parse_packet
 from utils.candles.kernels.rejections import reject_held
 from utils.kite.frames import QUOTE_LENGTH
 from utils.runtime.kernel_cache import kernel
 
 
 @kernel
-def take_packet(shard: Shard, rules: Rules, out: Output, r: int, p: Record, counter: int) -> int:
+def apply_packet(shard: Shard, rules: Rules, out: Output, r: int, p: Record, counter: int) -> int:
     """Let a packet that passed its checks act. ACCEPTED, HELD, or the Reason it is rejected for after all."""
     inst = shard.instruments[r]
     _date(shard.feed[0], inst, p)
@@ -110,7 +110,7 @@ def _is_late(inst: Record, p: Record) -> int:
 
 @kernel
 def _find_trade(inst: Record, p: Record) -> None:
-    """Whether the packet tells of a trade, and when that was: by its own time, or now where the price came first."""
+    """Whether the packet shows a trade, and when that was: by its own time, or now where the price came first."""
     p.trade, p.dated, p.place_ms, p.outside = p.live, 1, p.trade_ms, 0
     if not p.has_volume:
         return
@@ -158,7 +158,7 @@ def _move(shard: Shard, rules: Rules, out: Output, r: int, p: Record, counter: i
             clear_window(inst)
         remember_price(inst, shard.windows[r], p.price)
         _extend(inst, p)
-    take_trade(shard, rules, out, r, p, cum_before, counter)
+    apply_trade(shard, rules, out, r, p, cum_before, counter)
 
 
 @kernel
@@ -265,12 +265,12 @@ def _awaited_after(inst: Record, p: Record) -> int:
     """Of which fuller form the baseline was not."""
     if p.timed:
         return AWAITS_NOTHING
-    return AWAITS_TIMED if says_all(inst, p) else AWAITS_RICHER
+    return AWAITS_TIMED if has_all_fields(inst, p) else AWAITS_RICHER
 
 
 @kernel
 def _start_day(shard: Shard, rules: Rules, r: int, p: Record) -> None:
-    """The first packet after a subscribe that says when it is from: the exchange's own account of the day so far."""
+    """The first packet with a time after a subscribe: the exchange's own account of the day so far."""
     inst = shard.instruments[r]
     inst.day_awaiting = 0
     if p.today:
@@ -290,7 +290,7 @@ def _day_from_baseline(shard: Shard, rules: Rules, r: int, c: int, p: Record) ->
         _open_day(shard, rules, r, c, p)
     elif p.trade_ms >= candle.close_trade_ms and p.cum >= candle.end_cum:
         candle.close, candle.close_trade_ms = p.price, p.trade_ms
-        take_oi(candle, inst, p)
+        apply_oi(candle, inst, p)
         if p.has_volume:
             candle.turnover += (p.cum - candle.end_cum) * p.price
             candle.end_cum = p.cum
@@ -314,6 +314,6 @@ def _open_day(shard: Shard, rules: Rules, r: int, c: int, p: Record) -> None:
     candle.present, candle.has_volume, candle.has_oi = 1, p.has_volume, 0
     candle.complete = 1 if feed.up and feed.up_since_ms <= inst.open_ms else 0
     candle.by_receive = 0 if p.timed else 1
-    take_oi(candle, inst, p)
+    apply_oi(candle, inst, p)
     shard.due[r, c] = candle.end_ms + rules.grace_ms
     feed.next_due_ms = min(feed.next_due_ms, shard.due[r, c])
