@@ -109,6 +109,13 @@ def place_reals(blob: Array, places: Array, texts: Array, lengths: Array) -> Non
         at += 1
 
 
+def with_exponent(reals: Array) -> list[int]:
+    """The indices of those that `repr` writes with an exponent, and orjson in another way."""
+    size = np.abs(reals)
+    found: list[int] = np.flatnonzero(((size > 0.0) & (size < 1e-4)) | (size >= 1e16)).tolist()
+    return found
+
+
 def write_texts(kinds: Array, values: Array, lengths: Array, form: Literal["json", "repr"]) -> Array:
     """The texts of all that is DUE, their lengths into `lengths`. Real numbers as JSON or Python has them."""
     texts = np.empty((*values.shape, WIDTH), np.uint8)
@@ -118,8 +125,7 @@ def write_texts(kinds: Array, values: Array, lengths: Array, form: Literal["json
     blob = orjson.dumps(reals, option=orjson.OPT_SERIALIZE_NUMPY)
     place_reals(np.frombuffer(blob, np.uint8), places, texts, lengths)
     if form == "repr":
-        size = np.abs(reals)  # beyond these, Python and JSON write exponents differently
-        for n in np.nonzero(((size < 1e-4) & (size != 0)) | (size >= 1e16))[0].tolist():
+        for n in with_exponent(reals):
             i, f = divmod(int(places[n]), values.shape[1])
             text = repr(float(reals[n])).encode()
             texts[i, f, : len(text)] = np.frombuffer(text, np.uint8)

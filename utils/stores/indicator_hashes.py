@@ -10,11 +10,12 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from utils.candles.texts import with_exponent
 from utils.indicators import INDICATOR_NAMES
 from utils.keys import Keys
 from utils.market.ist import iso_ist
 from utils.signals.engine import LatestValues
-from utils.stores.packed_commands import Word, pack
+from utils.stores.packed_commands import Word, bulk, pack
 
 _COUNT = len(INDICATOR_NAMES)
 _SIZES = [b"$%d\r\n" % size for size in range(32)]  # no float's repr is longer than 24
@@ -28,12 +29,12 @@ def values_commands(keys: Keys, latest: Sequence[LatestValues]) -> list[bytes]:
     rows = is_there.reshape(-1, _COUNT)
     has_all = np.count_nonzero(rows, axis=1) == _COUNT
     commands: list[bytes] = []
-    for nth, one in enumerate(latest):
+    for index, one in enumerate(latest):
         name, row = keys.indicators(one.symbol, one.timeframe), list(islice(texts, _COUNT))
-        if has_all[nth]:
+        if has_all[index]:
             commands.append(_whole_hash(name, one.start_ms, row))
         else:
-            commands += _part_of_hash(name, one.start_ms, row, rows[nth].tolist())
+            commands += _part_of_hash(name, one.start_ms, row, rows[index].tolist())
     return commands
 
 
@@ -50,20 +51,14 @@ def float_texts(values: NDArray[np.float64]) -> list[bytes]:
     if not len(values):
         return []
     texts = orjson.dumps(values, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1].split(b",")
-    sizes = np.abs(values)
-    needs_exponent = ((sizes > 0.0) & (sizes < 1e-4)) | (sizes >= 1e16)
-    for at in np.flatnonzero(needs_exponent).tolist():
+    for at in with_exponent(values):
         texts[at] = repr(float(values[at])).encode()
     return texts
 
 
-def _word(text: bytes) -> bytes:
-    return b"$%d\r\n%b\r\n" % (len(text), text)
-
-
 # The command with all values, but for its head: before each value its field's name, then the value's size and text.
-_WHOLE = list(chain.from_iterable((_word(name.encode()), b"", b"", b"\r\n") for name in INDICATOR_NAMES))
-_WHOLE_HEAD = b"*%d\r\n" % (6 + 2 * _COUNT) + _word(b"HSET")
+_WHOLE = list(chain.from_iterable((bulk(name.encode()), b"", b"", b"\r\n") for name in INDICATOR_NAMES))
+_WHOLE_HEAD = b"*%d\r\n" % (6 + 2 * _COUNT) + bulk(b"HSET")
 
 
 def _whole_hash(name: str, start_ms: int, texts: Sequence[bytes]) -> bytes:
@@ -71,13 +66,13 @@ def _whole_hash(name: str, start_ms: int, texts: Sequence[bytes]) -> bytes:
     parts = _WHOLE.copy()
     parts[1::4] = [_SIZES[len(text)] for text in texts]
     parts[2::4] = texts
-    return b"".join((_WHOLE_HEAD, _word(name.encode()), _start_words(start_ms), *parts))
+    return b"".join((_WHOLE_HEAD, bulk(name.encode()), _start_words(start_ms), *parts))
 
 
 @lru_cache(maxsize=64)
 def _start_words(start_ms: int) -> bytes:
     words = (b"t", str(start_ms).encode(), b"start", iso_ist(start_ms).encode())
-    return b"".join(_word(one) for one in words)
+    return b"".join(bulk(one) for one in words)
 
 
 def _part_of_hash(name: str, start_ms: int, texts: Sequence[bytes], is_there: Sequence[bool]) -> list[bytes]:

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from utils.candles.hash_commands import Words, write_hashes
 from utils.candles.live_view import Hashes
 from utils.candles.rows import Rows
 from utils.candles.texts import WIDTH
 from utils.keys import Keys
+from utils.stores.hash_commands import Words, write_hashes
+from utils.stores.packed_commands import bulk
 
 _HEAD_BYTES = 16  # of a command (`*38`), and of a value (`$25`): each more than enough
 
@@ -39,10 +40,10 @@ class LiveHashes:
         return content, count
 
     def _pack(self, hashes: Hashes, words: Sequence[tuple[bytes, bytes]], constant_words: int) -> tuple[bytes, int]:
-        """words: of each hash, its name and the fields that it only gets when it is told whole."""
+        """words: of each hash, its name and the fields that only a hash written in full gets."""
         names = _joined([name for name, _ in words], 1)
         constants = _joined([constant for _, constant in words], constant_words)
-        fields = _joined([_bulk(name.encode()) for name in hashes.fields.names], 1)
+        fields = _joined([bulk(name.encode()) for name in hashes.fields.names], 1)
         a_hash = 2 * (len(fields.content) + len(_VERBS.content) + _HEAD_BYTES)
         a_hash += len(fields.ends) * (WIDTH + _HEAD_BYTES)
         size = 2 * len(names.content) + len(constants.content) + a_hash * len(words)
@@ -62,7 +63,7 @@ class LiveHashes:
                 "source": "live",
             }
             name = self._keys.candle(instrument.symbol, timeframe)
-            words = self._candle_words[place] = (_bulk(name.encode()), _bulks(constant))
+            words = self._candle_words[place] = (bulk(name.encode()), _bulks(constant))
         return words
 
     def _words_of_ticks(self, row: int) -> tuple[bytes, bytes]:
@@ -71,7 +72,7 @@ class LiveHashes:
             instrument = self._rows.instruments[row]
             constant = {"token": str(instrument.token), "symbol": instrument.symbol}
             name = self._keys.tick(instrument.symbol)
-            words = self._tick_words[row] = (_bulk(name.encode()), _bulks(constant))
+            words = self._tick_words[row] = (bulk(name.encode()), _bulks(constant))
         return words
 
 
@@ -80,17 +81,12 @@ def live_names(keys: Keys, symbol: str, timeframes: Sequence[str]) -> list[str]:
     return [keys.tick(symbol), *(keys.candle(symbol, one) for one in timeframes)]
 
 
-def _bulk(word: bytes) -> bytes:
-    """A bulk string of Redis' protocol."""
-    return b"$%d\r\n%b\r\n" % (len(word), word)
-
-
 def _bulks(fields: dict[str, str]) -> bytes:
-    return b"".join(_bulk(word.encode()) for pair in fields.items() for word in pair)
+    return b"".join(bulk(word.encode()) for pair in fields.items() for word in pair)
 
 
 def _joined(parts: Sequence[bytes], words: int) -> Words:
     return Words(np.frombuffer(b"".join(parts), np.uint8), np.cumsum([0, *map(len, parts)]), words)
 
 
-_VERBS = _joined([_bulk(b"HSET"), _bulk(b"HDEL")], 1)
+_VERBS = _joined([bulk(b"HSET"), bulk(b"HDEL")], 1)

@@ -23,6 +23,15 @@ def pack(*words: Word) -> bytes:
     return packed
 
 
+def bulk(word: bytes) -> bytes:
+    """A bulk string of Redis' protocol, as it stands in a packed command.
+
+    >>> bulk(b"HSET")
+    b'$4\\r\\nHSET\\r\\n'
+    """
+    return b"$%d\r\n%b\r\n" % (len(word), word)
+
+
 class OwnConnection:
     """One connection of the client's pool, kept from the first request on. Not safe for threads.
 
