@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from utils.candles.kernels.checks import ACCEPTED
 from utils.candles.kernels.layout import Array, Count, Reason, Record, Rules
 from utils.candles.kernels.outliers import is_warm, least_deviation, zscore
-from utils.candles.kernels.packets import ACCEPTED
 from utils.runtime.kernel_cache import kernel
 
 HELD = -2

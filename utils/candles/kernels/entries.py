@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from utils.candles.kernels.checks import ACCEPTED, YEAR_2000_MS, check_packet
 from utils.candles.kernels.closing import close_due
 from utils.candles.kernels.doubts import HELD
 from utils.candles.kernels.layout import DELAYS, Array, Count, Output, Reason, Record, Rules, Shard
-from utils.candles.kernels.packets import ACCEPTED, YEAR_2000_MS, check_packet, known_length, parse_packet, u16, u32
+from utils.candles.kernels.packets import known_length, parse_packet, u16, u32
 from utils.candles.kernels.prefetch import AHEAD, CACHED_CANDLES, fetch_rest, fetch_row
 from utils.candles.kernels.rejections import reject
 from utils.candles.kernels.trades import apply_packet

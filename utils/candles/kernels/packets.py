@@ -1,4 +1,4 @@
-"""Reading Kite's packets inside a kernel, and the checks that need nothing but the packet and its instrument.
+"""Reading Kite's packets inside a kernel.
 
 Byte positions come from `utils.kite.frames`, the owner of the layout.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from utils.candles.kernels.layout import AWAITS_ANY, AWAITS_RICHER, AWAITS_TIMED, Array, Reason, Record, Rules
+from utils.candles.kernels.layout import AWAITS_ANY, AWAITS_RICHER, AWAITS_TIMED, Array, Record
 from utils.kite.frames import (
     FULL,
     FULL_LENGTH,
@@ -20,9 +20,6 @@ from utils.kite.frames import (
     QUOTE_LENGTH,
 )
 from utils.runtime.kernel_cache import kernel
-
-ACCEPTED = -1
-YEAR_2000_MS = 946_684_800_000
 
 
 def _at(layout: np.dtype[np.void], field: str) -> int:
@@ -58,13 +55,6 @@ def u32(data: Array, at: int) -> int:
 @kernel
 def known_length(length: int) -> bool:
     return length in (FULL_LENGTH, INDEX_FULL_LENGTH, QUOTE_LENGTH, INDEX_QUOTE_LENGTH, LTP_LENGTH)
-
-
-@kernel
-def length_fits(length: int, is_index: int) -> bool:
-    if length == LTP_LENGTH:
-        return True
-    return (length in (INDEX_FULL_LENGTH, INDEX_QUOTE_LENGTH)) == (is_index == 1)
 
 
 @kernel
@@ -116,33 +106,3 @@ def is_baseline(inst: Record, p: Record) -> bool:
     if inst.awaiting == AWAITS_TIMED:
         return bool(p.timed and p.exchange_ms == 0)
     return bool(inst.awaiting == AWAITS_ANY or (inst.awaiting == AWAITS_RICHER and has_all_fields(inst, p)))
-
-
-@kernel
-def check_packet(p: Record, inst: Record, rules: Rules) -> int:
-    """The first check that fails, as a Reason; ACCEPTED when none does."""
-    if not length_fits(p.length, inst.is_index):
-        return Reason.LENGTH.value
-    baseline = is_baseline(inst, p)
-    if p.price == 0 and not (baseline and p.cum == 0):
-        return Reason.PRICE.value
-    p.priceless = 1 if baseline and (p.price == 0 or (p.timed and p.exchange_ms == 0)) else 0
-    if p.timed and not _time_is_sane(p, rules.skew_ms):
-        return Reason.TIME.value
-    if _is_crossed(p, inst):
-        return Reason.CROSSED.value
-    return ACCEPTED
-
-
-@kernel
-def _time_is_sane(p: Record, skew_ms: int) -> bool:
-    latest = p.receive_ms + skew_ms
-    if not p.priceless and not YEAR_2000_MS <= p.exchange_ms <= latest:
-        return False
-    return bool(p.trade_ms == 0 or YEAR_2000_MS <= p.trade_ms <= latest)
-
-
-@kernel
-def _is_crossed(p: Record, inst: Record) -> bool:
-    both = p.bid > 0 and p.ask > 0
-    return bool(both and p.bid > p.ask and inst.open_ms <= p.exchange_ms < inst.close_ms)

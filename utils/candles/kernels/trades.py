@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from utils.candles.kernels.buckets import EXCHANGES_OWN_MS, apply_oi, apply_trade
+from utils.candles.kernels.checks import ACCEPTED
 from utils.candles.kernels.doubts import (
     doubt,
     is_book_around,
@@ -24,7 +25,7 @@ from utils.candles.kernels.layout import (
     Shard,
 )
 from utils.candles.kernels.outliers import clear_window, remember_price
-from utils.candles.kernels.packets import ACCEPTED, has_all_fields, is_baseline, parse_packet
+from utils.candles.kernels.packets import has_all_fields, is_baseline, parse_packet
 from utils.candles.kernels.rejections import reject_held
 from utils.kite.frames import QUOTE_LENGTH
 from utils.runtime.kernel_cache import kernel
