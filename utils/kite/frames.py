@@ -102,12 +102,3 @@ def split_frame(frame: bytes) -> Iterator[bytes]:
         at += 2 + length
     if at != len(frame):
         raise FrameError(f"{len(frame) - at} bytes follow the last packet")
-
-
-def read_packet(packet: bytes) -> np.void:
-    """One packet as a numpy record with the named fields of its layout. ValueError for an unknown length."""
-    layout = LAYOUT_BY_LENGTH.get(len(packet))
-    if layout is None:
-        raise ValueError(f"a packet of {len(packet)} bytes: Kite sends 8, 28, 32, 44 or 184")
-    record: np.void = np.frombuffer(packet, dtype=layout)[0]
-    return record

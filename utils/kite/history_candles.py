@@ -12,7 +12,7 @@ from utils.market.candle import Candle, Source, TimedBy
 from utils.market.instruments import Instrument
 from utils.market.ist import MINUTE_MS, ist_date, ist_day, ist_midnight_ms
 from utils.market.sessions import SessionCalendar
-from utils.market.timeframes import Timeframe
+from utils.market.timeframes import Timeframe, bucket_start_ms
 
 SETTLING_MS = 30_000  # a minute is unreliable for 10 s after its end (kite.trade/forum/discussion/6011)
 
@@ -45,7 +45,7 @@ def minute_candles(
     until_ms = settled_until(rows, until_ms)
     at = np.array([row[0] for row in rows], dtype=np.int64)
     opens, closes = _session_bounds(ist_day(at), at, instrument, calendar)
-    starts = opens + (at - opens) // timeframe.length_ms * timeframe.length_ms
+    starts = bucket_start_ms(at, opens, timeframe.length_ms)
     ends = np.minimum(starts + timeframe.length_ms, closes)
     inside = np.flatnonzero((at >= opens) & (at < closes) & (ends <= until_ms))
     if not len(inside):

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta, timezone
 from functools import lru_cache
 from typing import Any, TypeVar
 
-T = TypeVar("T", int, Any)  # a number, or numpy's array of them
+Number = TypeVar("Number", int, Any)  # a number, or numpy's array of them
 
 MINUTE_MS = 60_000
 DAY_MS = 86_400_000
@@ -15,7 +15,7 @@ EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
 IST = timezone(timedelta(milliseconds=IST_OFFSET_MS), "IST")
 
 
-def ist_day(at_ms: T) -> T:
+def ist_day(at_ms: Number) -> Number:
     """The IST day of an instant (epoch ms), or of each of an array, counted from 1970-01-01.
 
     >>> ist_day(0), ist_day(-19_800_001)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from utils.market.ist import Number
+
 _UNIT_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000}
 _PATTERN = re.compile(r"([1-9]\d*)([smh])")
 DAY = "1d"
@@ -61,6 +63,6 @@ def parse_timeframes(text: str) -> tuple[Timeframe, ...]:
     return frames
 
 
-def bucket_start_ms(at_ms: int, open_ms: int, length_ms: int) -> int:
-    """Start of the bucket that holds `at_ms`, anchored at the session's open (half-open buckets)."""
+def bucket_start_ms(at_ms: Number, open_ms: Number, length_ms: int) -> Number:
+    """Start of the bucket that holds `at_ms`, or of each of an array, anchored at the session's open (half-open)."""
     return open_ms + (at_ms - open_ms) // length_ms * length_ms

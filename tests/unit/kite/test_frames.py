@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.shared.kite_packets import read_packet
 from utils.journal.entries import HEARTBEAT
 from utils.kite.frames import (
     LAYOUT_BY_LENGTH,
@@ -20,7 +21,6 @@ from utils.kite.frames import (
     is_heartbeat,
     pack_frame,
     price_divisor,
-    read_packet,
     segment_of,
     split_frame,
 )

@@ -21,8 +21,9 @@ from simulator.packet_faults import PacketFaults
 from simulator.packing import Mode, pack
 from simulator.snapshots import MinutePackets
 from simulator.universe import Universe, build_universe
+from tests.shared.kite_packets import read_packet
 from tests.shared.packet_walk import MIDNIGHT_S, PacketWalk, states_of
-from utils.kite.frames import FULL, INDEX_FULL, read_packet, split_frame
+from utils.kite.frames import FULL, INDEX_FULL, split_frame
 from utils.market.sessions import SessionCalendar
 
 DAY = date(2026, 11, 20)
