@@ -101,7 +101,7 @@ def _can_be_opened(url: str) -> bool:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            redis.Redis.from_url(url).connection_pool.make_connection()
+            redis.ConnectionPool.from_url(url).make_connection()
     except Exception:  # of any kind: TypeError, ValueError, those of the client
         return False
     return True

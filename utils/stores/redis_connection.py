@@ -1,4 +1,4 @@
-"""One way to open a Redis connection, with the options that were measured to be safe.
+"""The one place that makes clients of Redis, with the options that were measured to be safe.
 
 redis-py 8.1's defaults retry a timed-out write (an XADD was seen twice) and let one call to a hung server
 block for 58 s. Here nothing is retried by the library: whoever writes sends again knowingly, with an id.
@@ -33,14 +33,14 @@ class NamingRedis(redis.Redis):
             raise
 
 
-def open_redis(url: str) -> redis.Redis:
+def open_redis(url: str, timeout_seconds: float = SOCKET_TIMEOUT_SECONDS) -> redis.Redis:
     """A lazy client (no I/O here) that answers bytes. ValueError for a URL that is none."""
     return NamingRedis.from_url(
         url,
         protocol=2,
         decode_responses=False,
-        socket_timeout=SOCKET_TIMEOUT_SECONDS,
-        socket_connect_timeout=SOCKET_TIMEOUT_SECONDS,
+        socket_timeout=timeout_seconds,
+        socket_connect_timeout=timeout_seconds,
         health_check_interval=0,
         retry=Retry(NoBackoff(), 0),
         **({} if url.startswith("unix://") else {"socket_keepalive": True}),
@@ -48,7 +48,7 @@ def open_redis(url: str) -> redis.Redis:
 
 
 def _asked(words: Sequence[Any]) -> str:
-    """`GET state:0`; of a script its keys."""
+    """`GET state:{a}`; of a script its keys."""
     name = str(words[0]).upper()
     keys = words[3 : 3 + int(words[2])] if name.startswith("EVAL") else words[1:2]
     return " ".join([name, *(key.decode() if isinstance(key, bytes) else str(key) for key in keys)])

@@ -14,6 +14,7 @@ import redis
 
 from commands.shared.child_process import StartError
 from commands.shared.embedded.server import LOOPBACK, PING_SECONDS, EmbeddedServer
+from utils.stores.redis_connection import open_redis
 from utils.stores.redis_failure import failure_of
 from utils.stores.redis_server import check_redis
 
@@ -56,7 +57,7 @@ class ValkeyServer(EmbeddedServer):
 
     def _answers(self) -> bool:
         try:
-            with contextlib.closing(_plain_redis(self.url)) as client:
+            with contextlib.closing(open_redis(self.url, PING_SECONDS)) as client:
                 # INFO is answered while the data is still being loaded, PING is not.
                 is_ours = self.process is not None and client.info("server")["process_id"] == self.process.pid
                 return is_ours and bool(client.ping())
@@ -83,14 +84,10 @@ def valkey_binary() -> str:
     return found
 
 
-def _plain_redis(url: str) -> redis.Redis:
-    return redis.Redis.from_url(url, socket_timeout=PING_SECONDS, socket_connect_timeout=PING_SECONDS)
-
-
 def why_redis_is_of_no_use(url: str) -> str:
     """A sentence; empty when the server answers and is one that we can work with."""
     try:
-        with contextlib.closing(_plain_redis(url)) as client:
+        with contextlib.closing(open_redis(url, PING_SECONDS)) as client:
             client.ping()
             check_redis(client)
     except redis.RedisError as error:
