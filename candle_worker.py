@@ -8,7 +8,7 @@ from collections import deque
 import structlog
 
 from commands.compile_kernels import compile_candle_kernels
-from data_handler import CandleArchives, ShardCandles, open_candle_store
+from data_handler import ShardCandles, candle_archives, open_candle_store
 from utils.candles.class_doubts import Doubt, Doubted, doubts_of, sentences
 from utils.journal.entries import Entry
 from utils.keys import Keys
@@ -52,7 +52,7 @@ class CandleWorker:
         self._store = open_candle_store(settings)
         self._candles = {n: ShardCandles(n, settings, calendar, self._store) for n in shards}
         self._leases = ShardLeases(client, keys, PROCESS, settings.shards, settings.lease_seconds)
-        self._archives = CandleArchives(settings, lambda: bool(self._held) and self._store.is_behind)
+        self._archives = candle_archives(settings, lambda: bool(self._held) and self._store.is_behind)
         self._health = SharedHealth(client, keys, PROCESS, self._leases.owner, settings.health_ttl_seconds)
         self._left_shards = LeftShards(client, keys, settings.shards)
         self._redis = RedisGuard(server, log, self._report)

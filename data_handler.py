@@ -20,8 +20,8 @@ from utils.journal.entries import Entry, EntryId
 from utils.keys import CANDLES_COLLECTION, Keys
 from utils.market.sessions import SessionCalendar
 from utils.runtime.settings import Settings
-from utils.stores.archive import ArchiverHealth, ArchiverState, StreamArchiver
-from utils.stores.archive_thread import ArchiveThread
+from utils.stores.archive import StreamArchiver
+from utils.stores.archive_thread import ShardArchives
 from utils.stores.candle_store import CandleStore
 from utils.stores.mongo import MongoStore
 from utils.stores.redis_connection import open_redis
@@ -47,7 +47,7 @@ def open_candle_store(settings: Settings) -> CandleStore:
         open_redis(settings.redis_url.get_secret_value()),
         Keys(settings.redis_prefix),
         settings.closed_max_entries,
-        settings.rejected_max_entries,
+        settings.rejected_max_per_shard,
     )
 
 
@@ -176,66 +176,25 @@ class ShardCandles:
         return days
 
 
-class CandleArchives:
-    """Brings the closed candles of the shards that are held to MongoDB, each shard in a thread of its own.
+def candle_archives(settings: Settings, is_behind: Callable[[], bool]) -> ShardArchives:
+    """Brings the closed candles of the shards that are owned to MongoDB.
 
     While `is_behind` says that frames wait, MongoDB waits, too, until a quarter of the closed stream is to be stored:
     candles come before their storing, and long before anything could be dropped unstored it goes on.
     """
+    room, keys = settings.closed_max_entries // 4, Keys(settings.redis_prefix)
+    mongo = MongoStore(settings.mongo_url.get_secret_value(), settings.mongo_db)
 
-    def __init__(self, settings: Settings, is_behind: Callable[[], bool]) -> None:
-        self._is_behind = is_behind
-        self._room = settings.closed_max_entries // 4
-        self._keys = Keys(settings.redis_prefix)
-        self._redis_url = settings.redis_url.get_secret_value()
-        self._rejected_max = settings.rejected_max_entries
-        self._mongo = MongoStore(settings.mongo_url.get_secret_value(), settings.mongo_db)
-        self._threads: dict[int, ArchiveThread] = {}
-
-    def start(self, shard: int) -> None:
-        """Start archiving a shard, unless it is on already."""
-        if shard in self._threads:
-            return
-        archiver = StreamArchiver(
-            open_redis(self._redis_url),
-            self._keys.closed(shard),
+    def make(shard: int) -> StreamArchiver:
+        return StreamArchiver(
+            open_redis(settings.redis_url.get_secret_value()),
+            keys.closed(shard),
             CANDLES_COLLECTION,
-            self._mongo.upsert_candles,
-            self._keys.archive_rejected(),
-            self._rejected_max,
-            is_to_rest=lambda backlog: 0 <= backlog < self._room and self._is_behind(),
-            ping=self._mongo.ping,
+            mongo.upsert_candles,
+            keys.archive_rejected(shard),
+            settings.rejected_max_per_shard,
+            is_to_rest=lambda backlog: 0 <= backlog < room and is_behind(),
+            ping=mongo.ping,
         )
-        self._threads[shard] = ArchiveThread(f"archive-{shard}", archiver)
 
-    def stop(self, shard: int) -> None:
-        """Another worker has the shard now."""
-        thread = self._threads.pop(shard, None)
-        if thread is not None:
-            thread.request_stop()
-
-    def close(self) -> bool:
-        """End all; False when one could not write what was still there in time."""
-        threads = list(self._threads.values())
-        self._threads.clear()
-        for thread in threads:
-            thread.request_stop()
-        ended = [thread.join() for thread in threads]
-        return all(ended)
-
-    def health_fields(self) -> dict[str, str | int]:
-        """The worst of all shards: the sums, and the state and fault of the one that is behind most."""
-        healths = [thread.health for thread in self._threads.values()]
-        if not healths:
-            return {}
-        worst = max(healths, key=lambda one: (one.state is ArchiverState.FAILING, one.backlog))
-        total = ArchiverHealth(
-            state=worst.state,
-            backlog=worst.backlog,
-            last_write_ms=max(one.last_write_ms for one in healths),
-            written=sum(one.written for one in healths),
-            rejected=sum(one.rejected for one in healths),
-            lost=sum(one.lost for one in healths),
-            fault=worst.fault,
-        )
-        return total.as_fields()
+    return ShardArchives("archive", make)

@@ -33,7 +33,7 @@ from utils.signals.price_scale import PriceScale
 from utils.signals.shard import ENTRIES_AT_ONCE, ShardSignals
 from utils.signals.tools import SignalTools
 from utils.stores.archive import StreamArchiver
-from utils.stores.archive_thread import ArchiveThread
+from utils.stores.archive_thread import ShardArchives
 from utils.stores.mongo import MongoStore
 from utils.stores.redis_connection import RedisError, open_redis
 from utils.stores.redis_failure import failure_of
@@ -44,7 +44,6 @@ from utils.stores.shared_health import STANDING_BY, SharedHealth, worst_state
 from utils.stores.signal_store import SignalStore
 
 PROCESS = "signal_worker"
-ARCHIVING_SHARD = 0  # whoever holds it also brings the signals of all shards to MongoDB
 WAIT_MS = 500
 IDLE_SECONDS = 0.5
 WARMING_SECONDS = 0.05
@@ -86,7 +85,7 @@ class SignalWorker:
         self._redis = RedisGuard(server, log, self._report)
         self._held: dict[int, ShardSignals] = {}
         self._stands_by = False
-        self._archive: ArchiveThread | None = None
+        self._archives = ShardArchives("archive-signals", self._make_archiver)
         self._delay = RetryDelay(0.1, 2.0)
         self._pacing = Pacing(
             hold=settings.lease_seconds / 3,
@@ -110,7 +109,7 @@ class SignalWorker:
             make_engine=lambda: SignalEngine(strategies, limit, scale=PriceScale(calendar)),
             calendar=calendar,
             instruments=instruments,
-            store=SignalStore(self._client, self._keys, settings.shards, settings.signals_max_entries),
+            store=SignalStore(self._client, self._keys, settings.shards, settings.signals_max_per_shard),
             mongo=MongoStore(settings.mongo_url.get_secret_value(), settings.mongo_db),
             file=SignalFile(settings.log_dir),
             history=self._history.for_warm_up,
@@ -170,8 +169,7 @@ class SignalWorker:
     def _recover(self, shard: int) -> None:
         self._signals[shard].load(time.monotonic())
         self._held[shard] = self._signals[shard]
-        if shard == ARCHIVING_SHARD:
-            self._start_archive()
+        self._archives.start(shard)
 
     def _give_up(self, shard: int) -> None:
         """There are others to share with."""
@@ -189,23 +187,18 @@ class SignalWorker:
 
     def _leave(self, shard: int) -> None:
         self._signals[shard].let_go()
-        if shard == ARCHIVING_SHARD and self._archive is not None:
-            self._archive.request_stop()
-            self._archive = None
+        self._archives.stop(shard)
 
-    def _start_archive(self) -> None:
-        if self._archive is not None:
-            return
-        archiver = StreamArchiver(
+    def _make_archiver(self, shard: int) -> StreamArchiver:
+        return StreamArchiver(
             self._client,
-            self._keys.signals(),
+            self._keys.signals(shard),
             SIGNALS_COLLECTION,
             self._mongo.upsert_signals,
-            self._keys.archive_rejected(),
-            self._settings.rejected_max_entries,
+            self._keys.archive_rejected(shard),
+            self._settings.rejected_max_per_shard,
             ping=self._mongo.ping,
         )
-        self._archive = ArchiveThread("archive-signals", archiver)
 
     # ---- candles
 
@@ -271,7 +264,7 @@ class SignalWorker:
                 "lag_ms": now_ms - last_ms if last_ms else 0,
                 "warm_rows": sum(signals.warm_rows() for signals in held),
                 **{f"position_{signals.shard}": str(signals.position) for signals in held},
-                **(self._archive.health.as_fields() if self._archive is not None else {}),
+                **self._archives.health_fields(),
                 "market_ms": now_ms,
                 "state": state if held else STANDING_BY,
                 "rows": sum(signals.row_count for signals in held),
@@ -297,10 +290,8 @@ class SignalWorker:
         if waiting:
             self._log.warning("LOG_DIR's file still lacks signals: the next start writes them", signals=waiting)
         self._tools.turn.join(WARMUP_END_SECONDS)
-        if self._archive is not None:
-            self._archive.request_stop()
-            if not self._archive.join():
-                self._log.warning("MongoDB does not answer: what is not written yet waits in the signals stream")
+        if not self._archives.close():
+            self._log.warning("MongoDB does not answer: what is not written yet waits in the signals stream")
         self._leases.leave()
 
 

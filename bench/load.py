@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from bench.synthetic import Market, frames_of, full_packets, instruments, subscription
 from utils.journal.entries import EntryId
+from utils.keys import Keys
 from utils.market.clock import parse_market_clock
 from utils.stores.redis_connection import open_redis
 
@@ -73,7 +74,7 @@ class Generator:
         self._send(np.arange(load.instruments))  # the cached value of each: its baseline
 
     def _add(self, shard: int, kind: bytes, payload: bytes) -> None:
-        self._client.xadd(f"ticks:{shard}", {kind: payload}, id=str(self._next_id(shard)))
+        self._client.xadd(Keys().ticks(shard), {kind: payload}, id=str(self._next_id(shard)))
 
     def _next_id(self, shard: int) -> EntryId:
         self._last_ids[shard] = self._last_ids[shard].after(self._clock.now_ms())
@@ -87,7 +88,7 @@ class Generator:
         for shard in range(self._load.shards):
             of_shard = ticks[self._shard_of[rows] == shard]
             for frame in frames_of(full_packets(of_shard), self._load.per_frame):
-                pipeline.xadd(f"ticks:{shard}", {b"f": frame}, id=str(self._next_id(shard)))
+                pipeline.xadd(Keys().ticks(shard), {b"f": frame}, id=str(self._next_id(shard)))
         self._log += [(row, now_ms) for row in rows[self._watched[rows]].tolist()]
         self.sent += len(rows)
         pipeline.set(SENT_KEY, self.sent)

@@ -19,7 +19,9 @@ from commands.shared.embedded.mongo import MongoServer
 from commands.shared.embedded.redis import ValkeyServer
 from commands.shared.embedded.server import running
 from commands.shared.readiness import RUNNING
+from utils.keys import Keys
 from utils.market.ist import ist_midnight_ms
+from utils.market.sessions import ist_midnight_ms
 from utils.stores.redis_connection import open_redis
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -160,7 +162,7 @@ class Stage:
         child = self.start(process, environment)
 
         def is_decided() -> bool:
-            return bool(self.client.exists(f"lease:{process}:0")) or not child.is_alive
+            return bool(self.client.exists(Keys().lease(process, 0))) or not child.is_alive
 
         wait_until(is_decided, f"{process} holds a shard", 60, 0.002)
         if not child.is_alive:

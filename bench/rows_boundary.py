@@ -19,6 +19,7 @@ from bench.rows_latency import SEVEN_TIMEFRAMES, said_usage, shards_of, start_ge
 from bench.synthetic import OPEN_MS, Market
 from strategies import load_strategies
 from utils.journal.entries import ZERO_ID, EntryId
+from utils.keys import Keys
 from utils.market.clock import MarketClock, parse_market_clock
 from utils.market.entry_limit import UntilTimeOfDay
 from utils.signals.engine import SignalEngine
@@ -110,13 +111,13 @@ def _store_warm_state(stage: Stage, count: int, shards: int) -> None:
     warmed = {(f"NSE:S{row:05d}", name) for row in range(count) for name in names}
     positions = dict.fromkeys(range(shards), ZERO_ID)
     progress = SignalProgress(engine, positions, now_ms, warmed, was_warmed_up=True)
-    stage.client.set("signal-state:0", progress.dump())
+    stage.client.set("signal-state:{a}", progress.dump())
 
 
 def _watch(stage: Stage, clock: MarketClock, count: int, shards: int, boundary_ms: int) -> _Seen:
     """Reads along until all candles, all sampled indicators and the signals of the minute are there."""
     bucket_ms, seen = boundary_ms - MINUTE_MS, _Seen(boundary_ms)
-    positions: Any = {f"closed:{shard}": "$" for shard in range(shards)} | {"signals": "$"}
+    positions: Any = {name(shard): "$" for shard in range(shards) for name in (Keys().closed, Keys().signals)}
     sampled = [f"indicators:NSE:S{row:05d}:1m" for row in range(0, count, max(1, count // SAMPLED))]
     _sleep_until(clock, boundary_ms - 2_000)
     positions = {name: _last_id(stage, name) for name in positions}
@@ -144,7 +145,7 @@ def _watch(stage: Stage, clock: MarketClock, count: int, shards: int, boundary_m
 def _note(seen: _Seen, name: bytes, entries: list[Any], now_ms: int, bucket_ms: int) -> None:
     for entry_id, fields in entries:
         document = orjson.loads(fields[b"json"])
-        if name == b"signals":
+        if name.startswith(b"signals:"):
             seen.signals.append(now_ms)
         elif document["timeframe"] == "1m" and document["t"] == bucket_ms and document["rev"] == 0:
             seen.decided.append(EntryId.parse(entry_id).ms)

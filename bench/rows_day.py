@@ -57,8 +57,8 @@ def candles_a_session(settings: Settings) -> int:
 
 def _streams_mb(stage: Stage, stretch: Stretch, settings: Settings, candles: int) -> dict[str, float]:
     """By how much each is longer at the day's end than now."""
-    length: Any = stage.client.xlen("closed:0")
-    size: Any = stage.client.memory_usage("closed:0", samples=0)
+    length: Any = stage.client.xlen("closed:{a}")
+    size: Any = stage.client.memory_usage("closed:{a}", samples=0)
     frames = min(stretch.a_day(stretch.stream), settings.stream_max_bytes)
     return {
         "ticks": frames / MEGABYTE,

@@ -221,7 +221,7 @@ def _closed(stage: Stage) -> int:
 
 def _bytes(stage: Stage) -> _Bytes:
     about: Any = stage.client.info("persistence")
-    stream: Any = stage.client.memory_usage("ticks:0", samples=0)
+    stream: Any = stage.client.memory_usage("ticks:{a}", samples=0)
     journal = journal_path(stage.directory / "journal", DAY, 0)
     logs = folder_bytes(stage.directory / "logs")
     return _Bytes(_packets(stage), int(stream or 0), _size(journal), int(about.get("aof_current_size", 0)), logs)

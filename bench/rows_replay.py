@@ -12,6 +12,7 @@ from bench.results import Row, of
 from bench.rows_latency import SEVEN_TIMEFRAMES, said_usage, shards_of
 from bench.synthetic import OPEN_MS, frames_of, full_packets, instruments, seconds_of_ticks, subscription
 from utils.journal.entries import EntryId, clock_mark
+from utils.keys import Keys
 
 PER_FRAME = 50
 Say = Callable[[str], None]
@@ -51,7 +52,7 @@ def _replay(stage: Stage, size: Replay) -> tuple[float, str]:
     """Ticks a second, and what each process used."""
     stage.client.flushall()
     shards = shards_of(size.instruments)
-    leases = [f"lease:candle_worker:{shard}" for shard in range(shards)]
+    leases = [Keys().lease("candle_worker", shard) for shard in range(shards)]
     for name in leases:
         stage.client.set(name, "bench", px=600_000)
     environment = stage.environment(
@@ -96,26 +97,26 @@ def _fill(stage: Stage, count: int, seconds: int, shards: int) -> int:
     shard_of = [row * shards // count for row in range(count)]
     for shard in range(shards):
         mark = subscription([one for row, one in enumerate(named) if shard_of[row] == shard])
-        stage.client.xadd(f"ticks:{shard}", {b"m": mark.payload}, id=str(mark.id))
+        stage.client.xadd(Keys().ticks(shard), {b"m": mark.payload}, id=str(mark.id))
     start_s = OPEN_MS // 1000 + 60
     for nth, ticks in enumerate(seconds_of_ticks(count, seconds, start_s)):
         pipeline = stage.client.pipeline(transaction=False)
         for shard in range(shards):
             of_shard = ticks[ticks["row"] * shards // count == shard]
             for at, frame in enumerate(frames_of(full_packets(of_shard), PER_FRAME)):
-                name: Any = f"ticks:{shard}"
+                name: Any = Keys().ticks(shard)
                 pipeline.xadd(name, {b"f": frame}, id=str(EntryId((start_s + nth) * 1000 + 400, at)))
         pipeline.execute()
     last_ms = (start_s + seconds) * 1000 + 120_000
     for shard in range(shards):
-        stage.client.xadd(f"ticks:{shard}", {b"m": clock_mark()}, id=str(EntryId(last_ms, 0)))
+        stage.client.xadd(Keys().ticks(shard), {b"m": clock_mark()}, id=str(EntryId(last_ms, 0)))
     return last_ms
 
 
 def _is_through(stage: Stage, shards: int, last_ms: int) -> bool:
     """Whether what closes at the last mark was said in every shard."""
     for shard in range(shards):
-        newest: Any = stage.client.xrevrange(f"closed:{shard}", count=1)
+        newest: Any = stage.client.xrevrange(Keys().closed(shard), count=1)
         if not newest or EntryId.parse(newest[0][0]).ms < last_ms:
             return False
     return True

@@ -1,19 +1,32 @@
 """Every name that another program may rely on in Redis and MongoDB, built in one place.
 
 `prefix` sets a whole run apart (a demo or a replay never touches live data).
+
+The braces of a shard are literal: a hash tag, so that all keys of a shard lie in one slot of a Redis Cluster. What
+one script or transaction touches is of one shard, but for the hashes of instruments (utils/stores/guarded_writes.py).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from string import ascii_lowercase
 
-LAYOUT_VERSION = 1
+LAYOUT_VERSION = 2  # utils/stores/old_layout.py knows the names of version 1
 
 CANDLES_COLLECTION = "candles"
 SIGNALS_COLLECTION = "signals"
 INSTRUMENTS_COLLECTION = "instruments"
 COVERAGE_COLLECTION = "coverage"
 OUTAGES_COLLECTION = "outages"
+
+
+def shard_letter(shard: int) -> str:
+    """A shard's name in keys. Letters: the slots of the first three fall on three equal parts of a cluster.
+
+    >>> "".join(map(shard_letter, range(3)))
+    'abc'
+    """
+    return ascii_lowercase[shard]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,19 +37,19 @@ class Keys:
 
     def ticks(self, shard: int) -> str:
         """Stream of raw frames and marks, in the order received."""
-        return f"{self.prefix}ticks:{shard}"
+        return self._of_shard("ticks", shard)
 
     def broker(self, shard: int) -> str:
         """Stream of what the broker publishes about the account: order updates. Not for the user `reader`."""
-        return f"{self.prefix}broker:{shard}"
+        return self._of_shard("broker", shard)
 
     def ticks_subscribed(self, shard: int) -> str:
         """Hash of the newest `subscribed` mark of a stream and its id: the stream may have dropped it."""
-        return f"{self.prefix}ticks-subscribed:{shard}"
+        return self._of_shard("ticks-subscribed", shard)
 
     def closed(self, shard: int) -> str:
         """Stream of closed candles and their revisions, in order."""
-        return f"{self.prefix}closed:{shard}"
+        return self._of_shard("closed", shard)
 
     def tick(self, symbol: str) -> str:
         """Hash of an instrument's latest tick."""
@@ -47,16 +60,16 @@ class Keys:
         return f"{self.prefix}candle:{symbol}:{timeframe}"
 
     def closed_channel(self, symbol: str, timeframe: str) -> str:
-        """Pub/sub channel on which a closed candle is said."""
+        """Pub/sub channel on which a closed candle is published."""
         return f"{self.prefix}candles.closed.{timeframe}.{symbol}"
 
     def indicators(self, symbol: str, timeframe: str) -> str:
         """Hash of an instrument's latest indicator values."""
         return f"{self.prefix}indicators:{symbol}:{timeframe}"
 
-    def signals(self) -> str:
-        """Stream of signals, all shards."""
-        return f"{self.prefix}signals"
+    def signals(self, shard: int) -> str:
+        """Stream of signals."""
+        return self._of_shard("signals", shard)
 
     def signals_channel(self, symbol: str, timeframe: str) -> str:
         """Pub/sub channel of an instrument's signals; `signals.*` takes all of them."""
@@ -66,37 +79,37 @@ class Keys:
         """Hash of symbol to the instrument as JSON."""
         return f"{self.prefix}instruments"
 
-    def rejected(self) -> str:
+    def rejected(self, shard: int) -> str:
         """Bounded stream of packets that failed a check, with the reason."""
-        return f"{self.prefix}ticks.rejected"
+        return self._of_shard("ticks.rejected", shard)
 
-    def archive_rejected(self) -> str:
+    def archive_rejected(self, shard: int) -> str:
         """Bounded stream of entries that MongoDB refuses for themselves, with the reason."""
-        return f"{self.prefix}archive.rejected"
+        return self._of_shard("archive.rejected", shard)
 
     def candle_state(self, shard: int) -> str:
         """Snapshot of a candle worker's whole state and the entry id it is true for."""
-        return f"{self.prefix}state:{shard}"
+        return self._of_shard("state", shard)
 
-    def candle_state_counts(self) -> str:
-        """Hash of shard to `<entry id> <how many entries the stream had up to it>`, stored with each snapshot."""
-        return f"{self.prefix}state-counts"
+    def candle_state_counts(self, shard: int) -> str:
+        """`<entry id> <how many entries the stream had up to it>`, stored with each snapshot."""
+        return self._of_shard("state-counts", shard)
 
     def signal_state(self, shard: int) -> str:
         """Snapshot of a signal worker's whole state and the entry id it is true for."""
-        return f"{self.prefix}signal-state:{shard}"
+        return self._of_shard("signal-state", shard)
 
-    def said(self) -> str:
-        """Hash of `stream|shard` to the last source id said there: what makes saying twice harmless."""
-        return f"{self.prefix}said"
+    def published(self, shard: int) -> str:
+        """Hash of a stream to the id last published there: what makes publishing twice harmless."""
+        return self._of_shard("published", shard)
 
     def written(self, role: str, shard: int) -> str:
         """The entry id that a role's hashes of a shard were last written for: older ones are refused."""
-        return f"{self.prefix}written:{role}:{shard}"
+        return self._of_shard(f"written:{role}", shard)
 
     def lease(self, role: str, shard: int) -> str:
         """Lock that lets one worker of a role hold a shard."""
-        return f"{self.prefix}lease:{role}:{shard}"
+        return self._of_shard(f"lease:{role}", shard)
 
     def last_owner(self, role: str, shard: int) -> str:
         """Who held the lease last: whoever gets it back need not start anew if it was the same."""
@@ -117,6 +130,10 @@ class Keys:
     def health_processes(self) -> str:
         """Set of the names of all processes that ever reported their health."""
         return f"{self.prefix}health-processes"
+
+    def _of_shard(self, name: str, shard: int) -> str:
+        """`closed:{a}`."""
+        return f"{self.prefix}{name}:{{{shard_letter(shard)}}}"
 
 
 def candle_id(symbol: str, timeframe: str, start_ms: int) -> str:

@@ -95,7 +95,7 @@ def gather_figures(
         twice=tally.twice,
         stored=compare_stored(candles, tally),
         truth=compare_with_tape(tape, timeframes, candles, plan.from_ms, plan.until_ms),
-        signals_said=int(client.xlen(keys.signals())),
+        signals_said=sum(int(client.xlen(keys.signals(shard))) for shard in tally.shards),
         signals_stored=len(store.signals_between(tape.midnight_ms, day_end_ms)),
         rejected=rejected_by_reason(worker),
     )

@@ -21,6 +21,7 @@ _PHRASES = {
     "range": "for a price outside their day range",
     "zscore": "for a price far from those before",
 }
+_WHERE = "the streams ticks.rejected:* have them"
 _REMEDIES = {
     "time": "set this machine's clock (chrony), or see MAX_CLOCK_SKEW_SECONDS",
     "token": "nobody subscribed to these instruments: restart the connector",
@@ -66,7 +67,7 @@ def _rejected(report: Report, moment: Moment, clock_is_wrong: bool) -> Finding |
         return None
     reason = max(counts, key=lambda name: counts[name])
     why = _PHRASES.get(reason, f"for their {reason}")
-    remedy = _REMEDIES.get(reason, "the stream ticks.rejected has them")
+    remedy = _REMEDIES.get(reason, _WHERE)
     if reason == "time" and clock_is_wrong:
         remedy = "it is the clock"
     sentence = f"{total:,} of the last {packets:,} packets were rejected, {counts[reason]:,} {why}: {remedy}."
@@ -84,7 +85,7 @@ def _unreadable(report: Report, moment: Moment) -> Finding | None:
     frames = number_of(report, "recent_rejected_frame")
     if frames < FEWEST_PACKETS or frames < REJECTED_SHARE * number_of(report, "recent_packets"):
         return None
-    sentence = f"{frames:,} of the last frames do not add up to their lengths: the stream ticks.rejected has them."
+    sentence = f"{frames:,} of the last frames do not add up to their lengths: {_WHERE}."
     return Finding(CANDLE_WORKER, sentence, moment.in_session)
 
 

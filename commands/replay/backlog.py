@@ -33,7 +33,7 @@ class StreamBacklog:
 
 def stream_backlogs(client: redis.Redis, streams: Sequence[str]) -> list[StreamBacklog]:
     """Of each; of one that is not there: nothing. RedisError."""
-    pipeline = client.pipeline(transaction=True)
+    pipeline = client.pipeline(transaction=False)
     for name in streams:
         pipeline.xinfo_stream(name)
         pipeline.xinfo_groups(name)
@@ -65,7 +65,7 @@ class ReplayBacklog:
     ) -> None:
         self._client = client
         self._shards = list(shards)
-        self._streams = [*map(keys.closed, shards), keys.signals()]
+        self._streams = [*map(keys.closed, shards), *map(keys.signals, shards)]
         self._closed_max = closed_max_entries
         self._signals_max = signals_max_entries
         self._said: dict[int, deque[tuple[EntryId, int]]] = {one: deque([(ZERO_ID, 0)]) for one in shards}
@@ -89,7 +89,7 @@ class ReplayBacklog:
 
     def look(self, reports: Reports, tallied: Mapping[int, int]) -> None:
         """`tallied`: how many entries of each shard's stream were counted here. RedisError."""
-        *closed, signals = stream_backlogs(self._client, self._streams)
+        found, shards = stream_backlogs(self._client, self._streams), len(self._shards)
         unread: dict[str, int] = {ARCHIVE: 0, SIGNALS: 0, TALLY: 0}
         shares = dict.fromkeys(unread, 0.0)
 
@@ -97,11 +97,12 @@ class ReplayBacklog:
             unread[reader] += count
             shares[reader] = max(shares[reader], count / bound)
 
-        for shard, facts in zip(self._shards, closed, strict=True):
+        for shard, facts in zip(self._shards, found[:shards], strict=True):
             note(ARCHIVE, facts.unstored, self._closed_max)
             note(SIGNALS, self._after(shard, facts, position_of(reports, SIGNAL_WORKER, shard)), self._closed_max)
             note(TALLY, facts.added - tallied.get(shard, 0), self._closed_max)
-        note(ARCHIVE, signals.unstored, self._signals_max)
+        for facts in found[shards:]:
+            note(ARCHIVE, facts.unstored, self._signals_max)
         self.unread, self._shares = unread, shares
 
     def _after(self, shard: int, facts: StreamBacklog, position: EntryId) -> int:

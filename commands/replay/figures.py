@@ -92,12 +92,13 @@ class ReplayComparison:
             by_id = {one.id: one for one in replayed} if before else {}
             live += len(before)
             equal += sum(by_id.get(one.id) == one for one in before)
-        *closed, signals = stream_backlogs(client, [*map(keys.closed, self._tally.shards), keys.signals()])
+        closed = stream_backlogs(client, [*map(keys.closed, self._tally.shards)])
+        signals = stream_backlogs(client, [*map(keys.signals, self._tally.shards)])
         return ReplayFigures(
             said=self._tally.candles,
             revisions=self._tally.revisions.total(),
             stored=stored,
-            signals_said=signals.added,
+            signals_said=sum(one.added for one in signals),
             signals_stored=self._own_store.count(SIGNALS_COLLECTION),
             live=live,
             equal=equal,

@@ -113,9 +113,8 @@ class _Replay:
         self._tally = ClosedTally(plan.shards)
         crowd = len(settings.timeframes) * max(map(len, of_shard.values()))
         self._closed_max_entries = max(settings.closed_max_entries, _CROWDS_KEPT * crowd)
-        self._backlog = ReplayBacklog(
-            self._client, self._keys, plan.shards, self._closed_max_entries, settings.signals_max_entries
-        )
+        signals_max = settings.signals_max_entries // len(plan.shards)
+        self._backlog = ReplayBacklog(self._client, self._keys, plan.shards, self._closed_max_entries, signals_max)
         self._bound = ClosingBound(
             {shard: len(found) for shard, found in of_shard.items()},
             [one.length_ms or DAY_MS for one in settings.timeframes],

@@ -13,6 +13,7 @@ from commands.shared.closed_tally import ClosedTally
 from commands.shared.closing_figures import rejected_by_reason
 from commands.shared.picture import LiveCandle, Picture, ProcessLine, SignalLine, Step
 from commands.shared.processes import CANDLE_WORKER, CONNECTOR, SIGNAL_WORKER
+from utils.journal.entries import EntryId
 from utils.keys import Keys
 from utils.market.timeframes import Timeframe
 from utils.stores.health import read_health
@@ -99,11 +100,18 @@ class PipelineReader:
         return tuple(self._live_candle(fields) for fields in pipeline.execute() if fields)
 
     def _signals(self) -> tuple[tuple[SignalLine, ...], int]:
+        """The newest of all shards first, and how many there are."""
+        streams = [self._keys.signals(shard) for shard in self._tally.shards]
         pipeline = self._client.pipeline(transaction=False)
-        pipeline.xrevrange(self._keys.signals(), count=_SIGNALS_SHOWN)
-        pipeline.xlen(self._keys.signals())
-        rows, said = pipeline.execute()
-        return tuple(SignalLine.from_document(orjson.loads(fields[b"json"])) for _, fields in rows), said
+        for stream in streams:
+            pipeline.xrevrange(stream, count=_SIGNALS_SHOWN)
+        for stream in streams:
+            pipeline.xlen(stream)
+        answers = pipeline.execute()
+        rows = [row for found in answers[: len(streams)] for row in found]
+        rows.sort(key=lambda row: EntryId.parse(row[0]), reverse=True)
+        shown = (SignalLine.from_document(orjson.loads(fields[b"json"])) for _, fields in rows[:_SIGNALS_SHOWN])
+        return tuple(shown), sum(answers[len(streams) :])
 
     def _live_candle(self, fields: Mapping[bytes, bytes]) -> LiveCandle:
         values = {name.decode(): value.decode() for name, value in fields.items()}

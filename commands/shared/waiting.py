@@ -87,7 +87,7 @@ def unarchived(client: redis.Redis, stream: str) -> int | None:
 
 def archived_streams(keys: Keys, shards: list[int]) -> list[str]:
     """The streams that MongoDB is fed from."""
-    return [*(keys.closed(shard) for shard in shards), keys.signals()]
+    return [*map(keys.closed, shards), *map(keys.signals, shards)]
 
 
 def all_archived(client: redis.Redis, keys: Keys, shards: list[int]) -> bool:

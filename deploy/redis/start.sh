@@ -16,14 +16,14 @@ done
 ours="+@connection -@dangerous +info +multi +exec +evalsha +script|load +type \
 %R~${prefix}health:* %RW~${prefix}health-processes +hgetall +smembers +sadd +del +hset +expire +xrange +xinfo|stream"
 worker="+eval +watch +get +set +hget +hdel +xadd +xread +xreadgroup +xack +xgroup|create +xinfo|groups +publish +zadd +zrem +zremrangebyscore +zrange +time \
-%RW~${prefix}said %W~${prefix}archive.rejected"
+%RW~${prefix}published:* %W~${prefix}archive.rejected:*"
 
 cat > "${ACL_FILE:-/tmp/users.acl}" <<USERS
 user default on >$REDIS_PASSWORD ~* &* +@all
 user connector on >$REDIS_CONNECTOR_PASSWORD resetchannels $ours %R~${prefix}closed:* %RW~${prefix}ticks:* %RW~${prefix}broker:* %RW~${prefix}ticks-subscribed:* %W~${prefix}instruments %W~${prefix}health:connector +xadd +xtrim +xlen +memory|usage +exists
-user candle_worker on >$REDIS_CANDLE_WORKER_PASSWORD resetchannels $ours $worker %R~${prefix}ticks:* %R~${prefix}ticks-subscribed:* %R~${prefix}instruments %RW~${prefix}closed:* %W~${prefix}candle:* %W~${prefix}tick:* %RW~${prefix}state:* %RW~${prefix}state-counts %RW~${prefix}ticks.rejected %RW~${prefix}written:candle_worker:* %RW~${prefix}lease:candle_worker:* %RW~${prefix}workers:candle_worker %RW~${prefix}health-part:candle_worker:* %W~${prefix}health:candle_worker +hmget &${prefix}candles.closed.*
-user signal_worker on >$REDIS_SIGNAL_WORKER_PASSWORD resetchannels $ours $worker %R~${prefix}ticks:* %R~${prefix}closed:* %RW~${prefix}signals %W~${prefix}indicators:* %RW~${prefix}signal-state:* %R~${prefix}instruments %RW~${prefix}written:signal_worker:* %RW~${prefix}lease:signal_worker:* %RW~${prefix}workers:signal_worker %RW~${prefix}health-part:signal_worker:* %W~${prefix}health:signal_worker +xrevrange &${prefix}signals.*
-user reader on >$REDIS_READER_PASSWORD &* +@read +@connection +subscribe +psubscribe +unsubscribe +punsubscribe -@dangerous %R~${prefix}tick:* %R~${prefix}candle:* %R~${prefix}indicators:* %R~${prefix}closed:* %R~${prefix}signals %R~${prefix}ticks:* %R~${prefix}ticks.rejected %R~${prefix}archive.rejected %R~${prefix}instruments %R~${prefix}health:* %R~${prefix}health-processes
+user candle_worker on >$REDIS_CANDLE_WORKER_PASSWORD resetchannels $ours $worker %R~${prefix}ticks:* %R~${prefix}ticks-subscribed:* %R~${prefix}instruments %RW~${prefix}closed:* %W~${prefix}candle:* %W~${prefix}tick:* %RW~${prefix}state:* %RW~${prefix}state-counts:* %RW~${prefix}ticks.rejected:* %R~${prefix}signals:* %RW~${prefix}written:candle_worker:* %RW~${prefix}lease:candle_worker:* %RW~${prefix}workers:candle_worker %RW~${prefix}health-part:candle_worker:* %W~${prefix}health:candle_worker +hmget +mset &${prefix}candles.closed.*
+user signal_worker on >$REDIS_SIGNAL_WORKER_PASSWORD resetchannels $ours $worker %R~${prefix}ticks:* %R~${prefix}closed:* %RW~${prefix}signals:* %W~${prefix}indicators:* %RW~${prefix}signal-state:* %R~${prefix}instruments %RW~${prefix}written:signal_worker:* %RW~${prefix}lease:signal_worker:* %RW~${prefix}workers:signal_worker %RW~${prefix}health-part:signal_worker:* %W~${prefix}health:signal_worker +xrevrange &${prefix}signals.*
+user reader on >$REDIS_READER_PASSWORD &* +@read +@connection +subscribe +psubscribe +unsubscribe +punsubscribe -@dangerous %R~${prefix}tick:* %R~${prefix}candle:* %R~${prefix}indicators:* %R~${prefix}closed:* %R~${prefix}signals:* %R~${prefix}ticks:* %R~${prefix}ticks.rejected:* %R~${prefix}archive.rejected:* %R~${prefix}instruments %R~${prefix}health:* %R~${prefix}health-processes
 user demo on >$REDIS_DEMO_PASSWORD ~demo:* ~replay:* &demo:* &replay:* +@all -@admin -@dangerous +info -function -script +script|load
 USERS
 

@@ -283,7 +283,7 @@ class Chaos(Timetable):
 
         def forget() -> None:
             with suppress(redis.RedisError):
-                self.stage.scripts.stores.client.delete("lease:candle_worker:0")
+                self.stage.scripts.stores.client.delete("lease:candle_worker:{a}")
             if self.seconds < until:
                 self.after(0.05, forget)
 
@@ -300,7 +300,7 @@ class Chaos(Timetable):
 
     def _holder(self) -> str:
         with suppress(redis.RedisError):
-            content = self.stage.scripts.stores.client.get("lease:candle_worker:0")
+            content = self.stage.scripts.stores.client.get("lease:candle_worker:{a}")
             return content.decode().rpartition(":")[2] if isinstance(content, bytes) else ""
         return ""
 

@@ -51,14 +51,16 @@ class Latencies:
 
     def _listen(self) -> None:
         client = redis.Redis.from_url(self._stage.valkey.url, socket_timeout=10)
-        positions: dict[Any, Any] = {"closed:0": "$", "signals": "$"}
+        positions: dict[Any, Any] = {"closed:{a}": "$", "signals:{a}": "$"}
         while not self._ending.is_set():
             answer: Any = client.xread(positions, block=POLL_MS)
             now = time.time()
             for name, entries in answer or []:
                 positions[name.decode()] = entries[-1][0]
                 for entry_id, fields in entries:
-                    self._note(name == b"closed:0", int(entry_id.split(b"-")[0]), orjson.loads(fields[b"json"]), now)
+                    self._note(
+                        name == b"closed:{a}", int(entry_id.split(b"-")[0]), orjson.loads(fields[b"json"]), now
+                    )
         client.close()
 
     def _note(self, is_candle: bool, source_ms: int, document: dict[str, Any], now: float) -> None:
@@ -75,7 +77,7 @@ class Latencies:
     def _watch_archive(self) -> None:
         client = redis.Redis.from_url(self._stage.valkey.url, socket_timeout=10)
         while not self._ending.wait(0.1):
-            groups: Any = client.xinfo_groups("closed:0") if client.exists("closed:0") else []
+            groups: Any = client.xinfo_groups("closed:{a}") if client.exists("closed:{a}") else []
             if groups and groups[0]["lag"] is not None:
                 lag = int(groups[0]["lag"]) + int(groups[0]["pending"])
                 self._stored_at.append((time.time() - self._began, lag))

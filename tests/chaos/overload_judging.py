@@ -22,6 +22,7 @@ from tests.chaos.completeness import Gap, wrongly_said
 from utils.candles.engine import CandleEngine
 from utils.journal.entries import Entry, EntryId, Kind
 from utils.journal.writer import journal_days, journal_path, read_journal
+from utils.keys import Keys
 from utils.market.sessions import SessionCalendar
 from utils.runtime.settings import Settings
 from utils.stores.outbox import saying_id
@@ -149,9 +150,9 @@ def judge_shard(
         expected, early = merged(expected, of_killed), early | of_killed
     kept = dict(islice(expected.items(), max(0, len(expected) - len(heard)), None))
     if len(heard) < len(expected) and len(heard) < settings.closed_max_entries:
-        findings.append(f"closed:{shard} has {len(heard)} entries, {len(expected)} were to be said")
-    findings += [f"closed:{shard}: {line}" for line in differences(kept, heard)]
-    findings += [f"closed:{shard} says {key} twice" for key in _twice(heard, early)[:MOST_SHOWN]]
+        findings.append(f"{Keys().closed(shard)} has {len(heard)} entries, {len(expected)} were to be said")
+    findings += [f"{Keys().closed(shard)}: {line}" for line in differences(kept, heard)]
+    findings += [f"{Keys().closed(shard)} says {key} twice" for key in _twice(heard, early)[:MOST_SHOWN]]
     final = {one["_id"]: one for one in expected.values()}
     return ShardVerdict(len(ids), lost, len(expected), len(heard), len(early), final)
 

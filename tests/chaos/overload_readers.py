@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 
 import redis
 
+from utils.keys import Keys
+
 NAME = "deaf"
 ASKED_TIMES = 200
 
@@ -18,7 +20,7 @@ class DeafReaders:
 
     def __init__(self, url: str, shards: int) -> None:
         self._url = urlsplit(url)
-        asks = "".join(f"XRANGE ticks:{shard} - +\r\n" for shard in range(shards)) * ASKED_TIMES
+        asks = "".join(f"XRANGE {Keys().ticks(shard)} - +\r\n" for shard in range(shards)) * ASKED_TIMES
         self._words = {"subscriber": "PSUBSCRIBE *\r\n", "asker": asks}
         self._sockets: list[socket.socket] = []
 

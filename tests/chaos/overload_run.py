@@ -42,6 +42,7 @@ from tests.chaos.overload_judging import (
     stored_findings,
 )
 from tests.chaos.overload_readers import DeafReaders
+from utils.keys import Keys
 from utils.market.clock import MarketClock, parse_market_clock
 from utils.runtime.settings import Settings
 
@@ -94,7 +95,7 @@ class Run:
         worker, feed = self.made.health(WORKER), self.made.health("connector")
         used: Any = self.made.client.info("memory")
         sizes = [
-            int(self.made.client.memory_usage(f"ticks:{n}", samples=20) or 0) for n in range(self.scenario.shards)
+            int(self.made.client.memory_usage(Keys().ticks(n), samples=20) or 0) for n in range(self.scenario.shards)
         ]
         alive = WORKER in self.made.children
         sample = Sample(
@@ -225,7 +226,7 @@ def _be_away(run: Run, say: Say) -> None:
 
     def has_begun() -> bool:
         position = int(run.made.health(WORKER).get("last_entry_ms", 0))
-        return position > begin_ms + 1000 * scenario.leave_after_seconds and client.exists("state:0") == 1
+        return position > begin_ms + 1000 * scenario.leave_after_seconds and client.exists("state:{a}") == 1
 
     run.watch(has_begun, "the worker has begun")
     run.made.children.pop(WORKER).kill()
@@ -245,10 +246,10 @@ def _drain(run: Run) -> None:
 
 def _left(run: Run) -> list[str]:
     left = []
-    for name, stream in ((WORKER, "ticks"), (SIGNALS, "closed")):
+    for name, stream in ((WORKER, Keys().ticks), (SIGNALS, Keys().closed)):
         report = run.made.health(name)
         for shard in range(run.scenario.shards):
-            last, position = _last_id(run, f"{stream}:{shard}"), report.get(f"position_{shard}", "")
+            last, position = _last_id(run, stream(shard)), report.get(f"position_{shard}", "")
             left += [f"{name} {shard} at {position}"] if position != last else []
         backlog = report.get("archive_backlog", "-1")
         left += [f"{name} has {backlog} to store"] if backlog != "0" else []
@@ -323,7 +324,7 @@ def _settings(run: Run) -> Settings:
 
 
 def _closed(run: Run, shard: int) -> dict[str, Document]:
-    raw: Any = run.made.client.xrange(f"closed:{shard}")
+    raw: Any = run.made.client.xrange(Keys().closed(shard))
     return {entry.decode(): orjson.loads(fields[b"json"]) for entry, fields in raw}
 
 

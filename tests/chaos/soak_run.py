@@ -22,6 +22,7 @@ from tests.chaos.soak_bounds import Sample, findings
 from tests.chaos.soak_broker import OPEN_MINUTE, SAID_PORT, at_ms
 from tests.chaos.soak_plan import FIRST_DAY, JOURNAL_DAYS, STREAM_HOURS, TRIM_HOURS, Plan
 from utils.journal.files import journal_days
+from utils.keys import Keys
 from utils.market.clock import SteppedClock, new_stepped_clock
 from utils.market.instruments import SessionClass
 from utils.market.ist import ist_date
@@ -109,9 +110,10 @@ class Soak:
 
     def _is_saved(self) -> bool:
         """The candle worker's snapshots are of now; the signal worker takes hashes out of Redis with its own."""
-        counts: Any = self.made.client.hgetall("state-counts")
         worker = self.made.health("candle_worker")
-        positions = [(counts.get(str(n).encode(), b""), worker.get(f"position_{n}")) for n in range(self.plan.shards)]
+        shards = range(self.plan.shards)
+        counts: Any = self.made.client.mget([Keys().candle_state_counts(n) for n in shards])
+        positions = [(count or b"", worker.get(f"position_{n}")) for n, count in enumerate(counts)]
         are_saved = all(stored.decode().split(" ")[0] == position for stored, position in positions)
         return are_saved and self._live_hashes() <= self.plan.live_hashes
 
@@ -122,7 +124,7 @@ class Soak:
         return found
 
     def _snapshot_bytes(self) -> int:
-        return sum(int(self.made.client.strlen(f"state:{shard}")) for shard in range(self.plan.shards))
+        return sum(int(self.made.client.strlen(Keys().candle_state(shard))) for shard in range(self.plan.shards))
 
     def _wait_while_it_moves(self, is_over: Callable[[], bool], progress: Callable[[], object], what: str) -> None:
         """BenchError when there was no progress for STILL_SECONDS."""
@@ -157,7 +159,7 @@ class Soak:
         )
 
     def _is_stored(self) -> bool:
-        groups: list[Any] = [self.made.client.xinfo_groups(f"closed:{shard}") for shard in range(self.plan.shards)]
+        groups: list[Any] = [self.made.client.xinfo_groups(Keys().closed(shard)) for shard in range(self.plan.shards)]
         return all(group["lag"] == 0 == group["pending"] for found in groups for group in found)
 
     def _limits_hold(self) -> bool:
@@ -166,7 +168,9 @@ class Soak:
         return self._ticks_hours() <= STREAM_HOURS + TRIM_HOURS and days <= self.plan.limits.journal_days
 
     def _ticks_hours(self) -> float:
-        oldest: list[Any] = [self.made.client.xrange(f"ticks:{shard}", count=1) for shard in range(self.plan.shards)]
+        oldest: list[Any] = [
+            self.made.client.xrange(Keys().ticks(shard), count=1) for shard in range(self.plan.shards)
+        ]
         first_ms = min(int(entries[0][0].split(b"-")[0]) for entries in oldest)
         return round((self.clock.now_ms() - first_ms) / 3_600_000, 2)
 
@@ -174,7 +178,7 @@ class Soak:
         for shard in range(self.plan.shards):
             while True:
                 after = f"({self.read_to[shard]}" if shard in self.read_to else "-"
-                page: Any = self.made.client.xrange(f"closed:{shard}", after, "+", count=PAGE)
+                page: Any = self.made.client.xrange(Keys().closed(shard), after, "+", count=PAGE)
                 if not page:
                     break
                 self.read_to[shard] = page[-1][0].decode()
@@ -190,11 +194,11 @@ class Soak:
             rss_mb={name: round(rss_mb(pid), 1) for name, pid in pids.items()},
             descriptors={name: _count(pid, "fd") for name, pid in pids.items()},
             threads={name: _count(pid, "task") for name, pid in pids.items()},
-            redis_mb=_held_mb(client, [f"ticks:{n}" for n in shards]),
+            redis_mb=_held_mb(client, [Keys().ticks(n) for n in shards]),
             keys=int(client.dbsize()),
-            ticks_entries=sum(int(client.xlen(f"ticks:{n}")) for n in shards),
+            ticks_entries=sum(int(client.xlen(Keys().ticks(n))) for n in shards),
             ticks_hours=self._ticks_hours(),
-            closed_entries=sum(int(client.xlen(f"closed:{n}")) for n in shards),
+            closed_entries=sum(int(client.xlen(Keys().closed(n))) for n in shards),
             rows=int(self.made.health("candle_worker")["instruments"]),
             live_hashes=self._live_hashes(),
             snapshot_bytes=self._snapshot_bytes(),

@@ -21,6 +21,7 @@ from tests.e2e.harness import CANDLE_WORKER, CONNECTOR, SIGNAL_WORKER, Scripts, 
 from tests.e2e.simulated import Clock, Exchange, start_exchange
 from tests.shared.servers import EmbeddedServer, mongo_server, valkey_server
 from utils.indicators.compiling import compile_indicator_kernels
+from utils.keys import Keys
 
 SCRIPTS = (CONNECTOR, CANDLE_WORKER, SIGNAL_WORKER)
 TOKEN = "plain_token"
@@ -154,7 +155,7 @@ class Stage:
 
     def play_on(self) -> None:
         """Until enough has closed for a verdict: a slow machine takes longer for the faults than for the market."""
-        closed = [f"closed:{shard}" for shard in range(self.plan.shards)]
+        closed = [Keys().closed(shard) for shard in range(self.plan.shards)]
         self.scripts.until(
             lambda: sum(map(self.scripts.length, closed)) >= self.plan.fewest_closed, "enough has closed", 600
         )

@@ -79,11 +79,11 @@ def test_what_another_archiver_left_behind_is_written(client: redis.Redis) -> No
 
     timing = ArchiverTiming(backlog_seconds=0.2)
     stop = StopRequest()
-    archiver = StreamArchiver(client, "closed:0", "candles", write, "archive.rejected", 100, timing)
+    archiver = StreamArchiver(client, "closed:{a}", "candles", write, "archive.rejected:{a}", 100, timing)
     thread = threading.Thread(target=archiver.run, args=(stop,))
     thread.start()
     try:
-        client.xadd("closed:0", {"json": orjson.dumps({"_id": "first"})})
+        client.xadd("closed:{a}", {"json": orjson.dumps({"_id": "first"})})
         until(lambda: written == ["first"], "the archiver runs")
         while "second" not in written and not _takes_away(client, "second"):
             pass
@@ -96,8 +96,8 @@ def test_what_another_archiver_left_behind_is_written(client: redis.Redis) -> No
 def _takes_away(client: redis.Redis, name: str) -> bool:
     """Adds an entry and takes it as a second archiver would, in one go."""
     pipeline = client.pipeline(transaction=True)
-    pipeline.xadd("closed:0", {"json": orjson.dumps({"_id": name})})
-    pipeline.xreadgroup("candles", CONSUMER, {"closed:0": ">"})
+    pipeline.xadd("closed:{a}", {"json": orjson.dumps({"_id": name})})
+    pipeline.xreadgroup("candles", CONSUMER, {"closed:{a}": ">"})
     return bool(pipeline.execute()[1])
 
 
@@ -105,7 +105,7 @@ def _takes_away(client: redis.Redis, name: str) -> bool:
 
 
 def outbox(client: redis.Redis) -> Outbox:
-    return Outbox(client, KEYS, KEYS.closed(0), 0, 1_000, own_ids=True)
+    return Outbox(client, KEYS, KEYS.closed(0), 0, 1_000)
 
 
 def saying(nth: int) -> Saying:
@@ -115,7 +115,7 @@ def saying(nth: int) -> Saying:
 def test_nothing_is_said_on_to_a_redis_that_forgot(client: redis.Redis) -> None:
     said = outbox(client)
     said.say([saying(1), saying(2)])
-    client.delete(KEYS.closed(0), KEYS.said())
+    client.delete(KEYS.closed(0), KEYS.published(0))
     with pytest.raises(OutboxMovedError):
         said.say([saying(3)])
     with pytest.raises(OutboxMovedError):

@@ -9,6 +9,7 @@ from typing import Any
 from tests.chaos.judging import judge
 from tests.chaos.stage import Plan, Stage, stage
 from tests.e2e.harness import CANDLE_WORKER, SIGNAL_WORKER, as_id
+from utils.keys import Keys
 
 SEED = 77
 SHARDS = 3
@@ -18,27 +19,28 @@ CANDLE_WORKERS = (CANDLE_WORKER, f"{CANDLE_WORKER}-2", f"{CANDLE_WORKER}-3")
 SIGNAL_WORKERS = (SIGNAL_WORKER, f"{SIGNAL_WORKER}-2")
 
 
-def holder(made: Stage, lease: str) -> str:
-    """The name of the process that holds it; empty when none of ours does."""
-    content: Any = made.scripts.stores.client.get(f"lease:{lease}")
+def holder(made: Stage, role: str, shard: int) -> str:
+    """The name of the process that holds its lease; empty when none of ours does."""
+    content: Any = made.scripts.stores.client.get(Keys().lease(role, shard))
     pid = content.decode().rpartition(":")[2] if content else ""
     return next((name for name, child in made.scripts.running.items() if str(child.pid) == pid), "")
 
 
 def holders(made: Stage, role: str = CANDLE_WORKER) -> list[str]:
-    return [holder(made, f"{role}:{shard}") for shard in range(SHARDS)]
+    return [holder(made, role, shard) for shard in range(SHARDS)]
 
 
 def _position(made: Stage, shard: int) -> tuple[int, int]:
     return as_id(made.scripts.health(SIGNAL_WORKER).get(f"position_{shard}", "0-0"))
 
 
-def seconds_until_taken_over(made: Stage, name: str, lease: str, stream: str) -> float:
-    """Kills the process; until another holds its lease and says more in the stream."""
+def seconds_until_taken_over(made: Stage, name: str, role: str, shard: int) -> float:
+    """Kills the process; until another holds its lease and says more in the shard's closed stream."""
+    stream = Keys().closed(shard)
     made.kill(name)
     killed = time.monotonic()
     said = made.scripts.last_id(stream)
-    made.scripts.until(lambda: holder(made, lease) not in ("", name), f"{lease} is taken over")
+    made.scripts.until(lambda: holder(made, role, shard) not in ("", name), f"{role} {shard} is taken over")
     taken = time.monotonic() - killed
     made.scripts.until(lambda: made.scripts.last_id(stream) > said, f"{stream} goes on")
     return taken
@@ -51,14 +53,16 @@ def test_shards_are_shared_and_taken_over(tmp_path: Path) -> None:
         for name in (*CANDLE_WORKERS[1:], SIGNAL_WORKERS[1]):
             made.start(name)
         made.scripts.until(lambda: set(holders(made)) == set(CANDLE_WORKERS), "each worker holds a shard")
-        made.scripts.until(lambda: all(made.scripts.last_id(f"closed:{n}") > (0, 0) for n in range(3)), "candles", 60)
+        made.scripts.until(
+            lambda: all(made.scripts.last_id(Keys().closed(n)) > (0, 0) for n in range(3)), "candles", 60
+        )
         made.scripts.until(
             lambda: set(holders(made, SIGNAL_WORKER)) == set(SIGNAL_WORKERS), "each signal worker has a part", 60
         )
         made.scripts.until_ready(SIGNAL_WORKER)
 
         victim = holders(made)[1]
-        seconds = {victim: seconds_until_taken_over(made, victim, f"{CANDLE_WORKER}:1", "closed:1")}
+        seconds = {victim: seconds_until_taken_over(made, victim, CANDLE_WORKER, 1)}
         report = made.scripts.health(CANDLE_WORKER)
         assert all(f"position_{n}" in report for n in range(SHARDS)), report
         assert len(set(holders(made))) == 2, "the two that are left share the three shards"

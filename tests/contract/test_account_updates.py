@@ -26,6 +26,7 @@ from utils.journal.entries import Topic
 from utils.journal.files import journal_path
 from utils.journal.keeper import JournalKeeper
 from utils.journal.writer import read_journal
+from utils.keys import Keys
 from utils.market.ist import ist_date
 from utils.stores.redis_connection import open_redis
 
@@ -40,7 +41,8 @@ DAY_MS = 86_400_000
 def updates(client: Any, shard: int = 0) -> list[tuple[bytes, str]]:
     """(kind, text) of the account's stream."""
     return [
-        next((kind, text.decode()) for kind, text in fields.items()) for _, fields in client.xrange(f"broker:{shard}")
+        next((kind, text.decode()) for kind, text in fields.items())
+        for _, fields in client.xrange(Keys().broker(shard))
     ]
 
 
@@ -64,7 +66,7 @@ def test_an_order_update_is_recorded_once(tmp_path: Path, valkey: ValkeyServer, 
         broker.send(ORDER, '{"type":"message","data":"a notice"}', UNKNOWN, OTHER_ORDER, struct.pack(">H", 7))
         for shard in range(connections):
             wait_until(lambda shard=shard: b"\0\7" in connector.frames(shard), "the last frame")  # type: ignore[misc]
-        wait_until(lambda: connector.redis.xlen("broker:0") >= 3, "the account's updates")
+        wait_until(lambda: connector.redis.xlen("broker:{a}") >= 3, "the account's updates")
         assert connector.stop() == 0
         expected = [ORDER, UNKNOWN, OTHER_ORDER]
         assert updates(connector.redis) == [(b"t", text) for text in expected]
@@ -126,7 +128,7 @@ def test_what_redis_refuses_of_them_stops_no_ticks(tmp_path: Path, valkey: Valke
     ):
         rights: Any = administrator.acl_getuser("connector")
         if refusal == "another type":
-            administrator.rpush("broker:0", "of somebody else")
+            administrator.rpush("broker:{a}", "of somebody else")
         else:
             others = [key for key in rights["keys"] if "broker" not in key]
             readable = ["%R~broker:*"] if refusal == "only reading" else []
@@ -137,16 +139,16 @@ def test_what_redis_refuses_of_them_stops_no_ticks(tmp_path: Path, valkey: Valke
             for number in range(20):
                 broker.send(bytes([0, number]))
             wait_until(lambda: b"\0\x13" in connector.frames(), "the ticks")
-            wait_until(lambda: "broker:0" in connector.health().get("redis_fault", ""), "the report names it")
+            wait_until(lambda: "broker:{a}" in connector.health().get("redis_fault", ""), "the report names it")
             code, said = doctor_says(connector)
-            assert code == 1 and "Until then broker:0 waits, and all else goes on." in said, said
+            assert code == 1 and "Until then broker:{a} waits, and all else goes on." in said, said
             if refusal == "another type":
-                administrator.delete("broker:0")
+                administrator.delete("broker:{a}")
             else:
                 allow(administrator, rights["keys"])
             wait_until(lambda: [text for _, text in updates(administrator)] == [ORDER], "the update")
             wait_until(lambda: connector.health().get("redis_fault") == "", "all is well")
-            assert connector.said.count("then broker:0 waits") == 1
+            assert connector.said.count("then broker:{a} waits") == 1
 
 
 def test_a_journal_of_them_that_cannot_be_read_stops_no_ticks(tmp_path: Path, valkey: ValkeyServer) -> None:
@@ -162,8 +164,8 @@ def test_a_journal_of_them_that_cannot_be_read_stops_no_ticks(tmp_path: Path, va
         foreign = connector.directory / "journal" / ist_date(now_ms - DAY_MS).isoformat() / "broker-0.journal"
         foreign.parent.mkdir()
         foreign.write_bytes(b"this is no journal at all")
-        connector.redis.delete("broker:0")
-        connector.redis.xadd("broker:0", {"t": "of the day before"}, id=f"{now_ms - 2 * DAY_MS}-0")
+        connector.redis.delete("broker:{a}")
+        connector.redis.xadd("broker:{a}", {"t": "of the day before"}, id=f"{now_ms - 2 * DAY_MS}-0")
         connector.start()
         wait_until(lambda: len(broker.connections) == 2 and bool(broker.connections[1].modes()), "subscribed again")
         broker.send(b"\0\7")
@@ -176,12 +178,12 @@ def test_a_journal_of_them_that_cannot_be_read_stops_no_ticks(tmp_path: Path, va
 
 def test_a_reader_can_not_read_them(valkey: ValkeyServer) -> None:
     with closing(open_redis(valkey.url)) as administrator, closing(open_redis(valkey.url_of("reader"))) as reader:
-        administrator.xadd("broker:0", {"t": ORDER})
+        administrator.xadd("broker:{a}", {"t": ORDER})
         reads: tuple[Callable[[], object], ...] = (
-            lambda: reader.xread({"broker:0": "0"}),
-            lambda: reader.xrange("broker:0"),
-            lambda: reader.xinfo_stream("broker:0"),
-            lambda: reader.dump("broker:0"),
+            lambda: reader.xread({"broker:{a}": "0"}),
+            lambda: reader.xrange("broker:{a}"),
+            lambda: reader.xinfo_stream("broker:{a}"),
+            lambda: reader.dump("broker:{a}"),
         )
         for read in reads:
             with pytest.raises(NoPermissionError):

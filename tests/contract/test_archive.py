@@ -20,7 +20,7 @@ from utils.runtime.lifecycle import StopRequest
 from utils.stores.archive import CONSUMER, ArchiverState, ArchiverTiming, StreamArchiver, WriteDocuments
 from utils.stores.mongo import MongoStore, RefusedDocument, StoreError
 
-STREAM, GROUP, REJECTED = "closed:0", "archive", "archive.rejected"
+STREAM, GROUP, REJECTED = "closed:{a}", "archive", "archive.rejected:{a}"
 TIMING = ArchiverTiming(
     faults=3, reset_seconds=0.2, first_backoff_seconds=0.05, longest_backoff_seconds=0.2, pause_seconds=0.0
 )

@@ -74,7 +74,7 @@ def until(condition: Callable[[], bool], what: str) -> None:
 def send(client: redis.Redis, entries: Sequence[Entry]) -> None:
     pipeline = client.pipeline(transaction=False)
     for one in entries:
-        pipeline.xadd("ticks:0", {one.kind: one.payload}, id=f"{one.ms}-{one.counter}")
+        pipeline.xadd("ticks:{a}", {one.kind: one.payload}, id=f"{one.ms}-{one.counter}")
     pipeline.execute()
 
 
@@ -96,13 +96,13 @@ def until_worked_off(client: redis.Redis, entries: Sequence[Entry]) -> None:
 
 def is_archived(client: redis.Redis) -> bool:
     """Asked of the stream itself: the backlog in a report may be of before the last candles closed."""
-    newest: Any = client.xrevrange("closed:0", count=1)
-    groups: Any = client.xinfo_groups("closed:0") if newest else []
+    newest: Any = client.xrevrange("closed:{a}", count=1)
+    groups: Any = client.xinfo_groups("closed:{a}") if newest else []
     return any(one["pending"] == 0 and one["last-delivered-id"] == newest[0][0] for one in groups)
 
 
 def check(client: redis.Redis, mongo: EmbeddedServer, expected: EngineRun) -> None:
-    said: Any = client.xrange("closed:0")
+    said: Any = client.xrange("closed:{a}")
     documents = [orjson.loads(fields[b"json"]) for _, fields in said]
     assert documents == [one.candle.as_document() for one in expected.said]
     with pymongo.MongoClient[dict[str, Any]](mongo.url) as database:
@@ -136,7 +136,7 @@ def test_stores_what_the_engine_says(servers: tuple[ValkeyServer, EmbeddedServer
         message for message in iter(lambda: heard.get_message(timeout=0.2), None) if message["type"] == "pmessage"
     ]
     assert len(messages) == len(expected.said)
-    rejected: Any = client.xrange("ticks.rejected")
+    rejected: Any = client.xrange("ticks.rejected:{a}")
     assert len(rejected) == sum(expected.rejected.values()) > 0
 
 
@@ -152,7 +152,7 @@ def test_kill_9_changes_nothing(servers: tuple[ValkeyServer, EmbeddedServer], tm
             send(client, fresh)
             until(lambda: int(health(client).get("packets", "0")) > 0, "the worker reports")
             if part < 5:
-                until(lambda: client.exists("state:0") > 0, "a snapshot")
+                until(lambda: client.exists("state:{a}") > 0, "a snapshot")
             else:
                 until_worked_off(client, entries)
     check(client, mongo, expected)
@@ -166,10 +166,10 @@ def test_redis_killed_and_restarted(servers: tuple[ValkeyServer, EmbeddedServer]
     client = redis.Redis.from_url(valkey.url)
     with worker(environment(valkey, mongo, tmp_path)) as process:
         send(client, entries[:300])
-        until(lambda: client.exists("state:0") > 0, "a snapshot")
+        until(lambda: client.exists("state:{a}") > 0, "a snapshot")
         valkey.kill()
         valkey.start()
-        arrived: Any = client.xrevrange("ticks:0", count=1)
+        arrived: Any = client.xrevrange("ticks:{a}", count=1)
         last = arrived[0][0].decode() if arrived else "0-0"
         send(client, [one for one in entries if (one.ms, one.counter) > tuple(map(int, last.split("-")))])
         until_worked_off(client, entries)
@@ -184,10 +184,10 @@ def test_a_second_worker_takes_over(servers: tuple[ValkeyServer, EmbeddedServer]
     client = redis.Redis.from_url(valkey.url)
     settings = environment(valkey, mongo, tmp_path)
     with worker(settings) as first:
-        until(lambda: client.exists("lease:candle_worker:0") > 0, "the first worker holds the shard")
+        until(lambda: client.exists("lease:candle_worker:{a}") > 0, "the first worker holds the shard")
         with worker(settings):
             send(client, entries[:300])
-            until(lambda: client.xlen("closed:0") > 0, "candles close")
+            until(lambda: client.xlen("closed:{a}") > 0, "candles close")
             first.kill()
             send(client, entries[300:])
             until_worked_off(client, entries)

@@ -34,6 +34,7 @@ from tests.shared.composed import (
 )
 from tests.shared.network_namespace import HERE, network_namespace, why_not
 from tests.shared.servers import free_port
+from utils.keys import Keys
 from utils.market.clock import MarketClock
 
 pytestmark = [pytest.mark.timeout(900), pytest.mark.in_order]
@@ -155,15 +156,21 @@ def test_the_candle_worker_and_the_databases_reach_nothing_outside(composed: Com
 def test_candles_close_after_rejected_packets_and_a_refused_document(composed: Composed) -> None:
     """Rejected, revised and refused: each is written by its user, and nothing stands still afterwards."""
     with redis_of(composed) as client:
-        until(lambda: client.xlen("ticks.rejected") > 0, DEADLINE_SECONDS, "a packet is rejected")
+        until(
+            lambda: any(client.xlen(Keys().rejected(shard)) for shard in range(SHARDS)),
+            DEADLINE_SECONDS,
+            "a packet is rejected",
+        )
         until(lambda: any(one["rev"] for one in closed_candles(client)), DEADLINE_SECONDS, "a candle is revised")
         # The second one's `k` is taken: MongoDB refuses it for its unique index.
-        twins: list[Any] = [client.xadd("signals", {"json": json.dumps({"_id": name, "k": "twin"})}) for name in "ab"]
-        until(lambda: client.xlen("archive.rejected") > 0, DEADLINE_SECONDS, "the document is put aside")
-        client.xdel("signals", *twins)
-        before = [client.xlen(f"closed:{shard}") for shard in range(SHARDS)]
+        twins: list[Any] = [
+            client.xadd("signals:{a}", {"json": json.dumps({"_id": name, "k": "twin"})}) for name in "ab"
+        ]
+        until(lambda: client.xlen("archive.rejected:{a}") > 0, DEADLINE_SECONDS, "the document is put aside")
+        client.xdel("signals:{a}", *twins)
+        before = [client.xlen(Keys().closed(shard)) for shard in range(SHARDS)]
         for shard, count in enumerate(before):
-            closes = partial(_is_longer, client, f"closed:{shard}", count)
+            closes = partial(_is_longer, client, Keys().closed(shard), count)
             until(closes, DEADLINE_SECONDS, f"candles of shard {shard} close afterwards")
 
 
@@ -174,7 +181,7 @@ def _is_longer(client: redis.Redis, stream: str, count: int) -> bool:
 def closed_candles(client: redis.Redis) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for shard in range(SHARDS):
-        entries: Any = client.xrange(f"closed:{shard}")
+        entries: Any = client.xrange(Keys().closed(shard))
         found += [json.loads(fields["json"]) for _, fields in entries]
     return found
 
@@ -219,7 +226,7 @@ def test_a_silent_exchange_makes_the_connector_unhealthy(composed: Composed) -> 
 
 def holders_of(client: redis.Redis, role: str) -> list[str]:
     """The container that holds each shard; '' for one that is free. A worker is `container-1f2e3d4c:pid`."""
-    return [str(client.get(f"lease:{role}:{shard}") or "").rpartition("-")[0] for shard in range(SHARDS)]
+    return [str(client.get(Keys().lease(role, shard)) or "").rpartition("-")[0] for shard in range(SHARDS)]
 
 
 def until(condition: Callable[[], bool], seconds: float, what: str) -> None:
@@ -239,12 +246,13 @@ def test_more_workers_share_the_work_and_take_over(composed: Composed) -> None:
             victim = holders_of(client, role)[0]
             composed.run("kill", "--signal", "KILL", victim)
             until(lambda role=role, dead=victim: {dead, ""}.isdisjoint(holders_of(client, role)), 5.0, role)  # type: ignore[misc]
-        for stream in ("closed:0", "closed:1", "closed:2", "signals"):
+        keys, shards = Keys(), range(SHARDS)
+        for stream in (*map(keys.closed, shards), *map(keys.signals, shards)):
             said: Any = client.xrange(stream)
             documents = [json.loads(fields["json"]) for _, fields in said]
             ids = [(one["_id"], one.get("rev")) for one in documents]
             assert len(ids) == len(set(ids)), stream
-            assert ids or stream == "signals"
+            assert ids or stream.startswith("signals:")
     wait = ("--wait", "--wait-timeout", "180")
     composed.compose("up", "--detach", "--no-build", *wait, *STORES, *LIVE_PROCESSES)
 
@@ -259,10 +267,10 @@ def test_everything_stops_when_asked(composed: Composed) -> None:
 def test_the_demo_plays_beside_live_data_and_leaves_it_alone(composed: Composed) -> None:
     with redis_of(composed) as client:
         live = live_keys(client)
-        length = client.xlen("closed:0")
+        length = client.xlen("closed:{a}")
         said = composed.compose("--profile", "demo", "run", "--no-TTY", "--rm", "demo", *SHORT_DEMO).stdout
         assert "every process ended as asked" in said
-        assert (live_keys(client), client.xlen("closed:0")) == (live, length)
+        assert (live_keys(client), client.xlen("closed:{a}")) == (live, length)
 
 
 def test_the_recorded_day_is_replayed_beside_live_data_and_leaves_it_alone(composed: Composed) -> None:
@@ -272,7 +280,7 @@ def test_the_recorded_day_is_replayed_beside_live_data_and_leaves_it_alone(compo
         said = composed.compose("--profile", "replay", "run", "--no-TTY", "--rm", REPLAY, *replay).stdout
         assert re.search(r"live +[1-9][0-9,]* of the [1-9][0-9,]* candles", said), said
         assert {key for key in live_keys(client) if not key.startswith("replay:")} == live
-        assert client.exists("replay:closed:0") == 1
+        assert client.exists("replay:closed:{a}") == 1
 
 
 _REACH = """

@@ -70,7 +70,7 @@ class Line:
             self.recorder.frame(number.to_bytes(size, "big"), True)
 
     def streamed(self) -> list[int]:
-        found: Any = self.client.xrange("test:ticks:0")
+        found: Any = self.client.xrange("test:ticks:{a}")
         return [int.from_bytes(fields[b"f"], "big") for _, fields in found if b"f" in fields]
 
     def journaled(self) -> list[int]:
@@ -108,7 +108,7 @@ def test_ids_rise_though_the_clock_steps_back(make_line: Callable[..., Line]) ->
     line.record(range(5, 6))
     assert line.recorder.last_id == EntryId(START_MS + 1, 0)
     wait_until(lambda: line.streamed() == list(range(6)), "all entries")
-    found: Any = line.client.xrange("test:ticks:0")
+    found: Any = line.client.xrange("test:ticks:{a}")
     assert [id_ for id_, _ in found] == [f"{START_MS}-{counter}".encode() for counter in range(5)] + [
         f"{START_MS + 1}-0".encode()
     ]
@@ -178,10 +178,10 @@ def test_what_redis_refuses_stands_in_the_report(make_line: Callable[..., Line])
         return read_health(line.client, KEYS).get("connector", {}).get("redis_fault")
 
     line = make_line(start=False)
-    line.client.set("test:ticks:0", "another type")
+    line.client.set("test:ticks:{a}", "another type")
     line.start()
     wait_until(lambda: (fault() or "").startswith("A key of Candlewick holds another type"), "the reason")
-    line.client.delete("test:ticks:0")
+    line.client.delete("test:ticks:{a}")
     line.record(range(10))
     wait_until(lambda: line.streamed() == list(range(10)) and fault() == "", "all is well")
 
@@ -193,7 +193,7 @@ def test_a_stream_that_lost_entries_is_sent_them_again(make_line: Callable[..., 
     wait_until(lambda: len(line.streamed()) == 100, "the first entries")
     line.client.flushall()
     if loss == "older":
-        line.client.xadd("test:ticks:0", {"f": (0).to_bytes(8, "big")}, id=f"{START_MS}-0")
+        line.client.xadd("test:ticks:{a}", {"f": (0).to_bytes(8, "big")}, id=f"{START_MS}-0")
     line.record(range(100, 110))
     wait_until(lambda: line.streamed() == list(range(110)), "the whole day again")
 
@@ -222,11 +222,11 @@ def test_a_day_that_was_never_sent_is_sent_after_midnight(make_line: Callable[..
 
 def test_ids_go_on_above_a_stream_that_was_further(make_line: Callable[..., Line]) -> None:
     line = make_line(start=False)
-    line.client.xadd("test:ticks:0", {"m": b"{}"}, id=f"{START_MS - 1000}-7")
+    line.client.xadd("test:ticks:{a}", {"m": b"{}"}, id=f"{START_MS - 1000}-7")
     line.start()
     line.record(range(3))
     wait_until(lambda: line.streamed() == [0, 1, 2], "the entries of a new journal")
-    line.client.xadd("test:ticks:0", {"m": b"{}"}, id=f"{START_MS + 50}-0")
+    line.client.xadd("test:ticks:{a}", {"m": b"{}"}, id=f"{START_MS + 50}-0")
     line.record(range(3, 4))
     wait_until(lambda: line.recorder.last_id >= EntryId(START_MS + 50, 0), "the floor to be raised")
     line.record(range(4, 6))

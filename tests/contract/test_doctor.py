@@ -74,7 +74,7 @@ def test_a_report_whose_time_to_live_is_over_counts_no_more(
     assert "PROBLEM  connector: does not report" in done.stdout
 
 
-@pytest.mark.parametrize(("worker", "stream"), [("candle_worker", "ticks:0"), ("signal_worker", "closed:0")])
+@pytest.mark.parametrize(("worker", "stream"), [("candle_worker", "ticks:{a}"), ("signal_worker", "closed:{a}")])
 def test_a_worker_is_behind_by_how_long_the_oldest_unread_entry_waits(
     tmp_path: Path, redis_url: str, client: redis.Redis, worker: str, stream: str
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -20,11 +21,12 @@ pytestmark = pytest.mark.own_valkey
 KEYS = Keys()
 WAITING = (
     "PROBLEM  candle_worker: CONNECTIONS was lowered while connection 1 had frames that no worker has read and "
-    "2 candles that MongoDB has not got: set CONNECTIONS=2 until doctor names them no more"
+    "2 candles or signals that MongoDB has not got: set CONNECTIONS=2 until doctor names them no more"
 )
 FREE = (
     "note     candle_worker: connection 1 is not used any more, and nothing of it waits: "
-    "free its memory with redis-cli DEL ticks:1 ticks-subscribed:1 closed:1 state:1 signal-state:1."
+    "free its memory with redis-cli DEL 'ticks:{b}' 'closed:{b}' 'signals:{b}' 'ticks.rejected:{b}' "
+    "'archive.rejected:{b}' 'ticks-subscribed:{b}' 'state:{b}' 'state-counts:{b}' 'signal-state:{b}' 'published:{b}'."
 )
 
 
@@ -41,14 +43,14 @@ def client(server: ValkeyServer) -> Iterator[redis.Redis]:
 
 
 def leave_a_shard(client: redis.Redis) -> None:
-    client.xadd("ticks:1", {"f": b"a frame that was read"}, id="5-0")
-    client.hset("state-counts", "1", "5-0 1")
-    client.xadd("ticks:1", {"m": b'{"mark":"down"}'}, id="6-0")
-    client.xadd("ticks:1", {"f": b"\0"}, id="7-0")
+    client.xadd("ticks:{b}", {"f": b"a frame that was read"}, id="5-0")
+    client.set("state-counts:{b}", "5-0 1")
+    client.xadd("ticks:{b}", {"m": b'{"mark":"down"}'}, id="6-0")
+    client.xadd("ticks:{b}", {"f": b"\0"}, id="7-0")
     for number in range(3):
-        client.xadd("closed:1", {"json": "{}"}, id=f"{5 + number}-0")
-    client.xgroup_create("closed:1", CANDLES_COLLECTION, id="5-0")
-    assert client.xreadgroup(CANDLES_COLLECTION, "archiver", {"closed:1": ">"}, count=1)
+        client.xadd("closed:{b}", {"json": "{}"}, id=f"{5 + number}-0")
+    client.xgroup_create("closed:{b}", CANDLES_COLLECTION, id="5-0")
+    assert client.xreadgroup(CANDLES_COLLECTION, "archiver", {"closed:{b}": ">"}, count=1)
 
 
 def looked(server: ValkeyServer) -> str:
@@ -61,12 +63,12 @@ def test_doctor_names_what_waits_and_then_what_can_go(
     tmp_path: Path, server: ValkeyServer, client: redis.Redis
 ) -> None:
     leave_a_shard(client)
-    client.xadd("ticks:1", {"f": b"a frame that nobody read"}, id="8-0")
+    client.xadd("ticks:{b}", {"f": b"a frame that nobody read"}, id="8-0")
     said = said_of(tmp_path, server, client)
     assert WAITING in said[1] and said[0] == 1, said
-    client.hset("state-counts", "1", "8-0 4")
-    client.xgroup_setid("closed:1", CANDLES_COLLECTION, "7-0", entries_read=3)
-    client.xack("closed:1", CANDLES_COLLECTION, "6-0")
+    client.set("state-counts:{b}", "8-0 4")
+    client.xgroup_setid("closed:{b}", CANDLES_COLLECTION, "7-0", entries_read=3)
+    client.xack("closed:{b}", CANDLES_COLLECTION, "6-0")
     said = said_of(tmp_path, server, client)
     assert FREE in said[1] and "CONNECTIONS was lowered" not in said[1], said
 
@@ -86,21 +88,23 @@ def test_marks_and_heartbeats_behind_the_last_frame_are_nothing_that_waits(
     leave_a_shard(client)
     assert looked(server) == "1:0:2"
     for number in range(PAGE + 3):
-        client.xadd("ticks:1", {"m": b"{}"}, id=f"10-{number}")
+        client.xadd("ticks:{b}", {"m": b"{}"}, id=f"10-{number}")
     assert looked(server) == "1:0:2"
-    client.xadd("ticks:1", {"f": b"a frame"}, id="11-0")
+    client.xadd("ticks:{b}", {"f": b"a frame"}, id="11-0")
     assert looked(server) == "1:1:2"
 
 
 def test_more_marks_than_are_looked_through_may_hide_a_frame(server: ValkeyServer, client: redis.Redis) -> None:
     for number in range(PAGE * MOST_PAGES + 1):
-        client.xadd("ticks:2", {"m": b"{}"}, id=f"10-{number}")
+        client.xadd("ticks:{c}", {"m": b"{}"}, id=f"10-{number}")
     assert looked(server) == "2:1:0"
 
 
 def test_a_stream_without_a_group_was_never_stored(server: ValkeyServer, client: redis.Redis) -> None:
-    client.xadd("closed:2", {"json": "{}"})
-    assert looked(server) == "2:0:1"
+    client.xadd("closed:{c}", {"json": "{}"})
+    client.xadd("signals:{c}", {"json": "{}"})
+    client.xadd("signals:{c}", {"json": "{}"})
+    assert looked(server) == "2:0:3"
 
 
 def test_it_is_looked_at_now_and_then_and_an_error_changes_nothing(server: ValkeyServer, client: redis.Redis) -> None:
@@ -109,17 +113,18 @@ def test_it_is_looked_at_now_and_then_and_an_error_changes_nothing(server: Valke
     leave_a_shard(client)
     assert left.fields(159.0) == {"left_shards": ""}
     assert left.fields(160.0) == {"left_shards": "1:0:2"}
-    client.delete("closed:1")
-    client.rpush("closed:1", "another type")
+    client.delete("closed:{b}")
+    client.rpush("closed:{b}", "another type")
     assert left.fields(220.0) == {"left_shards": "1:0:2"}
 
 
 def test_a_connection_that_comes_back_publishes_again(server: ValkeyServer, client: redis.Redis) -> None:
     """After its keys were deleted as the doctor says."""
     with closing(open_redis(server.url_of("candle_worker"))) as worker:
-        before = Outbox(worker, KEYS, KEYS.closed(1), 1, 10, own_ids=True)
+        before = Outbox(worker, KEYS, KEYS.closed(1), 1, 10)
         assert before.say([Saying("5-1", b"{}")]) == 1
-        client.delete("ticks:1", "ticks-subscribed:1", "closed:1", "state:1", "signal-state:1")
-        after = Outbox(worker, KEYS, KEYS.closed(1), 1, 10, own_ids=True)
+        names = shlex.split(FREE.partition(" DEL ")[2].rstrip("."))
+        assert client.delete(*names) == 2  # what the worker made
+        after = Outbox(worker, KEYS, KEYS.closed(1), 1, 10)
         assert after.say([Saying("6-1", b"{}")]) == 1
-    assert client.xlen("closed:1") == 1
+    assert client.xlen("closed:{b}") == 1

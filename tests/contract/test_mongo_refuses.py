@@ -187,7 +187,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 
 def test_the_doctor_says_what_mongodb_refuses(tmp_path: Path, valkey: ValkeyServer, client: redis.Redis) -> None:
-    client.xadd("closed:0", {"json": orjson.dumps(CANDLE)})
+    client.xadd("closed:{a}", {"json": orjson.dumps(CANDLE)})
     refuses = AnsweringMongo({"update": failed(13, "not authorized on candlewick to execute command")})
     with refuses.running() as mongo, worker("candle_worker", tmp_path, valkey, mongo.url):
         wait_until(lambda: client.hget("health:candle_worker", "archive_state") == b"failing")

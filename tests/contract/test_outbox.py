@@ -23,11 +23,11 @@ CHANNEL = "t:candles.closed.1m.NSE:INFY"
 
 
 def own(client: redis.Redis, shard: int = 0, max_entries: int = 100_000) -> Outbox:
-    return Outbox(client, KEYS, KEYS.closed(shard), shard, max_entries, own_ids=True)
+    return Outbox(client, KEYS, KEYS.closed(shard), shard, max_entries)
 
 
-def shared(client: redis.Redis, shard: int) -> Outbox:
-    return Outbox(client, KEYS, KEYS.signals(), shard, 100_000, own_ids=False)
+def of_signals(client: redis.Redis) -> Outbox:
+    return Outbox(client, KEYS, KEYS.signals(0), 0, 100_000)
 
 
 def saying(ms: int, counter: int = 0, nth: int = 0, channel: str = "") -> Saying:
@@ -44,7 +44,7 @@ def heard(client: redis.Redis, stream: str) -> list[tuple[str, bytes]]:
 def test_each_saying_is_an_entry_under_its_own_id(client: redis.Redis) -> None:
     sayings = [saying(0), saying(0, 0, 1), saying(0, 1, 0), saying(5)]
     assert own(client).say(sayings) == 4
-    assert heard(client, "t:closed:0") == [
+    assert heard(client, "t:closed:{a}") == [
         ("1795146300000-0", b'{"from":"0-0-0"}'),
         ("1795146300000-1", b'{"from":"0-0-1"}'),
         ("1795146300000-1048576", b'{"from":"0-1-0"}'),
@@ -58,14 +58,14 @@ def test_said_twice_is_heard_once(client: redis.Redis) -> None:
     assert outbox.say(sayings) == 10
     assert outbox.say(sayings) == 0
     assert own(client).say(sayings[5:]) == 0  # another worker on the shard
-    assert len(heard(client, "t:closed:0")) == 10
+    assert len(heard(client, "t:closed:{a}")) == 10
 
 
 def test_after_a_crash_the_unsaid_rest_is_said(client: redis.Redis) -> None:
     sayings = [saying(number // 3, number % 3) for number in range(30)]
     own(client).say(sayings[:17])
     assert own(client).say(sayings) == 13
-    assert [text for _, text in heard(client, "t:closed:0")] == [one.json for one in sayings]
+    assert [text for _, text in heard(client, "t:closed:{a}")] == [one.json for one in sayings]
 
 
 def test_what_is_older_than_the_last_said_is_refused(client: redis.Redis) -> None:
@@ -94,7 +94,7 @@ def test_ids_rise_as_numbers_whatever_their_length(client: redis.Redis, seed: in
         assert outbox.say([Saying(saying_id(*source), b"{}")]) == 1
     for source in chance.sample(ordered[:-1], 100):
         assert outbox.say([Saying(saying_id(*source), b"{}")]) == 0
-    ids = [EntryId.parse(entry_id) for entry_id, _ in heard(client, "t:closed:0")]
+    ids = [EntryId.parse(entry_id) for entry_id, _ in heard(client, "t:closed:{a}")]
     assert ids == sorted(set(ids))
     assert len(ids) == len(sources)
 
@@ -103,7 +103,7 @@ def test_more_than_fit_in_one_call(client: redis.Redis) -> None:
     sayings = [saying(number) for number in range(1_234)]
     assert own(client).say(sayings) == 1_234
     assert own(client).say(sayings, at_once=100) == 0
-    assert [text for _, text in heard(client, "t:closed:0")] == [one.json for one in sayings]
+    assert [text for _, text in heard(client, "t:closed:{a}")] == [one.json for one in sayings]
 
 
 def test_what_is_begun_is_said_in_order_before_anybody_waits(client: redis.Redis) -> None:
@@ -112,18 +112,18 @@ def test_what_is_begun_is_said_in_order_before_anybody_waits(client: redis.Redis
         outbox.begin(sayings[start : start + 100])
     assert outbox.settle() == 900
     assert outbox.settle() == 0
-    assert [text for _, text in heard(client, "t:closed:0")] == [one.json for one in sayings]
+    assert [text for _, text in heard(client, "t:closed:{a}")] == [one.json for one in sayings]
 
 
 def test_after_a_call_that_failed_the_one_under_way_is_refused(client: redis.Redis) -> None:
-    client.xadd("t:closed:0", {"json": "{}"}, id=f"{START_MS + 5}-0")  # ids up to it can not be added any more
+    client.xadd("t:closed:{a}", {"json": "{}"}, id=f"{START_MS + 5}-0")  # ids up to it can not be added any more
     outbox = own(client)
     outbox.begin([saying(1), saying(2)])
     outbox.begin([saying(10), saying(11)])
     with pytest.raises(StreamAheadError, match="ids above those"):
         outbox.settle()
-    assert client.xlen("t:closed:0") == 1
-    client.delete("t:closed:0")
+    assert client.xlen("t:closed:{a}") == 1
+    client.delete("t:closed:{a}")
     assert outbox.say([saying(number) for number in (1, 2, 10, 11)]) == 4
 
 
@@ -132,12 +132,12 @@ def test_what_a_redis_forgot_meanwhile_is_not_said_on(client: redis.Redis) -> No
     outbox.say([saying(1)])
     outbox.begin([saying(2)])
     assert outbox.settle() == 1
-    client.delete("t:closed:0", KEYS.said())
+    client.delete("t:closed:{a}", KEYS.published(0))
     outbox.begin([saying(3)])
     outbox.begin([saying(4)])
     with pytest.raises(OutboxMovedError):
         outbox.check()
-    assert client.exists("t:closed:0") == 0
+    assert client.exists("t:closed:{a}") == 0
     outbox.forget()
     assert outbox.say([saying(number) for number in range(1, 5)]) == 4
 
@@ -175,30 +175,23 @@ def _next_message(listener: Any, seconds: float = 60.0) -> Any:
     raise AssertionError(f"nothing was heard within {seconds} s")
 
 
-def test_two_shards_share_a_stream_without_silencing_each_other(client: redis.Redis) -> None:
-    first, second = shared(client, 0), shared(client, 1)
+def test_shards_remember_apart(client: redis.Redis) -> None:
+    first, second = own(client, 0), own(client, 1)
     assert first.say([saying(100), saying(200)]) == 2
     assert second.say([saying(50), saying(150)]) == 2  # behind the other shard, yet new
     assert first.say([saying(100), saying(200), saying(300)]) == 1
     assert second.say([saying(50), saying(150)]) == 0
-    entries = heard(client, "t:signals")
-    assert [text for _, text in entries] == [
-        b'{"from":"100-0-0"}',
-        b'{"from":"200-0-0"}',
-        b'{"from":"50-0-0"}',
-        b'{"from":"150-0-0"}',
-        b'{"from":"300-0-0"}',
-    ]
-    ids = [EntryId.parse(entry_id) for entry_id, _ in entries]
-    assert ids == sorted(set(ids))
+    of_first = [(f"{START_MS + ms}-0", f'{{"from":"{ms}-0-0"}}'.encode()) for ms in (100, 200, 300)]
+    of_second = [(f"{START_MS + ms}-0", f'{{"from":"{ms}-0-0"}}'.encode()) for ms in (50, 150)]
+    assert (heard(client, "t:closed:{a}"), heard(client, "t:closed:{b}")) == (of_first, of_second)
 
 
 def test_streams_of_one_shard_remember_apart(client: redis.Redis) -> None:
     assert own(client).say([saying(100)]) == 1
-    assert shared(client, 0).say([saying(50)]) == 1
-    assert client.hgetall(KEYS.said()) == {
-        b"t:closed:0|0": b"1795146300100-0",
-        b"t:signals|0": b"1795146300050-0",
+    assert of_signals(client).say([saying(50)]) == 1
+    assert client.hgetall(KEYS.published(0)) == {
+        b"t:closed:{a}": b"1795146300100-0",
+        b"t:signals:{a}": b"1795146300050-0",
     }
 
 
@@ -206,16 +199,16 @@ def test_the_stream_is_bounded_and_what_fell_off_is_still_said(client: redis.Red
     outbox = own(client, max_entries=1_000)
     sayings = [saying(number) for number in range(5_000)]
     assert outbox.say(sayings) == 5_000
-    length = client.xlen("t:closed:0")
+    length = client.xlen("t:closed:{a}")
     assert 1_000 <= length <= 1_200  # ~ trims whole nodes of 100 entries
-    assert heard(client, "t:closed:0")[-1][1] == sayings[-1].json
+    assert heard(client, "t:closed:{a}")[-1][1] == sayings[-1].json
     assert outbox.say(sayings) == 0
 
 
 def test_any_bytes_of_json_come_through(client: redis.Redis) -> None:
     text = '{"symbol":"NSE:M&M","name":"₹ \\" \\\\ \\u0000"}'.encode()
     assert own(client).say([Saying(saying_id(START_MS, 0, 0), text)]) == 1
-    assert heard(client, "t:closed:0")[0][1] == text
+    assert heard(client, "t:closed:{a}")[0][1] == text
 
 
 def test_an_error_leaves_the_rest_unsaid_and_saying_all_again_completes_it(tmp_path: Path) -> None:
@@ -230,4 +223,4 @@ def test_an_error_leaves_the_rest_unsaid_and_saying_all_again_completes_it(tmp_p
             outbox.say(sayings)
         server.start()
         assert outbox.say(sayings) == 12
-        assert [text for _, text in heard(client, "t:closed:0")] == [one.json for one in sayings]
+        assert [text for _, text in heard(client, "t:closed:{a}")] == [one.json for one in sayings]

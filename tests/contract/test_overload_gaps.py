@@ -67,7 +67,7 @@ def read_all(store: CandleStore, position: EntryId) -> list[Entry]:
 
 
 def exactly(client: redis.Redis, keep: int) -> None:
-    client.xtrim("ticks:0", maxlen=keep, approximate=False)
+    client.xtrim("ticks:{a}", maxlen=keep, approximate=False)
 
 
 def test_without_a_trim_nothing_is_missing(client: redis.Redis) -> None:
@@ -154,15 +154,15 @@ def test_a_stream_that_was_made_anew_is_no_gap(client: redis.Redis) -> None:
     some = entries(0, 300)
     add(client, some[:200])
     read_all(store, ZERO_ID)
-    client.delete("ticks:0")
+    client.delete("ticks:{a}")
     add(client, some)
     assert read_all(store, some[199].id) == some[200:]
     assert store.new_gaps() == []
 
 
 def test_an_entry_of_somebody_else_is_a_mark_that_is_rejected(client: redis.Redis) -> None:
-    client.xadd("ticks:0", {"x": "1"}, id=f"{START}-0")
-    client.xadd("ticks:0", {"f": b"\0", "t": "2"}, id=f"{START}-1")
+    client.xadd("ticks:{a}", {"x": "1"}, id=f"{START}-0")
+    client.xadd("ticks:{a}", {"f": b"\0", "t": "2"}, id=f"{START}-1")
     found = read_all(store_on(client), ZERO_ID)
     assert [one.kind for one in found] == [Kind.MARK, Kind.MARK]
     for one in found:
@@ -192,7 +192,7 @@ def test_a_full_redis_drops_the_oldest_of_a_large_stream_and_goes_on(client: red
         try:
             stream.add(0, [one], after)
         except StreamFullError as error:
-            assert "oldest entries of ticks:0 were dropped" in str(error)
+            assert "oldest entries of ticks:{a} were dropped" in str(error)
             refused += 1
             stream.add(0, [one], after)
         after = one.id
@@ -208,7 +208,7 @@ def test_the_worker_counts_tells_and_marks_the_candles(tmp_path: Path) -> None:
         feed = _trades(600)
         with worker(settings):
             after = add(client, feed[:200])
-            until(lambda: client.exists("state:0") > 0, "a snapshot")
+            until(lambda: client.exists("state:{a}") > 0, "a snapshot")
             until(lambda: health(client).get("position_0") == str(after), "all is taken")
         add(client, feed[200:], after)
         exactly(client, 150)
@@ -216,7 +216,7 @@ def test_the_worker_counts_tells_and_marks_the_candles(tmp_path: Path) -> None:
             until(lambda: health(client).get("position_0") == str(feed[-1].id), "the rest is taken")
             reported = health(client)
         assert (reported["lost_entries"], reported["lost_ms"]) == ("250", "251000")
-        said: Any = client.xrange("closed:0")
+        said: Any = client.xrange("closed:{a}")
         candles = [json.loads(fields[b"json"]) for _, fields in said]
         final = {one["start"][11:16]: one for one in candles}
         complete = {start for start, one in final.items() if one["complete"]}

@@ -28,32 +28,32 @@ from utils.stores.redis_connection import open_redis
 ROLES = ("candle_worker", "signal_worker")
 USERS = ("connector", "candle_worker", "signal_worker", "reader", "demo")
 WRITERS = {
-    "ticks:0": {"connector"},
-    "ticks-subscribed:0": {"connector"},
-    "broker:0": {"connector"},
+    "ticks:{a}": {"connector"},
+    "ticks-subscribed:{a}": {"connector"},
+    "broker:{a}": {"connector"},
     "instruments": {"connector"},
     "candle:NSE:A:1m": {"candle_worker"},
     "tick:NSE:A": {"candle_worker"},
-    "closed:0": {"candle_worker"},
-    "state:0": {"candle_worker"},
-    "state-counts": {"candle_worker"},
-    "lease:candle_worker:0": {"candle_worker"},
-    "written:candle_worker:0": {"candle_worker"},
+    "closed:{a}": {"candle_worker"},
+    "state:{a}": {"candle_worker"},
+    "state-counts:{a}": {"candle_worker"},
+    "lease:candle_worker:{a}": {"candle_worker"},
+    "written:candle_worker:{a}": {"candle_worker"},
     "workers:candle_worker": {"candle_worker"},
     "health-part:candle_worker:a:1": {"candle_worker"},
     "indicators:NSE:A:1m": {"signal_worker"},
-    "signals": {"signal_worker"},
-    "signal-state:0": {"signal_worker"},
-    "lease:signal_worker:0": {"signal_worker"},
-    "written:signal_worker:0": {"signal_worker"},
+    "signals:{a}": {"signal_worker"},
+    "signal-state:{a}": {"signal_worker"},
+    "lease:signal_worker:{a}": {"signal_worker"},
+    "written:signal_worker:{a}": {"signal_worker"},
     "workers:signal_worker": {"signal_worker"},
     "health-part:signal_worker:a:1": {"signal_worker"},
     "health:connector": {"connector"},
     "health:candle_worker": {"candle_worker"},
     "health:signal_worker": {"signal_worker"},
-    "said": {"candle_worker", "signal_worker"},
-    "ticks.rejected": {"candle_worker"},
-    "archive.rejected": {"candle_worker", "signal_worker"},
+    "published:{a}": {"candle_worker", "signal_worker"},
+    "ticks.rejected:{a}": {"candle_worker"},
+    "archive.rejected:{a}": {"candle_worker", "signal_worker"},
     "demo:candle:NSE:A:1m": {"demo"},
     "replay:candle:NSE:A:1m": {"demo"},
     "anything": set(),
@@ -169,17 +169,17 @@ def test_nobody_but_the_administrator_harms_the_server(valkey: GuardedValkey, us
 def test_a_reader_reads_what_the_readme_names(valkey: GuardedValkey) -> None:
     with valkey.client("default") as administrator, valkey.client("reader") as client:
         administrator.hset("candle:NSE:A:5m", "close", "1")
-        administrator.xadd("closed:0", {"json": "{}"}, id="1-1")
+        administrator.xadd("closed:{a}", {"json": "{}"}, id="1-1")
         assert client.hgetall("candle:NSE:A:5m") == {"close": "1"}
-        found: Any = client.xread({"closed:0": "0"})
+        found: Any = client.xread({"closed:{a}": "0"})
         assert found[0][1] == [("1-1", {"json": "{}"})]
         heard = client.pubsub()
         heard.psubscribe("candles.closed.5m.*", "signals.*")
         wait_for_message(heard, "psubscribe")
         administrator.publish("candles.closed.5m.NSE:A", "now")
         assert wait_for_message(heard, "pmessage")["data"] == "now"
-        assert is_refused(client, "GET", "state:0")
-        assert is_refused(client, "HGETALL", "said")
+        assert is_refused(client, "GET", "state:{a}")
+        assert is_refused(client, "HGETALL", "published:{a}")
         heard.close()
 
 

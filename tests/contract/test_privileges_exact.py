@@ -135,7 +135,7 @@ def play_the_connector(directory: Path, recording: Recording) -> None:
         wait_until(lambda: bool(broker.connections and broker.connections[0].modes()), "it is subscribed")
         broker.send(b"\0\0 a frame", '{"type":"message"}', '{"type":"order","data":{}}')
         wait_until(lambda: len(connector.frames()) >= 3, "the frames are in the stream")
-        wait_until(lambda: connector.redis.xlen("broker:0") == 1, "the order update is in the other one")
+        wait_until(lambda: connector.redis.xlen("broker:{a}") == 1, "the order update is in the other one")
         assert connector.stop() == 0
 
 
@@ -150,11 +150,11 @@ def play_the_workers(directory: Path, recording: Recording, valkey: ValkeyServer
                 scripts.start(name)
             scripts.until_ready(*WORKERS)
             say_closed(administrator, Keys(), [one._replace(shard=1) for one in DAY])
-            scripts.until(lambda: administrator.xlen("signals") > 0, "a signal")
+            scripts.until(lambda: administrator.xlen("signals:{b}") > 0, "a signal")
             for name in WORKERS:
                 scripts.start(f"{name}-2", [f"{name}.py"])
                 scripts.until(lambda name=name: len(parts(administrator, name)) == 2, f"two of {name}")  # type: ignore[misc]
-                scripts.until(lambda name=name: administrator.exists(f"{state_of(name)}:0") > 0, "a snapshot")  # type: ignore[misc]
+                scripts.until(lambda name=name: administrator.exists(state_of(name)) > 0, "a snapshot")  # type: ignore[misc]
                 scripts.kill(name)
             spoil_the_outboxes(scripts, administrator)
             for name in WORKERS:
@@ -162,7 +162,7 @@ def play_the_workers(directory: Path, recording: Recording, valkey: ValkeyServer
 
 
 def state_of(worker: str) -> str:
-    return {CANDLE_WORKER: "state", SIGNAL_WORKER: "signal-state"}[worker]
+    return {CANDLE_WORKER: "state:{a}", SIGNAL_WORKER: "signal-state:{a}"}[worker]
 
 
 def parts(administrator: redis.Redis, worker: str) -> list[bytes]:
@@ -176,18 +176,19 @@ def send_a_faulty_session(administrator: redis.Redis) -> None:
     administrator.hset("instruments", mapping=named)
     pipe = administrator.pipeline(transaction=False)
     for one in random_feed(1, "09:13:00", 900):
-        pipe.xadd("ticks:0", {one.kind: one.payload}, id=f"{one.ms}-{one.counter}")
+        pipe.xadd("ticks:{a}", {one.kind: one.payload}, id=f"{one.ms}-{one.counter}")
     pipe.execute()
 
 
 def spoil_the_outboxes(scripts: Scripts, administrator: redis.Redis) -> None:
-    """Once all is read: what MongoDB does not take goes to archive.rejected."""
+    """Once all is read: what MongoDB does not take goes to archive.rejected:*."""
     scripts.drain()
-    before = administrator.xlen("archive.rejected")
-    for stream in ("closed:0", "signals"):
+    rejected = "archive.rejected:{a}"
+    before = administrator.xlen(rejected)
+    for stream in ("closed:{a}", "signals:{a}"):
         for fields in JUNK:
             administrator.xadd(stream, fields)
-    scripts.until(lambda: administrator.xlen("archive.rejected") == before + 4, "both archivers put two aside each")
+    scripts.until(lambda: administrator.xlen(rejected) == before + 4, "both archivers put two aside each")
 
 
 def ask_the_doctor(directory: Path, url: str) -> None:
@@ -207,14 +208,14 @@ def read_what_the_readme_names(client: redis.Redis) -> None:
     client.smembers(keys.health_processes())
     for process in ("connector", *WORKERS):
         client.hgetall(keys.health(process))
-    for stream in (keys.closed(0), keys.ticks(0), keys.signals(), keys.rejected(), keys.archive_rejected()):
+    for stream in (keys.closed(0), keys.ticks(0), keys.signals(0), keys.rejected(0), keys.archive_rejected(0)):
         client.xread({stream: "0"})
         if client.exists(stream):
             client.xinfo_stream(stream)
     listening: Any
     with client.pubsub() as listening:  # type: ignore[no-untyped-call]
         listening.subscribe(keys.closed_channel("NSE:A", "5m"))
-        listening.psubscribe(f"{keys.signals()}.*")
+        listening.psubscribe("signals.*")
         listening.unsubscribe()
         listening.punsubscribe()
 

@@ -37,7 +37,7 @@ def entries(first: int, last: int) -> list[Entry]:
 def add(client: redis.Redis, shard: int, some: Sequence[Entry]) -> None:
     pipeline = client.pipeline(transaction=False)
     for one in some:
-        pipeline.xadd(f"ticks:{shard}", {b"f": one.payload}, id=str(one.id))
+        pipeline.xadd(Keys().ticks(shard), {b"f": one.payload}, id=str(one.id))
     pipeline.execute()
 
 
@@ -129,7 +129,7 @@ def test_recovery_throws_away_what_is_under_way(client: redis.Redis, store: Cand
     store.save_state(0, b"of the beginning")
     found = first_batch(client, store)
     store.save_state(0, b"of now")
-    client.delete("ticks:0")
+    client.delete("ticks:{a}")
     again = [Entry(one.id, one.kind, b"anew") for one in entries(0, 20)]
     add(client, 0, again)
     assert store.load_state(0) == b"of now"
@@ -148,8 +148,8 @@ def test_a_shard_that_was_given_up_says_nothing_more(client: redis.Redis, store:
     first = dict(store.read_ticks({1: ZERO_ID, 2: ZERO_ID}, 1, MOST))
     assert store.read_ticks({2: first[2][-1].id}, 1, MOST) == [(2, entries(MOST, 2 * MOST))]
     # Another worker took shard 1 further, and gives it back.
-    client.set("state:1", b"of another")
-    client.hset("state-counts", "1", f"{START + 29}-0 30")
+    client.set("state:{b}", b"of another")
+    client.set("state-counts:{b}", f"{START + 29}-0 30")
     assert store.load_state(1) == b"of another"
     both: dict[int, list[Entry]] = {}
     positions = {1: EntryId(START + 29, 0), 2: EntryId(START + 2 * MOST - 1, 0)}
@@ -164,7 +164,7 @@ def test_a_shard_that_was_given_up_says_nothing_more(client: redis.Redis, store:
 def test_a_trim_between_two_batches_is_told_once(client: redis.Redis, store: CandleStore) -> None:
     """The reply under way was made before it, and is good; what comes after it is gone."""
     position = first_batch(client, store)[-1].id
-    client.xtrim("ticks:0", maxlen=10, approximate=False)
+    client.xtrim("ticks:{a}", maxlen=10, approximate=False)
     found = rest(store, position)
     assert [one for one in found if one.kind is Kind.FRAME] == [*entries(MOST, 2 * MOST), *entries(30, 40)]
     assert [(gap.after.ms - START, gap.until.ms - START, gap.entries) for gap in store.new_gaps()] == [(15, 30, 14)]

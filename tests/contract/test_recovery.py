@@ -92,7 +92,7 @@ def test_after_a_crash_amid_an_entry_nothing_is_lost(worker: redis.Redis, client
 
 @pytest.mark.parametrize("note", [b"", b"x", b"1-2 x", b"x 3", b"\xff\xfe 9", b"1-2-3 4 5", b" "])
 def test_a_damaged_count_is_as_none(worker: redis.Redis, client: redis.Redis, note: bytes) -> None:
-    client.hset(KEYS.candle_state_counts(), "0", note)
+    client.set(KEYS.candle_state_counts(0), note)
     assert candles(worker, "1m").recover().position == EntryId(0, 0)
 
 

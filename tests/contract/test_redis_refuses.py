@@ -166,10 +166,10 @@ def test_a_missing_right_ends_a_worker_and_names_it(tmp_path: Path, name: str) -
 @pytest.mark.parametrize(
     ("name", "key"),
     [
-        ("candle_worker", "state:0"),
-        ("candle_worker", "state-counts"),
-        ("candle_worker", "lease:candle_worker:0"),
-        ("signal_worker", "signal-state:0"),
+        ("candle_worker", "state:{a}"),
+        ("candle_worker", "state-counts:{a}"),
+        ("candle_worker", "lease:candle_worker:{a}"),
+        ("signal_worker", "signal-state:{a}"),
         ("signal_worker", "workers:signal_worker"),
     ],
 )
@@ -182,10 +182,20 @@ def test_a_key_of_another_type_ends_a_worker_and_is_named(tmp_path: Path, name: 
     assert code == 1 and key in said
 
 
-OF_WORKER = ("said", "written:{}:0", "lease:{}:0", "lease:{}:0:last", "workers:{}", "health-processes", "instruments")
-OF_CANDLES = ("ticks:0", "ticks-subscribed:0", "closed:0", "state:0", "state-counts", "ticks.rejected")
-OF_SIGNALS = ("closed:0", "signals", "signal-state:0", "archive.rejected")
-OF_CONNECTOR = ("ticks:0", "ticks-subscribed:0", "broker:0", "instruments", "health:connector")
+OF_WORKER = (
+    *("published:{a}", "written:{}:{a}", "lease:{}:{a}", "lease:{}:{a}:last", "workers:{}"),
+    *("health-processes", "instruments", "archive.rejected:{a}"),
+)
+OF_CANDLES = (
+    "ticks:{a}",
+    "ticks-subscribed:{a}",
+    "closed:{a}",
+    "state:{a}",
+    "state-counts:{a}",
+    "ticks.rejected:{a}",
+)
+OF_SIGNALS = ("closed:{a}", "signals:{a}", "signal-state:{a}")
+OF_CONNECTOR = ("ticks:{a}", "ticks-subscribed:{a}", "broker:{a}", "instruments", "health:connector")
 
 
 @pytest.mark.parametrize(
@@ -202,7 +212,7 @@ def test_doctor_names_each_key_of_another_type_without_any_report(
     """As each container's own user; the worker ended long ago, and its report with it."""
     with valkey_with(tmp_path) as server, closing(open_redis(server.url)) as client:
         write_env_file(tmp_path, {"REDIS_URL": server.url_of(process), "INSTRUMENTS": "NSE:INFY", "API_KEY": "a-key"})
-        keys = [name.format(process) for name in names]
+        keys = [name.replace("{}", process) for name in names]
         for key in keys:
             client.rpush(key, "of somebody else")
         code, said = doctor(tmp_path, "--process", process)
@@ -216,27 +226,29 @@ def test_doctor_names_each_key_of_another_type_without_any_report(
 
 def test_a_stream_that_was_never_sent_to_is_not_behind_by_decades(tmp_path: Path) -> None:
     with valkey_with(tmp_path) as server, closing(open_redis(server.url)) as client:
-        client.rpush("ticks:0", "of somebody else")
+        client.rpush("ticks:{a}", "of somebody else")
         with script(tmp_path, "connect", server.url_of("connector")):
             wait_until(lambda: client.hget("health:connector", "shard0_journal_last_id") not in (None, b"0-0"))
             code, said = doctor(tmp_path, "--process", "connector")
-    assert code == 1 and "the key ticks:0 holds a list" in said
+    assert code == 1 and "the key ticks:{a} holds a list" in said
     assert " h of frames wait" not in said
 
 
 def test_a_key_that_two_processes_use_is_named_once(tmp_path: Path) -> None:
     with valkey_with(tmp_path) as server, closing(open_redis(server.url)) as client:
         write_env_file(tmp_path, {"REDIS_URL": server.url, "INSTRUMENTS": "NSE:INFY", "API_KEY": "a-key"})
-        client.set("closed:0", "of somebody else")
+        client.set("closed:{a}", "of somebody else")
         code, said = doctor(tmp_path)
-        assert code == 1 and said.count("the key closed:0 holds a string, where a stream of Candlewick belongs") == 1
+        assert (
+            code == 1 and said.count("the key closed:{a} holds a string, where a stream of Candlewick belongs") == 1
+        )
 
 
 def test_a_stream_with_ids_above_ours_is_named(tmp_path: Path) -> None:
     with valkey_with(tmp_path) as server, closing(open_redis(server.url_of("candle_worker"))) as client:
-        outbox = Outbox(client, KEYS, KEYS.closed(0), 0, 10, own_ids=True)
-        client.xadd("closed:0", {"a": "1"}, id="9-9")
-        with pytest.raises(redis.RedisError, match="closed:0 has ids above those that Candlewick writes"):
+        outbox = Outbox(client, KEYS, KEYS.closed(0), 0, 10)
+        client.xadd("closed:{a}", {"a": "1"}, id="9-9")
+        with pytest.raises(redis.RedisError, match=r"closed:\{a\} has ids above those that Candlewick writes"):
             outbox.say([Saying("5-1", b"{}")])
 
 
@@ -284,13 +296,13 @@ def test_a_replica_is_waited_for_as_after_a_failover(tmp_path: Path, name: str) 
         assert worker.process.poll() is None
 
 
-@pytest.mark.parametrize("key", ["closed:0", "said"])
+@pytest.mark.parametrize("key", ["closed:{a}", "published:{a}"])
 def test_an_outbox_names_the_keys_that_may_be_of_another_type(tmp_path: Path, key: str) -> None:
     with valkey_with(tmp_path) as server, closing(open_redis(server.url_of("candle_worker"))) as client:
         with closing(open_redis(server.url)) as administrator:
             administrator.rpush(key, "of somebody else")
-        outbox = Outbox(client, KEYS, KEYS.closed(0), 0, 10, own_ids=True)
-        with pytest.raises(redis.RedisError, match="WRONGTYPE in one of the keys closed:0 and said"):
+        outbox = Outbox(client, KEYS, KEYS.closed(0), 0, 10)
+        with pytest.raises(redis.RedisError, match=r"WRONGTYPE in one of the keys closed:\{a\} and published:\{a\}"):
             outbox.say([Saying("5-1", b"{}")])
 
 

@@ -99,8 +99,8 @@ def test_our_own_count_is_waited_for(client: redis.Redis, backlog: ReplayBacklog
 
 
 def test_the_stream_of_signals_has_a_bound_of_its_own(client: redis.Redis, backlog: ReplayBacklog) -> None:
-    client.xgroup_create(KEYS.signals(), "signals", id="0", mkstream=True)
-    _say(client, KEYS.signals(), 1, 21)
+    client.xgroup_create(KEYS.signals(0), "signals", id="0", mkstream=True)
+    _say(client, KEYS.signals(0), 1, 21)
     backlog.look({}, {})
     assert (backlog.is_too_long, backlog.slowest) == (True, ARCHIVE)
 

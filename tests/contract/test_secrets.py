@@ -143,8 +143,8 @@ def seen(place: Place) -> Seen:
         place.exchange.fault(name="accept", token=FILE_TOKEN)
         store_token(place.token_file, FILE_TOKEN)
         wait_until(lambda: health(client).get(b"state") == b"up", "the connection with the token of the file", 120)
-        length = client.xlen("closed:0")
-        wait_until(lambda: client.xlen("closed:0") > length, "candles after it", 120)
+        length = client.xlen("closed:{a}")
+        wait_until(lambda: client.xlen("closed:{a}") > length, "candles after it", 120)
     noted = Seen(
         dict(command_lines()),
         {name: environment_of(place.running[name].pid) for name in SCRIPTS},
@@ -188,9 +188,9 @@ def test_the_hunt_would_have_found_them(place: Place, seen: Seen) -> None:
     with place.raw_redis() as client:
         contents = dict(collected(everything(place.directory, client, place.mongo.url)))
     with_symbol = {where for where, content in contents.items() if found_in({"symbol": "NSE:INFY"}, content)}
-    assert {"redis closed:0", "redis instruments", "mongo candlewick.candles"} <= with_symbol
+    assert {"redis closed:{a}", "redis instruments", "mongo candlewick.candles"} <= with_symbol
     with_mark = {where for where, content in contents.items() if found_in({"mark": '"mark":"subscribed"'}, content)}
-    assert "redis ticks:0" in with_mark
+    assert "redis ticks:{a}" in with_mark
     assert any(where.startswith("journal/") for where in with_mark)
     assert found_in({"sentence": "run manage.py login"}, contents["logs/connect.log"])
     assert found_in(place.secrets, contents["token/access_token"]) == {"FILE_TOKEN"}
@@ -269,10 +269,10 @@ def test_a_mongodb_that_refuses_the_password_shows_none(place: Place, seen: Seen
     """The stand-in knows no users and refuses whoever comes with a password: just what is wanted here."""
     url = f"mongodb://candlewick:{MONGO_QUOTED}@127.0.0.1:{place.mongo.port}/?authSource=admin"
     with place.raw_redis() as client:
-        last: Any = client.xinfo_stream("closed:0")["last-generated-id"]
+        last: Any = client.xinfo_stream("closed:{a}")["last-generated-id"]
         ms, _, counter = last.partition(b"-")
         # Right after the last: the candles of what is still to come follow it, in market time.
-        client.xadd("closed:0", {"json": b'{"_id": "late", "k": "late"}'}, id=f"{int(ms)}-{int(counter) + 1}")
+        client.xadd("closed:{a}", {"json": b'{"_id": "late", "k": "late"}'}, id=f"{int(ms)}-{int(counter) + 1}")
         process = place.start("candle_worker", "mongo-refuses", MONGO_URL=url)
         try:
             wait_until(

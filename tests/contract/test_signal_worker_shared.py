@@ -201,7 +201,7 @@ def test_killed_in_the_warm_up_another_begins_it_again(
 
 
 def test_a_snapshot_of_all_shards_is_shared_out(servers: ServerUrls, tmp_path: Path, undisturbed: World) -> None:
-    """As it was before each shard had one: `signal-state:0` was that of all, with a position of each."""
+    """As it was before each shard had one: `signal-state:{a}` was that of all, with a position of each."""
     before, after = DAY[:900], DAY[900:]
     engine, said = all_in_one(before)
     positions = {one.shard: EntryId.parse(one.entry_id) for one in before}

@@ -83,7 +83,7 @@ def test_no_snapshot_after_a_link_that_broke(client: redis.Redis, behind: Candle
 def test_no_snapshot_after_closes_that_redis_forgot(client: redis.Redis, behind: CandleStore) -> None:
     engine, closed = worked_engine()
     behind.say_closed(0, closed)
-    client.delete(KEYS.said(), KEYS.closed(0))
+    client.delete(KEYS.published(0), KEYS.closed(0))
     with pytest.raises(OutboxMovedError):
         behind.save_state(0, engine.snapshot())
     assert behind.load_state(0) is None

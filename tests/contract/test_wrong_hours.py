@@ -71,7 +71,7 @@ class Place:
 
     def send(self, entries: Sequence[Entry], shard: int = 0) -> None:
         for one in entries:
-            self.client.xadd(f"ticks:{shard}", {one.kind.value: one.payload}, id=str(one.id))
+            self.client.xadd(Keys().ticks(shard), {one.kind.value: one.payload}, id=str(one.id))
 
     def health(self) -> dict[str, str]:
         answer: Any = self.client.hgetall("health:candle_worker")
@@ -89,7 +89,7 @@ class Place:
     def log_of(self, process: str) -> str:
         return "".join(path.read_text() for path in (self.directory / "logs").glob(f"{process}*"))
 
-    def starts(self, stream: str = "closed:0") -> set[str]:
+    def starts(self, stream: str = "closed:{a}") -> set[str]:
         entries: Any = self.client.xrange(stream)
         documents = [orjson.loads(fields[b"json"]) for _, fields in entries]
         return {one["start"][11:16] for one in documents if one["timeframe"] == "1m"}
@@ -142,7 +142,7 @@ def test_an_extended_session_is_named_mended_by_an_edit_and_replayed(place: Plac
     journal.close()
     done = place.replay(REDIS_URL=place.valkey.url_of("demo"), MARKET_CLOCK="")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert {"15:45", "16:05", "16:20"} <= place.starts("replay:closed:0")
+    assert {"15:45", "16:05", "16:20"} <= place.starts("replay:closed:{a}")
 
 
 def test_a_class_that_is_silent_since_the_open_is_named(place: Place) -> None:

@@ -25,6 +25,7 @@ import redis
 from commands.shared.child_process import ChildProcess, end_all
 from tests.shared.env_file import names_in_example, write_env_file
 from tests.shared.servers import mongo_server, valkey_server
+from utils.keys import Keys
 
 REPO = Path(__file__).parents[2]
 CONNECTOR, CANDLE_WORKER, SIGNAL_WORKER = "connect", "candle_worker", "signal_worker"
@@ -167,9 +168,9 @@ class Scripts:
         """
         if CONNECTOR in self.running:
             self.stop(CONNECTOR)
-        self._until_still(lambda: self._behind(CANDLE_WORKER, "ticks"), "all frames are aggregated")
+        self._until_still(lambda: self._behind(CANDLE_WORKER, Keys().ticks), "all frames are aggregated")
         if SIGNAL_WORKER in self.running:
-            self._until_still(lambda: self._behind(SIGNAL_WORKER, "closed"), "all candles are evaluated")
+            self._until_still(lambda: self._behind(SIGNAL_WORKER, Keys().closed), "all candles are evaluated")
         self._until_still(self._unarchived_streams, "MongoDB has everything")
 
     def _until_still(self, left: Callable[[], list[object]], what: str) -> None:
@@ -177,11 +178,11 @@ class Scripts:
         while before := left():
             self.until(lambda before=before: left() != before, what, STILL_SECONDS)  # type: ignore[misc]
 
-    def _behind(self, process: str, stream: str) -> list[object]:
+    def _behind(self, process: str, stream: Callable[[int], str]) -> list[object]:
         """The positions of the shards that have not been read to their end."""
         report = self.health(process)
         positions = [as_id(report.get(f"position_{n}", "0-0")) for n in range(self.shards)]
-        return [at for n, at in enumerate(positions) if at < self.last_id(f"{stream}:{n}")]
+        return [at for n, at in enumerate(positions) if at < self.last_id(stream(n))]
 
     def length(self, stream: str) -> int:
         """How many entries the stream holds."""
@@ -195,8 +196,8 @@ class Scripts:
         return as_id(about["last-generated-id"])
 
     def _unarchived_streams(self) -> list[object]:
-        streams = [f"closed:{n}" for n in range(self.shards)]
-        streams += ["signals"] if SIGNAL_WORKER in self.running else []
+        streams = [Keys().closed(n) for n in range(self.shards)]
+        streams += [Keys().signals(n) for n in range(self.shards)] if SIGNAL_WORKER in self.running else []
         return [count for count in map(self._unarchived, streams) if count]
 
     def _unarchived(self, stream: str) -> int:
@@ -211,7 +212,12 @@ class Scripts:
 
     def closed_stream(self) -> list[Document]:
         """Everything said in `closed:*`, shard after shard, in order."""
-        return [one for n in range(self.shards) for one in self.stream(f"closed:{n}")]
+        return [one for n in range(self.shards) for one in self.stream(Keys().closed(n))]
+
+    def signals_streams(self) -> list[Document]:
+        """Everything published in `signals:*`, shard after shard, in order."""
+        names = [Keys().signals(n) for n in range(self.shards)]
+        return [one for name in names if self.last_id(name) > (0, 0) for one in self.stream(name)]
 
     def stream(self, name: str) -> list[Document]:
         return [document for _, document in self.entries(name)]

@@ -219,7 +219,7 @@ def test_redis_holds_everything_under_the_prefix(demo: _Demo) -> None:
         names: Any = client.keys("*")
         assert names
         assert all(name.startswith("demo:") for name in names)
-        entries: Any = client.xrange("demo:closed:0")
+        entries: Any = client.xrange("demo:closed:{a}")
         said = [json.loads(fields["json"]) for _, fields in entries]
         live: Any = client.hgetall("demo:candle:NSE:INFY:5m")
     assert live["symbol"] == "NSE:INFY"

@@ -45,7 +45,7 @@ def test_candles_close_after_rejections_and_revisions(tmp_path: Path, zone: str)
         scripts.until_ready(*WORKERS)
         scripts.drain()
         candles = scripts.candles_said_once()
-        rejected = Counter(str(one["reason"]) for one in scripts.stream("ticks.rejected"))
+        rejected = Counter(str(one["reason"]) for one in scripts.stream("ticks.rejected:{a}"))
         for name in WORKERS:
             scripts.stop(name)
         refused = [(one["username"], one["object"]) for one in where.client.acl_log()]
@@ -65,5 +65,5 @@ def send(scripts: Scripts, entries: Sequence[Entry]) -> None:
     scripts.stores.client.hset("instruments", mapping=named)
     pipe = scripts.stores.client.pipeline(transaction=False)
     for one in entries:
-        pipe.xadd("ticks:0", {one.kind: one.payload}, id=f"{one.ms}-{one.counter}")
+        pipe.xadd("ticks:{a}", {one.kind: one.payload}, id=f"{one.ms}-{one.counter}")
     pipe.execute()

@@ -71,9 +71,9 @@ def outcome(scripts: Scripts) -> Outcome:
         line for path in sorted((scripts.directory / "logs").glob("signals_*.jsonl")) for line in path.open("rb")
     ]
     return Outcome(
-        scripts.entries("closed:0"),
+        scripts.entries("closed:{a}"),
         sorted(scripts.candles_said_once(), key=lambda one: str(one["_id"])),
-        scripts.stream("signals"),
+        scripts.stream("signals:{a}"),
         sorted(scripts.collection("signals"), key=lambda one: str(one["_id"])),
         [orjson.loads(line) for line in lines],
     )
@@ -137,7 +137,7 @@ def _undisturbed(directory: Path, entries: Sequence[Entry], instruments: str) ->
             scripts.until_ready(*WORKERS)
             pipe = where.client.pipeline(transaction=False)
             for n, one in enumerate(entries):
-                pipe.xadd("ticks:0", {one.kind: one.payload}, id=f"{one.ms}-{one.counter}")
+                pipe.xadd("ticks:{a}", {one.kind: one.payload}, id=f"{one.ms}-{one.counter}")
                 if n % 1_000 == 999:
                     pipe.execute()
             pipe.execute()

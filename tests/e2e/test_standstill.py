@@ -20,6 +20,7 @@ from tests.e2e.simulated import Steps, ist_ms, journal_entries, play_on, start_e
 from tests.reference.candles import reference_candles
 from tests.reference.comparison import compare
 from tests.reference.inputs import ReferenceSettings
+from utils.keys import Keys
 
 TIMEFRAMES = {"5s": 5, "15s": 15, "1m": 60, "5m": 300}
 SETTINGS = ReferenceSettings(tuple((name, seconds * 1_000) for name, seconds in TIMEFRAMES.items()))
@@ -74,5 +75,5 @@ def stand_still(scripts: Scripts, role: str) -> None:
 
 def owner_pid(scripts: Scripts, role: str) -> int:
     """0 while the lease has run out."""
-    content: Any = scripts.stores.client.get(f"lease:{role}:0")
+    content: Any = scripts.stores.client.get(Keys().lease(role, 0))
     return int(content.decode().rpartition(":")[2]) if content else 0

@@ -16,6 +16,7 @@ import redis
 
 from tests.shared.env_file import names_in_example, write_env_file
 from tests.shared.fake_broker import FakeBroker
+from utils.keys import Keys
 
 ROOT = Path(__file__).resolve().parents[2]
 MAGIC_AND_HEADER = 12
@@ -93,7 +94,7 @@ class ConnectorProcess:
 
     def entries(self, shard: int = 0) -> list[tuple[str, str, bytes]]:
         """(id, kind, payload) of the stream, in order."""
-        found: Any = self.redis.xrange(f"ticks:{shard}")
+        found: Any = self.redis.xrange(Keys().ticks(shard))
         return [(id_.decode(), kind.decode(), payload) for id_, fields in found for kind, payload in fields.items()]
 
     def frames(self, shard: int = 0) -> list[bytes | str]:

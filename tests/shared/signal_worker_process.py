@@ -18,9 +18,11 @@ import redis
 
 from tests.shared.closed_candles import OPEN_MS, SYMBOLS, ClosedCandle
 from tests.shared.servers import ServerUrls
+from utils.journal.entries import EntryId
 from utils.keys import Keys
 from utils.market.candle import Candle
 from utils.market.instruments import Instrument, SessionClass
+from utils.runtime.settings import MAX_CONNECTIONS
 from utils.stores.mongo import MongoStore
 from utils.stores.redis_connection import open_redis
 
@@ -77,8 +79,12 @@ class World:
         wait_for(lambda: self.is_at(entries), f"reading up to {entries[-1].entry_id}")
 
     def in_stream(self) -> list[dict[str, Any]]:
-        content: Any = self.client.xrange(self.keys.signals())
-        return [orjson.loads(fields[b"json"]) for _, fields in content]
+        """Of all shards, in the order of their entries."""
+        found: list[Any] = []
+        for shard in range(MAX_CONNECTIONS):
+            found += self.client.xrange(self.keys.signals(shard))  # type: ignore[arg-type]
+        found.sort(key=lambda entry: EntryId.parse(entry[0]))
+        return [orjson.loads(fields[b"json"]) for _, fields in found]
 
     def in_mongo(self) -> list[dict[str, Any]]:
         return self.mongo.signals_between(0, 2 * OPEN_MS)

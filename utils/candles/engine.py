@@ -205,7 +205,7 @@ class CandleEngine:
             feed["up"], feed["up_since_ms"], feed["last_frame_ms"] = 1, entry.id.ms, entry.id.ms
 
     def _reject_mark(self, entry: Entry, said: Said) -> None:
-        """It changes nothing: the packet goes to `ticks.rejected`, and its meaning is not guessed."""
+        """It changes nothing: the packet goes to `ticks.rejected:*`, and its meaning is not guessed."""
         self._shard.rejected[Reason.MARK] += 1
         source, nth = self._numbering.next_rejection(entry.id)
         packet = entry.payload[:_KEPT_PACKET_BYTES]

@@ -269,6 +269,16 @@ class Settings(BaseModel):
         return (self.stream_max_mb << 20) // self.shards
 
     @property
+    def rejected_max_per_shard(self) -> int:
+        """How many entries one stream of rejected packets or documents keeps."""
+        return self.rejected_max_entries // self.shards
+
+    @property
+    def signals_max_per_shard(self) -> int:
+        """How many entries one stream of signals keeps."""
+        return self.signals_max_entries // self.shards
+
+    @property
     def unread(self) -> tuple[UnreadName, ...]:
         """Names that somebody set, in our places, for nobody to read."""
         return self._unread

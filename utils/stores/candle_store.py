@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -18,9 +18,10 @@ from utils.market.ist import iso_ist
 from utils.stores.guarded_writes import GuardedWrites
 from utils.stores.live_hashes import LiveHashes, live_names
 from utils.stores.outbox import SAID_AT_ONCE, Outbox, Saying, saying_id
+from utils.stores.packed_commands import pack, send_packed
 from utils.stores.tick_reader import Gap, TickReader
 
-REMOVED_AT_ONCE = 200  # instruments whose hashes go with one command
+REMOVED_AT_ONCE = 200  # instruments that are looked up with one command
 ROLE = "candle_worker"
 
 
@@ -37,7 +38,7 @@ class CandleStore:
         self._keys = keys
         self._closed_max = closed_max
         self._rejected_max = rejected_max
-        self._outboxes: dict[tuple[str, int], Outbox] = {}
+        self._outboxes: dict[int, dict[str, Outbox]] = {}
         self._live: dict[int, GuardedWrites] = {}
         self._live_hashes: dict[int, LiveHashes] = {}
         self._reader = TickReader(client, keys)
@@ -70,10 +71,8 @@ class CandleStore:
         for outbox in self._outboxes_of(shard):
             outbox.check()
         self._live_of(shard).settle()
-        pipeline = self._client.pipeline(transaction=True)
-        pipeline.set(self._keys.candle_state(shard), content)
-        pipeline.hset(self._keys.candle_state_counts(), str(shard), self._reader.note_of(shard))
-        pipeline.execute()
+        note = self._reader.note_of(shard)
+        self._client.mset({self._keys.candle_state(shard): content, self._keys.candle_state_counts(shard): note})
 
     def end_source(self, shard: int, position: str) -> None:
         """A snapshot true for `position` was of no use: what closed up to there was published, and stays as it is.
@@ -81,11 +80,11 @@ class CandleStore:
         Under other timeframes the entry that was published last gives its candles other numbers.
         """
         if _is_id(position):
-            self._outbox(self._keys.closed(shard), shard, own_ids=True).end_source(EntryId.parse(position))
+            self._closed_outbox(shard).end_source(EntryId.parse(position))
 
     def say_closed(self, shard: int, closed: Sequence[ClosedRecords]) -> None:
         """To the closed stream and its channels, what had not been said before."""
-        outbox = self._outbox(self._keys.closed(shard), shard, own_ids=True)
+        outbox = self._closed_outbox(shard)
         for records in closed:
             for part in records.parts(SAID_AT_ONCE):
                 outbox.begin(self._sayings(part))
@@ -107,18 +106,22 @@ class CandleStore:
             Saying(saying_id(one.source.ms, one.source.counter, one.nth), orjson.dumps(_rejection(one)))
             for one in rejected
         ]
-        return self._outbox(self._keys.rejected(), shard, own_ids=False).say(sayings) if sayings else 0
+        return self._rejected_outbox(shard).say(sayings) if sayings else 0
 
-    def _outbox(self, stream: str, shard: int, own_ids: bool) -> Outbox:
-        known = self._outboxes.get((stream, shard))
-        if known is None:
-            most = self._closed_max if own_ids else self._rejected_max
-            known = Outbox(self._client, self._keys, stream, shard, most, own_ids)
-            self._outboxes[stream, shard] = known
-        return known
+    def _closed_outbox(self, shard: int) -> Outbox:
+        return self._outbox(self._keys.closed(shard), shard, self._closed_max)
 
-    def _outboxes_of(self, shard: int) -> list[Outbox]:
-        return [outbox for (_, of_shard), outbox in self._outboxes.items() if of_shard == shard]
+    def _rejected_outbox(self, shard: int) -> Outbox:
+        return self._outbox(self._keys.rejected(shard), shard, self._rejected_max)
+
+    def _outbox(self, stream: str, shard: int, max_entries: int) -> Outbox:
+        of_shard = self._outboxes.setdefault(shard, {})
+        if stream not in of_shard:
+            of_shard[stream] = Outbox(self._client, self._keys, stream, shard, max_entries)
+        return of_shard[stream]
+
+    def _outboxes_of(self, shard: int) -> Iterable[Outbox]:
+        return self._outboxes.get(shard, {}).values()
 
     def live_view(self, shard: int, position: EntryId) -> object | None:
         """None while the hashes are newer than what is true for `position`: another worker wrote them.
@@ -148,14 +151,15 @@ class CandleStore:
             watched: Any = self._client.hmget(self._keys.instruments(), part)
             gone = [symbol for symbol, one in zip(part, watched, strict=True) if one is None]
             names = [name for symbol in gone for name in live_names(self._keys, symbol, timeframes)]
-            if names:
-                self._client.delete(*names)
+            self._delete(names)
 
     def remove_timeframes(self, symbols: Sequence[str], timeframes: Sequence[str]) -> None:
         """Delete the live candles of timeframes that are not kept any more."""
         names = [self._keys.candle(symbol, one) for symbol in symbols for one in timeframes]
-        for first in range(0, len(names), REMOVED_AT_ONCE):
-            self._client.delete(*names[first : first + REMOVED_AT_ONCE])
+        self._delete(names)
+
+    def _delete(self, names: Sequence[str]) -> None:
+        send_packed(self._client, [pack("DEL", name) for name in names])
 
     def _live_of(self, shard: int) -> GuardedWrites:
         if shard not in self._live:

@@ -31,8 +31,8 @@ class HealthReport:
         if fields:
             pipeline.hset(name, items=[part for pair in fields.items() for part in pair])
             pipeline.expire(name, self._ttl_seconds)
-        pipeline.sadd(self._keys.health_processes(), self._process)
         try:
+            self._client.sadd(self._keys.health_processes(), self._process)
             pipeline.execute()
         except redis.RedisError as error:
             self.note(error)

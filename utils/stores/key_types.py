@@ -35,14 +35,18 @@ def _of_connector(keys: Keys, shards: Sequence[int]) -> dict[str, str]:
 
 
 def _of_candle_worker(keys: Keys, shards: Sequence[int]) -> dict[str, str]:
-    found = {keys.candle_state_counts(): HASH, keys.rejected(): STREAM} | _of_ticks(keys, shards)
-    found |= {keys.closed(shard): STREAM for shard in shards}
-    return found | {keys.candle_state(shard): STRING for shard in shards}
+    found = _of_ticks(keys, shards)
+    for shard in shards:
+        found |= {keys.closed(shard): STREAM, keys.rejected(shard): STREAM}
+        found |= {keys.candle_state(shard): STRING, keys.candle_state_counts(shard): STRING}
+    return found
 
 
 def _of_signal_worker(keys: Keys, shards: Sequence[int]) -> dict[str, str]:
-    found = {keys.signals(): STREAM} | {keys.closed(shard): STREAM for shard in shards}
-    return found | {keys.signal_state(shard): STRING for shard in shards}
+    found: dict[str, str] = {}
+    for shard in shards:
+        found |= {keys.closed(shard): STREAM, keys.signals(shard): STREAM, keys.signal_state(shard): STRING}
+    return found
 
 
 def _of_ticks(keys: Keys, shards: Sequence[int]) -> dict[str, str]:
@@ -51,8 +55,9 @@ def _of_ticks(keys: Keys, shards: Sequence[int]) -> dict[str, str]:
 
 
 def _of_each_worker(keys: Keys, process: str, shards: Sequence[int]) -> dict[str, str]:
-    found = {keys.said(): HASH, keys.archive_rejected(): STREAM, keys.workers(process): SORTED_SET}
+    found = {keys.workers(process): SORTED_SET}
     for shard in shards:
+        found |= {keys.published(shard): HASH, keys.archive_rejected(shard): STREAM}
         for name in (keys.lease, keys.last_owner, keys.written):
             found[name(process, shard)] = STRING
     return found

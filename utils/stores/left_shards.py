@@ -1,7 +1,6 @@
 """Shards that CONNECTIONS does not ask for any more: their streams and snapshots stay, and may hold what nobody read.
 
-Other keys of a shard expire, or are one short field each (of `said` and `state-counts`), from which a shard that
-comes back goes on.
+Other keys of a shard expire, or are short: a shard that comes back goes on from them.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from typing import Any
 import redis
 
 from utils.journal.entries import EntryId, Kind
-from utils.keys import CANDLES_COLLECTION, Keys
+from utils.keys import CANDLES_COLLECTION, SIGNALS_COLLECTION, Keys
 from utils.runtime.settings import MAX_CONNECTIONS
 from utils.stores.key_types import ABSENT
 
@@ -20,12 +19,11 @@ LOOK_SECONDS = 60.0
 PAGE, MOST_PAGES = 20, 50  # so many marks and heartbeats are looked through for a frame; more are taken for one
 MOST_COUNTED = 1_000
 HEARTBEAT_BYTES = 1
-_GROUP = (CANDLES_COLLECTION, CANDLES_COLLECTION.encode())
 _FRAME = Kind.FRAME.value.encode()
 
 
 class LeftShards:
-    """For the health report: `shard:frames wait:candles wait` of each, `1:0:120;2:1:0`."""
+    """For the health report: `shard:frames wait:candles and signals wait` of each, `1:0:120;2:1:0`."""
 
     def __init__(self, client: redis.Redis, keys: Keys, shards: int) -> None:
         self._client = client
@@ -44,16 +42,15 @@ class LeftShards:
 
     def _look(self, shard: int) -> str:
         """Empty where there is neither stream."""
-        if not self._is_there(self._keys.ticks(shard)) and not self._is_there(self._keys.closed(shard)):
+        if not any(is_there(self._client, name) for name in (self._keys.ticks(shard), self._keys.closed(shard))):
             return ""
-        return f"{shard}:{int(self._has_unread(shard))}:{self._unstored(shard)}"
-
-    def _is_there(self, stream: str) -> bool:
-        return self._client.type(stream) != ABSENT.encode()
+        candles = unstored(self._client, self._keys.closed(shard), CANDLES_COLLECTION)
+        signals = unstored(self._client, self._keys.signals(shard), SIGNALS_COLLECTION)
+        return f"{shard}:{int(self._has_unread(shard))}:{candles + signals}"
 
     def _has_unread(self, shard: int) -> bool:
         """Whether frames with quotes lie behind the last snapshot."""
-        stored: Any = self._client.hget(self._keys.candle_state_counts(), str(shard))
+        stored: Any = self._client.get(self._keys.candle_state_counts(shard))
         after = (stored or b"").partition(b" ")[0] or b"0-0"
         for _ in range(MOST_PAGES):
             page: Any = self._client.xrange(self._keys.ticks(shard), min=b"(" + after, count=PAGE)
@@ -64,17 +61,22 @@ class LeftShards:
             after = page[-1][0]
         return True
 
-    def _unstored(self, shard: int) -> int:
-        """How many closed candles MongoDB has not got."""
-        stream = self._keys.closed(shard)
-        if not self._is_there(stream):
-            return 0
-        groups: Any = self._client.xinfo_groups(stream)
-        unknown: dict[str, Any] = {"pending": 0, "last-delivered-id": "0-0"}
-        of_archive = next((one for one in groups if one["name"] in _GROUP), unknown)
-        lag = of_archive.get("lag")
-        if lag is None:  # Redis does not know it where entries were dropped
-            after = EntryId.parse(of_archive["last-delivered-id"])
-            entries: Any = self._client.xrange(stream, min=f"({after}", count=MOST_COUNTED)
-            lag = len(entries)
-        return int(of_archive["pending"]) + int(lag)
+
+def is_there(client: redis.Redis, key: str) -> bool:
+    """By TYPE, which any user with a right to the key may ask."""
+    return client.type(key) != ABSENT.encode()
+
+
+def unstored(client: redis.Redis, stream: str, group: str) -> int:
+    """How many entries MongoDB has not got, at most; 0 where there is no stream."""
+    if not is_there(client, stream):
+        return 0
+    groups: Any = client.xinfo_groups(stream)
+    unknown: dict[str, Any] = {"pending": 0, "last-delivered-id": "0-0"}
+    found = next((one for one in groups if one["name"] in (group, group.encode())), unknown)
+    lag = found.get("lag")
+    if lag is None:  # Redis does not know it where entries were dropped
+        after = EntryId.parse(found["last-delivered-id"])
+        entries: Any = client.xrange(stream, min=f"({after}", count=MOST_COUNTED)
+        lag = len(entries)
+    return int(found["pending"]) + int(lag)

@@ -35,22 +35,21 @@ local function later(a_ms, a_seq, b_ms, b_seq)
   if #a_seq ~= #b_seq then return #a_seq > #b_seq end
   return a_seq > b_seq
 end
-local known_ms, known_seq = string.match(ARGV[4], '^(%d+)-(%d+)$')
+local known_ms, known_seq = string.match(ARGV[3], '^(%d+)-(%d+)$')
 if later(known_ms, known_seq, said[1], said[2]) then return -1 end
-local at = 5
+local at = 4
 while at <= #ARGV do
   local ms, seq = string.match(ARGV[at], '^(%d+)-(%d+)$')
   if later(ms, seq, said[1], said[2]) then break end
   at = at + 3
 end
 if at > #ARGV then return 0 end
-local new, last, id = 0, #ARGV - 2, '*'
+local new, last = 0, #ARGV - 2
 for nth = at, last, 3 do
-  if ARGV[3] == 'own' then id = ARGV[nth] end
   if nth < last then
-    redis.call('XADD', KEYS[1], id, 'json', ARGV[nth + 1])
+    redis.call('XADD', KEYS[1], ARGV[nth], 'json', ARGV[nth + 1])
   else
-    redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[2], id, 'json', ARGV[nth + 1])
+    redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[2], ARGV[nth], 'json', ARGV[nth + 1])
   end
   if ARGV[nth + 2] ~= '' then redis.call('PUBLISH', ARGV[nth + 2], ARGV[nth + 1]) end
   new = new + 1
@@ -81,19 +80,13 @@ def saying_id(source_ms: int, source_counter: int, nth: int) -> str:
 
 
 class Outbox:
-    """Writes sayings of one shard to one stream, each once, whatever is repeated.
+    """Writes sayings to one stream of a shard, each once and under its own id, whatever is repeated."""
 
-    With `own_ids` the stream entry gets the saying's own id (the stream belongs to one shard); otherwise Redis
-    numbers it, because shards share the stream.
-    """
-
-    def __init__(
-        self, client: redis.Redis, keys: Keys, stream: str, shard: int, max_entries: int, own_ids: bool
-    ) -> None:
+    def __init__(self, client: redis.Redis, keys: Keys, stream: str, shard: int, max_entries: int) -> None:
         self._client = client
         self._own = OwnConnection(client)
-        self._keys = (stream, keys.said())
-        self._head = (f"{stream}|{shard}", max_entries, "own" if own_ids else "auto")
+        self._keys = (stream, keys.published(shard))
+        self._head = (stream, max_entries)
         self._said_to = NOTHING_SAID
         self._under_way: deque[str] = deque()  # the last id of each call that is not answered yet
         self._new = 0
@@ -173,7 +166,7 @@ class Outbox:
         except BaseException as error:
             self._drop()
             if isinstance(error, redis.ResponseError) and SMALLER_ID in str(error):
-                raise StreamAheadError(self._keys[0]) from None
+                raise StreamAheadError(*self._keys) from None
             if isinstance(error, redis.ResponseError) and "WRONGTYPE" in str(error):
                 raise redis.ResponseError(f"WRONGTYPE in one of the keys {' and '.join(self._keys)}") from None
             raise

@@ -16,10 +16,10 @@ LONGEST_TEXT = 200
 class StreamAheadError(redis.RedisError):
     """A stream has entries with ids above those that its only writer gives."""
 
-    def __init__(self, stream: str) -> None:
+    def __init__(self, stream: str, published: str) -> None:
         super().__init__(
             f"{stream} has ids above those that Candlewick writes there: stop the other program that writes to it "
-            f"(or see who deleted the key 'said'), then delete the key {stream}; MongoDB keeps what it has."
+            f"(or see who deleted the key {published}), then delete the key {stream}; MongoDB keeps what it has."
         )
 
 

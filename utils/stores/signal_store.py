@@ -17,6 +17,7 @@ from utils.stores.closed_reader import ClosedEntry, ClosedRead, ClosedReader, cl
 from utils.stores.guarded_writes import GuardedWrites
 from utils.stores.indicator_hashes import values_commands, values_names
 from utils.stores.outbox import SAID_AT_ONCE, Outbox, Saying, saying_id
+from utils.stores.packed_commands import pack, send_packed
 
 PAGE = 1_000
 VALUES_AT_ONCE = 250  # in one transaction: so long Redis does nothing else
@@ -35,9 +36,8 @@ class SignalStore:
         self._unreadable: set[bytes] = set()
         self._reader = ClosedReader(client, keys)
         self._values = [GuardedWrites(client, keys.written(ROLE, shard)) for shard in range(shards)]
-        self._streams = {keys.closed(shard).encode(): shard for shard in range(shards)}
         self._outboxes = [
-            Outbox(client, keys, keys.signals(), shard, signals_max_entries, own_ids=False) for shard in range(shards)
+            Outbox(client, keys, keys.signals(shard), shard, signals_max_entries) for shard in range(shards)
         ]
 
     def last_id(self, shard: int) -> EntryId:
@@ -51,13 +51,11 @@ class SignalStore:
 
     def closed_after(self, positions: Mapping[int, EntryId], count: int) -> list[ClosedEntry]:
         """The next entries after each position, at most `count` of each shard."""
-        streams: Any = {self._keys.closed(shard).encode(): str(position) for shard, position in positions.items()}
-        answer: Any = self._client.xread(streams, count=count)
-        return [
-            closed_entry(self._streams[name], entry_id, fields.get(b"json", b""))
-            for name, content in answer or []
-            for entry_id, fields in content
-        ]
+        found: list[ClosedEntry] = []
+        for shard, position in positions.items():
+            page: Any = self._client.xrange(self._keys.closed(shard), min=f"({position}", count=count)
+            found += [closed_entry(shard, entry_id, fields.get(b"json", b"")) for entry_id, fields in page]
+        return found
 
     def closed_until(self, positions: Mapping[int, EntryId], limit: int) -> list[ClosedEntry]:
         """Of each shard the newest `limit` entries up to and with its position, oldest first."""
@@ -157,8 +155,7 @@ class SignalStore:
         """Delete the hashes of instruments that come no more."""
         self.settle()  # a write that is on its way would bring the hash back
         names = values_names(self._keys, symbols, timeframes)
-        for first in range(0, len(names), VALUES_AT_ONCE):
-            self._client.delete(*names[first : first + VALUES_AT_ONCE])
+        send_packed(self._client, [pack("DEL", name) for name in names])
 
     def settle(self) -> None:
         """Wait until all values are written that were sent."""

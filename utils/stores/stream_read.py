@@ -11,6 +11,7 @@ import redis
 from utils.journal.entries import EntryId
 from utils.stores.packed_commands import OwnConnection, Word
 
+_COMMANDS = 4  # of each request
 RawEntry = tuple[bytes, list[bytes]]  # id; names and values of its fields, one after the other
 
 
@@ -41,15 +42,15 @@ class StreamAnswer:
 
 
 def ask_streams(own: OwnConnection, requests: Sequence[StreamRequest], block_ms: int = 0) -> None:
-    """One transaction for all. RedisError.
+    """A transaction for each. RedisError.
 
-    With `block_ms` it begins when there is an entry, or after that time: that costs no round trip.
+    With `block_ms` the first begins when there is an entry, or after that time: that costs no round trip. Only this
+    waiting names streams of several shards.
     """
-    commands: list[tuple[Word, ...]] = [("MULTI",)]
+    commands: list[tuple[Word, ...]] = []
     for one in requests:
-        commands.append(("XREAD", "COUNT", one.count, "STREAMS", one.stream, str(one.after)))
-        commands.append(("XINFO", "STREAM", one.stream))
-    commands.append(("EXEC",))
+        read = ("XREAD", "COUNT", one.count, "STREAMS", one.stream, str(one.after))
+        commands += (("MULTI",), read, ("XINFO", "STREAM", one.stream), ("EXEC",))
     if block_ms:
         streams, afters = [one.stream for one in requests], [str(one.after) for one in requests]
         commands.insert(0, ("XREAD", "COUNT", 1, "BLOCK", block_ms, "STREAMS", *streams, *afters))
@@ -58,8 +59,9 @@ def ask_streams(own: OwnConnection, requests: Sequence[StreamRequest], block_ms:
 
 def stream_answers(own: OwnConnection) -> Iterator[StreamAnswer | None]:
     """To each request in order; None where nothing came. RedisError."""
-    answers: Any = own.replies()[-1]
-    for read, info in zip(answers[::2], answers[1::2], strict=True):
+    replies: Any = own.replies()
+    waited = len(replies) % _COMMANDS  # for the reply to the blocking read
+    for read, info in replies[waited:][_COMMANDS - 1 :: _COMMANDS]:
         for answer in (read, info):
             if isinstance(answer, Exception) and "no such key" not in str(answer):
                 raise answer

@@ -69,11 +69,11 @@ class TickReader:
         """A snapshot is about to be loaded: reading goes on where that was made."""
         self._asked, self.is_behind = {}, False
         self._own.forget()  # it may be dead without having been asked anything since
-        stored: Any = self._client.hget(self._keys.candle_state_counts(), str(shard))
+        stored: Any = self._client.get(self._keys.candle_state_counts(shard))
         self._readings[shard] = _stored_reading(stored or b"0-0 0")
 
     def note_of(self, shard: int) -> str:
-        """To be stored with a snapshot, in the field of the shard; empty when the count is not known."""
+        """To be stored with a snapshot; empty when the count is not known."""
         reading = self._readings.get(shard, _Reading())
         return "" if reading.count is None else f"{reading.position} {reading.count}"
 

@@ -88,8 +88,8 @@ def test_contracts_that_nobody_traded_yet_are_well() -> None:
 def test_a_frame_that_breaks_off_is_no_packet() -> None:
     broken = {"recent_packets": "88", "recent_rejected_frame": "88", "recent_rejected_length": "88"}
     assert [sentence for sentence, _ in found(LIVE, **broken, recent_rejected_zscore="0")] == [
-        "88 of the last 88 packets were rejected, 88 for their length: the stream ticks.rejected has them.",
-        "88 of the last frames do not add up to their lengths: the stream ticks.rejected has them.",
+        "88 of the last 88 packets were rejected, 88 for their length: the streams ticks.rejected:* have them.",
+        "88 of the last frames do not add up to their lengths: the streams ticks.rejected:* have them.",
     ]
 
 

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from utils.stores.refusals import AGAIN_SECONDS, Refusals, WaitsError
 
-NO_RIGHT = redis.exceptions.NoPermissionError("No permissions to access a key in XADD broker:0")
+NO_RIGHT = redis.exceptions.NoPermissionError("No permissions to access a key in XADD broker:{a}")
 WRONG_TYPE = redis.ResponseError("WRONGTYPE Operation against a key holding the wrong kind of value")
 
 
@@ -43,16 +43,16 @@ def failing(error: Exception) -> Callable[[], bool]:
 def test_it_is_set_aside_and_tried_again_after_a_while(refusals: Refusals, clock: Clock, error: Exception) -> None:
     with capture_logs() as logged:
         for _ in range(3):
-            assert not refusals.tried("broker:0", failing(error))
-            assert refusals.has("broker:0")
-            assert not refusals.tried("broker:0", lambda: True), "not before a while has passed"
-            assert refusals.tried("ticks:0", lambda: True)
+            assert not refusals.tried("broker:{a}", failing(error))
+            assert refusals.has("broker:{a}")
+            assert not refusals.tried("broker:{a}", lambda: True), "not before a while has passed"
+            assert refusals.tried("ticks:{a}", lambda: True)
             clock.seconds += AGAIN_SECONDS
     assert [one["log_level"] for one in logged] == ["error"]
     assert refusals.sentence == logged[0]["event"]
-    assert refusals.sentence.endswith("Until then broker:0 waits, and all else goes on.")
-    assert refusals.tried("broker:0", lambda: True)
-    assert refusals.sentence == "" and not refusals.has("broker:0")
+    assert refusals.sentence.endswith("Until then broker:{a} waits, and all else goes on.")
+    assert refusals.tried("broker:{a}", lambda: True)
+    assert refusals.sentence == "" and not refusals.has("broker:{a}")
 
 
 @pytest.mark.parametrize(
@@ -61,13 +61,13 @@ def test_it_is_set_aside_and_tried_again_after_a_while(refusals: Refusals, clock
 )
 def test_what_is_not_of_one_key_comes_through(refusals: Refusals, error: Exception) -> None:
     with pytest.raises(type(error)):
-        refusals.tried("broker:0", failing(error))
-    assert not refusals.has("broker:0") and refusals.sentence == ""
+        refusals.tried("broker:{a}", failing(error))
+    assert not refusals.has("broker:{a}") and refusals.sentence == ""
 
 
 def test_an_outage_in_between_keeps_what_is_known(refusals: Refusals, clock: Clock) -> None:
-    refusals.tried("broker:0", failing(NO_RIGHT))
+    refusals.tried("broker:{a}", failing(NO_RIGHT))
     clock.seconds += AGAIN_SECONDS
     with pytest.raises(redis.ConnectionError):
-        refusals.tried("broker:0", failing(redis.ConnectionError("gone")))
-    assert refusals.has("broker:0")
+        refusals.tried("broker:{a}", failing(redis.ConnectionError("gone")))
+    assert refusals.has("broker:{a}")
