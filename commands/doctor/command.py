@@ -37,6 +37,7 @@ from utils.market.sessions import SessionCalendar
 from utils.runtime.settings import Settings
 from utils.stores.health import read_health
 from utils.stores.key_types import WrongType, types_of, wrong_types
+from utils.stores.old_layout import old_keys_sentence
 from utils.stores.redis_connection import open_redis
 from utils.stores.redis_failure import failure_of
 from utils.stores.redis_server import Info, read_info
@@ -76,9 +77,11 @@ def command(process: str | None, frame_seconds: float, lag_seconds: float) -> No
 
 
 class _Reading(NamedTuple):
-    """What Redis has: INFO (None where it may not be asked), keys of another type, reports, what nobody has read."""
+    """What Redis has: INFO (None where it may not be asked), what an update left, keys of another type, reports,
+    what nobody has read."""
 
     info: Info | None
+    old_keys: str
     wrong: Mapping[str, list[WrongType]]
     reports: Reports
     unread_since_ms: Mapping[str, int]
@@ -90,10 +93,11 @@ def _read(settings: Settings, processes: Sequence[str]) -> _Reading:
     user = client.connection_pool.connection_kwargs.get("username")
     asked = [one for one in processes if user not in PROCESSES or one == user]  # a process's user has no other's keys
     wrong = {one: wrong_types(client, types_of(keys, one, range(settings.shards))) for one in asked}
+    old_keys = old_keys_sentence(client, keys)
     if any(wrong.values()):  # what they hold can not be read
-        return _Reading(info, wrong, _reports_beside(client, keys), {})
+        return _Reading(info, old_keys, wrong, _reports_beside(client, keys), {})
     reports = read_health(client, keys)
-    return _Reading(info, wrong, reports, _unread_since_ms(client, keys, reports))
+    return _Reading(info, old_keys, wrong, reports, _unread_since_ms(client, keys, reports))
 
 
 def _reports_beside(client: redis.Redis, keys: Keys) -> Reports:
@@ -114,7 +118,7 @@ def _findings(
 ) -> Iterator[Finding]:
     """Of all topics, in the order in which they are shown."""
     reports = reading.reports
-    yield from redis_findings(reading.info)
+    yield from redis_findings(reading.info, reading.old_keys)
     yield from wrong_type_findings(reading.wrong)
     yield from refused_findings(reports, processes)
     yield from diagnose(reports, reading.unread_since_ms, processes, moment, limits)

@@ -12,8 +12,8 @@ from utils.stores.redis_server import NOT_TOLD, Info, dangers, is_cluster
 REDIS = "redis"
 
 
-def redis_findings(info: Info | None) -> Iterator[Finding]:
-    """Of what INFO says; None where the user of REDIS_URL may not ask."""
+def redis_findings(info: Info | None, old_keys: str = "") -> Iterator[Finding]:
+    """Of what INFO says (None where the user of REDIS_URL may not ask), and of the keys that an update left."""
     if info is None:
         yield Finding(REDIS, NOT_TOLD, is_problem=False)
     elif is_cluster(info):
@@ -21,6 +21,8 @@ def redis_findings(info: Info | None) -> Iterator[Finding]:
     else:
         for sentence in dangers(info):
             yield Finding(REDIS, sentence)
+    if old_keys:
+        yield Finding(REDIS, old_keys, is_problem=False)
 
 
 def refused_findings(reports: Mapping[str, Mapping[str, str]], processes: Iterable[str]) -> Iterator[Finding]:

@@ -49,7 +49,7 @@ def signals(valkey: ValkeyServer, mongo: EmbeddedServer, tmp_path: Path) -> Iter
         log_dir=tmp_path,
     )
     log = structlog.get_logger("test")
-    server = ServerCheck(open_redis(valkey.url), log)
+    server = ServerCheck(open_redis(valkey.url), Keys(), log)
     worker = SignalWorker(settings, StopRequest(), log, server)
     yield worker._signals[0]
     worker._tools.turn.join(10)

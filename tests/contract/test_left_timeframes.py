@@ -50,7 +50,7 @@ def make_signals(valkey: ValkeyServer, mongo: EmbeddedServer, tmp_path: Path) ->
             log_dir=tmp_path,
         )
         log = structlog.get_logger("test")
-        server = ServerCheck(open_redis(valkey.url), log)
+        server = ServerCheck(open_redis(valkey.url), Keys(), log)
         workers.append(SignalWorker(settings, StopRequest(), log, server))
         return workers[-1]._signals[0]
 

@@ -56,7 +56,7 @@ class TickSender:
         self.journal_fault = ""
         self._is_there = False
         self._client = client
-        self._server = ServerCheck(client, log)
+        self._server = ServerCheck(client, stream.keys, log)
         self._refusals = Refusals(log)
         self._failed: RedisFailure | None = None
         self._stream = stream

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import redis
 
+from utils.keys import Keys
 from utils.runtime.lifecycle import FatalError
 from utils.runtime.log import BoundLogger
 from utils.runtime.settings import Settings
@@ -19,7 +20,7 @@ FAULT_SECONDS = 15.0  # a failure that comes again and again is shown all the ti
 
 def check_at_start(settings: Settings, log: BoundLogger) -> ServerCheck:
     """A look at Redis before anything else. FatalError where it can be of no use; one that is away is waited for."""
-    server = ServerCheck(open_redis(settings.redis_url.get_secret_value()), log)
+    server = ServerCheck(open_redis(settings.redis_url.get_secret_value()), Keys(settings.redis_prefix), log)
     try:
         server.look()
     except redis.RedisError as error:

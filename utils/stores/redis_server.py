@@ -1,4 +1,4 @@
-"""What the Redis server itself is like: cluster mode, eviction, memory and disk, from one INFO."""
+"""What the Redis server is like: cluster mode, eviction, memory and disk, from one INFO; and what an update left."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import redis
 
+from utils.keys import Keys
+from utils.stores.old_layout import old_keys_sentence
 from utils.stores.redis_failure import ClusterModeError, RedisFailure
 from utils.stores.redis_tls import check_tls
 
@@ -81,8 +83,9 @@ def check_redis(client: redis.Redis) -> Info | None:
 class ServerCheck:
     """Looks at the server once, and again after `forget`: another one may answer after an outage."""
 
-    def __init__(self, client: redis.Redis, log: BoundLogger) -> None:
+    def __init__(self, client: redis.Redis, keys: Keys, log: BoundLogger) -> None:
         self._client = client
+        self._keys = keys
         self._log = log
         self._logged: set[str] = set()
         self._is_done = False
@@ -92,7 +95,7 @@ class ServerCheck:
         self._is_done = False
 
     def look(self) -> None:
-        """Logs each danger once. ClusterModeError, RedisError."""
+        """Logs each danger once, and what an update left. ClusterModeError, RedisError."""
         if self._is_done:
             return
         info = check_redis(self._client)
@@ -100,6 +103,9 @@ class ServerCheck:
             self._log_once(self._log.warning, NOT_TOLD)
         for sentence in dangers(info or {}):
             self._log_once(self._log.error, sentence)
+        left = old_keys_sentence(self._client, self._keys)
+        if left:
+            self._log_once(self._log.warning, left)
         self._is_done = True
 
     def _log_once(self, log: Callable[[str], Any], sentence: str) -> None:

@@ -53,6 +53,11 @@ class TickStream:
         self._keys = keys
         self._add = client.register_script(_ADD)
 
+    @property
+    def keys(self) -> Keys:
+        """The names under which it writes."""
+        return self._keys
+
     def name(self, shard: int, topic: Topic) -> str:
         """The key of the stream."""
         return self._keys.ticks(shard) if topic is Topic.TICKS else self._keys.broker(shard)

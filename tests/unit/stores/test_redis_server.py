@@ -7,6 +7,7 @@ from typing import Any
 import structlog
 from structlog.testing import capture_logs
 
+from utils.keys import Keys
 from utils.stores.redis_server import ServerCheck
 
 MEGABYTE = 1 << 20
@@ -21,11 +22,20 @@ class _Filling:
         self.used += 1
         return {"maxmemory": 1_000 * MEGABYTE, "used_memory": self.used * MEGABYTE, "role": "master"}
 
+    def pipeline(self, transaction: bool) -> Any:
+        return self
+
+    def type(self, name: str) -> None:
+        pass
+
+    def execute(self, raise_on_error: bool) -> list[bytes]:
+        return []
+
 
 def test_a_server_that_fills_up_is_named_once() -> None:
     """It is looked at again after each error, and one that is full gives many."""
     client: Any = _Filling()
-    check = ServerCheck(client, structlog.get_logger("test"))
+    check = ServerCheck(client, Keys(), structlog.get_logger("test"))
     with capture_logs() as logged:
         for _ in range(40):
             check.look()
