@@ -36,7 +36,7 @@ from utils.market.sessions import SessionCalendar
 from utils.market.timeframes import parse_timeframes
 from utils.runtime.settings import Settings
 from utils.signals.engine import SignalEngine
-from utils.stores.outbox import saying_id
+from utils.stores.outbox import message_id
 
 MOST_SHOWN = 5
 
@@ -182,7 +182,7 @@ def _judge_candles(stage: Stage, shard: int, received: list[Entry], verdict: Ver
     engine = CandleEngine(settings.timeframes, rules_of(settings), settings.zscore_window, SessionCalendar.load())
     said = engine.take(EngineEntry(EntryId(one.ms, one.counter), Kind(one.kind), one.payload) for one in received)
     expected = {
-        saying_id(one.source.ms, one.source.counter, one.nth): one.candle.as_document() for one in said.closed
+        message_id(one.source.ms, one.source.counter, one.nth): one.candle.as_document() for one in said.closed
     }
     raw: Any = stage.scripts.stores.client.xrange(Keys().closed(shard))
     heard = {entry.decode(): orjson.loads(fields[b"json"]) for entry, fields in raw}

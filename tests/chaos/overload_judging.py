@@ -25,7 +25,7 @@ from utils.journal.writer import journal_days, journal_path, read_journal
 from utils.keys import Keys
 from utils.market.sessions import SessionCalendar
 from utils.runtime.settings import Settings
-from utils.stores.outbox import saying_id
+from utils.stores.outbox import message_id
 
 Document = dict[str, Any]
 AT_ONCE = 256
@@ -145,7 +145,7 @@ def judge_shard(
     early: dict[str, Document] = {}
     for nth, one in enumerate(lost):
         read = takewhile(lambda entry: entry.id.ms <= killed_ms, _entries(journal, shard))
-        undisturbed = sayings(with_outages(read, lost[:nth], subscribed), settings)
+        undisturbed = messages(with_outages(read, lost[:nth], subscribed), settings)
         of_killed = said_before_the_end(undisturbed, heard, ids[one.first - 1], ids[one.end])
         expected, early = merged(expected, of_killed), early | of_killed
     kept = dict(islice(expected.items(), max(0, len(expected) - len(heard)), None))
@@ -163,7 +163,7 @@ def said_before_the_end(
     """What a killed worker had still said of entries after its last snapshot that were then dropped, or of some that
     came behind them: of what an undisturbed one says the first so many that were heard. Its successor, who goes on
     from the snapshot, can not know that."""
-    first, last = saying_id(after.ms, after.counter + 1, 0), saying_id(until.ms, until.counter, 0)
+    first, last = message_id(after.ms, after.counter + 1, 0), message_id(until.ms, until.counter, 0)
     found: dict[str, Document] = {}
     for key, document in undisturbed:
         if EntryId.parse(key) < EntryId.parse(first):
@@ -204,16 +204,16 @@ def _subscription(journal: Path, shard: int) -> bytes:
 
 def expected_sayings(entries: Iterable[Entry], settings: Settings) -> dict[str, Document]:
     """What the engine, fed directly, has to say, under the ids that the outbox gives."""
-    return dict(sayings(entries, settings))
+    return dict(messages(entries, settings))
 
 
-def sayings(entries: Iterable[Entry], settings: Settings) -> Iterator[tuple[str, Document]]:
+def messages(entries: Iterable[Entry], settings: Settings) -> Iterator[tuple[str, Document]]:
     """As `expected_sayings`, one after the other."""
     engine = CandleEngine(settings.timeframes, rules_of(settings), settings.zscore_window, SessionCalendar.load())
     iterator = iter(entries)
     while batch := list(islice(iterator, AT_ONCE)):
         for one in engine.take(batch).closed:
-            yield saying_id(one.source.ms, one.source.counter, one.nth), one.candle.as_document()
+            yield message_id(one.source.ms, one.source.counter, one.nth), one.candle.as_document()
 
 
 def differences(expected: Mapping[str, Document], heard: Mapping[str, Document]) -> list[str]:

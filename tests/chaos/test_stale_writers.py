@@ -22,7 +22,7 @@ from utils.signals.engine import Signal
 from utils.signals.file import SignalFile, SignalLine, signal_path
 from utils.stores.archive import CONSUMER, ArchiverTiming, StreamArchiver
 from utils.stores.mongo import MongoStore, RefusedDocument
-from utils.stores.outbox import Outbox, OutboxMovedError, Saying, saying_id
+from utils.stores.outbox import Message, Outbox, OutboxMovedError, message_id
 from utils.stores.redis_connection import open_redis
 
 KEYS = Keys()
@@ -108,29 +108,29 @@ def outbox(client: redis.Redis) -> Outbox:
     return Outbox(client, KEYS, KEYS.closed(0), 0, 1_000)
 
 
-def saying(nth: int) -> Saying:
-    return Saying(saying_id(AT_MS + nth, 0, 0), b"{}")
+def message(nth: int) -> Message:
+    return Message(message_id(AT_MS + nth, 0, 0), b"{}")
 
 
 def test_nothing_is_said_on_to_a_redis_that_forgot(client: redis.Redis) -> None:
     said = outbox(client)
-    said.say([saying(1), saying(2)])
+    said.publish([message(1), message(2)])
     client.delete(KEYS.closed(0), KEYS.published(0))
     with pytest.raises(OutboxMovedError):
-        said.say([saying(3)])
+        said.publish([message(3)])
     with pytest.raises(OutboxMovedError):
         said.check()
     assert client.exists(KEYS.closed(0)) == 0
-    assert outbox(client).say([saying(1), saying(2), saying(3)]) == 3
+    assert outbox(client).publish([message(1), message(2), message(3)]) == 3
 
 
 def test_another_that_is_further_is_no_fault(client: redis.Redis) -> None:
     first, second = outbox(client), outbox(client)
-    first.say([saying(1)])
-    second.say([saying(1), saying(2), saying(3)])
-    assert first.say([saying(2)]) == 0
+    first.publish([message(1)])
+    second.publish([message(1), message(2), message(3)])
+    assert first.publish([message(2)]) == 0
     first.check()
-    assert first.say([saying(3), saying(4)]) == 1
+    assert first.publish([message(3), message(4)]) == 1
 
 
 # -- the file of signals -------------------------------------------------------------

@@ -14,7 +14,7 @@ from tests.contract.test_redis_refuses import doctor, script, valkey_with, wait_
 from tests.shared.servers import ValkeyServer
 from utils.keys import CANDLES_COLLECTION, Keys
 from utils.stores.left_shards import MOST_PAGES, PAGE, LeftShards
-from utils.stores.outbox import Outbox, Saying
+from utils.stores.outbox import Message, Outbox
 from utils.stores.redis_connection import open_redis
 
 pytestmark = pytest.mark.own_valkey
@@ -122,9 +122,9 @@ def test_a_connection_that_comes_back_publishes_again(server: ValkeyServer, clie
     """After its keys were deleted as the doctor says."""
     with closing(open_redis(server.url_of("candle_worker"))) as worker:
         before = Outbox(worker, KEYS, KEYS.closed(1), 1, 10)
-        assert before.say([Saying("5-1", b"{}")]) == 1
+        assert before.publish([Message("5-1", b"{}")]) == 1
         names = shlex.split(FREE.partition(" DEL ")[2].rstrip("."))
         assert client.delete(*names) == 2  # what the worker made
         after = Outbox(worker, KEYS, KEYS.closed(1), 1, 10)
-        assert after.say([Saying("6-1", b"{}")]) == 1
+        assert after.publish([Message("6-1", b"{}")]) == 1
     assert client.xlen("closed:{b}") == 1

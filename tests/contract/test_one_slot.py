@@ -30,7 +30,7 @@ from utils.stores.health import HealthReport, read_health
 from utils.stores.lease import Lease, Workers
 from utils.stores.left_shards import LeftShards
 from utils.stores.old_layout import old_keys_sentence
-from utils.stores.outbox import Outbox, Saying
+from utils.stores.outbox import Message, Outbox
 from utils.stores.packed_commands import pack
 from utils.stores.redis_connection import open_redis
 from utils.stores.signal_store import SignalStore
@@ -91,7 +91,7 @@ def test_the_candle_worker_stays_in_the_slot_of_a_shard(client: redis.Redis, sha
 @pytest.mark.parametrize("shard", SHARDS)
 def test_the_signal_worker_stays_in_the_slot_of_a_shard(client: redis.Redis, shard: int) -> None:
     store = SignalStore(client, KEYS, len(SHARDS), 1_000)
-    assert Outbox(client, KEYS, KEYS.signals(shard), shard, 10).say([Saying("5-1", b"{}", "signals.1m.X")]) == 1
+    assert Outbox(client, KEYS, KEYS.signals(shard), shard, 10).publish([Message("5-1", b"{}", "signals.1m.X")]) == 1
     store.load_snapshot(shard)
     store.read_closed({shard: ZERO_ID}, 10, 1)
     store.closed_after({shard: ZERO_ID}, 10)

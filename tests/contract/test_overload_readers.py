@@ -12,7 +12,7 @@ import redis
 
 from tests.shared.servers import valkey_server
 from utils.keys import Keys
-from utils.stores.outbox import Outbox, Saying, saying_id
+from utils.stores.outbox import Message, Outbox, message_id
 from utils.stores.redis_connection import open_redis
 
 DEADLINE_SECONDS = 60.0
@@ -56,8 +56,8 @@ def test_a_subscriber_that_never_reads_is_let_go_and_nothing_is_unsaid(client: r
 
     def say_some() -> None:
         nonlocal said
-        part = [Saying(saying_id(1_000 + said + n, 0, 0), JSON, "candles.closed.1m.X") for n in range(500)]
-        said += outbox.say(part)
+        part = [Message(message_id(1_000 + said + n, 0, 0), JSON, "candles.closed.1m.X") for n in range(500)]
+        said += outbox.publish(part)
 
     with deaf_reader(client, b"PSUBSCRIBE candles.*\r\n"):
         until(lambda: int(client.pubsub_numpat()) == 1, lambda: time.sleep(0.01))

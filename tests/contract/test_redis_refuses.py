@@ -22,7 +22,7 @@ from utils.journal.writer import JournalWriter
 from utils.keys import Keys
 from utils.market.instruments import Instrument, SessionClass
 from utils.runtime.lifecycle import EXIT_BAD_SETTINGS, EXIT_REFUSED
-from utils.stores.outbox import Outbox, Saying
+from utils.stores.outbox import Message, Outbox
 from utils.stores.redis_connection import open_redis
 
 pytestmark = pytest.mark.own_valkey
@@ -249,7 +249,7 @@ def test_a_stream_with_ids_above_ours_is_named(tmp_path: Path) -> None:
         outbox = Outbox(client, KEYS, KEYS.closed(0), 0, 10)
         client.xadd("closed:{a}", {"a": "1"}, id="9-9")
         with pytest.raises(redis.RedisError, match=r"closed:\{a\} has ids above those that Candlewick writes"):
-            outbox.say([Saying("5-1", b"{}")])
+            outbox.publish([Message("5-1", b"{}")])
 
 
 @pytest.mark.parametrize("name", ["connect", *WORKERS])
@@ -303,7 +303,7 @@ def test_an_outbox_names_the_keys_that_may_be_of_another_type(tmp_path: Path, ke
             administrator.rpush(key, "of somebody else")
         outbox = Outbox(client, KEYS, KEYS.closed(0), 0, 10)
         with pytest.raises(redis.RedisError, match=r"WRONGTYPE in one of the keys closed:\{a\} and published:\{a\}"):
-            outbox.say([Saying("5-1", b"{}")])
+            outbox.publish([Message("5-1", b"{}")])
 
 
 def write_a_journal(directory: Path) -> None:

@@ -17,7 +17,7 @@ from utils.keys import Keys
 from utils.market.ist import iso_ist
 from utils.stores.guarded_writes import GuardedWrites
 from utils.stores.live_hashes import LiveHashes, live_names
-from utils.stores.outbox import SAID_AT_ONCE, Outbox, Saying, saying_id
+from utils.stores.outbox import MESSAGES_AT_ONCE, Message, Outbox, message_id
 from utils.stores.packed_commands import pack, send_packed
 from utils.stores.tick_reader import Gap, TickReader
 
@@ -86,15 +86,15 @@ class CandleStore:
         """To the closed stream and its channels, what had not been said before."""
         outbox = self._closed_outbox(shard)
         for records in closed:
-            for part in records.parts(SAID_AT_ONCE):
-                outbox.begin(self._sayings(part))
+            for part in records.parts(MESSAGES_AT_ONCE):
+                outbox.send(self._sayings(part))
         if not self.is_behind:
-            outbox.settle()
+            outbox.flush()
 
-    def _sayings(self, records: ClosedRecords) -> list[Saying]:
+    def _sayings(self, records: ClosedRecords) -> list[Message]:
         candles = [records.rows.at(place) for place in records.places]
         return [
-            Saying(saying_id(*source), json, self._keys.closed_channel(instrument.symbol, timeframe))
+            Message(message_id(*source), json, self._keys.closed_channel(instrument.symbol, timeframe))
             for source, json, (instrument, timeframe) in zip(
                 records.sources(), records.as_json(), candles, strict=True
             )
@@ -102,11 +102,11 @@ class CandleStore:
 
     def say_rejected(self, shard: int, rejected: Sequence[RejectedPacket]) -> int:
         """To the bounded stream of rejected packets, with reason and bytes."""
-        sayings = [
-            Saying(saying_id(one.source.ms, one.source.counter, one.nth), orjson.dumps(_rejection(one)))
+        messages = [
+            Message(message_id(one.source.ms, one.source.counter, one.nth), orjson.dumps(_rejection(one)))
             for one in rejected
         ]
-        return self._rejected_outbox(shard).say(sayings) if sayings else 0
+        return self._rejected_outbox(shard).publish(messages) if messages else 0
 
     def _closed_outbox(self, shard: int) -> Outbox:
         return self._outbox(self._keys.closed(shard), shard, self._closed_max)

@@ -1,10 +1,10 @@
-"""Saying things once: stream entries and their pub/sub twin, refused by Redis when they were said before.
+"""Publishing once: stream entries and their pub/sub twin, refused by Redis when they were published before.
 
-What is said carries the id of what caused it (its source id), which only rises within a shard. One script keeps
-the last source id of each stream and shard, so a worker that repeats itself after a crash is not heard twice.
+A message carries the id of what caused it (its source id), which only rises within a shard. One script keeps the last
+id of each stream, so a worker that repeats itself after a crash publishes nothing twice.
 
-And nothing is said on to a Redis that forgot what was said: redis-py connects again without a word, and a server that
-came back without its last writes would otherwise never hear them again.
+And nothing is published to a Redis that forgot what was published before: redis-py connects again silently, and a
+server that came back without its last writes would otherwise never get them again.
 
 Ids rise within a call: the script compares until the first that is new, and trims the stream with the last one only.
 """
@@ -22,13 +22,12 @@ from utils.keys import Keys
 from utils.stores.packed_commands import OwnConnection, Word
 from utils.stores.redis_failure import SMALLER_ID, StreamAheadError
 
-SAID_AT_ONCE = 500  # in one script call: some milliseconds during which Redis does nothing else
-UNDER_WAY = 2  # calls: while Redis works on one, the next is made ready
-COUNTER_BITS = 20  # up to a million things may be said because of one entry
+MESSAGES_AT_ONCE = 500  # in one script call: some milliseconds during which Redis does nothing else
+CALLS_IN_FLIGHT = 2  # while Redis works on one, the next is made ready
+COUNTER_BITS = 20  # up to a million messages because of one entry
 
-_SAY = """
-local said = {}
-for text in string.gmatch(redis.call('HGET', KEYS[2], ARGV[1]) or '0-0', '%d+') do said[#said + 1] = text end
+_PUBLISH = """
+local published_ms, published_seq = string.match(redis.call('HGET', KEYS[2], ARGV[1]) or '0-0', '(%d+)-(%d+)')
 local function later(a_ms, a_seq, b_ms, b_seq)
   if #a_ms ~= #b_ms then return #a_ms > #b_ms end
   if a_ms ~= b_ms then return a_ms > b_ms end
@@ -36,22 +35,22 @@ local function later(a_ms, a_seq, b_ms, b_seq)
   return a_seq > b_seq
 end
 local known_ms, known_seq = string.match(ARGV[3], '^(%d+)-(%d+)$')
-if later(known_ms, known_seq, said[1], said[2]) then return -1 end
-local at = 4
-while at <= #ARGV do
-  local ms, seq = string.match(ARGV[at], '^(%d+)-(%d+)$')
-  if later(ms, seq, said[1], said[2]) then break end
-  at = at + 3
+if later(known_ms, known_seq, published_ms, published_seq) then return -1 end
+local first = 4
+while first <= #ARGV do
+  local ms, seq = string.match(ARGV[first], '^(%d+)-(%d+)$')
+  if later(ms, seq, published_ms, published_seq) then break end
+  first = first + 3
 end
-if at > #ARGV then return 0 end
+if first > #ARGV then return 0 end
 local new, last = 0, #ARGV - 2
-for nth = at, last, 3 do
-  if nth < last then
-    redis.call('XADD', KEYS[1], ARGV[nth], 'json', ARGV[nth + 1])
+for index = first, last, 3 do
+  if index < last then
+    redis.call('XADD', KEYS[1], ARGV[index], 'json', ARGV[index + 1])
   else
-    redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[2], ARGV[nth], 'json', ARGV[nth + 1])
+    redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[2], ARGV[index], 'json', ARGV[index + 1])
   end
-  if ARGV[nth + 2] ~= '' then redis.call('PUBLISH', ARGV[nth + 2], ARGV[nth + 1]) end
+  if ARGV[index + 2] ~= '' then redis.call('PUBLISH', ARGV[index + 2], ARGV[index + 1]) end
   new = new + 1
 end
 redis.call('HSET', KEYS[2], ARGV[1], ARGV[last])
@@ -59,107 +58,114 @@ return new
 """
 
 
-NOTHING_SAID = "0-0"
+NOTHING_PUBLISHED = "0-0"
 
 
 class OutboxMovedError(redis.RedisError):
-    """Redis lost what this outbox had said: its worker has to go back to where Redis is."""
+    """Redis lost what this outbox had published: its worker has to go back to where Redis is."""
 
 
-class Saying(NamedTuple):
-    """One thing to say: its rising id, its JSON, and the channel it also goes out on ('' for none)."""
+class Message(NamedTuple):
+    """What is published: its rising id, its JSON, and the channel it also goes out on ('' for none)."""
 
     id: str
     json: bytes
     channel: str = ""
 
 
-def saying_id(source_ms: int, source_counter: int, nth: int) -> str:
-    """The id of the nth thing said because of one source entry: rises as (ms, counter, nth) does."""
-    return f"{source_ms}-{(source_counter << COUNTER_BITS) + nth}"
+def message_id(source_ms: int, source_counter: int, index: int) -> str:
+    """Of the message with this index among those of one source entry: rises as (ms, counter, index) does.
+
+    >>> message_id(1795146300000, 1, 2)
+    '1795146300000-1048578'
+    """
+    return f"{source_ms}-{(source_counter << COUNTER_BITS) + index}"
 
 
 class Outbox:
-    """Writes sayings to one stream of a shard, each once and under its own id, whatever is repeated."""
+    """Writes messages to one stream of a shard, each once and under its own id, whatever is repeated."""
 
     def __init__(self, client: redis.Redis, keys: Keys, stream: str, shard: int, max_entries: int) -> None:
         self._client = client
         self._own = OwnConnection(client)
         self._keys = (stream, keys.published(shard))
         self._head = (stream, max_entries)
-        self._said_to = NOTHING_SAID
-        self._under_way: deque[str] = deque()  # the last id of each call that is not answered yet
+        self._acknowledged = NOTHING_PUBLISHED
+        self._in_flight: deque[str] = deque()  # the last id of each call that is not answered yet
         self._new = 0
 
-    def say(self, sayings: Sequence[Saying], at_once: int = SAID_AT_ONCE) -> int:
-        """Say them in order; returns how many were new.
+    def publish(self, messages: Sequence[Message], at_once: int = MESSAGES_AT_ONCE) -> int:
+        """In order; returns how many were new.
 
-        RedisError leaves the rest unsaid: say all again. OutboxMovedError: nothing was said, and `forget` goes first.
+        RedisError: any may be unpublished, publish all again. OutboxMovedError: none is, and `forget` goes first.
         """
-        self.settle()
-        for start in range(0, len(sayings), at_once):
-            self.begin(sayings[start : start + at_once])
-        return self.settle()
+        self.flush()
+        for start in range(0, len(messages), at_once):
+            self.send(messages[start : start + at_once])
+        return self.flush()
 
-    def begin(self, sayings: Sequence[Saying]) -> None:
-        """Send them, SAID_AT_ONCE at most; what became of them the next calls tell, `settle` at the latest.
+    def send(self, messages: Sequence[Message]) -> None:
+        """Send them, MESSAGES_AT_ONCE at most; a later call reads the reply, `flush` at the latest.
 
-        Each call knows what must have been said before it: after one that failed those under way are refused.
-        RedisError: any of what was begun since the last `settle` may be unsaid. OutboxMovedError: as `say`.
+        Each call knows what must have been published before it: after one that failed those in flight are refused.
+        RedisError: any of what was sent since the last `flush` may be unpublished. OutboxMovedError: as `publish`.
         """
-        while len(self._under_way) >= UNDER_WAY:
-            self._hear()
-        if sayings:
-            self._ask(sayings)
-            self._under_way.append(sayings[-1].id)
+        while len(self._in_flight) >= CALLS_IN_FLIGHT:
+            self._wait_for_ack()
+        if messages:
+            self._request(messages)
+            self._in_flight.append(messages[-1].id)
 
-    def settle(self) -> int:
-        """Wait until all is said that was begun; returns how many were new since the last time. Raises as `begin`."""
-        while self._under_way:
-            self._hear()
+    def flush(self) -> int:
+        """Wait until all that was sent is published; returns how many were new since the last time.
+
+        Raises as `send`.
+        """
+        while self._in_flight:
+            self._wait_for_ack()
         new, self._new = self._new, 0
         return new
 
     def check(self) -> None:
-        """OutboxMovedError when Redis does not know any more what was said. RedisError."""
-        self.settle()
-        if self._said_to != NOTHING_SAID:
-            self._ask(())
-            self._take_reply()
+        """OutboxMovedError when Redis does not know any more what was published. RedisError."""
+        self.flush()
+        if self._acknowledged != NOTHING_PUBLISHED:
+            self._request(())
+            self._read_reply()
 
     def forget(self) -> None:
-        """Begin anew from wherever Redis is: all that it may have lost is said again."""
+        """Begin anew from wherever Redis is: all that it may have lost is published again."""
         self._drop()
-        self._said_to = NOTHING_SAID
+        self._acknowledged = NOTHING_PUBLISHED
 
     def end_source(self, position: EntryId) -> None:
-        """Nothing more is said because of the source entry that was said last, if that is at or before `position`.
+        """No message comes any more of the source entry of the last one, if that is at or before `position`.
 
-        A snapshot is only kept when all that came of its entries was said. RedisError.
+        A snapshot is only kept when all that came of its entries was published. RedisError.
         """
         known: Any = self._client.hget(self._keys[1], self._head[0])
         ms, _, number = (known or b"0-0").decode().partition("-")
         counter = int(number) >> COUNTER_BITS
         if known and EntryId(int(ms), counter) <= position:
-            last = saying_id(int(ms), counter, (1 << COUNTER_BITS) - 1)
+            last = message_id(int(ms), counter, (1 << COUNTER_BITS) - 1)
             self._client.hset(self._keys[1], self._head[0], last)
 
-    def _ask(self, sayings: Sequence[Saying]) -> None:
-        known = self._under_way[-1] if self._under_way else self._said_to
-        words: list[Word] = ["EVAL", _SAY, len(self._keys), *self._keys, *self._head, known]
-        for one in sayings:
-            words += (one.id, one.json, one.channel)
+    def _request(self, messages: Sequence[Message]) -> None:
+        known = self._in_flight[-1] if self._in_flight else self._acknowledged
+        words: list[Word] = ["EVAL", _PUBLISH, len(self._keys), *self._keys, *self._head, known]
+        for message in messages:
+            words += (message.id, message.json, message.channel)
         try:
             self._own.ask([words])
         except BaseException:
             self._drop()
             raise
 
-    def _hear(self) -> None:
-        self._new += self._take_reply()
-        self._said_to = self._under_way.popleft()
+    def _wait_for_ack(self) -> None:
+        self._new += self._read_reply()
+        self._acknowledged = self._in_flight.popleft()
 
-    def _take_reply(self) -> int:
+    def _read_reply(self) -> int:
         """How many were new."""
         try:
             new = int(self._own.reply())
@@ -172,11 +178,11 @@ class Outbox:
             raise
         if new < 0:
             self._drop()
-            raise OutboxMovedError(f"Redis lost what was said in {self._keys[0]} (said up to {self._said_to})")
+            raise OutboxMovedError(f"Redis lost what was published in {self._keys[0]} (up to {self._acknowledged})")
         return new
 
     def _drop(self) -> None:
-        """What is under way may or may not be said."""
+        """What is in flight may or may not be published."""
         self._own.forget()
-        self._under_way.clear()
+        self._in_flight.clear()
         self._new = 0

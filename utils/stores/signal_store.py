@@ -16,7 +16,7 @@ from utils.signals.engine import LatestValues, Signal
 from utils.stores.closed_reader import ClosedEntry, ClosedRead, ClosedReader, closed_entry
 from utils.stores.guarded_writes import GuardedWrites
 from utils.stores.indicator_hashes import values_commands, values_names
-from utils.stores.outbox import SAID_AT_ONCE, Outbox, Saying, saying_id
+from utils.stores.outbox import MESSAGES_AT_ONCE, Message, Outbox, message_id
 from utils.stores.packed_commands import pack, send_packed
 
 PAGE = 1_000
@@ -116,21 +116,21 @@ class SignalStore:
 
     def say(self, fired: Sequence[tuple[ClosedEntry, Signal]]) -> None:
         """Send signals with the entries that caused them, in order; what became of them `heard` tells."""
-        sayings: dict[int, list[Saying]] = {}
+        messages: dict[int, list[Message]] = {}
         last, nth = (-1, ZERO_ID), 0
         for entry, signal in fired:
             nth = nth + 1 if (entry.shard, entry.id) == last else 0
             last = (entry.shard, entry.id)
             channel = self._keys.signals_channel(signal.symbol, signal.timeframe)
-            saying = Saying(saying_id(*entry.id, nth), orjson.dumps(signal.as_document()), channel)
-            sayings.setdefault(entry.shard, []).append(saying)
-        for shard, of_shard in sayings.items():
-            for first in range(0, len(of_shard), SAID_AT_ONCE):
-                self._outboxes[shard].begin(of_shard[first : first + SAID_AT_ONCE])
+            message = Message(message_id(*entry.id, nth), orjson.dumps(signal.as_document()), channel)
+            messages.setdefault(entry.shard, []).append(message)
+        for shard, of_shard in messages.items():
+            for first in range(0, len(of_shard), MESSAGES_AT_ONCE):
+                self._outboxes[shard].send(of_shard[first : first + MESSAGES_AT_ONCE])
 
     def heard(self, shard: int) -> int:
         """Wait until all signals are said that were sent; returns how many of them had not been said before."""
-        return self._outboxes[shard].settle()
+        return self._outboxes[shard].flush()
 
     def values_view(self, shard: int, position: EntryId) -> object | None:
         """None while the values are newer than what is true for `position`: another worker wrote them.
