@@ -21,7 +21,6 @@ from commands.shared.embedded.server import running
 from commands.shared.readiness import RUNNING
 from utils.keys import Keys
 from utils.market.ist import ist_midnight_ms
-from utils.market.sessions import ist_midnight_ms
 from utils.stores.redis_connection import open_redis
 
 PROJECT = Path(__file__).resolve().parent.parent

@@ -14,7 +14,7 @@ import orjson
 import pytest
 import redis
 
-from commands.replay.backlog import stream_facts
+from commands.replay.backlog import stream_backlogs
 from commands.shared.embedded.server import running
 from tests.contract.test_redis_refuses import OtherValkey, wait_until
 from tests.contract.test_unawaited_writes import worked_engine
@@ -124,7 +124,7 @@ def test_what_is_of_no_shard_has_one_key_each(client: redis.Redis) -> None:
     assert Lease(client, KEYS, "candle_worker", 0, "one", 3.0).hold()
     assert LeftShards(client, KEYS, 1).fields(0.0)["left_shards"].startswith("1:0:")
     assert old_keys_sentence(client, KEYS) == ""
-    assert len(stream_facts(client, [*map(KEYS.closed, SHARDS), *map(KEYS.signals, SHARDS)])) == 2 * len(SHARDS)
+    assert len(stream_backlogs(client, [*map(KEYS.closed, SHARDS), *map(KEYS.signals, SHARDS)])) == 2 * len(SHARDS)
 
 
 def test_what_a_cluster_would_refuse(client: redis.Redis) -> None:
