@@ -14,19 +14,19 @@ from utils.journal.entries import Entry
 from utils.keys import Keys
 from utils.market.class_facts import from_text
 from utils.runtime.garbage_collection import GarbageSearch
+from utils.runtime.health import Fields, merged
 from utils.runtime.lifecycle import EXIT_OK, StopRequest, run_script
 from utils.runtime.log import BoundLogger
-from utils.runtime.pacing import Pacing
-from utils.runtime.retry_delay import RetryDelay
 from utils.runtime.settings import Settings
+from utils.runtime.timing import Pacing, RetryDelay
 from utils.runtime.trading_calendar import calendar_of
+from utils.stores.health import SharedHealth
 from utils.stores.left_shards import LeftShards
 from utils.stores.redis_connection import RedisError, open_redis
 from utils.stores.redis_failure import failure_of
 from utils.stores.redis_guard import RedisGuard, check_at_start
 from utils.stores.redis_server import ServerCheck
 from utils.stores.shard_leases import Change, ShardLeases
-from utils.stores.shared_health import Fields, SharedHealth, merged
 
 PROCESS = "candle_worker"
 ENTRIES_AT_ONCE = 512  # of a shard, while there is a backlog

@@ -21,11 +21,11 @@ from utils.market.instruments import Instrument
 from utils.market.ist import ist_date
 from utils.market.sessions import SessionCalendar
 from utils.runtime.garbage_collection import GarbageSearch
+from utils.runtime.health import STANDING_BY, worst_state
 from utils.runtime.lifecycle import EXIT_OK, StopRequest, run_script
 from utils.runtime.log import BoundLogger
-from utils.runtime.pacing import Pacing
-from utils.runtime.retry_delay import RetryDelay
 from utils.runtime.settings import Settings
+from utils.runtime.timing import Pacing, RetryDelay
 from utils.runtime.trading_calendar import calendar_of
 from utils.signals.engine import SignalEngine
 from utils.signals.file import SignalFile
@@ -34,13 +34,13 @@ from utils.signals.shard import ENTRIES_AT_ONCE, ShardSignals
 from utils.signals.tools import SignalTools
 from utils.stores.archive import StreamArchiver
 from utils.stores.archive_thread import ShardArchives
+from utils.stores.health import SharedHealth
 from utils.stores.mongo import MongoStore
 from utils.stores.redis_connection import RedisError, open_redis
 from utils.stores.redis_failure import failure_of
 from utils.stores.redis_guard import RedisGuard, check_at_start
 from utils.stores.redis_server import ServerCheck
 from utils.stores.shard_leases import Change, ShardLeases
-from utils.stores.shared_health import STANDING_BY, SharedHealth, worst_state
 from utils.stores.signal_store import SignalStore
 
 PROCESS = "signal_worker"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from commands.doctor.findings import CANDLE_WORKER, Finding, Limits, Moment, Report, duration, number_of
 from utils.keys import Keys
-from utils.stores.shared_health import SHARDS_FREE
+from utils.runtime.health import SHARDS_FREE
 
 _LOSSES = (
     (

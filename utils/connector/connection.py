@@ -20,7 +20,7 @@ from utils.kite.profile import AskWhy
 from utils.kite.ticker import OneConnection
 from utils.market.instruments import Instrument
 from utils.runtime.log import BoundLogger, hide_secret
-from utils.runtime.retry_delay import RetryDelay
+from utils.runtime.timing import RetryDelay
 
 NETWORK_SECONDS = (0.5, 10.0)
 THROTTLED_SECONDS = (5.0, 60.0)

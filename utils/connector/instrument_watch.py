@@ -12,7 +12,7 @@ from utils.market.hours_kept import without_hours
 from utils.market.instrument_names import with_suggestions
 from utils.market.instruments import DumpError, Instrument, select
 from utils.runtime.log import BoundLogger
-from utils.runtime.retry_delay import RetryDelay
+from utils.runtime.timing import RetryDelay
 
 LOOK_SECONDS = 1.0
 RETRY_SECONDS = (1.0, 60.0)

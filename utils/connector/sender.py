@@ -20,7 +20,7 @@ from utils.journal.writer import JournalError
 from utils.market.instruments import Instrument
 from utils.market.ist import ist_date, ist_midnight_ms
 from utils.runtime.log import BoundLogger
-from utils.runtime.retry_delay import RetryDelay
+from utils.runtime.timing import RetryDelay
 from utils.stores.health import HealthReport
 from utils.stores.redis_failure import Failure, RedisFailure, failure_of
 from utils.stores.redis_server import ServerCheck

@@ -16,7 +16,7 @@ from utils.kite.errors import FORBIDDEN, Cause, read_broker_error
 from utils.market.instruments import Instrument, SessionClass
 from utils.market.ist import DAY_MS, IST, MINUTE_MS
 from utils.runtime.lifecycle import StopRequest
-from utils.runtime.retry_delay import RetryDelay
+from utils.runtime.timing import RetryDelay
 
 TIMEOUT_SECONDS = (3.0, 15.0)
 TRIES = 5

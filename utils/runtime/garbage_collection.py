@@ -6,7 +6,7 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from utils.runtime.pacing import Pacing
+from utils.runtime.timing import Pacing
 
 YOUNG_OBJECTS = 1_000_000  # made since the last search, before there is one in the middle of the work
 WHOLE_SEARCH_SECONDS = 600.0

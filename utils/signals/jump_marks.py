@@ -6,7 +6,7 @@ import threading
 from collections.abc import Sequence
 
 from utils.runtime.log import BoundLogger
-from utils.runtime.pacing import Pacing
+from utils.runtime.timing import Pacing
 from utils.signals.engine import SignalEngine
 from utils.signals.price_scale import Jump
 from utils.stores.mongo import MongoStore, StoreError

@@ -10,7 +10,8 @@ import structlog
 from utils.journal.entries import ZERO_ID, EntryId
 from utils.market.instruments import Instrument
 from utils.market.ist import ist_date
-from utils.runtime.pacing import Pacing
+from utils.runtime.health import RUNNING
+from utils.runtime.timing import Pacing
 from utils.signals.engine import Pair
 from utils.signals.jump_marks import JumpMarks
 from utils.signals.lines import SignalLines
@@ -21,7 +22,6 @@ from utils.signals.tools import SignalTools
 from utils.signals.warmup import OnProgress, WarmUp, WarmupResult
 from utils.signals.warmup_thread import WarmupThread
 from utils.stores.closed_reader import ClosedRead
-from utils.stores.shared_health import RUNNING
 
 ENTRIES_AT_ONCE = 1_000
 CROWD_READS = 30  # full ones, one after the other: an hour's end has so many

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import Any
 
 import redis
 
 from utils.keys import Keys
+from utils.runtime.health import Fields, merged, with_free_shards
 from utils.stores.redis_failure import RedisFailure, failure_of
 
 
@@ -20,7 +22,7 @@ class HealthReport:
         self._ttl_seconds = ttl_seconds
         self._noted: RedisFailure | None = None
 
-    def write(self, fields: Mapping[str, str | int | float]) -> bool:
+    def write(self, fields: Fields) -> bool:
         """Replaces the whole report and starts its time to live anew.
 
         False when Redis did not take it: a report is never worth stopping a process for.
@@ -49,6 +51,41 @@ class HealthReport:
             log = structlog.get_logger(self._process)
             log.error("the health report is not written", process=self._process, reason=failure.sentence)
         self._noted = failure.kind
+
+
+class SharedHealth:
+    """Writes this worker's part, and the whole."""
+
+    def __init__(self, client: redis.Redis, keys: Keys, process: str, owner: str, ttl_seconds: int) -> None:
+        self._client = client
+        self._keys = keys
+        self._process = process
+        self._owner = owner
+        self._ttl_seconds = ttl_seconds
+        self._whole = HealthReport(client, keys, process, ttl_seconds)
+
+    def write(self, fields: Fields, owners: Sequence[str]) -> Fields | None:
+        """The whole. `owners`: all workers that are there, this one among them. None when Redis did not take it."""
+        others = [one for one in owners if one != self._owner]
+        try:
+            parts = self._exchange(fields, others) if others else []
+        except redis.RedisError as error:
+            self._whole.note(error)
+            return None
+        whole = with_free_shards(merged([fields, *parts]) if parts else fields)
+        return whole if self._whole.write(whole) else None
+
+    def _exchange(self, fields: Fields, others: Sequence[str]) -> list[dict[str, str]]:
+        """Leaves our part where the others find it, and takes theirs."""
+        name = self._keys.health_part(self._process, self._owner)
+        pipeline = self._client.pipeline(transaction=False)
+        pipeline.delete(name)
+        pipeline.hset(name, items=[part for pair in fields.items() for part in pair])
+        pipeline.expire(name, self._ttl_seconds)
+        for one in others:
+            pipeline.hgetall(self._keys.health_part(self._process, one))
+        answers: list[Any] = pipeline.execute()[3:]
+        return [{name.decode(): value.decode() for name, value in answer.items()} for answer in answers if answer]
 
 
 def read_health(client: redis.Redis, keys: Keys) -> dict[str, dict[str, str]]:

@@ -10,7 +10,7 @@ from commands.doctor.diagnosis import diagnose, moment_of
 from commands.doctor.findings import PROCESSES, Limits, Moment
 from utils.market.ist import IST
 from utils.market.sessions import SessionCalendar
-from utils.stores.shared_health import merged, with_free_shards
+from utils.runtime.health import merged, with_free_shards
 
 NOW_MS = 1_795_150_000_000
 LIVE = Moment(NOW_MS, in_session=True, soon=True)

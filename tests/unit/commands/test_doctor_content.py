@@ -7,7 +7,7 @@ import pytest
 from commands.doctor.content import content_findings
 from commands.doctor.findings import Moment
 from utils.market.class_facts import ClassFacts, Quiet, Quiets, as_text, from_text
-from utils.stores.shared_health import Fields, merged
+from utils.runtime.health import Fields, merged
 
 LIVE = Moment(1_795_150_000_000, in_session=True, soon=True)
 NIGHT = Moment(1_795_150_000_000, in_session=False, soon=False)

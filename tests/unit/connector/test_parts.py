@@ -15,7 +15,7 @@ from utils.kite.access_token import AccessTokens
 from utils.kite.errors import BrokerError, Cause
 from utils.kite.ticker import OneConnection, refused_status
 from utils.market.instruments import Instrument, SessionClass
-from utils.runtime.retry_delay import RetryDelay
+from utils.runtime.timing import RetryDelay
 
 UNCLEAN = "connection was closed uncleanly (WebSocket connection upgrade failed ({}))"
 

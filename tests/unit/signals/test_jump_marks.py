@@ -13,9 +13,9 @@ from commands.doctor.findings import Finding, Moment
 from commands.doctor.past import past_findings
 from tests.unit.signals.test_price_scale import FRIDAY, NAME, new_engine, two_days
 from utils.market.ist import ist_midnight_ms
+from utils.runtime.health import merged
 from utils.signals.jump_marks import AGAIN_SECONDS, JumpMarks
 from utils.stores.documents import StoreError
-from utils.stores.shared_health import merged
 
 ON_FRIDAY = Moment(ist_midnight_ms(FRIDAY) + 36_000_000, in_session=True, soon=True)
 ON_MONDAY = Moment(ON_FRIDAY.now_ms + 3 * 86_400_000, in_session=True, soon=True)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from signal_worker import SignalWorker
-from utils.runtime.pacing import Pacing
+from utils.runtime.timing import Pacing
 
 
 class _Shard:

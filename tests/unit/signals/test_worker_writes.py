@@ -17,7 +17,7 @@ from utils.journal.entries import EntryId
 from utils.market.candle import Candle
 from utils.market.entry_limit import UntilTimeOfDay
 from utils.market.timeframes import parse_timeframe
-from utils.runtime.pacing import Pacing
+from utils.runtime.timing import Pacing
 from utils.signals.engine import SignalEngine
 from utils.signals.shard import ShardSignals
 from utils.signals.tools import SignalTools

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from utils.stores.shared_health import SHARDS_FREE, merged, with_free_shards, worst_state
+from utils.runtime.health import SHARDS_FREE, merged, with_free_shards, worst_state
 
 
 @pytest.mark.parametrize(

@@ -1,56 +1,16 @@
-"""One health report for all workers of a role: each keeps its part, and writes what the parts of all come to."""
+"""What the health reports of all workers of a role come to, field by field. Pure: `utils/stores/health.py` writes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
 
-import redis
-
-from utils.keys import Keys
 from utils.market.class_facts import as_text, from_text, joined
-from utils.stores.health import HealthReport
 
 Fields = Mapping[str, str | int | float]
 LOWEST, HIGHEST = ("last_entry_ms",), ("market_ms", "lag_ms", "archive_last_write_ms", "all_shards")
 WORST_STATES = ("failing", "writing", "waiting", "starting", "stopped")
 RUNNING, STANDING_BY, SHARDS_FREE = "running", "standing by", "waiting for shards to become free"
 BETTER_STATES = ("warming up", "starting", RUNNING, STANDING_BY)  # by how they begin; any other is worse
-
-
-class SharedHealth:
-    """Writes this worker's part, and the whole."""
-
-    def __init__(self, client: redis.Redis, keys: Keys, process: str, owner: str, ttl_seconds: int) -> None:
-        self._client = client
-        self._keys = keys
-        self._process = process
-        self._owner = owner
-        self._ttl_seconds = ttl_seconds
-        self._whole = HealthReport(client, keys, process, ttl_seconds)
-
-    def write(self, fields: Fields, owners: Sequence[str]) -> Fields | None:
-        """The whole. `owners`: all workers that are there, this one among them. None when Redis did not take it."""
-        others = [one for one in owners if one != self._owner]
-        try:
-            parts = self._exchange(fields, others) if others else []
-        except redis.RedisError as error:
-            self._whole.note(error)
-            return None
-        whole = with_free_shards(merged([fields, *parts]) if parts else fields)
-        return whole if self._whole.write(whole) else None
-
-    def _exchange(self, fields: Fields, others: Sequence[str]) -> list[dict[str, str]]:
-        """Leaves our part where the others find it, and takes theirs."""
-        name = self._keys.health_part(self._process, self._owner)
-        pipeline = self._client.pipeline(transaction=False)
-        pipeline.delete(name)
-        pipeline.hset(name, items=[part for pair in fields.items() for part in pair])
-        pipeline.expire(name, self._ttl_seconds)
-        for one in others:
-            pipeline.hgetall(self._keys.health_part(self._process, one))
-        answers: list[Any] = pipeline.execute()[3:]
-        return [{name.decode(): value.decode() for name, value in answer.items()} for answer in answers if answer]
 
 
 def merged(parts: Sequence[Fields]) -> dict[str, str | int | float]:
