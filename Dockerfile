@@ -10,7 +10,7 @@ COPY . .
 # numba takes a cached kernel only while its source has the time it had: whole seconds outlive every image format.
 RUN find . -exec touch --date=@1767225600 {} + \
     && /opt/venv/bin/python -m compileall -q . \
-    && NUMBA_CACHE_DIR=/opt/kernels /opt/venv/bin/python -m commands.compile_kernels \
+    && NUMBA_CACHE_DIR=/opt/kernels /opt/venv/bin/python -m utils.stores.compiling \
     && NUMBA_CACHE_DIR=/opt/kernels /opt/venv/bin/python -m utils.indicators.compiling
 
 FROM python:3.13-slim AS live

@@ -1,14 +1,16 @@
-"""Between the scripts and the parts: candles of one shard made, kept and said, over Redis and MongoDB.
+"""Between the scripts and the parts: candles of one shard made, published and kept, over Redis and MongoDB.
 
 `ShardCandles` ties the pure engine (utils/candles) to its store. It is crash-only: a restart, a lost connection
 and a take-over by another worker are one path, `recover`, which goes back to the last snapshot and reads on. What is
-then said again was said with the same ids before, and is not heard twice.
+then published again has the ids that it had before, and Redis drops it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+import structlog
 
 from utils.candles.engine import CandleEngine
 from utils.candles.engine_output import Said
@@ -53,7 +55,7 @@ def open_candle_store(settings: Settings) -> CandleStore:
 
 @dataclass(frozen=True, slots=True)
 class Recovery:
-    """Where a shard goes on from, and why it could not use a snapshot that was there ('' when all is well).
+    """Where a shard reads on from, and why it could not use a snapshot that was there ('' when all is well).
 
     `new_hours`: symbols whose hours are others than when the snapshot was made.
     """
@@ -76,7 +78,7 @@ class ShardCandles:
         self._content = self._new_content()
         self._saved_at = self._engine.position
         self._told_over: object = None
-        self._new_closes = 0
+        self._log = structlog.get_logger("candle_worker").bind(shard=shard)
 
     def _new_engine(self) -> CandleEngine:
         settings = self._settings
@@ -90,7 +92,7 @@ class ShardCandles:
 
     @property
     def position(self) -> EntryId:
-        """The last entry taken."""
+        """The last entry that was applied."""
         return self._engine.position
 
     @property
@@ -113,7 +115,19 @@ class ShardCandles:
                 self._store.end_source(self.shard, position_in(content))
                 self._remove_live_of(left_by(content))
         self._saved_at = self._engine.position
-        return Recovery(self.position, refused, tuple(self._engine.new_hours))
+        recovery = Recovery(self.position, refused, tuple(self._engine.new_hours))
+        self._log_recovery(recovery)
+        return recovery
+
+    def _log_recovery(self, recovery: Recovery) -> None:
+        if recovery.snapshot_refused:
+            self._log.warning("snapshot refused, starting anew", reason=recovery.snapshot_refused)
+        if recovery.new_hours:
+            self._log.warning(
+                "the hours of the day were edited: they hold from here on",
+                instruments=len(recovery.new_hours),
+                first=recovery.new_hours[0],
+            )
 
     def _remove_live_of(self, left: Left) -> None:
         """The new state does not know who leaves it: hashes that nobody writes any more would stay for ever."""
@@ -121,20 +135,16 @@ class ShardCandles:
         self._store.remove_timeframes(left.symbols, dropped)
         self._store.remove_live(left.symbols, self._timeframe_names)
 
-    def take(self, entries: Sequence[Entry]) -> Said:
-        """Take entries and say what came of them. After a RedisError only `recover` may follow."""
+    def process(self, entries: Sequence[Entry]) -> Said:
+        """Apply entries and publish what came of them. After a RedisError only `recover` may follow."""
         said = self._engine.take(entries)
         self._store.say_closed(self.shard, said.records)
-        self._new_closes += sum(map(len, said.records))
         self._store.say_rejected(self.shard, said.rejected)
-        # Before the next snapshot: a worker that goes on from an earlier one meets this day's begin again.
+        # Before the next snapshot: a worker that resumes from an earlier one meets this day's begin again.
         self._store.remove_live([one.symbol for one in said.gone], self._timeframe_names)
+        for day in self._new_unknown_days():
+            self._log.warning("the session table does not know this day: ordinary hours are assumed", day=day)
         return said
-
-    def new_closes(self) -> int:
-        """How many candles closed since the last call."""
-        count, self._new_closes = self._new_closes, 0
-        return count
 
     def refresh_live(self) -> bool:
         """Write a portion of what changed to the live view; returns whether more of this round is left.
@@ -153,11 +163,14 @@ class ShardCandles:
         self._store.write_live(self.shard, self._engine.rows, candles, ticks, self.position)
         return not self._engine.is_live_round_done
 
-    def save(self) -> None:
-        """Store the snapshot, when something was taken since the last one."""
+    def snapshot(self) -> None:
+        """Store the state, if something was applied since the last time."""
         if self._saved_at != self.position:
             self._store.save_state(self.shard, self._engine.snapshot())
             self._saved_at = self.position
+
+    def release(self) -> None:
+        """Nothing is kept open for a shard."""
 
     def counts(self) -> dict[str, int]:
         """What was counted since the state began, by name; rejections as `rejected_<reason>`."""
@@ -169,20 +182,16 @@ class ShardCandles:
         """What the packets say of the feed, for the health report; once a second, `is_live` when nothing waits."""
         return self._content.look(self._engine.shard, self._engine.rows, self.position.ms, is_live)
 
-    def new_unknown_days(self) -> list[str]:
+    def _new_unknown_days(self) -> list[str]:
         """Dates met since the last call for which the session table only guesses ordinary hours."""
         days = sorted(str(day) for day in self._engine.unknown_days)
         self._engine.unknown_days.clear()
         return days
 
 
-def candle_archives(settings: Settings, is_behind: Callable[[], bool]) -> ShardArchives:
-    """Brings the closed candles of the shards that are owned to MongoDB.
-
-    While `is_behind` says that frames wait, MongoDB waits, too, until a quarter of the closed stream is to be stored:
-    candles come before their storing, and long before anything could be dropped unstored it goes on.
-    """
-    room, keys = settings.closed_max_entries // 4, Keys(settings.redis_prefix)
+def candle_archives(settings: Settings) -> ShardArchives:
+    """Brings the closed candles of the owned shards to MongoDB."""
+    keys = Keys(settings.redis_prefix)
     mongo = MongoStore(settings.mongo_url.get_secret_value(), settings.mongo_db)
 
     def make(shard: int) -> StreamArchiver:
@@ -193,7 +202,6 @@ def candle_archives(settings: Settings, is_behind: Callable[[], bool]) -> ShardA
             mongo.upsert_candles,
             keys.archive_rejected(shard),
             settings.rejected_max_per_shard,
-            is_to_rest=lambda backlog: 0 <= backlog < room and is_behind(),
             ping=mongo.ping,
         )
 

@@ -190,7 +190,7 @@ class Stage:
 
 def compile_kernels() -> None:
     """All into the cache, by processes of their own, as the image's build does: what is measured starts warm."""
-    for module in ("commands.compile_kernels", "utils.indicators.compiling"):
+    for module in ("utils.stores.compiling", "utils.indicators.compiling"):
         subprocess.run([sys.executable, "-m", module], cwd=PROJECT, check=True)
 
 

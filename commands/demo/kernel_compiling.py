@@ -16,7 +16,7 @@ from commands.shared.waiting import wait_for
 from utils.runtime.lifecycle import StopRequest
 
 _COMPILE = (
-    "from commands.compile_kernels import compile_candle_kernels; compile_candle_kernels();"
+    "from utils.stores.compiling import compile_candle_kernels; compile_candle_kernels();"
     "from utils.indicators.compiling import compile_indicator_kernels; compile_indicator_kernels()"
 )
 _LONGEST_SECONDS = 600.0

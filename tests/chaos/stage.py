@@ -13,7 +13,6 @@ from pathlib import Path
 import redis
 import requests
 
-from commands.compile_kernels import compile_candle_kernels
 from commands.shared.child_process import ChildProcess
 from tests.chaos.mongo_errors import MongoErrors
 from tests.chaos.proxy import Proxies, Proxy
@@ -22,6 +21,7 @@ from tests.e2e.simulated import Clock, Exchange, start_exchange
 from tests.shared.servers import EmbeddedServer, mongo_server, valkey_server
 from utils.indicators.compiling import compile_indicator_kernels
 from utils.keys import Keys
+from utils.stores.compiling import compile_candle_kernels
 
 SCRIPTS = (CONNECTOR, CANDLE_WORKER, SIGNAL_WORKER)
 TOKEN = "plain_token"

@@ -162,7 +162,7 @@ def test_announcements_are_read_from_the_log() -> None:
         "entries": COUNT,
         "lost_ms": TOLD.lost_ms,
     }
-    lines: list[Document] = [{"event": "starts"}, line, {"event": "starts"}, {"event": "holds a shard"}]
+    lines: list[Document] = [{"event": "starts"}, line, {"event": "starts"}, {"event": "shard acquired"}]
     assert announcements(lines) == [TOLD]
     assert announcements(since_start(lines)) == []
 

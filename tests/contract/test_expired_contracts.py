@@ -41,9 +41,9 @@ def test_ten_weeks_are_flat(client: redis.Redis, valkey: Any) -> None:
     for week in range(WEEKS):
         worker = worker_of(valkey.url)  # a restart between the weeks, too
         worker.recover()
-        worker.take(expiry_day(week, contracts(week, COUNT)))
+        worker.process(expiry_day(week, contracts(week, COUNT)))
         show_all(worker)
-        worker.save()
+        worker.snapshot()
         shown = live_symbols(client)
         kept = [one.symbol for past in range(max(0, week - 1), week + 1) for one in contracts(past, COUNT)]
         assert shown == set(kept), f"week {week}"
@@ -56,16 +56,16 @@ def test_ten_weeks_are_flat(client: redis.Redis, valkey: Any) -> None:
 def test_a_kill_between_the_roll_and_the_snapshot_leaves_no_hash_behind(client: redis.Redis, valkey: Any) -> None:
     first = worker_of(valkey.url)
     first.recover()
-    first.take(expiry_day(0, contracts(0, COUNT)) + expiry_day(1, contracts(1, COUNT)))
+    first.process(expiry_day(0, contracts(0, COUNT)) + expiry_day(1, contracts(1, COUNT)))
     show_all(first)
-    first.save()
+    first.snapshot()
     roll = [heartbeat(expiry_of(2), "00:00")]
-    first.take(roll)  # killed behind it
+    first.process(roll)  # killed behind it
     assert live_symbols(client) == {one.symbol for one in contracts(1, COUNT)}
     again = worker_of(valkey.url)
     again.recover()
     assert again.instrument_count == 2 * COUNT
-    again.take(roll)
+    again.process(roll)
     assert again.instrument_count == COUNT
     assert live_symbols(client) == {one.symbol for one in contracts(1, COUNT)}
 
@@ -76,10 +76,10 @@ def test_what_another_shard_watches_keeps_its_hashes(client: redis.Redis, valkey
     staying = contracts(1, 1)
     worker = worker_of(valkey.url)
     worker.recover()
-    worker.take(expiry_day(0, [moved, expired, *staying]))
+    worker.process(expiry_day(0, [moved, expired, *staying]))
     show_all(worker)
     client.hset(Keys().instruments(), mapping={one.symbol: "{}" for one in (moved, *staying)})
-    worker.take([mark(expiry_of(1), "09:10", staying), heartbeat(expiry_of(2), "00:00")])
+    worker.process([mark(expiry_of(1), "09:10", staying), heartbeat(expiry_of(2), "00:00")])
     assert worker.instrument_count == 1
     assert live_symbols(client) == {moved.symbol, staying[0].symbol}
     assert expiry_of(0) == FIRST_EXPIRY
@@ -90,9 +90,9 @@ def test_a_timeframe_that_left_the_settings_takes_its_hashes_along(client: redis
     staying, expired = contracts(0, 2)
     worker = worker_of(valkey.url)
     worker.recover()
-    worker.take(expiry_day(0, [staying, expired]))
+    worker.process(expiry_day(0, [staying, expired]))
     show_all(worker)
-    worker.save()
+    worker.snapshot()
     client.hset(Keys().instruments(), mapping={staying.symbol: "{}"})
     keys = Keys()
     assert client.exists(keys.candle(staying.symbol, "5m"), keys.candle(expired.symbol, "1m")) == 2

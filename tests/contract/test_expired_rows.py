@@ -23,8 +23,7 @@ from utils.keys import Keys
 from utils.runtime.lifecycle import StopRequest
 from utils.runtime.settings import Settings
 from utils.signals.shard import ENTRIES_AT_ONCE, ShardSignals
-from utils.stores.redis_connection import open_redis
-from utils.stores.redis_server import ServerCheck
+from utils.stores.coordination import coordinate
 
 COUNT, WEEKS, MINUTES = 6, 10, 4
 SECONDS = itertools.count(0.0, 400.0)  # it waits for instruments that may still come, and for the next warm-up
@@ -49,11 +48,10 @@ def signals(valkey: ValkeyServer, mongo: EmbeddedServer, tmp_path: Path) -> Iter
         log_dir=tmp_path,
     )
     log = structlog.get_logger("test")
-    server = ServerCheck(open_redis(valkey.url), Keys(), log)
-    worker = SignalWorker(settings, StopRequest(), log, server)
-    yield worker._signals[0]
+    worker = SignalWorker(settings, StopRequest(), log, coordinate(settings, "signal_worker", log))
+    yield worker._shards[0]
     worker._tools.turn.join(10)
-    worker._mongo.close()
+    worker._tools.mongo.close()
 
 
 def play(client: redis.Redis, signals: ShardSignals, week: int) -> None:
@@ -70,11 +68,11 @@ def play(client: redis.Redis, signals: ShardSignals, week: int) -> None:
     )
     wait_for(lambda: signals.prepare(next(SECONDS)), "it is ready")
     read = signals._store.read_closed({0: signals.position}, ENTRIES_AT_ONCE)
-    signals.take(read[0], next(SECONDS))
-    signals.save()
+    signals.process(read[0], next(SECONDS))
+    signals.snapshot()
     for _ in range(3):  # cold rows are tried again now and then
         wait_for(lambda: signals.prepare(next(SECONDS)), "it is ready again")
-    signals.save()
+    signals.snapshot()
 
 
 def shown(client: redis.Redis) -> set[str]:
@@ -83,7 +81,7 @@ def shown(client: redis.Redis) -> set[str]:
 
 
 def test_ten_weeks_are_flat(client: redis.Redis, signals: ShardSignals) -> None:
-    signals.load(next(SECONDS))
+    signals.recover(next(SECONDS))
     sizes: list[int] = []
     for week in range(WEEKS):
         play(client, signals, week)
@@ -94,5 +92,5 @@ def test_ten_weeks_are_flat(client: redis.Redis, signals: ShardSignals) -> None:
             assert shown(client) == expected, f"week {week}"
             assert signals._progress.engine.newest_ms().keys() == expected
         sizes.append(int(client.strlen(Keys().signal_state(0))))
-        signals.load(next(SECONDS))  # a restart between the weeks, too
+        signals.recover(next(SECONDS))  # a restart between the weeks, too
     assert max(sizes[1:]) <= 1.1 * sizes[1], sizes

@@ -8,8 +8,8 @@ import pytest
 import redis
 
 from utils.keys import Keys
-from utils.stores.lease import Lease
-from utils.stores.shard_leases import Change, ShardLeases
+from utils.runtime.shard_worker import Change
+from utils.stores.leases import Lease, ShardLeases
 
 KEYS = Keys("test:")
 LEASE_SECONDS = 30.0  # none runs out while a test is at work
@@ -22,21 +22,21 @@ def lease(client: redis.Redis, owner: str, seconds: float = LEASE_SECONDS, shard
 
 def test_one_holds_and_the_other_stands_by_until_it_is_released(client: redis.Redis) -> None:
     first, second = lease(client, "one"), lease(client, "two")
-    assert first.hold()
-    assert first.hold()
-    assert not second.hold()
-    assert lease(client, "two", shard=1).hold()
+    assert first.renew()
+    assert first.renew()
+    assert not second.renew()
+    assert lease(client, "two", shard=1).renew()
     second.release()
-    assert lease(client, "one").hold()
+    assert lease(client, "one").renew()
     first.release()
-    assert second.hold()
-    assert not first.hold()
+    assert second.renew()
+    assert not first.renew()
 
 
 def test_a_dead_holder_is_followed(client: redis.Redis) -> None:
-    assert lease(client, "one", 0.3).hold()
+    assert lease(client, "one", 0.3).renew()
     second, deadline = lease(client, "two", 0.3), time.monotonic() + 60
-    while not second.hold():
+    while not second.renew():
         assert time.monotonic() < deadline
         time.sleep(0.02)
 
@@ -46,29 +46,29 @@ def test_it_is_renewed_and_its_loss_is_seen(client: redis.Redis, monkeypatch: py
     now_seconds = 1_000.0
     monkeypatch.setattr("time.monotonic", lambda: now_seconds)
     first, name = lease(client, "one"), KEYS.lease("signal", 0)
-    assert first.hold()
+    assert first.renew()
     client.pexpire(name, SHORT_MS)
     now_seconds += 9.9
-    assert first.hold()
+    assert first.renew()
     assert client.pttl(name) <= SHORT_MS, "it is not asked for each time"
     now_seconds += 0.2
-    assert first.hold()
+    assert first.renew()
     assert client.pttl(name) > SHORT_MS, "a third of its time has passed: it was to be renewed"
     client.set(name, "two")
     now_seconds += 9.9
-    assert first.hold(), "what it has is its own until it asks"
+    assert first.renew(), "what it has is its own until it asks"
     now_seconds += 0.2
-    assert not first.hold()
+    assert not first.renew()
 
 
 def test_how_long_it_is_surely_ours_is_known_without_asking(client: redis.Redis) -> None:
     first, second = lease(client, "one"), lease(client, "two")
     assert not first.covers(time.monotonic())
     before = time.monotonic()
-    assert first.hold()
+    assert first.renew()
     after = time.monotonic()
     client.delete(KEYS.lease("signal", 0))  # whatever Redis says meanwhile
-    assert second.hold()
+    assert second.renew()
     assert first.covers(before + 29.9)
     assert not first.covers(after + 30.0)
     first.release()
@@ -76,9 +76,9 @@ def test_how_long_it_is_surely_ours_is_known_without_asking(client: redis.Redis)
 
 
 def test_one_that_another_has_covers_nothing(client: redis.Redis) -> None:
-    assert lease(client, "one").hold()
+    assert lease(client, "one").renew()
     second = lease(client, "two")
-    assert not second.hold()
+    assert not second.renew()
     assert not second.covers(time.monotonic())
 
 
@@ -93,7 +93,7 @@ def follow(leases: ShardLeases, held: dict[int, object]) -> list[tuple[int, Chan
     seen = []
     for shard, change in leases.changes(held):
         seen.append((shard, change))
-        if change is Change.OURS:
+        if change is Change.ACQUIRED:
             held[shard] = object()
         else:
             held.pop(shard, None)
@@ -105,7 +105,7 @@ def follow(leases: ShardLeases, held: dict[int, object]) -> list[tuple[int, Chan
 def test_what_was_lost_in_a_standstill_is_not_spare(client: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     """To leave a spare shard in order is to save it: not over what another has saved meanwhile."""
     leases, held = ShardLeases(client, KEYS, "signal", 2, LEASE_SECONDS), dict[int, object]()
-    assert follow(leases, held) == [(0, Change.OURS), (1, Change.OURS)]
+    assert follow(leases, held) == [(0, Change.ACQUIRED), (1, Change.ACQUIRED)]
     stand_still(monkeypatch, LEASE_SECONDS)
     client.zadd(KEYS.workers("signal"), {"another": 10**15})
     for shard in (0, 1):
@@ -124,7 +124,7 @@ def test_what_another_had_meanwhile_is_begun_anew_before_it_is_spare(
     for shard in (0, 1):
         client.delete(KEYS.lease("signal", shard))
         client.set(KEYS.last_owner("signal", shard), "another")
-    assert follow(leases, held) == [(0, Change.OURS), (1, Change.OURS)]
+    assert follow(leases, held) == [(0, Change.ACQUIRED), (1, Change.ACQUIRED)]
     assert follow(leases, held) == [(0, Change.SPARE)]
     assert list(held) == [1]
 
@@ -136,7 +136,7 @@ def test_two_workers_of_one_host_name_and_process_id_are_two(
     monkeypatch.setattr("socket.gethostname", lambda: "server")
     monkeypatch.setattr("os.getpid", lambda: 7)
     first, second = (ShardLeases(client, KEYS, "signal", 2, LEASE_SECONDS) for _ in range(2))
-    held_by_first = [shard for shard, change in first.changes({}) if change is Change.OURS]
-    held_by_second = [shard for shard, change in second.changes({}) if change is Change.OURS]
+    held_by_first = [shard for shard, change in first.changes({}) if change is Change.ACQUIRED]
+    held_by_second = [shard for shard, change in second.changes({}) if change is Change.ACQUIRED]
     assert held_by_first == [0, 1] and held_by_second == []
     assert set(second.owners) == {first.owner, second.owner}

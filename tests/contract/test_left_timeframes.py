@@ -22,8 +22,7 @@ from utils.market.clock import MarketClock
 from utils.runtime.lifecycle import StopRequest
 from utils.runtime.settings import Settings
 from utils.signals.shard import ENTRIES_AT_ONCE, ShardSignals
-from utils.stores.redis_connection import open_redis
-from utils.stores.redis_server import ServerCheck
+from utils.stores.coordination import coordinate
 
 MINUTES = 10
 SECONDS = itertools.count(0.0, 400.0)  # it waits for instruments that may still come, and for the next warm-up
@@ -50,14 +49,13 @@ def make_signals(valkey: ValkeyServer, mongo: EmbeddedServer, tmp_path: Path) ->
             log_dir=tmp_path,
         )
         log = structlog.get_logger("test")
-        server = ServerCheck(open_redis(valkey.url), Keys(), log)
-        workers.append(SignalWorker(settings, StopRequest(), log, server))
-        return workers[-1]._signals[0]
+        workers.append(SignalWorker(settings, StopRequest(), log, coordinate(settings, "signal_worker", log)))
+        return workers[-1]._shards[0]
 
     yield make
     for worker in workers:
         worker._tools.turn.join(10)
-        worker._mongo.close()
+        worker._tools.mongo.close()
 
 
 def play(client: redis.Redis, signals: ShardSignals) -> None:
@@ -72,8 +70,8 @@ def play(client: redis.Redis, signals: ShardSignals) -> None:
         client, Keys(), [ClosedCandle(0, f"{one.end_ms + GRACE_MS}-{n}", one) for n, one in enumerate(candles)]
     )
     read = signals._store.read_closed({0: signals.position}, ENTRIES_AT_ONCE)
-    signals.take(read[0], next(SECONDS))
-    signals.save()
+    signals.process(read[0], next(SECONDS))
+    signals.snapshot()
 
 
 def shown(client: redis.Redis) -> set[str]:
@@ -87,17 +85,17 @@ def test_its_hashes_go_and_no_others(
 ) -> None:
     now_ms = OPEN_MS + 60 * 60_000
     before = make_signals("1m,5m", f"{STAYING},{GONE}", now_ms)
-    before.load(next(SECONDS))
+    before.recover(next(SECONDS))
     play(client, before)
     assert shown(client) == {f"{symbol}:{name}" for symbol in (STAYING, GONE) for name in ("1m", "5m")}
     if start == "another version":
         monkeypatch.setattr("utils.indicators.snapshot.LAYOUT_VERSION", 99)
     after = make_signals("1m", STAYING, now_ms + (NEXT_WEEK_MS if start == "a session passed" else 0))
-    after.load(next(SECONDS))
+    after.recover(next(SECONDS))
     wait_for(lambda: after.prepare(next(SECONDS)), "it is ready")
-    after.save()
+    after.snapshot()
     assert shown(client) == {f"{STAYING}:1m"}, "with the instrument that left INSTRUMENTS"
-    after.load(next(SECONDS))
+    after.recover(next(SECONDS))
     assert after._progress.timeframes() == {"1m"}
     assert "5m" not in after._progress.engine.timeframes
 
@@ -106,9 +104,9 @@ def test_candles_of_it_that_still_came_are_gone_a_day_later(client: redis.Redis,
     """The candle worker was started anew later than the signal worker."""
     now_ms = OPEN_MS + 60 * 60_000
     signals = make_signals("1m", f"{STAYING},{GONE}", now_ms)
-    signals.load(next(SECONDS))
+    signals.recover(next(SECONDS))
     play(client, signals)
     signals._dropped_on = None  # as on the next day
     signals._saved_at = None
-    signals.save()
+    signals.snapshot()
     assert shown(client) == {f"{STAYING}:1m", f"{GONE}:1m"}

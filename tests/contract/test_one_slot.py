@@ -27,7 +27,7 @@ from utils.stores.archive import StreamArchiver
 from utils.stores.candle_store import CandleStore
 from utils.stores.guarded_writes import GuardedWrites
 from utils.stores.health import HealthReport, read_health
-from utils.stores.lease import Lease, Workers
+from utils.stores.leases import Lease, Workers
 from utils.stores.left_shards import LeftShards
 from utils.stores.old_layout import old_keys_sentence
 from utils.stores.outbox import Message, Outbox

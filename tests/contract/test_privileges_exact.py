@@ -33,7 +33,7 @@ from tests.shared.signal_worker_process import instrument
 from utils.journal.entries import Entry, EntryId, Kind
 from utils.keys import Keys
 from utils.stores.candle_store import CandleStore
-from utils.stores.lease import Lease
+from utils.stores.leases import Lease
 from utils.stores.redis_connection import open_redis
 from utils.stores.tick_reader import TickReader
 from utils.stores.tick_stream import TickStream
@@ -83,7 +83,7 @@ def remove_an_expired_contract(client: redis.Redis) -> None:
 
 def own_a_shard_first(client: redis.Redis) -> None:
     """Of a Redis that knows no script yet."""
-    assert Lease(client, Keys(), SIGNAL_WORKER, UNUSED_SHARD, "first", 0.1).hold()
+    assert Lease(client, Keys(), SIGNAL_WORKER, UNUSED_SHARD, "first", 0.1).renew()
 
 
 RARE: tuple[tuple[str, Callable[[redis.Redis], None]], ...] = (

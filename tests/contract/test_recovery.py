@@ -51,7 +51,7 @@ def closing_places(entries: list[Entry], client: redis.Redis, timeframes: str) -
     """How many entries there are up to and with each that closed something."""
     shard = candles(client, timeframes)
     shard.recover()
-    return [n + 1 for n, entry in enumerate(entries) if any(map(len, shard.take([entry]).records))]
+    return [n + 1 for n, entry in enumerate(entries) if any(map(len, shard.process([entry]).records))]
 
 
 @pytest.mark.parametrize("after", ["1s,5s,10s,1m", "1s,2s,3s,5s,10s,1m", "10s,1m", "1m,5s,10s"])
@@ -63,11 +63,11 @@ def test_other_timeframes_repeat_no_candle(worker: redis.Redis, client: redis.Re
         client.flushall()
         first = candles(worker, "5s,10s,1m")
         first.recover()
-        first.take(entries[:place])
-        first.save()
+        first.process(entries[:place])
+        first.snapshot()
         second = candles(worker, after)
         assert "other timeframes" in second.recover().snapshot_refused
-        second.take(entries)
+        second.process(entries)
         counts = Counter((one["_id"], one["rev"]) for one in published(client))
         assert [one for one, count in counts.items() if count > 1] == []
         assert published(client)[-1]["t"] > entries[place].id.ms - 3_600_000
@@ -81,12 +81,12 @@ def test_after_a_crash_amid_an_entry_nothing_is_lost(worker: redis.Redis, client
     client.flushall()
     first = candles(worker, "5s,10s,1m")
     first.recover()
-    first.take(entries[: place - 5])
-    first.save()
-    first.take(entries[place - 5 : place])
+    first.process(entries[: place - 5])
+    first.snapshot()
+    first.process(entries[place - 5 : place])
     second = candles(worker, "5s,1m,10s")
     second.recover()
-    second.take(entries)
+    second.process(entries)
     assert {one["_id"] for one in published(client)} == expected
 
 
@@ -123,8 +123,8 @@ def test_an_instrument_that_cannot_be_read_is_left_out(valkey: ValkeyServer, cli
 def test_a_snapshot_without_a_field_is_a_fresh_start(worker: redis.Redis, client: redis.Redis) -> None:
     shard = candles(worker, "1m")
     shard.recover()
-    shard.take(entries_of(FEED))
-    shard.save()
+    shard.process(entries_of(FEED))
+    shard.snapshot()
     content: Any = client.get(KEYS.candle_state(0))
     head, _, body = content.partition(b"\n")
     for name in orjson.loads(head):

@@ -274,7 +274,7 @@ def test_a_worker_waits_for_memory_and_says_so(tmp_path: Path) -> None:
         code, said = doctor(tmp_path, "--process", "candle_worker")
         assert code == 1 and "PROBLEM  redis: Redis has used" in said and "REDIS_MAXMEMORY" in said
         client.config_set("maxmemory", "0")
-        worker.until_said("holds a shard")
+        worker.until_said("shard acquired")
 
 
 @pytest.mark.parametrize("name", WORKERS)
@@ -335,7 +335,7 @@ def test_a_server_that_does_not_tell_how_it_is_set_up_is_worked_with(tmp_path: P
         with closing(open_redis(server.url)) as client:
             client.acl_setuser("candle_worker", enabled=True, commands=["-info"])
         with script(tmp_path, "candle_worker", server.url_of("candle_worker")) as worker:
-            worker.until_said("holds a shard")
+            worker.until_said("shard acquired")
             assert "cluster mode and eviction are not checked" in worker.said
             _, said = doctor(tmp_path, "--process", "candle_worker")
     assert "note     redis: Redis does not tell this user" in said

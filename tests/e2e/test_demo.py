@@ -290,7 +290,7 @@ def test_a_child_that_dies_is_named_and_all_others_are_ended(tmp_path: Path) -> 
     assert figures["ok"] is False
     assert "candle_worker was ended by signal 9" in figures["faults"][0]
     assert "candle_worker was ended by signal 9" in text
-    assert "holds a shard" in text  # the last lines of its log
+    assert "shard acquired" in text  # the last lines of its log
     assert "Traceback" not in text
     assert _processes_of(tmp_path) == {}
 

@@ -30,6 +30,10 @@ class Said:
     gone: list[Instrument] = field(default_factory=list)
 
     @property
+    def has_closed(self) -> bool:
+        return any(map(len, self.records))
+
+    @property
     def closed(self) -> list[ClosedCandle]:
         """The closed candles as objects, made anew each time."""
         return [candle for part in self.records for candle in part.as_objects()]

@@ -13,22 +13,16 @@ from utils.stores.signal_store import SignalStore
 
 @dataclass(slots=True)
 class Unwritten:
-    """`sent` signals may not be said yet, and only what is said belongs into the file.
-
-    `since_seconds` (monotonic) is when the first of the signals came that the file lacks.
-    """
+    """`sent` signals may not be said yet, and only what is said belongs into the file."""
 
     sent: list[Signal] = field(default_factory=list)
     said: list[Signal] = field(default_factory=list)
     latest: dict[Pair, LatestValues] = field(default_factory=dict)
-    since_seconds: float | None = None
 
     def __len__(self) -> int:
         return len(self.sent) + len(self.said) + len(self.latest)
 
-    def add(self, taken: Taken, now_seconds: float) -> None:
-        if taken.fired and self.since_seconds is None:
-            self.since_seconds = now_seconds
+    def add(self, taken: Taken) -> None:
         self.sent += [signal for _, signal in taken.fired]
         self.latest.update({(one.symbol, one.timeframe): one for one in taken.latest})
 
@@ -39,7 +33,7 @@ class Unwritten:
 
     def take_said(self) -> list[Signal]:
         """For the file."""
-        said, self.said, self.since_seconds = self.said, [], None
+        said, self.said = self.said, []
         return said
 
     def take_latest(self) -> list[LatestValues]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from datetime import date
 
@@ -24,17 +25,15 @@ from utils.signals.warmup_thread import WarmupThread
 from utils.stores.closed_reader import ClosedRead
 
 ENTRIES_AT_ONCE = 1_000
-CROWD_READS = 30  # full ones, one after the other: an hour's end has so many
+BURST_READS = 30  # full ones, one after the other: an hour's end has so many
 LOOK_SECONDS = 0.5
-MOST_UNWRITTEN = 20_000  # rows of values and signals that wait until there is nothing else to take
-LONGEST_UNWRITTEN_SECONDS = 2.0  # so long they wait at most, though there is always something else to take
 WARM_AGAIN_SECONDS = 300.0
 INSTRUMENTS_SECONDS = 60.0  # so long some of the instruments may be missing before we begin without them
 
 
 class ShardSignals:
-    """`load` begins it, and after a RedisError only `load` may follow. Then, again and again, `prepare`, and when
-    that says so, `take`. While a warm-up is on its way no entries are taken and nothing is saved."""
+    """`recover` begins it, and after a RedisError only `recover` may follow. Then, again and again, `prepare`, and
+    when that says so, `process`. While a warm-up is on its way no entries are processed and there is no snapshot."""
 
     def __init__(self, shard: int, tools: SignalTools) -> None:
         self.shard = shard
@@ -82,14 +81,14 @@ class ShardSignals:
 
     # ---- where we are
 
-    def load(self, now_seconds: float) -> None:
+    def recover(self, now_seconds: float | None = None) -> None:
         """Back to the last snapshot, or to the newest closed candle. RedisError."""
-        self.let_go()
+        self.release()
         self._tools.look_up()
-        self._set(self._recovery.recover(), now_seconds)
+        self._set(self._recovery.recover(), time.monotonic() if now_seconds is None else now_seconds)
 
-    def save(self) -> None:
-        """Store the snapshot, when something changed since the last one. OutboxMovedError, RedisError."""
+    def snapshot(self) -> None:
+        """Store the state, if it changed since the last time. OutboxMovedError, RedisError."""
         if self._warmup is not None:
             return
         self.write()
@@ -126,8 +125,8 @@ class ShardSignals:
             self._saved_at = None
             self._log.info("timeframes that are not in TIMEFRAMES any more were dropped", timeframes=sorted(left))
 
-    def let_go(self) -> None:
-        """Another worker has it, or nobody for now."""
+    def release(self) -> None:
+        """Another worker owns it, or nobody for now."""
         self._write_file()
         if self._warmup is not None:
             self._warmup.cancel()
@@ -202,7 +201,7 @@ class ShardSignals:
         return found if now_seconds - self._loaded_seconds > INSTRUMENTS_SECONDS else []
 
     def _start_warm_up(self, instruments: Sequence[Instrument], cold: Sequence[Pair]) -> None:
-        self.save()
+        self.snapshot()
         symbols = {one.symbol for one in instruments}
         pairs = [pair for pair in cold if pair[0] in symbols]
         self._log.info("warms up", instruments=len(instruments), rows=len(pairs))
@@ -239,11 +238,11 @@ class ShardSignals:
     def _note_warmed(self, done: Sequence[Pair]) -> None:
         self._progress.note_warmed(done)
         self._saved_at = None
-        self.save()
+        self.snapshot()
 
     # ---- candles in, signals out
 
-    def take(self, read: ClosedRead, now_seconds: float) -> None:
+    def process(self, read: ClosedRead, now_seconds: float) -> None:
         """The signals of the entries after `position` are sent to the stream at once; the rest waits.
 
         `send_values` or `write` may follow. RedisError.
@@ -260,7 +259,7 @@ class ShardSignals:
             self._tools.look_up()  # a new day's dump may give an instrument other hours
         taken = self._progress.take(entries)
         self._store.say(taken.fired)
-        self._unwritten.add(taken, now_seconds)
+        self._unwritten.add(taken)
         self._tools.counts.update(
             candles=len(entries),
             skipped=taken.skipped,
@@ -275,24 +274,13 @@ class ShardSignals:
             self._marks.make_due()
 
     @property
-    def has_unwritten(self) -> bool:
+    def has_pending(self) -> bool:
         """Whether `write` has anything to do."""
         return len(self._unwritten) > 0
 
-    def has_waited(self, now_seconds: float) -> bool:
-        """Whether `write` should not wait until there is nothing else to take."""
-        since_seconds = self._unwritten.since_seconds
-        is_late = since_seconds is not None and now_seconds - since_seconds >= LONGEST_UNWRITTEN_SECONDS
-        return is_late or len(self._unwritten) > MOST_UNWRITTEN
-
-    @property
-    def is_amid_a_crowd(self) -> bool:
-        """Whether what is at hand will be written in a moment: nothing else should come in between."""
-        return self.has_unwritten and self._full_reads <= CROWD_READS
-
     def send_values(self) -> None:
         """As `write_values`, unless so many entries wait that rows would be written again and again. RedisError."""
-        if self._full_reads <= CROWD_READS:
+        if self._full_reads <= BURST_READS:
             self.write_values()
 
     def write_values(self) -> None:
@@ -303,7 +291,7 @@ class ShardSignals:
 
     @property
     def waiting_lines(self) -> int:
-        """Signals that the file refused; `save` tries again."""
+        """Signals that the file refused; `snapshot` tries again."""
         return len(self._lines)
 
     def write(self) -> None:

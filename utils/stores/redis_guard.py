@@ -31,15 +31,11 @@ def check_at_start(settings: Settings, log: BoundLogger) -> ServerCheck:
 
 
 class RedisGuard:
-    """`check` looks at the server before work begins; `on_error` judges what any call raised.
+    """`check` looks at the server before work begins; `on_error` judges what any call raised."""
 
-    `report` writes the worker's health report with `fault` in it, if Redis takes it.
-    """
-
-    def __init__(self, server: ServerCheck, log: BoundLogger, report: Callable[[], object]) -> None:
+    def __init__(self, server: ServerCheck, log: BoundLogger) -> None:
         self._server = server
         self._log = log
-        self._report = report
         self._failure: Failure | None = None
         self._failed_at = float("-inf")
 
@@ -53,12 +49,15 @@ class RedisGuard:
         """Once, and again after each error. ClusterModeError, RedisError."""
         self._server.look()
 
-    def on_error(self, error: redis.RedisError) -> None:
-        """FatalError where asking again cannot help; else it returns, and the worker waits and recovers."""
+    def on_error(self, error: redis.RedisError, in_seconds: float, report: Callable[[], None]) -> None:
+        """FatalError where trying again cannot help; else it returns, and the worker waits `in_seconds` and recovers.
+
+        `report` writes the worker's health report with `fault` in it, if Redis accepts it.
+        """
         failure = failure_of(error)
         self._server.forget()
         if failure.is_outage:
-            self._log.warning("redis unavailable, retrying", reason=failure.sentence)
+            self._log.warning("redis unavailable, retrying", in_seconds=in_seconds, reason=failure.sentence)
             return
         if failure.kind is RedisFailure.OURS:
             self._log.warning(failure.sentence)
@@ -66,6 +65,10 @@ class RedisGuard:
         if failure.sentence != self.fault and not failure.exit_code:
             self._log.error(failure.sentence)
         self._failure, self._failed_at = failure, time.monotonic()
-        self._report()
+        report()
         if failure.exit_code:
             raise FatalError(failure.sentence, failure.exit_code)
+
+    def reason(self, error: redis.RedisError) -> str:
+        """The sentence of an error."""
+        return failure_of(error).sentence

@@ -45,7 +45,7 @@ def test_the_search_is_as_it_was_even_after_an_error(was_on: bool) -> None:
 @pytest.mark.parametrize(
     ("process", "module", "compiles"),
     [
-        ("candle_worker", "commands.compile_kernels", "compile_candle_kernels"),
+        ("candle_worker", "utils.stores.compiling", "compile_candle_kernels"),
         ("signal_worker", "utils.indicators.compiling", "compile_indicator_kernels"),
     ],
 )

@@ -14,8 +14,6 @@ from utils.runtime.timing import Pacing
 class _Shard:
     """Notes what it is asked to write."""
 
-    has_unwritten = True
-
     def __init__(self, shard: int, done: list[str]) -> None:
         self._shard, self._done = shard, done
 
@@ -25,14 +23,14 @@ class _Shard:
     def write(self) -> None:
         self._done.append(f"file {self._shard}")
 
-    def save(self) -> None:
+    def snapshot(self) -> None:
         self._done.append(f"snapshot {self._shard}")
 
 
 class _Leases:
     """Two leases, each good until a moment."""
 
-    def cover(self, shard: int, now_seconds: float) -> bool:
+    def covers(self, shard: int, now_seconds: float) -> bool:
         return now_seconds < {0: 105.0, 1: 103.0}[shard]
 
 
@@ -45,21 +43,22 @@ class _Store:
 
 
 class _StoodStill(SignalWorker):
-    """The worker's own writing, over two shards that are held."""
+    """The worker's own writing, over two shards that are owned."""
 
     def __init__(self) -> None:
         self.done: list[str] = []
-        held: Any = {shard: _Shard(shard, self.done) for shard in (0, 1)}
+        owned: Any = {shard: _Shard(shard, self.done) for shard in (0, 1)}
         leases: Any = _Leases()
         store: Any = _Store(self.done)
-        self._held, self._leases, self._store = held, leases, store
+        self._owned, self._leases, self._store = owned, leases, store
+        self._to_snapshot: dict[int, float] = {}
         garbage: Any = SimpleNamespace(run=lambda now_seconds: None)
         self._garbage = garbage
-        self._pacing = Pacing(hold=60.0)
-        self._pacing.is_due("hold", 100.0)
+        self._pacing = Pacing(leases=60.0, snapshot=60.0)
+        self._pacing.is_due("leases", 100.0)
 
     def looks_at_its_leases_next(self) -> bool:
-        return self._pacing.is_due("hold", 100.0)
+        return self._pacing.is_due("leases", 100.0)
 
 
 @pytest.mark.parametrize(
@@ -75,6 +74,7 @@ def test_what_a_lease_does_not_cover_any_more_is_not_written(
     assert worker.done == [*values, *files, "all is answered"]
     assert worker.looks_at_its_leases_next() == (writes != [0, 1])
     worker = _StoodStill()
-    worker._save()
+    for _ in range(3):  # one shard a turn
+        worker._snapshot_in_turn(has_published=False)
     assert worker.done == [f"snapshot {shard}" for shard in writes]
     assert worker.looks_at_its_leases_next() == (writes != [0, 1])

@@ -10,7 +10,7 @@ from unittest.mock import MagicMock
 
 import pytest
 
-from signal_worker import SignalWorker
+from signal_worker import LATEST_FILE_SECONDS, SignalWorker
 from strategies import Direction, Proposal, Strategy
 from tests.shared.closed_candles import OPEN_MS, minute_candles
 from utils.journal.entries import EntryId
@@ -81,12 +81,14 @@ class _Busy(SignalWorker):
         )
         shard = ShardSignals(0, tools)
         shard._progress.note_warmed([("NSE:INFY", "1m")])
-        nothing: Any = SimpleNamespace(cover=lambda *_: True, run=lambda *_: None, check=lambda *_: None)
+        nothing: Any = SimpleNamespace(covers=lambda *_: True, run=lambda *_: None, check=lambda *_: None)
         worker: Any = self
-        worker._held, worker._store, worker._leases, worker._garbage = {0: shard}, self.store, nothing, nothing
-        worker._redis = nothing
-        worker._pacing = Pacing(hold=1e9, save=SNAPSHOT_SECONDS, health=1e9, progress=1e9)
-        for name in ("hold", "save", "health"):
+        worker._owned, worker._store, worker._leases, worker._garbage = {0: shard}, self.store, nothing, nothing
+        worker._guard = nothing
+        worker._pacing = Pacing(leases=1e9, snapshot=SNAPSHOT_SECONDS, health=1e9)
+        worker._now_and_then = Pacing(progress=1e9, files=LATEST_FILE_SECONDS)
+        worker._to_snapshot = {}
+        for name in ("leases", "snapshot", "health"):
             worker._pacing.is_due(name, now[0])
 
 

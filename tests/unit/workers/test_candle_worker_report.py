@@ -27,13 +27,13 @@ class _Owner:
 class _Worker(CandleWorker):
     def __init__(self, log: BoundLogger) -> None:
         self._log = log
-        self._held: Any = {0: _Owner()}
+        self._owned: Any = {0: _Owner()}
         self._doubted, self._local_file = {}, Path("local")
         self._clock = type("Clock", (), {"speed": 1.0})()
 
     def report(self) -> dict[str, Any]:
         content = self._content(0)
-        self._log_doubts(content)
+        self._on_report(content)
         return dict(content)
 
 
@@ -41,9 +41,9 @@ def test_an_error_of_redis_ends_no_silence() -> None:
     worker = _Worker(structlog.get_logger("candle_worker"))
     with capture_logs() as logged:
         owned = worker.report()
-        held, worker._held = worker._held, {}
+        before, worker._owned = worker._owned, {}
         assert worker.report() == {}
-        worker._held = held
+        worker._owned = before
         assert worker.report() == owned
     assert [line["event"].split(":")[0] for line in logged] == [
         "trades come outside the hours that we believe in",
@@ -58,7 +58,7 @@ def test_each_doubt_is_logged_once_until_it_is_over() -> None:
     logged: list[list[str]] = []
     for facts in ([first], [more, mute], [], [more, mute]):
         with capture_logs() as lines:
-            worker._log_doubts({"classes": as_text(facts)})
+            worker._on_report({"classes": as_text(facts)})
         logged.append([line["event"].split(":")[0] for line in lines])
     outside = "trades come outside the hours that we believe in"
     assert logged == [[outside], ["halted or mute"], ["no longer halted or mute"], [outside, "halted or mute"]]

@@ -15,18 +15,18 @@ class _NeverStopped:
 
 
 class _Failing:
-    """In front of a worker: its `run` as it is, over one shard that is held."""
+    """In front of a worker: its `run` as it is, over one shard that is owned."""
 
     def __init__(self) -> None:
         self._stop: Any = _NeverStopped()
-        self._held: Any = {0: "a shard"}
+        self._owned: Any = {0: "a shard"}
         self.saved: list[int] = []
 
     def _run_once(self) -> None:
         raise ValueError("a bug, after entries were taken")
 
     def _shutdown(self) -> None:
-        self.saved += self._held
+        self.saved += self._owned
 
 
 class _FailingCandleWorker(_Failing, CandleWorker):

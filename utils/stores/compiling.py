@@ -1,7 +1,8 @@
-"""Compiles every kernel into the cache on disk, so that no process does it while the market is open.
+"""Compiles the candle kernels into the cache on disk, so that no process does it while the market is open.
 
-`python -m commands.compile_kernels` in an image's build, and `compile_candle_kernels()` at a worker's start, where it
-takes a fraction of a second when the cache is there.
+Here because the live hashes, which are written by kernels, too, are a store's; those of the indicators are in
+`utils/indicators/compiling.py`. `python -m utils.stores.compiling` in an image's build, and
+`compile_candle_kernels()` at a worker's start, where it takes a fraction of a second when the cache is there.
 """
 
 from __future__ import annotations
