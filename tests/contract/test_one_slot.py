@@ -120,8 +120,8 @@ def test_an_archiver_stays_in_the_slot_of_a_shard(client: redis.Redis, shard: in
 def test_what_is_of_no_shard_has_one_key_each(client: redis.Redis) -> None:
     assert HealthReport(client, KEYS, "candle_worker", 15).write({"a": "b"})
     assert read_health(client, KEYS) == {"candle_worker": {"a": "b"}}
-    assert Workers(client, KEYS, "candle_worker", "one", 3.0).come() == ["one"]
-    assert Lease(client, KEYS, "candle_worker", 0, "one", 3.0).hold()
+    assert Workers(client, KEYS, "candle_worker", "one", 3.0).sign_in() == ["one"]
+    assert Lease(client, KEYS, "candle_worker", 0, "one", 3.0).renew()
     assert LeftShards(client, KEYS, 1).fields(0.0)["left_shards"].startswith("1:0:")
     assert old_keys_sentence(client, KEYS) == ""
     assert len(stream_backlogs(client, [*map(KEYS.closed, SHARDS), *map(KEYS.signals, SHARDS)])) == 2 * len(SHARDS)
