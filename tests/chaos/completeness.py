@@ -1,8 +1,8 @@
-"""Which candles an outage touched, told without any candle code: from the marks, and from the frames that were lost.
+"""Which candles an outage touched, without any candle code: from the marks, and from the frames that were lost.
 
-Two plain statements, each in its own direction. A candle that says `complete` has no gap of the feed within it, and
-no frame was lost whose trade falls into it. A candle that does not has a gap within it, or so soon behind it that
-what was lost there may have been its own: within the grace, and as late as frames came in that session.
+- A candle with `complete: true` has no gap of the feed within it, and no lost frame has a trade that falls into it.
+- A candle with `complete: false` has a gap within it or shortly after it: within GRACE_MS plus the worst lag of the
+  session's frames, since a late trade of the candle may have been lost there.
 """
 
 from __future__ import annotations
@@ -55,23 +55,25 @@ def worst_lag_ms(received: Iterable[Entry]) -> int:
     return worst
 
 
-def wrongly_said(documents: Iterable[Mapping[str, Any]], gaps: Sequence[Gap], lag_ms: int = 0) -> list[str]:
-    """Candles whose `complete` is not what the gaps say, when frames came up to `lag_ms` late."""
+def wrong_completeness(documents: Iterable[Mapping[str, Any]], gaps: Sequence[Gap], lag_ms: int = 0) -> list[str]:
+    """Candles whose `complete` does not match the gaps, when frames came up to `lag_ms` late."""
     wrong: list[str] = []
     for one in documents:
         start, end = one["t"], one["end_t"]
         within = any(gap.from_ms < end and gap.to_ms > start for gap in gaps)
         near = any(gap.from_ms < end + GRACE_MS + lag_ms and gap.to_ms > start for gap in gaps)
         if one["complete"] and within:
-            wrong.append(f"{one['_id']} says complete, and the feed was down in it")
+            wrong.append(f"{one['_id']} is complete, and the feed was down in it")
         elif not one["complete"] and not near:
-            wrong.append(f"{one['_id']} says incomplete, and the feed was up all the time")
+            wrong.append(f"{one['_id']} is incomplete, and the feed was up all the time")
     return wrong
 
 
 def trades_lost(lost: Iterable[bytes], received: Iterable[bytes]) -> set[tuple[int, int]]:
-    """(token, trade time in ms) of what was in lost frames only, and not older than what had come of its instrument:
-    an older one would have been a late packet, and it is not said of any candle that those have all come."""
+    """(token, trade time in ms) of trades in lost frames that are newer than every received one of their instrument.
+
+    Older ones would have been late packets, which `complete` does not cover.
+    """
     newest: dict[int, int] = {}
     for token, at_ms in _trades(received):
         newest[token] = max(at_ms, newest.get(token, 0))
@@ -84,14 +86,16 @@ def _trades(frames: Iterable[bytes]) -> set[tuple[int, int]]:
     return {(token, 1000 * at) for token, at in times if at}
 
 
-def untold(documents: Iterable[Mapping[str, Any]], lost: set[tuple[int, int]], last_received_ms: int) -> list[str]:
-    """Candles that say complete though a lost trade falls into them. One that had closed before the last frame that
-    came is left out: what came for it later would have been late."""
+def unmarked(documents: Iterable[Mapping[str, Any]], lost: set[tuple[int, int]], last_received_ms: int) -> list[str]:
+    """Candles that are marked complete although a lost trade falls into them.
+
+    Candles that had closed before the last received frame are left out: a later trade of theirs would have been late.
+    """
     by_token: dict[int, list[int]] = {}
     for token, at_ms in lost:
         by_token.setdefault(token, []).append(at_ms)
     return [
-        f"{one['_id']} says complete, and a trade of it was lost"
+        f"{one['_id']} is complete, and a trade of it was lost"
         for one in documents
         if one["complete"]
         and one["end_t"] + GRACE_MS > last_received_ms

@@ -55,7 +55,7 @@ class Chaos(Timetable):
         first = self.dice.randrange(len(names))
         for name in (*names[first:], *names[:first]):
             if name == CONNECTOR and self._is_disk_full:
-                continue  # what waits in memory because the disk is full is all that a kill can lose, and docs say so
+                continue  # a kill would lose what waits in memory for the disk, as documented
             if self.stage.kill(name):
                 self.counted[f"kill -9 {name.partition('-')[0]}"] += 1
                 self.after(self.between(*self._downtimes), partial(self.stage.start, name))
@@ -66,9 +66,9 @@ class Chaos(Timetable):
         self.stop_one(self.dice.choice(SCRIPTS), (0.2, 5.0))
 
     def stop_one(self, name: str, seconds: Range) -> None:
-        if self.stage.freeze(name):
+        if self.stage.suspend(name):
             self.counted[f"SIGSTOP {name.partition('-')[0]}"] += 1
-            self.after(self.between(*seconds), lambda: self.stage.thaw(name))
+            self.after(self.between(*seconds), lambda: self.stage.resume(name))
 
     # -- Redis ------------------------------------------------------------------------------------------------
 
@@ -92,7 +92,7 @@ class Chaos(Timetable):
         self._hang_server("Redis hung", self.stage.valkey, (0.5, 7.0))
 
     def redis_full(self) -> None:
-        """Out of memory: every write that takes any is refused."""
+        """Out of memory: every write that needs memory is refused."""
         with suppress(redis.RedisError):
             self.stage.scripts.stores.client.config_set("maxmemory", "1mb")
             self.counted["Redis out of memory"] += 1
@@ -165,8 +165,8 @@ class Chaos(Timetable):
 
     def feed_flapping(self) -> None:
         self.counted["feed flapping"] += 1
-        for nth in range(self.dice.randrange(2, 5)):
-            self.after(0.7 * nth, lambda: self.stage.exchange_fault(name="drop"))
+        for index in range(self.dice.randrange(2, 5)):
+            self.after(0.7 * index, lambda: self.stage.exchange_fault(name="drop"))
 
     def feed_403(self) -> None:
         """The token dies; a new one comes into the file some time later."""
@@ -201,8 +201,8 @@ class Chaos(Timetable):
         occupy()
         occupy()
         self.stage.proxy(CONNECTOR, "broker").reset()
-        for nth in range(1, 4):
-            self.after(0.1 * nth, occupy)
+        for attempt in range(1, 4):
+            self.after(0.1 * attempt, occupy)
         self.after(self.between(1.0, 3.0), leave)
 
     # -- the disk and the clock -------------------------------------------------------------------------------
@@ -277,7 +277,7 @@ class Chaos(Timetable):
     # -- two on one shard -------------------------------------------------------------------------------------
 
     def lease_ignored(self) -> None:
-        """The lease disappears each time it was taken: both workers work on the shard."""
+        """The lease is deleted again and again: both workers process the shard."""
         self.counted["two workers on one shard"] += 1
         until = self.seconds + self.between(3.0, 8.0)
 
@@ -289,16 +289,16 @@ class Chaos(Timetable):
 
         forget()
 
-    def holder_hangs(self) -> None:
-        """Whoever has the lease stops, another takes over, and the first one wakes up."""
+    def owner_hangs(self) -> None:
+        """The lease's owner is stopped, another worker takes over, and the first one wakes up."""
         running = [name for name in self.stage.scripts.running if name.startswith(CANDLE_WORKER)]
-        holder = self._holder()
+        owner = self._owner()
         for name in running:
-            if str(self.stage.scripts.running[name].pid) == holder:
+            if str(self.stage.scripts.running[name].pid) == owner:
                 self.counted["hung with the lease"] += 1
                 self.stop_one(name, (4.0, 7.0))
 
-    def _holder(self) -> str:
+    def _owner(self) -> str:
         with suppress(redis.RedisError):
             content = self.stage.scripts.stores.client.get("lease:candle_worker:{a}")
             return content.decode().rpartition(":")[2] if isinstance(content, bytes) else ""

@@ -1,8 +1,9 @@
-"""What came out of a round, field by field against what the journal says should have.
+"""Judges the output of a round, field by field, against what follows from the journal.
 
-Candles against two judges: the engine run once over the journal, undisturbed (the closed stream must have
-the same entries, in the same order), and the reference of tests/reference, which shares no code with it. Signals
-against an undisturbed signal engine over the closed stream. The journal against the frames the exchange recorded.
+- Candles against one undisturbed run of the engine over the journal (the closed stream must have the same entries in
+  the same order), and against the reference of tests/reference, which shares no code with the engine.
+- Signals against an undisturbed signal engine over the closed stream.
+- The journal against the frames that the exchange recorded.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import orjson
 
 from data_handler import rules_of
 from strategies import load_strategies
-from tests.chaos.completeness import gaps_of, trades_lost, untold, worst_lag_ms, wrongly_said
+from tests.chaos.completeness import gaps_of, trades_lost, unmarked, worst_lag_ms, wrong_completeness
 from tests.chaos.stage import Stage
 from tests.e2e.harness import Document
 from tests.e2e.simulated import journal_entries
@@ -48,7 +49,7 @@ class Verdict:
     entries: int = 0
     frames_sent: int = 0
     frames_received: int = 0
-    said: int = 0
+    published: int = 0
     revisions: int = 0
     candles: int = 0
     incomplete: int = 0
@@ -63,8 +64,10 @@ class Verdict:
 
 
 def judge(stage: Stage, torn_ids: frozenset[str] = frozenset(), clock_was_wrong: bool = False) -> Verdict:
-    """`torn_ids`: entries that were torn off the journal after they had been sent. With a wrong clock the times of
-    receipt are not those of the market, and only the reference can say what is complete."""
+    """`torn_ids`: entries that were torn off the journal after they had been sent.
+
+    With `clock_was_wrong` the receive times are not market times: only the reference judges `complete` then.
+    """
     verdict = Verdict()
     closed: list[Document] = []
     for shard in range(stage.plan.shards):
@@ -75,7 +78,8 @@ def judge(stage: Stage, torn_ids: frozenset[str] = frozenset(), clock_was_wrong:
         _judge_frames(stage, shard, received, list(final.values()), verdict)
         if not clock_was_wrong:
             verdict.differ(
-                f"complete in shard {shard}", wrongly_said(final.values(), gaps_of(received), worst_lag_ms(received))
+                f"complete in shard {shard}",
+                wrong_completeness(final.values(), gaps_of(received), worst_lag_ms(received)),
             )
     _judge_stored(stage, closed, verdict)
     _judge_signals(stage, verdict)
@@ -86,14 +90,14 @@ def judge(stage: Stage, torn_ids: frozenset[str] = frozenset(), clock_was_wrong:
 
 
 def _received(stage: Stage, shard: int, torn_ids: frozenset[str], verdict: Verdict) -> list[Entry]:
-    """The shard's entries: the journal's, and with them those that were torn off it after they were sent."""
+    """The shard's entries: the journal's, and those that were torn off the journal after they were sent."""
     journal = {_id(one): one for one in journal_entries(stage.journal, shard)}
     raw: Any = stage.scripts.stores.client.xrange(Keys().ticks(shard))
     stream = {one.decode(): (kind.decode(), payload) for one, fields in raw for kind, payload in fields.items()}
     missing = [one for one in journal if one not in stream]
-    verdict.differ(f"{Keys().ticks(shard)} lacks entries of the journal", missing)
-    lacking = [one for one in stream.keys() - torn_ids if one not in journal]
-    verdict.differ(f"the journal of {shard} lacks entries", lacking)
+    verdict.differ(f"{Keys().ticks(shard)} misses entries of the journal", missing)
+    unrecorded = [one for one in stream.keys() - torn_ids if one not in journal]
+    verdict.differ(f"the journal of {shard} misses entries", unrecorded)
     changed = [
         key for key, one in journal.items() if stream.get(key, (one.kind, one.payload)) != (one.kind, one.payload)
     ]
@@ -110,29 +114,33 @@ def _id(entry: Entry) -> str:
 
 
 def _judge_frames(stage: Stage, shard: int, received: list[Entry], final: list[Document], verdict: Verdict) -> None:
-    """Each connection's frames in the journal are the first so many that the exchange recorded, byte for byte; and
-    the candles that the others belonged to do not say that they are complete."""
+    """The frames of each connection in the journal are a prefix of those that the exchange recorded, byte for byte.
+
+    Candles with a trade in the remaining frames must not be marked complete.
+    """
     numbers = sorted(int(path.stem.removeprefix("sent-")) for path in stage.record.glob("sent-*.frames"))
     recordings = [_recording(stage, number) for number in numbers if _asked(stage, number)]
     verdict.frames_sent += 0 if shard else sum(map(len, recordings))
     at = 0
-    for nth, segment in enumerate(_connections(received)):
+    for index, segment in enumerate(_connections(received)):
         verdict.frames_received += len(segment.frames)
         if not segment.frames:
             continue
         while at < len(recordings) and (sent := _received_of(recordings[at], segment.frames)) is None:
             at += 1
         if at == len(recordings) or sent is None:
-            verdict.differ(f"connection {nth} of shard {shard}", ["its frames are not what the exchange sent"])
+            verdict.differ(f"connection {index} of shard {shard}", ["its frames are not what the exchange sent"])
             return
         lost = trades_lost(recordings[at][sent:], segment.frames)
-        verdict.differ(f"after connection {nth} of shard {shard}", untold(final, lost, segment.last_ms))
+        verdict.differ(f"after connection {index} of shard {shard}", unmarked(final, lost, segment.last_ms))
         at += 1
 
 
 def _received_of(sent: list[bytes], received: list[bytes]) -> int | None:
-    """How many of the frames sent are those received, in order; None when they are not. For an order update, which
-    has a journal of its own, the shard's has a heartbeat more."""
+    """How many of the frames sent were received, in order; None when a received one was not sent.
+
+    Heartbeats may be more: an order update goes to another journal and leaves a heartbeat in the shard's.
+    """
     at = 0
     for frame in received:
         if at < len(sent) and sent[at] == frame:
@@ -152,7 +160,7 @@ def _recording(stage: Stage, number: int) -> list[bytes]:
 
 @dataclass
 class _Connection:
-    """What came between one `up` mark and the next, and when the last of it did."""
+    """The frames between one `up` mark and the next, and the receive time of the last one."""
 
     frames: list[bytes] = field(default_factory=list)
     last_ms: int = 0
@@ -177,25 +185,25 @@ def _settings(stage: Stage) -> Settings:
 
 
 def _judge_candles(stage: Stage, shard: int, received: list[Entry], verdict: Verdict) -> list[Document]:
-    """The closed stream, entry for entry, against one undisturbed run of the engine; returns what was to be said."""
+    """The closed stream, entry for entry, against one undisturbed run of the engine, whose candles are returned."""
     settings = _settings(stage)
     engine = CandleEngine(settings.timeframes, rules_of(settings), settings.zscore_window, SessionCalendar.load())
-    said = engine.take(EngineEntry(EntryId(one.ms, one.counter), Kind(one.kind), one.payload) for one in received)
+    output = engine.take(EngineEntry(EntryId(one.ms, one.counter), Kind(one.kind), one.payload) for one in received)
     expected = {
-        message_id(one.source.ms, one.source.counter, one.nth): one.candle.as_document() for one in said.closed
+        message_id(one.source.ms, one.source.counter, one.nth): one.candle.as_document() for one in output.closed
     }
     raw: Any = stage.scripts.stores.client.xrange(Keys().closed(shard))
-    heard = {entry.decode(): orjson.loads(fields[b"json"]) for entry, fields in raw}
-    verdict.differ(Keys().closed(shard), _differences(expected, heard))
-    if not verdict.differences and list(heard) != list(expected):
+    found = {entry.decode(): orjson.loads(fields[b"json"]) for entry, fields in raw}
+    verdict.differ(Keys().closed(shard), _differences(expected, found))
+    if not verdict.differences and list(found) != list(expected):
         verdict.differ(Keys().closed(shard), ["another order"])
     twice = [
-        str(key) for key, times in Counter((one["_id"], one["rev"]) for one in heard.values()).items() if times > 1
+        str(key) for key, times in Counter((one["_id"], one["rev"]) for one in found.values()).items() if times > 1
     ]
-    verdict.differ(f"{Keys().closed(shard)} says the same revision twice", twice)
-    verdict.said += len(heard)
-    verdict.revisions += sum(one["rev"] > 0 for one in heard.values())
-    rejected = Counter(one.reason for one in said.rejected)
+    verdict.differ(f"{Keys().closed(shard)} has the same revision twice", twice)
+    verdict.published += len(found)
+    verdict.revisions += sum(one["rev"] > 0 for one in found.values())
+    rejected = Counter(one.reason for one in output.rejected)
     for reason, count in rejected.items():
         verdict.rejected[reason] = verdict.rejected.get(reason, 0) + count
     _judge_rejected(stage, rejected, shard, verdict)
@@ -203,12 +211,12 @@ def _judge_candles(stage: Stage, shard: int, received: list[Entry], verdict: Ver
 
 
 def _judge_rejected(stage: Stage, expected: Mapping[str, int], shard: int, verdict: Verdict) -> None:
-    """No reject silent: each one stands once in the shard's stream of them, up to the length of that stream."""
+    """Each rejected packet has one entry in the shard's stream of them, up to the length of that stream."""
     if sum(expected.values()) > 9_000 // stage.plan.shards:
         return
     name = Keys().rejected(shard)
-    heard = Counter(one["reason"] for one in stage.scripts.stream(name))
-    verdict.differ(name, _differences(dict(expected), dict(heard)))
+    found = Counter(one["reason"] for one in stage.scripts.stream(name))
+    verdict.differ(name, _differences(dict(expected), dict(found)))
 
 
 def _judge_reference(stage: Stage, received: list[Entry], shard: int, verdict: Verdict) -> None:
@@ -242,15 +250,15 @@ def _judge_signals(stage: Stage, verdict: Verdict) -> None:
         expected |= {one.signal.id: _plain(one.signal.as_document()) for one in engine.apply(candles).fired}
     verdict.signals += len(expected)
     lines = [line for path in sorted((stage.directory / "logs").glob("signals_*.jsonl")) for line in path.open("rb")]
-    places = {
+    targets = {
         "the signals streams": stage.scripts.signals_streams(),
         "MongoDB's signals": stage.scripts.collection("signals"),
         "the file of signals": [orjson.loads(line) for line in lines],
     }
-    for place, documents in places.items():
+    for target, documents in targets.items():
         twice = [key for key, times in Counter(one["_id"] for one in documents).items() if times > 1]
-        verdict.differ(f"{place}, said twice", twice)
-        verdict.differ(place, _differences(expected, {one["_id"]: one for one in documents}))
+        verdict.differ(f"{target}, published twice", twice)
+        verdict.differ(target, _differences(expected, {one["_id"]: one for one in documents}))
 
 
 def _plain(document: Document) -> Document:

@@ -1,4 +1,4 @@
-"""How long candles and signals take inside one run, while MongoDB is there and while it is away."""
+"""Latencies of candles and signals within one run, while MongoDB is up and while it is down."""
 
 from __future__ import annotations
 

@@ -13,20 +13,20 @@ from tests.chaos.proxy import Proxy
 _HEAD = struct.Struct("<iiii")
 OP_MSG = 2013
 COMMANDS = ("update", "insert", "find")
-# Of the whole command: shutdown, another primary, the time limit; and of one document: disk, conflict, lock.
+# Of the command: shutdown, another primary, the time limit; and of one document: disk, conflict, lock.
 COMMAND_ERRORS = ((11600, "interrupted at shutdown"), (10107, "not primary"), (50, "operation exceeded time limit"))
 WRITE_ERRORS = ((14031, "No space left on device"), (112, "WriteConflict"), (8, "database is locked"))
 
 
 class MongoErrors:
-    """One connection's. What is no command of interest, or comes while the proxy answers no errors, goes on."""
+    """Of one connection. Other commands, and all of them while `answers_errors` is off, are forwarded."""
 
     def __init__(self, proxy: Proxy, seed: int) -> None:
         self._proxy = proxy
         self._random = random.Random(seed)
         self._pending = b""
 
-    def take(self, data: bytes) -> tuple[bytes, bytes]:
+    def process(self, data: bytes) -> tuple[bytes, bytes]:
         self._pending += data
         on, back = b"", b""
         while len(self._pending) >= 4:

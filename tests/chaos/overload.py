@@ -82,28 +82,28 @@ RUNS = (
 @click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Keep the figures there.")
 def main(seed: int, only: str | None, scale: float, json_file: Path | None) -> None:
     """Overload: bounded, in order, counted and announced, or a failure."""
-    place = Path(tempfile.mkdtemp(prefix="overload-"))
-    print(f"overload: seed {seed}, in {place}", flush=True)
+    directory = Path(tempfile.mkdtemp(prefix="overload-"))
+    print(f"overload: seed {seed}, in {directory}", flush=True)
     played: list[Played] = []
     for one in RUNS:
         if only in (None, one.name):
             share = scale if one.instruments == BROKER_MAX_INSTRUMENTS else 1.0
             scaled = replace(one, instruments=max(one.shards, round(share * one.instruments)))
             played.append(
-                play(scaled, seed, place / one.name.replace(" ", "-"), lambda text: print(text, flush=True))
+                play(scaled, seed, directory / one.name.replace(" ", "-"), lambda text: print(text, flush=True))
             )
-            print(told(played[-1]), flush=True)
+            print(summary(played[-1]), flush=True)
             if json_file is not None:
                 json_file.write_text(json.dumps([each.as_dict() for each in played], indent=1), encoding="utf-8")
     failed = [one.name for one in played if one.findings]
     if failed:
-        print(f"overload: FAILED with seed {seed}: {', '.join(failed)}; what is left of it is in {place}", flush=True)
+        print(f"overload: FAILED with seed {seed}: {', '.join(failed)}; its files are in {directory}", flush=True)
         sys.exit(1)
-    place.rmdir()
+    directory.rmdir()
     print(f"overload: all {len(played)} runs held", flush=True)
 
 
-def told(one: Played) -> str:
+def summary(one: Played) -> str:
     """The figures and the findings of a run, for the terminal."""
     rows = [f"    {name:<26} {value}" for name, value in one.figures.items()]
     return "\n".join([*rows, *(f"    BREACH: {line}" for line in one.findings), f"  {one.name}: {_verdict(one)}"])

@@ -1,4 +1,4 @@
-"""What is looked at while an overload run goes on, and what must hold of it. Pure: figures in, sentences out."""
+"""What is sampled during an overload run, and the bounds that it must keep. Pure: figures in, sentences out."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Scenario:
 
     `away_seconds`, `leave_after_seconds`: market seconds, of which the candle worker is killed after the second and
     back after the first. `loses`: whether entries must be forced out unread (None: they may). `lag_bound_ms`: real
-    milliseconds that the worker may be behind while the feed goes on, 0 for no bound.
+    milliseconds that the worker may be behind while the feed runs, 0 for no bound.
     """
 
     name: str
@@ -57,14 +57,14 @@ class Sample:
 
 
 def memory_findings(scenario: Scenario, samples: Sequence[Sample]) -> list[str]:
-    """The streams stay within STREAM_MAX_MB, but for what comes between two looks of the sender."""
+    """The streams stay within STREAM_MAX_MB, plus what is sent between two looks of the sender."""
     worst = max((size for one in samples for size in one.stream_mb), default=0.0)
     bound = scenario.stream_max_mb + TRIM_SLACK_MB
     return [f"a stream took {worst:.0f} MB, and STREAM_MAX_MB bounds it to {bound} MB"] if worst > bound else []
 
 
 def lag_findings(scenario: Scenario, samples: Sequence[Sample]) -> list[str]:
-    """While the feed goes on the worker stays behind it by no more than the bound, and no more and more."""
+    """While the feed runs, the worker's lag stays within the bound and does not grow."""
     lags = [one.worker_lag_ms / scenario.speed for one in samples if one.worker_lag_ms >= 0]
     if not scenario.lag_bound_ms:
         return []
@@ -88,12 +88,12 @@ def order_findings(samples: Sequence[Sample]) -> list[str]:
 
 
 def loss_findings(scenario: Scenario, lost_entries: int, archive_lost: int) -> list[str]:
-    """Something is lost where the limits are too small for the load, and nothing where they are not."""
+    """Entries are lost if and only if the scenario's limits are too small for its load."""
     findings = []
     if scenario.loses is False and lost_entries:
         findings.append(f"{lost_entries} entries were lost, and the limits were wide enough")
     if scenario.loses and not lost_entries:
-        findings.append("nothing was lost, so that nothing was shown: the load is too small for the limit")
+        findings.append("nothing was lost and nothing was tested: the load is too small for the limit")
     if bool(archive_lost) != scenario.loses_stored:
         findings.append(f"{archive_lost} closed candles were dropped before they were stored")
     return findings

@@ -81,7 +81,7 @@ class Tape:
     """Rounds of ticks as frames: in each round every instrument trades once."""
 
     def __init__(self, offer: Offer, members: Sequence[Sequence[Instrument]] = ()) -> None:
-        """`members`: who trades in the places of the offer's own."""
+        """`members`: the instruments of each shard, instead of the offer's own."""
         members = members or offer.members()
         self._tokens = np.array([one.token for of_shard in members for one in of_shard], np.int64)
         self._rows = np.arange(offer.instruments)
@@ -125,7 +125,7 @@ def _cuts(sizes: list[int], per_frame: int) -> Iterator[tuple[int, int, int]]:
 
 
 class Feed:
-    """Sends each frame when it is due, or at once when that is over."""
+    """Sends each frame when it is due, or at once when it is overdue."""
 
     def __init__(self, offer: Offer, settings: Settings, stop: StopRequest, log: BoundLogger) -> None:
         self._offer = offer
@@ -163,13 +163,13 @@ class Feed:
         self.sender.wake()
 
     def run(self) -> None:
-        """Everything is offered, and sent as far as Redis takes it in time."""
+        """Plays the whole offer into the journal; sends what Redis accepts within SEND_REST_SECONDS."""
         self._open()
         tape, begin_ms = Tape(self._offer), float(self._offer.begin_ms)
         for part, (seconds, rate) in enumerate(self._offer.parts):
             self.part = part
-            for nth in range(round(seconds * rate)):
-                self._play_round(tape, begin_ms + nth * 1000 / rate, 1000 / rate)
+            for index in range(round(seconds * rate)):
+                self._play_round(tape, begin_ms + index * 1000 / rate, 1000 / rate)
             begin_ms += seconds * 1000
         self._at_ms = round(begin_ms)
         self.part += 1
@@ -185,8 +185,8 @@ class Feed:
 
     def _play_round(self, tape: Tape, begin_ms: float, length_ms: float) -> None:
         frames = tape.round(int(begin_ms // 1000))
-        for nth, (shard, frame) in enumerate(frames):
-            self._at_ms = int(begin_ms + nth * length_ms / len(frames))
+        for index, (shard, frame) in enumerate(frames):
+            self._at_ms = int(begin_ms + index * length_ms / len(frames))
             self._wait()
             self.recorders[shard].frame(frame, is_binary=True)
         self.frames += len(frames)

@@ -16,7 +16,7 @@ ASKED_TIMES = 200
 
 
 class DeafReaders:
-    """`begin` connects them; `let_go` says how many of them Redis has dropped by now."""
+    """`begin` connects them; `dropped` counts those that Redis has disconnected."""
 
     def __init__(self, url: str, shards: int) -> None:
         self._url = urlsplit(url)
@@ -31,11 +31,11 @@ class DeafReaders:
             deaf.connect((self._url.hostname, self._url.port))
             self._sockets.append(deaf)
             login = f"AUTH {self._url.username} {self._url.password}"
-            said = f"{login}\r\nCLIENT SETNAME {NAME}-{name}\r\n{words}".encode()
+            request = f"{login}\r\nCLIENT SETNAME {NAME}-{name}\r\n{words}".encode()
             # Redis may stop listening to one whose answers pile up.
-            threading.Thread(target=_say, args=(deaf, said), daemon=True).start()
+            threading.Thread(target=_send, args=(deaf, request), daemon=True).start()
 
-    def let_go(self, client: redis.Redis) -> int:
+    def dropped(self, client: redis.Redis) -> int:
         listed: Any = client.client_list()
         return len(self._sockets) - sum(str(one["name"]).startswith(NAME) for one in listed)
 
@@ -44,7 +44,7 @@ class DeafReaders:
             one.close()
 
 
-def _say(deaf: socket.socket, words: bytes) -> None:
+def _send(deaf: socket.socket, words: bytes) -> None:
     try:
         deaf.sendall(words)
     except OSError:

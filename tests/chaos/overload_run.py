@@ -1,4 +1,4 @@
-"""One overload run from its beginning to its verdict: real servers, real workers, and a feed that is too much."""
+"""One overload run from its beginning to its verdict: real servers, real workers, and a feed that is too fast."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ LOOK_SECONDS = 0.25
 STILL_SECONDS = 120.0
 LONGEST_SECONDS = 1_800.0
 WORKER, SIGNALS, FEED = "candle_worker", "signal_worker", "feed"
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 
 
 @dataclass
@@ -113,12 +113,12 @@ class Run:
         return sample
 
     def _worker_lag_ms(self, report: Mapping[str, str]) -> float:
-        """-1: it has not begun to read, or is not there."""
+        """-1: the worker has not begun to read, or is not running."""
         has_begun = report.get("last_entry_ms", "0") != "0"
         return max(0.0, float(report["lag_ms"]) - self.worker_ahead_ms) if has_begun else -1.0
 
     def watch(self, condition: Callable[[], bool], what: str, seconds: float = LONGEST_SECONDS) -> None:
-        """Looks around until the condition holds. BenchError: it did not in time, or a process died."""
+        """Samples until the condition is true. BenchError: not in time, or a process died."""
         deadline = time.monotonic() + seconds
         while not condition():
             for name, child in self.made.children.items():
@@ -130,13 +130,13 @@ class Run:
             time.sleep(LOOK_SECONDS)
 
 
-def play(scenario: Scenario, seed: int, directory: Path, say: Say) -> Played:
+def play(scenario: Scenario, seed: int, directory: Path, log: Log) -> Played:
     """The directory is removed when all held."""
     played, began = Played(scenario.name, seed), time.monotonic()
-    say(f"{scenario.name}: seed {seed}, {scenario.instruments} instruments in {scenario.shards} shards")
+    log(f"{scenario.name}: seed {seed}, {scenario.instruments} instruments in {scenario.shards} shards")
     try:
         with stage(directory) as made:
-            _play_on(_begin(scenario, seed, made), played, say)
+            _play_on(_begin(scenario, seed, made), played, log)
     except BenchError as error:
         played.findings.append(f"not through: {error}")
     played.figures["seconds in all"] = round(time.monotonic() - began, 1)
@@ -160,7 +160,7 @@ def _begin(scenario: Scenario, seed: int, made: Stage) -> Run:
         made.start(name, environment)
     for name in (WORKER, SIGNALS):
         made.wait_for(name, scenario.shards, is_warm=False)
-    # They are ready only now, and the market begins now: those that run think that it is later.
+    # The workers are ready only now, and the market begins now: their clocks are ahead of it by `ahead_ms`.
     clock = _clock(scenario)
     ahead_ms = parse_market_clock(environment["MARKET_CLOCK"]).at(0) - parse_market_clock(clock).at(0)
     made.client.delete(*(f"health:{name}" for name in (WORKER, SIGNALS)))
@@ -171,11 +171,11 @@ def _begin(scenario: Scenario, seed: int, made: Stage) -> Run:
 
 
 def _clock(scenario: Scenario) -> str:
-    """MARKET_CLOCK: BEGIN is in a moment."""
+    """A MARKET_CLOCK that reaches BEGIN in READY_SECONDS."""
     return f"{DAY.isoformat()}T{BEGIN}+05:30@{scenario.speed:g}@{time.time() + READY_SECONDS:.3f}"
 
 
-def _play_on(run: Run, played: Played, say: Say) -> None:
+def _play_on(run: Run, played: Played, log: Log) -> None:
     scenario, made = run.scenario, run.made
     result = made.directory / "feed.json"
     _start_feed(run, result)
@@ -184,28 +184,28 @@ def _play_on(run: Run, played: Played, say: Say) -> None:
         os.kill(made.pids["mongodb"], signal.SIGSTOP)
     try:
         if scenario.away_seconds:
-            _be_away(run, say)
+            _be_away(run, log)
         if scenario.has_deaf_readers:
             half = 1000 * sum(seconds for seconds, _ in scenario.parts) / 2
             run.watch(lambda: run.clock.now_ms() > run.offer.begin_ms + half, "the first half")
             deaf.begin()
-            say("  the deaf readers are there")
+            log("  the deaf readers are there")
         run.watch(lambda: not run.feed.is_alive, "all is offered and sent")
     finally:
         if scenario.mongo_hangs:
             os.kill(made.pids["mongodb"], signal.SIGCONT)
     fed_at, fed = run.now(), len(run.samples)
-    say(f"  all is offered and sent after {fed_at:.0f} s")
+    log(f"  all is offered and sent after {fed_at:.0f} s")
     _drain(run)
-    say(f"  all is worked off and stored after {run.now():.0f} s")
+    log(f"  all is processed and stored after {run.now():.0f} s")
     played.figures |= json.loads(result.read_text())
-    played.figures |= _figures(run, fed_at, deaf.let_go(made.client) if scenario.has_deaf_readers else 0)
+    played.figures |= _figures(run, fed_at, deaf.dropped(made.client) if scenario.has_deaf_readers else 0)
     deaf.end()
     health = {name: made.health(name) for name in (WORKER, SIGNALS)}
     played.findings += memory_findings(scenario, run.samples)
     played.findings += lag_findings(scenario, run.samples[:fed])
     played.findings += order_findings([one for one in run.samples if one.at > run.returned_at])
-    _judge(run, health[WORKER], played, say)
+    _judge(run, health[WORKER], played, log)
 
 
 def _start_feed(run: Run, result: Path) -> None:
@@ -219,8 +219,8 @@ def _start_feed(run: Run, result: Path) -> None:
     run.made.pids[FEED] = child.pid
 
 
-def _be_away(run: Run, say: Say) -> None:
-    """The worker is killed, and started again when it was away for as long as it should be."""
+def _be_away(run: Run, log: Log) -> None:
+    """Kills the worker, and starts it again `away_seconds` of market time later."""
     scenario, client = run.scenario, run.made.client
     begin_ms = run.offer.begin_ms
 
@@ -232,16 +232,16 @@ def _be_away(run: Run, say: Say) -> None:
     run.made.children.pop(WORKER).kill()
     client.delete(f"health:{WORKER}")
     run.killed_ms = left_ms = run.clock.now_ms()
-    say(f"  the worker is away for {scenario.away_seconds:.0f} s of market")
+    log(f"  the worker is away for {scenario.away_seconds:.0f} s of market")
     run.watch(lambda: run.clock.now_ms() >= left_ms + 1000 * scenario.away_seconds, "it is time to return")
     run.returned_at, run.worker_ahead_ms = run.now(), 0.0
     run.made.start(WORKER, run.environment)
 
 
 def _drain(run: Run) -> None:
-    """Until every entry has gone through to MongoDB; as long as that goes on, however long it takes."""
+    """Waits until every entry is in MongoDB. BenchError: no progress for STILL_SECONDS."""
     while left := _left(run):
-        run.watch(lambda left=left: _left(run) != left, f"work goes on ({left})", STILL_SECONDS)  # type: ignore[misc]
+        run.watch(lambda left=left: _left(run) != left, f"progress ({left})", STILL_SECONDS)  # type: ignore[misc]
 
 
 def _left(run: Run) -> list[str]:
@@ -261,7 +261,7 @@ def _last_id(run: Run, stream: str) -> str:
     return str(newest[0][0].decode()) if newest else "0-0"
 
 
-def _figures(run: Run, fed_at: float, let_go: int) -> dict[str, Any]:
+def _figures(run: Run, fed_at: float, dropped: int) -> dict[str, Any]:
     samples, scenario = run.samples, run.scenario
     lags = [one.worker_lag_ms / scenario.speed for one in samples if one.worker_lag_ms >= 0]
     peak = {name: max(one.rss_mb.get(name, 0.0) for one in samples) for name in samples[-1].rss_mb}
@@ -278,41 +278,43 @@ def _figures(run: Run, fed_at: float, let_go: int) -> dict[str, Any]:
     if scenario.away_seconds:
         found["caught up after seconds"] = caught_up_seconds(scenario, samples, run.returned_at)
     if scenario.has_deaf_readers:
-        found["deaf readers let go"] = let_go
+        found["deaf readers dropped"] = dropped
     return found
 
 
-def _judge(run: Run, health: Mapping[str, str], played: Played, say: Say) -> None:
+def _judge(run: Run, health: Mapping[str, str], played: Played, log: Log) -> None:
     scenario, logs = run.scenario, run.made.directory / "logs"
     lines = log_lines(logs / f"{WORKER}.log")
-    told = announcements(lines)
-    forced_told = logged_sum(log_lines(logs / "connector.log"), FORCED_OUT, "entries")
+    announced = announcements(lines)
+    forced_logged = logged_sum(log_lines(logs / "connector.log"), FORCED_OUT, "entries")
     played.findings += announcement_findings(
-        announcements(since_start(lines)), health, played.figures["forced_out"], forced_told
+        announcements(since_start(lines)), health, played.figures["forced_out"], forced_logged
     )
     archive_lost = int(health.get("archive_lost", 0))
     if archive_lost != logged_sum(since_start(lines), NOT_STORED, "count"):
-        played.findings.append(f"archive_lost is {archive_lost}, and the log says otherwise")
-    played.findings += loss_findings(scenario, sum(one.entries for one in told), archive_lost)
+        played.findings.append(f"archive_lost is {archive_lost}, and the log has another number")
+    played.findings += loss_findings(scenario, sum(one.entries for one in announced), archive_lost)
     settings = _settings(run)
     final: dict[str, Document] = {}
-    totals = {"entries": 0, "said": 0, "said before a kill, of entries then dropped": 0}
+    totals = {"entries": 0, "published": 0, "published before a kill, of entries then dropped": 0}
     for shard in range(scenario.shards):
-        heard = _closed(run, shard)
-        verdict = judge_shard(settings.journal_dir, shard, settings, told, heard, played.findings, run.killed_ms)
-        say(f"  shard {shard} is judged: {verdict.said} entries said, {len(verdict.lost)} losses told")
+        published = _closed(run, shard)
+        verdict = judge_shard(
+            settings.journal_dir, shard, settings, announced, published, played.findings, run.killed_ms
+        )
+        log(f"  shard {shard} is judged: {verdict.published} entries published, {len(verdict.lost)} losses announced")
         final |= verdict.final
         totals["entries"] += verdict.entries
-        totals["said"] += verdict.said
-        totals["said before a kill, of entries then dropped"] += verdict.early
+        totals["published"] += verdict.published
+        totals["published before a kill, of entries then dropped"] += verdict.early
     if not final:
         played.findings.append("no candle came out: nothing was judged")
     totals["incomplete"] = sum(not one["complete"] for one in final.values())
     played.findings += stored_findings(final, _stored(run), archive_lost)
     played.figures |= totals | {
         "candles": len(final),
-        "lost_entries": sum(one.entries for one in told),
-        "lost_ms": sum(one.lost_ms for one in told),
+        "lost_entries": sum(one.entries for one in announced),
+        "lost_ms": sum(one.lost_ms for one in announced),
         "archive_lost": archive_lost,
     }
 

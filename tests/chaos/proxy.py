@@ -1,10 +1,10 @@
-"""A TCP proxy that misbehaves when told to: it resets, delays, cuts in the middle of a message, swallows replies.
+"""A TCP proxy that misbehaves on request: it resets, delays, cuts in the middle of a message, swallows replies.
 
     with Proxies() as proxies:
         proxy = proxies.open("candle_worker-redis", target_port)
         proxy.reset(); proxy.delay(0.2); proxy.cut_after(17); proxy.swallow(); proxy.refuse(); proxy.heal()
 
-All proxies of a round live in one thread. What was told holds until `heal`; `reset` and `cut_after` happen once.
+All proxies of a round run in one thread. A fault lasts until `heal`; `reset` and `cut_after` happen once.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 class Answerer(Protocol):
-    """Looks at what a client sends, and may answer in the server's place: whole messages in, replies out."""
+    """Reads what a client sends, and may answer in the server's place."""
 
-    def take(self, data: bytes) -> tuple[bytes, bytes]:
-        """(what goes on to the server, what goes back to the client)."""
+    def process(self, data: bytes) -> tuple[bytes, bytes]:
+        """Bytes in; (bytes to forward to the server, bytes to return to the client). Keeps incomplete messages."""
 
 
 class AnswererFactory(Protocol):
@@ -67,7 +67,7 @@ class Proxy:
         self._cut_after = count
 
     def swallow(self) -> None:
-        """What the server says on the connections of now never arrives; what the client says does."""
+        """On the connections open now, the server's bytes are dropped; the client's still pass."""
         for pair in list(self._open):
             pair.swallows = True
 
@@ -166,7 +166,7 @@ class _Pair:
                 self._proxy.bytes_swallowed += len(data)
                 continue
             if is_up and self._answerer is not None:
-                data, reply = self._answerer.take(data)
+                data, reply = self._answerer.process(data)
                 if reply:
                     self._client[1].write(reply)
             allowed = self._proxy.allowance(len(data))

@@ -46,8 +46,8 @@ def kills(chaos: Chaos, seconds: float) -> None:
 def redis_faults(chaos: Chaos, seconds: float) -> None:
     """Redis killed, hung, out of memory, and without its last writes, while workers die."""
     actions = (chaos.redis_killed, chaos.redis_hung, chaos.redis_full, chaos.redis_torn)
-    for nth, action in enumerate(actions):
-        chaos.at(2.0 + nth * seconds / 5, action)
+    for index, action in enumerate(actions):
+        chaos.at(2.0 + index * seconds / 5, action)
     chaos.now_and_then((5.0, 9.0), seconds - 4, *actions)
     chaos.now_and_then((2.0, 4.0), seconds, chaos.kill_any)
     chaos.now_and_then((4.0, 9.0), seconds, chaos.stop_any)
@@ -62,8 +62,8 @@ def network(chaos: Chaos, seconds: float) -> None:
 def mongo_faults(chaos: Chaos, seconds: float) -> None:
     """MongoDB killed, hung, slow and failing, while workers die."""
     actions = (chaos.mongo_killed, chaos.mongo_hung, chaos.mongo_slow, chaos.mongo_errors)
-    for nth, action in enumerate(actions):
-        chaos.at(2.0 + nth * seconds / 5, action)
+    for index, action in enumerate(actions):
+        chaos.at(2.0 + index * seconds / 5, action)
     chaos.now_and_then((3.0, 6.0), seconds - 4, *actions)
     chaos.now_and_then((1.0, 2.5), seconds, chaos.kill_worker)
     chaos.now_and_then((4.0, 9.0), seconds, chaos.stop_any)
@@ -72,8 +72,8 @@ def mongo_faults(chaos: Chaos, seconds: float) -> None:
 def feed(chaos: Chaos, seconds: float) -> None:
     """The feed frozen, flapping, refused for its token and for too many connections."""
     actions = (chaos.feed_frozen, chaos.feed_flapping, chaos.feed_403, chaos.feed_429)
-    for nth, action in enumerate(actions):
-        chaos.at(2.0 + nth * seconds / 5, action)
+    for index, action in enumerate(actions):
+        chaos.at(2.0 + index * seconds / 5, action)
     chaos.now_and_then((4.0, 8.0), seconds - 3, *actions)
     chaos.now_and_then((2.5, 5.0), seconds, chaos.kill_any)
 
@@ -89,12 +89,12 @@ def disk_and_clock(chaos: Chaos, seconds: float) -> None:
 
 
 def doubles(chaos: Chaos, seconds: float) -> None:
-    """Two candle workers on one shard, and one that hangs with the lease in its hand."""
+    """Two candle workers on one shard, and one that hangs while it owns the lease."""
     both = (CANDLE_WORKER, SECOND_CANDLE_WORKER)
     chaos.at(0.0, lambda: chaos.stage.start(SECOND_CANDLE_WORKER))
-    chaos.now_and_then((5.0, 9.0), seconds - 5, chaos.lease_ignored, chaos.holder_hangs)
+    chaos.now_and_then((5.0, 9.0), seconds - 5, chaos.lease_ignored, chaos.owner_hangs)
     chaos.at(2.0, chaos.lease_ignored)
-    chaos.at(seconds / 2, chaos.holder_hangs)
+    chaos.at(seconds / 2, chaos.owner_hangs)
     chaos.now_and_then((1.5, 3.5), seconds, lambda: chaos.kill_one((*SCRIPTS, *both)))
 
 
@@ -114,8 +114,8 @@ def mongo_away(chaos: Chaos, seconds: float) -> None:
 
 def short(chaos: Chaos, seconds: float) -> None:
     """A little of everything, for `make test`: two kills of each process, a stop, and one fault of each neighbour."""
-    for nth, name in enumerate(2 * SCRIPTS):
-        chaos.at(1.0 + nth * seconds / 7, partial(chaos.kill_one, (name,)))
+    for index, name in enumerate(2 * SCRIPTS):
+        chaos.at(1.0 + index * seconds / 7, partial(chaos.kill_one, (name,)))
     chaos.at(0.2 * seconds, chaos.redis_killed)
     chaos.at(0.4 * seconds, lambda: chaos.mongo_killed((seconds / 5, seconds / 5)))
     chaos.at(0.5 * seconds, chaos.stop_any)
@@ -170,9 +170,9 @@ def _play_on(made: Stage, played: Round) -> None:
     played.kills, played.faults = made.kills, dict(chaos.counted)
     made.make_well()
     made.play_on()
-    settle = time.monotonic()
+    drain_began = time.monotonic()
     made.drain()
-    played.measured["worked off in seconds"] = round(time.monotonic() - settle, 1)
+    played.measured["drained in seconds"] = round(time.monotonic() - drain_began, 1)
     if latencies is not None:
         played.measured |= latencies.figures(seconds)
     played.verdict = judge(made, frozenset(chaos.torn_ids), played.kind == "disk_and_clock")

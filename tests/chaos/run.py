@@ -34,13 +34,13 @@ DEFAULT_SEED = 20_261_120
 def main(kills: int, seed: int, rounds: int, kind: str, seconds: float, json_file: Path | None) -> None:
     """A simulated session under faults: 0 differing, missing or doubled candles and signals, or a failure."""
     began, played = time.monotonic(), list[Round]()
-    place = Path(tempfile.mkdtemp(prefix="chaos-"))
+    directory = Path(tempfile.mkdtemp(prefix="chaos-"))
     plan = Plan(seconds=seconds, speed=60.0, instruments=12)
-    print(f"chaos: seed {seed}, in {place}", flush=True)
+    print(f"chaos: seed {seed}, in {directory}", flush=True)
     while not _is_enough(played, kills, rounds):
-        one = play(seed + len(played), place / f"round-{seed + len(played)}", plan, kind)
+        one = play(seed + len(played), directory / f"round-{seed + len(played)}", plan, kind)
         played.append(one)
-        _tell(one, sum(each.kills for each in played))
+        _print_round(one, sum(each.kills for each in played))
         if json_file is not None:
             json_file.write_text(json.dumps(figures(played, time.monotonic() - began), indent=1))
     failed = [one for one in played if one.differences]
@@ -76,7 +76,7 @@ def figures(played: list[Round], seconds: float) -> dict[str, Any]:
     }
 
 
-def _tell(one: Round, kills_so_far: int) -> None:
+def _print_round(one: Round, kills_so_far: int) -> None:
     verdict = one.verdict
     print(
         f"  seed {one.seed} {one.kind}: {one.kills} kills ({kills_so_far} so far), "

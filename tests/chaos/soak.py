@@ -48,14 +48,14 @@ def main(
     json_file: Path | None,
 ) -> None:
     """A soak: memory, descriptors, Redis and MongoDB flat within bounds, or a failure."""
-    place = Path(tempfile.mkdtemp(prefix="soak-"))
+    directory = Path(tempfile.mkdtemp(prefix="soak-"))
     plan = Plan(sessions, instruments, shards, rounds, seed, timeframes, weekly, days_apart)
     print(
         f"soak: seed {seed}, {sessions} sessions of {instruments} instruments, {weekly} of them new each time, "
-        f"{plan.bounds}, in {place}",
+        f"{plan.bounds}, in {directory}",
         flush=True,
     )
-    soaked = soak(plan, place / "soak", lambda text: print(text, flush=True))
+    soaked = soak(plan, directory / "soak", lambda text: print(text, flush=True))
     if json_file is not None:
         json_file.write_text(json.dumps(soaked.as_dict(), indent=1), encoding="utf-8")
     for name, value in soaked.figures.items():
@@ -63,9 +63,9 @@ def main(
     if soaked.findings:
         for line in soaked.findings:
             print(f"  BREACH: {line}", flush=True)
-        print(f"soak: FAILED with seed {seed}; what is left of it is in {place}", flush=True)
+        print(f"soak: FAILED with seed {seed}; its files are in {directory}", flush=True)
         sys.exit(1)
-    place.rmdir()
+    directory.rmdir()
     print(f"soak: all {sessions} sessions held", flush=True)
 
 

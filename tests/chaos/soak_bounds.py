@@ -9,7 +9,7 @@ from itertools import pairwise
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What was found when a session was over and everything worked off and stored."""
+    """What was found after a session, when everything was processed and stored."""
 
     session: int
     day: str
@@ -24,7 +24,7 @@ class Sample:
     rows: int  # of the candle worker
     live_hashes: int  # of ticks, candles and indicator values
     snapshot_bytes: int  # of the candle worker: the signal worker's are compressed, and fill for weeks
-    said: int
+    published: int
     documents: int
     mongo_bytes: int
     journal_days: int
@@ -68,7 +68,7 @@ def findings(samples: Sequence[Sample], bounds: Bounds, limits: Limits, sessions
     found = [] if len(samples) == sessions else [f"{len(samples)} sessions instead of {sessions}"]
     settled = [one for one in samples if one.session >= bounds.settled]
     if len(settled) < 2:
-        return [*found, "too few sessions to tell what is flat"]
+        return [*found, "too few sessions to judge what is flat"]
     found += _of_processes(settled, bounds)
     found += _of_redis(settled, bounds, limits)
     found += _of_mongo(samples, settled, bounds, limits)
@@ -111,11 +111,11 @@ def _of_redis(settled: Sequence[Sample], bounds: Bounds, limits: Limits) -> list
 
 def _of_mongo(samples: Sequence[Sample], settled: Sequence[Sample], bounds: Bounds, limits: Limits) -> list[str]:
     found = [
-        f"MongoDB holds {one.documents} candles after session {one.session}, and {one.said} were said"
+        f"MongoDB holds {one.documents} candles after session {one.session}, and {one.published} were published"
         for one in samples
-        if one.documents != one.said
+        if one.documents != one.published
     ]
-    totals = [0, *(one.said for one in samples)]
+    totals = [0, *(one.published for one in samples)]
     short = min(after - before for before, after in pairwise(totals))
     if short < bounds.fewest_share * limits.candles_a_session:
         found.append(f"a session brought {short} candles, and {limits.candles_a_session} were to be expected")

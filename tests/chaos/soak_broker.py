@@ -1,10 +1,10 @@
-"""The broker of a soak, a process of its own: `/instruments`, WebSockets, and sessions that it is told to play.
+"""The broker of a soak, a process of its own: `/instruments`, WebSockets, and sessions played on request.
 
     python -m tests.chaos.soak_broker '{"instruments": 9000, "shards": 3, "rounds": 200, "seed": 1}'
 
 Its settings (MARKET_CLOCK before all) come from the environment. `POST /play {"day": "2026-10-06"}`: on that day
 every instrument trades `rounds` times, evenly from 09:15 to 15:30. Time is virtual: the broker steps the clock
-through nights and session, and goes on when every client has answered a ping that came after a step's frames.
+through nights and session; each step waits until every client has answered a ping sent after the step's frames.
 `POST /drop` ends all connections, as the broker does each night when its tokens end. `weekly` of the instruments are
 options that expire with each session: the dump of the next day has others in their place.
 """
@@ -35,7 +35,7 @@ LOOK_SECONDS = 0.01
 STEP_MS, FAR_STEP_MS = 60_000, 600_000
 FAR_MS = 14 * 3_600_000  # before a session, and longer than a stream reaches back: there the steps are larger
 HEARTBEAT = b"\x00"
-SAID_PORT = "port "
+PORT_LINE = "port "
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +207,7 @@ class SoakBroker:
         )
 
     def _next_morning_ms(self) -> int:
-        """When the next dump is there: its instruments must be subscribed before the market goes on."""
+        """When the next dump is there: its instruments must be subscribed before the market continues."""
         today = ist_date(self._clock.now_ms())
         days = (today, today + timedelta(days=1))
         return next(ms for ms in (at_ms(day, DUMP_MINUTE) for day in days) if ms > self._clock.now_ms())
@@ -221,15 +221,15 @@ class SoakBroker:
         return sum(shard >= 0 for shard in self._sockets.values()) == self._sessions.shards
 
     async def _step_to(self, market_ms: int) -> None:
-        """A heartbeat each market minute, taken by everyone before the next one; fewer while it is far."""
+        """A heartbeat each market minute, fewer while `market_ms` is far; each is processed before the next."""
         while (now_ms := self._clock.now_ms()) < market_ms:
             step_ms = STEP_MS if market_ms - now_ms <= FAR_MS else FAR_STEP_MS
             await self._until(self._is_connected)
             self._clock.step_to(min(market_ms, now_ms + step_ms))
             await self._send(-1, HEARTBEAT)
-            await self._until_taken()
+            await self._until_processed()
 
-    async def _until_taken(self) -> None:
+    async def _until_processed(self) -> None:
         for socket, answered in list(self._answered.items()):
             answered.clear()
             try:
@@ -244,7 +244,7 @@ async def _serve(sessions: Sessions, clock: SteppedClock) -> None:
     runner = web.AppRunner(broker.application(), access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    print(f"{SAID_PORT}{runner.addresses[0][1]}", flush=True)
+    print(f"{PORT_LINE}{runner.addresses[0][1]}", flush=True)
     await asyncio.Event().wait()
 
 

@@ -19,7 +19,7 @@ import requests
 from bench.processes import BenchError, Stage, rss_mb, stage, wait_until
 from commands.shared.child_process import ChildProcess
 from tests.chaos.soak_bounds import Sample, findings
-from tests.chaos.soak_broker import OPEN_MINUTE, SAID_PORT, at_ms
+from tests.chaos.soak_broker import OPEN_MINUTE, PORT_LINE, at_ms
 from tests.chaos.soak_plan import FIRST_DAY, JOURNAL_DAYS, STREAM_HOURS, TRIM_HOURS, Plan
 from utils.journal.files import journal_days
 from utils.keys import Keys
@@ -38,7 +38,7 @@ LOOK_SECONDS = 0.5
 SNAPSHOT_SECONDS = 3.0
 SAVED_SECONDS = 60.0  # at most, until what has expired is out of hashes and snapshots
 PAGE = 20_000
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 
 
 @dataclass
@@ -56,14 +56,14 @@ class Soaked:
 
 @dataclass
 class Soak:
-    """A soak under way. `said` counts the candles (not their revisions) in the closed streams, read as they grow."""
+    """A soak under way. `published` counts the candles in the closed streams, without revisions, as they grow."""
 
     plan: Plan
     made: Stage
     clock: SteppedClock
     broker_url: str
     calendar: SessionCalendar
-    said: int = 0
+    published: int = 0
     read_to: dict[int, str] = field(default_factory=dict)
 
     def status(self) -> dict[str, Any]:
@@ -94,14 +94,14 @@ class Soak:
     def _trades(self, day: date) -> bool:
         return self.calendar.session(SessionClass.EQUITY, day) is not None
 
-    def play(self, say: Say) -> date:
-        """A night's end of the connections, and one session, until everything of it is worked off and stored."""
+    def play(self, log: Log) -> date:
+        """Drops the connections as each night, and plays one session until all of it is processed and stored."""
         self._post("drop", {})
         wait_until(self._is_connected, "the connector is subscribed", READY_SECONDS)
         day = self.next_day()
         self._post("play", {"day": day.isoformat()})
         self._wait_while_it_moves(lambda: self._is_played(day), self.clock.now_ms, f"the session of {day} is over")
-        say(f"  {day} is over")
+        log(f"  {day} is over")
         self._wait_while_it_moves(self._is_through, self._done, f"all of {day} is stored")
         wait_until(self._limits_hold, "streams and journal are cut back", TRIM_SECONDS, LOOK_SECONDS)
         with suppress(BenchError):  # the verdict is the judge's
@@ -137,7 +137,7 @@ class Soak:
         return day.isoformat() in self.status()["played"]
 
     def _done(self) -> tuple[str, ...]:
-        """What moves while something is still worked through."""
+        """Positions and counts that change while entries are still processed."""
         self.check_alive()
         worker, signals = self.made.health("candle_worker"), self.made.health("signal_worker")
         shards = range(self.plan.shards)
@@ -182,7 +182,7 @@ class Soak:
                 if not page:
                     break
                 self.read_to[shard] = page[-1][0].decode()
-                self.said += sum(orjson.loads(fields[b"json"])["rev"] == 0 for _, fields in page)
+                self.published += sum(orjson.loads(fields[b"json"])["rev"] == 0 for _, fields in page)
 
     def sample(self, session: int, day: date) -> Sample:
         client, pids = self.made.client, {name: self.made.pids[name] for name in OURS}
@@ -194,7 +194,7 @@ class Soak:
             rss_mb={name: round(rss_mb(pid), 1) for name, pid in pids.items()},
             descriptors={name: _count(pid, "fd") for name, pid in pids.items()},
             threads={name: _count(pid, "task") for name, pid in pids.items()},
-            redis_mb=_held_mb(client, [Keys().ticks(n) for n in shards]),
+            redis_mb=_redis_mb(client, [Keys().ticks(n) for n in shards]),
             keys=int(client.dbsize()),
             ticks_entries=sum(int(client.xlen(Keys().ticks(n))) for n in shards),
             ticks_hours=self._ticks_hours(),
@@ -202,7 +202,7 @@ class Soak:
             rows=int(self.made.health("candle_worker")["instruments"]),
             live_hashes=self._live_hashes(),
             snapshot_bytes=self._snapshot_bytes(),
-            said=self.said,
+            published=self.published,
             documents=_documents(self.made.mongo_url),
             mongo_bytes=_bytes_under(self.made.directory / "mongo"),
             journal_days=len(journal_days(journal)),
@@ -210,7 +210,7 @@ class Soak:
         )
 
 
-def _held_mb(client: Any, ticks: list[str]) -> float:
+def _redis_mb(client: Any, ticks: list[str]) -> float:
     """Without the streams of ticks, which have a bound of their own and are trimmed at any moment.
 
     The least of some readings: a snapshot on its way, or a long reply, is in Redis' memory for a moment only.
@@ -242,12 +242,12 @@ def _documents(url: str) -> int:
         return int(database["candlewick"]["candles"].count_documents({}))
 
 
-def soak(plan: Plan, directory: Path, say: Say) -> Soaked:
+def soak(plan: Plan, directory: Path, log: Log) -> Soaked:
     """The directory is removed when all held."""
     soaked, began = Soaked(plan), time.monotonic()
     try:
         with stage(directory) as made:
-            _play(_begin(plan, made), soaked, say)
+            _play(_begin(plan, made), soaked, log)
     except BenchError as error:
         soaked.findings.append(f"not through: {error}")
     soaked.findings += findings(soaked.samples, plan.bounds, plan.limits, plan.sessions)
@@ -257,15 +257,15 @@ def soak(plan: Plan, directory: Path, say: Say) -> Soaked:
     return soaked
 
 
-def _play(under_way: Soak, soaked: Soaked, say: Say) -> None:
+def _play(under_way: Soak, soaked: Soaked, log: Log) -> None:
     for session in range(1, under_way.plan.sessions + 1):
-        day = under_way.play(say)
+        day = under_way.play(log)
         soaked.samples.append(under_way.sample(session, day))
-        say(f"  {session}: {told(soaked.samples[-1])}")
+        log(f"  {session}: {summary(soaked.samples[-1])}")
     soaked.figures |= {f"broker {name}": value for name, value in under_way.status().items()}
 
 
-def told(one: Sample) -> str:
+def summary(one: Sample) -> str:
     """A sample in one line."""
     sizes = ", ".join(
         f"{name} {one.rss_mb[name]:g} MB {one.descriptors[name]} files {one.threads[name]} threads"
@@ -276,7 +276,7 @@ def told(one: Sample) -> str:
         f"{sizes}; Redis {one.redis_mb:g} MB beside the ticks, {one.keys} keys, ticks {one.ticks_entries} entries of "
         f"{one.ticks_hours:g} h, closed {one.closed_entries} entries; "
         f"{one.rows} rows, {one.live_hashes} live hashes, snapshots {one.snapshot_bytes / 2**20:.2f} MB; "
-        f"MongoDB {one.documents} of {one.said} candles, {per_candle:.0f} B each; "
+        f"MongoDB {one.documents} of {one.published} candles, {per_candle:.0f} B each; "
         f"journal {one.journal_days} days {one.journal_mb:g} MB"
     )
 
@@ -315,8 +315,8 @@ def _start_broker(plan: Plan, made: Stage, clock: str) -> int:
     made.pids[BROKER] = child.pid
 
     def port() -> int:
-        lines = [line for line in child.log_path.read_text().splitlines() if line.startswith(SAID_PORT)]
-        return int(lines[0].removeprefix(SAID_PORT)) if lines else 0
+        lines = [line for line in child.log_path.read_text().splitlines() if line.startswith(PORT_LINE)]
+        return int(lines[0].removeprefix(PORT_LINE)) if lines else 0
 
-    wait_until(lambda: port() > 0, "the broker says its port", READY_SECONDS)
+    wait_until(lambda: port() > 0, "the broker prints its port", READY_SECONDS)
     return port()

@@ -41,7 +41,7 @@ class Plan:
     ready_seconds: float = 9.0
     journal_on_tmpfs: bool = False
     settings: tuple[tuple[str, str], ...] = ()
-    fewest_closed: int = 0  # the market goes on after the faults until so many candles have closed
+    fewest_closed: int = 0  # the market plays on after the faults until so many candles have closed
 
 
 @dataclass
@@ -81,7 +81,7 @@ class Stage:
         self.kills += 1
         return True
 
-    def freeze(self, name: str) -> bool:
+    def suspend(self, name: str) -> bool:
         """SIGSTOP."""
         child = self.scripts.running.get(name)
         if child is None or name in self.stopped:
@@ -90,7 +90,7 @@ class Stage:
         self.stopped[name] = child
         return True
 
-    def thaw(self, name: str) -> None:
+    def resume(self, name: str) -> None:
         """SIGCONT, if it is still that process."""
         child = self.stopped.pop(name, None)
         if child is not None and child.is_alive:
@@ -138,7 +138,7 @@ class Stage:
         for proxy in self.proxies.opened.values():
             proxy.heal()
         for name in list(self.stopped):
-            self.thaw(name)
+            self.resume(name)
         for server in (self.valkey, self.mongo):
             if server.process is not None:
                 with suppress(ProcessLookupError):
@@ -150,7 +150,7 @@ class Stage:
         self.note_deaths()
         for name in SCRIPTS:
             self.start(name)
-        # What dead processes said of themselves is not to be taken for the living.
+        # The health reports of dead processes must not be read as those of their successors.
         self.scripts.stores.client.delete("health:connector", f"health:{CANDLE_WORKER}", f"health:{SIGNAL_WORKER}")
 
     def play_on(self) -> None:
@@ -161,7 +161,7 @@ class Stage:
         )
 
     def drain(self) -> None:
-        """The connector is ended in order, and the workers take and store all there is. AssertionError."""
+        """Stops all in order, once everything is sent, processed and stored. AssertionError: not in time."""
         self.scripts.until_ready(CANDLE_WORKER, SIGNAL_WORKER)
         self.scripts.until(self._connector_is_through, "the connector has sent everything", 120)
         self.scripts.drain()
@@ -201,7 +201,7 @@ def stage(directory: Path, plan: Plan, seed: int) -> Iterator[Stage]:
         clock = Clock(START_CLOCK, plan.speed, time.time() + plan.ready_seconds)
         exchange = start_exchange(scripts, clock, plan.instruments, seed, "usual", directory / "sent")
         made = Stage(directory, plan, seed, valkey, mongo, proxies, scripts, clock, exchange)
-        stack.callback(_thaw_all, made)
+        stack.callback(_resume_all, made)
         _open_proxies(made)
         for name in (CANDLE_WORKER, SIGNAL_WORKER, CONNECTOR):
             made.start(name)
@@ -220,9 +220,9 @@ def _open_proxies(made: Stage) -> None:
         made.proxies.open(f"{script}-mongo", made.mongo.port, lambda proxy: MongoErrors(proxy, made.seed))
 
 
-def _thaw_all(made: Stage) -> None:
+def _resume_all(made: Stage) -> None:
     for name in list(made.stopped):
-        made.thaw(name)
+        made.resume(name)
     for server in (made.valkey, made.mongo):
         if server.is_alive and server.process is not None:
             server.process.popen.send_signal(signal.SIGCONT)

@@ -7,7 +7,7 @@ import struct
 
 import pytest
 
-from tests.chaos.completeness import END, Gap, gaps_of, trades_lost, untold, worst_lag_ms, wrongly_said
+from tests.chaos.completeness import END, Gap, gaps_of, trades_lost, unmarked, worst_lag_ms, wrong_completeness
 from tests.chaos.judging import _differences
 from tests.reference.inputs import Entry
 
@@ -42,9 +42,9 @@ def test_gaps_begin_at_the_last_frame() -> None:
         (14_000, 15_000, False, True),
     ],
 )
-def test_complete_is_what_the_gaps_say(start: int, end: int, complete: bool, is_wrong: bool) -> None:
+def test_complete_follows_from_the_gaps(start: int, end: int, complete: bool, is_wrong: bool) -> None:
     document = {"_id": "x", "t": start, "end_t": end, "complete": complete}
-    assert bool(wrongly_said([document], [Gap(-1, 1_000), Gap(9_000, 14_000)])) is is_wrong
+    assert bool(wrong_completeness([document], [Gap(-1, 1_000), Gap(9_000, 14_000)])) is is_wrong
 
 
 def test_a_lost_trade_is_found_in_its_candle() -> None:
@@ -54,13 +54,13 @@ def test_a_lost_trade_is_found_in_its_candle() -> None:
     assert lost == {(7, 12_000)}
     assert trades_lost([lost_frame], [lost_frame.replace(struct.pack(">I", 12), struct.pack(">I", 13))]) == set()
     candle = {"_id": "x", "token": 7, "t": 10_000, "end_t": 15_000, "complete": True}
-    assert untold([candle], lost, last_received_ms=11_000)
-    assert not untold([candle | {"complete": False}], lost, last_received_ms=11_000)
-    assert not untold([candle | {"token": 8}], lost, last_received_ms=11_000)
-    assert not untold([candle], lost, last_received_ms=19_000)
+    assert unmarked([candle], lost, last_received_ms=11_000)
+    assert not unmarked([candle | {"complete": False}], lost, last_received_ms=11_000)
+    assert not unmarked([candle | {"token": 8}], lost, last_received_ms=11_000)
+    assert not unmarked([candle], lost, last_received_ms=19_000)
 
 
-def test_differences_are_told_by_field() -> None:
+def test_differences_are_named_by_field() -> None:
     one = {"close": 1.0, "rev": 0}
     assert _differences({"a": one}, {"a": one}) == []
     assert _differences({"a": one}, {}) == ["a is missing"]
@@ -74,4 +74,4 @@ def test_a_late_feed_is_given_time() -> None:
     assert worst_lag_ms([*ENTRIES, late]) == 6_000
     document = {"_id": "x", "t": 2_000, "end_t": 5_000, "complete": False}
     gaps = [Gap(9_000, 14_000)]
-    assert wrongly_said([document], gaps) and not wrongly_said([document], gaps, 6_000)
+    assert wrong_completeness([document], gaps) and not wrong_completeness([document], gaps, 6_000)

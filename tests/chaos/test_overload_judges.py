@@ -1,4 +1,4 @@
-"""The overload judges themselves: each finds what it is there to find, a loss that nobody told before all."""
+"""The overload judges themselves: each finds what it is there to find, above all a loss that was not announced."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.chaos.overload_judging import (
     announcement_findings,
     announcements,
     completeness_findings,
-    expected_sayings,
+    expected_messages,
     judge_shard,
     losses,
     since_start,
@@ -52,7 +52,7 @@ def feed() -> list[Entry]:
 
 
 FEED = feed()
-TOLD = Announcement(0, FEED[FIRST - 1].id, COUNT, FEED[FIRST + COUNT].id.ms - FEED[FIRST - 1].id.ms)
+ANNOUNCED = Announcement(0, FEED[FIRST - 1].id, COUNT, FEED[FIRST + COUNT].id.ms - FEED[FIRST - 1].id.ms)
 
 
 @pytest.fixture(scope="module")
@@ -65,109 +65,113 @@ def journal(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-def heard_with(told: list[Announcement]) -> dict[str, Document]:
-    lost = losses([one.id for one in FEED], told, [])
-    return expected_sayings(with_outages(FEED, lost, SUBSCRIBED), SETTINGS)
+def published_with(announced: list[Announcement]) -> dict[str, Document]:
+    lost = losses([one.id for one in FEED], announced, [])
+    return expected_messages(with_outages(FEED, lost, SUBSCRIBED), SETTINGS)
 
 
-def findings(journal: Path, told: list[Announcement], heard: dict[str, Document], killed_ms: int = 0) -> list[str]:
+def findings(
+    journal: Path, announced: list[Announcement], published: dict[str, Document], killed_ms: int = 0
+) -> list[str]:
     found: list[str] = []
-    judge_shard(journal, 0, SETTINGS, told, heard, found, killed_ms)
+    judge_shard(journal, 0, SETTINGS, announced, published, found, killed_ms)
     return found
 
 
-def test_what_was_lost_and_told_is_no_finding(journal: Path) -> None:
-    assert findings(journal, [], heard_with([])) == []
-    assert findings(journal, [TOLD], heard_with([TOLD])) == []
-    assert len(heard_with([TOLD])) < len(heard_with([]))
+def test_an_announced_loss_is_no_finding(journal: Path) -> None:
+    assert findings(journal, [], published_with([])) == []
+    assert findings(journal, [ANNOUNCED], published_with([ANNOUNCED])) == []
+    assert len(published_with([ANNOUNCED])) < len(published_with([]))
 
 
-def test_a_loss_that_nobody_told_is_found(journal: Path) -> None:
-    assert findings(journal, [], heard_with([TOLD]))
+def test_a_loss_that_was_not_announced_is_found(journal: Path) -> None:
+    assert findings(journal, [], published_with([ANNOUNCED]))
 
 
 def test_a_loss_that_was_none_is_found(journal: Path) -> None:
-    assert findings(journal, [TOLD], heard_with([]))
+    assert findings(journal, [ANNOUNCED], published_with([]))
 
 
-@pytest.mark.parametrize("wrong", [{"entries": COUNT - 1}, {"lost_ms": TOLD.lost_ms + 1}, {"after": EntryId(5, 5)}])
+@pytest.mark.parametrize(
+    "wrong", [{"entries": COUNT - 1}, {"lost_ms": ANNOUNCED.lost_ms + 1}, {"after": EntryId(5, 5)}]
+)
 def test_figures_that_are_not_true_are_found(journal: Path, wrong: dict[str, object]) -> None:
-    told = replace(TOLD, **wrong)  # type: ignore[arg-type]
-    assert any("does not fit" in line for line in findings(journal, [told], heard_with([TOLD])))
+    announced = replace(ANNOUNCED, **wrong)  # type: ignore[arg-type]
+    assert any("does not fit" in line for line in findings(journal, [announced], published_with([ANNOUNCED])))
 
 
 def test_missing_doubled_changed_and_unordered_candles_are_found(journal: Path) -> None:
-    heard = heard_with([])
-    key, one = next(iter(heard.items()))
-    without = {other: document for other, document in heard.items() if other != key}
+    published = published_with([])
+    key, one = next(iter(published.items()))
+    without = {other: document for other, document in published.items() if other != key}
     assert findings(journal, [], without)
-    assert findings(journal, [], heard | {"9999999999999-1": one})
-    assert findings(journal, [], heard | {key: one | {"close": -1.0}})
+    assert findings(journal, [], published | {"9999999999999-1": one})
+    assert findings(journal, [], published | {key: one | {"close": -1.0}})
     assert findings(journal, [], {**without, key: one})
 
 
-def test_a_touched_candle_that_says_complete_is_found() -> None:
+def test_a_touched_candle_that_is_marked_complete_is_found() -> None:
     ids = [one.id for one in FEED]
-    (lost,) = losses(ids, [TOLD], [])
-    final = {one["_id"]: one for one in heard_with([TOLD]).values()}
+    (lost,) = losses(ids, [ANNOUNCED], [])
+    final = {one["_id"]: one for one in published_with([ANNOUNCED]).values()}
     assert completeness_findings(final.values(), [lost], ids) == []
     touched = next(one for one in final.values() if not one["complete"] and one["end_t"] < lost.to_ms)
     assert completeness_findings([touched | {"complete": True}], [lost], ids)
     assert completeness_findings([touched], [], ids)
 
 
-def test_what_a_killed_worker_said_of_entries_that_were_then_dropped_is_known(journal: Path) -> None:
-    """Its snapshot was of before FIRST, and it went on for two minutes before it died."""
-    undisturbed, successor = heard_with([]), heard_with([TOLD])
+def test_what_a_killed_worker_published_of_entries_that_were_then_dropped_is_accepted(journal: Path) -> None:
+    """The worker's snapshot is older than FIRST, and the worker ran for two minutes more before it died."""
+    undisturbed, successor = published_with([]), published_with([ANNOUNCED])
     seen = FEED[FIRST + 120].id.ms
-    early = {key: one for key, one in undisturbed.items() if TOLD.after.ms < EntryId.parse(key).ms <= seen}
+    early = {key: one for key, one in undisturbed.items() if ANNOUNCED.after.ms < EntryId.parse(key).ms <= seen}
     merged = dict(sorted((successor | early).items(), key=lambda pair: EntryId.parse(pair[0])))
     assert len(early) == 8
-    assert findings(journal, [TOLD], merged, seen) == []
-    assert findings(journal, [TOLD], merged), "nobody was killed"
+    assert findings(journal, [ANNOUNCED], merged, seen) == []
+    assert findings(journal, [ANNOUNCED], merged), "nobody was killed"
     holed = {key: one for key, one in merged.items() if key != next(iter(early))}
-    assert findings(journal, [TOLD], holed, seen)
+    assert findings(journal, [ANNOUNCED], holed, seen)
 
 
-def test_a_killed_worker_may_have_said_more_than_was_then_dropped(journal: Path) -> None:
-    """It went on for a minute behind the loss: the outage, which its successor finds before that, is not news."""
-    undisturbed, successor = heard_with([]), heard_with([TOLD])
+def test_a_killed_worker_may_have_published_more_than_was_then_dropped(journal: Path) -> None:
+    """It ran for a minute beyond the loss: its successor's outage has older ids, and the outbox refuses that."""
+    undisturbed, successor = published_with([]), published_with([ANNOUNCED])
     seen = FEED[FIRST + COUNT + 60].id.ms
-    early = {key: one for key, one in undisturbed.items() if TOLD.after.ms < EntryId.parse(key).ms <= seen}
+    early = {key: one for key, one in undisturbed.items() if ANNOUNCED.after.ms < EntryId.parse(key).ms <= seen}
     later = {key: one for key, one in successor.items() if EntryId.parse(key) > max(map(EntryId.parse, early))}
     before = {key: one for key, one in successor.items() if EntryId.parse(key) < min(map(EntryId.parse, early))}
     refused = [one for key, one in successor.items() if key not in early | later | before]
     assert len(refused) > 3 and not any(one["complete"] for one in refused), "the outage's own"
     merged = before | early | later
-    assert findings(journal, [TOLD], merged, seen) == []
-    assert findings(journal, [TOLD], merged), "nobody was killed"
-    assert findings(journal, [TOLD], before | later, seen), "one that said nothing of them hides no outage"
-    assert findings(journal, [TOLD], {key: one for key, one in merged.items() if key != max(early)}, seen)
+    assert findings(journal, [ANNOUNCED], merged, seen) == []
+    assert findings(journal, [ANNOUNCED], merged), "nobody was killed"
+    assert findings(journal, [ANNOUNCED], before | later, seen), "one that published none of them hides no outage"
+    assert findings(journal, [ANNOUNCED], {key: one for key, one in merged.items() if key != max(early)}, seen)
 
 
 def test_health_and_logs_have_to_agree() -> None:
-    health = {"lost_entries": str(COUNT), "lost_ms": str(TOLD.lost_ms)}
-    assert announcement_findings([TOLD], health, 500, 500) == []
+    health = {"lost_entries": str(COUNT), "lost_ms": str(ANNOUNCED.lost_ms)}
+    assert announcement_findings([ANNOUNCED], health, 500, 500) == []
     assert announcement_findings([], health, 500, 500)
-    assert announcement_findings([TOLD], health | {"lost_entries": "0"}, 500, 500)
-    assert announcement_findings([TOLD], {}, 500, 500)
-    assert announcement_findings([TOLD], health, 500, 0)
+    assert announcement_findings([ANNOUNCED], health | {"lost_entries": "0"}, 500, 500)
+    assert announcement_findings([ANNOUNCED], {}, 500, 500)
+    assert announcement_findings([ANNOUNCED], health, 500, 0)
 
 
 def test_announcements_are_read_from_the_log() -> None:
     line = {
         "event": "entries were dropped from the stream before they were read: their candles say complete=false",
         "shard": 0,
-        "after": str(TOLD.after),
+        "after": str(ANNOUNCED.after),
         "entries": COUNT,
-        "lost_ms": TOLD.lost_ms,
+        "lost_ms": ANNOUNCED.lost_ms,
     }
     lines: list[Document] = [{"event": "starts"}, line, {"event": "starts"}, {"event": "shard acquired"}]
-    assert announcements(lines) == [TOLD]
+    assert announcements(lines) == [ANNOUNCED]
     assert announcements(since_start(lines)) == []
 
 
-def test_what_mongodb_lacks_must_have_been_told() -> None:
+def test_what_mongodb_misses_must_have_been_logged() -> None:
     final = {str(n): {"_id": str(n), "close": n} for n in range(5)}
     stored = dict(islice(final.items(), 3))
     assert stored_findings(final, final, 0) == []

@@ -22,7 +22,7 @@ AN_HOUR_AWAY = Scenario(
 )
 
 
-def test_what_is_forced_out_is_counted_told_and_seen_in_the_candles(tmp_path: Path) -> None:
+def test_what_is_forced_out_is_counted_announced_and_seen_in_the_candles(tmp_path: Path) -> None:
     played = play(AN_HOUR_AWAY, SEED, tmp_path / "run", print)
     print(f"\n  seed {SEED}: {played.figures}")
     assert played.findings == [], f"seed {SEED}: {played.findings}"

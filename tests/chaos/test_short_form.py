@@ -28,7 +28,7 @@ def test_a_short_round_holds(tmp_path: Path) -> None:
 
 
 def test_a_seed_alone_names_its_round() -> None:
-    assert {kind_of(SEED + nth) for nth in range(len(KINDS))} == set(KINDS)
+    assert {kind_of(SEED + index) for index in range(len(KINDS))} == set(KINDS)
     assert set(SCHEDULES) > set(KINDS)
 
 

@@ -20,13 +20,13 @@ BOUNDS = Bounds()
 OURS = ("connect", "candle_worker", "signal_worker")
 
 
-def sample(nth: int) -> Sample:
+def sample(number: int) -> Sample:
     """Flat, but for what breathes; the first session's figures are smaller."""
-    small = 0.5 if nth == 1 else 1.0
-    breath = (nth * 7) % 5
+    small = 0.5 if number == 1 else 1.0
+    breath = (number * 7) % 5
     return Sample(
-        session=nth,
-        day=f"2026-10-{nth:02}",
+        session=number,
+        day=f"2026-10-{number:02}",
         rss_mb=dict.fromkeys(OURS, 300.0 * small + breath),
         descriptors=dict.fromkeys(OURS, 20 + breath % 2),
         threads=dict.fromkeys(OURS, 6),
@@ -38,15 +38,15 @@ def sample(nth: int) -> Sample:
         rows=500,
         live_hashes=3_500,
         snapshot_bytes=4_000_000 + 1_000 * breath,
-        said=500 * nth,
-        documents=500 * nth,
-        mongo_bytes=500_000 * nth + 10_000 * breath,
+        published=500 * number,
+        documents=500 * number,
+        mongo_bytes=500_000 * number + 10_000 * breath,
         journal_days=3,
         journal_mb=100.0,
     )
 
 
-FLAT = [sample(nth) for nth in range(1, SESSIONS + 1)]
+FLAT = [sample(number) for number in range(1, SESSIONS + 1)]
 
 
 def test_what_only_breathes_is_flat() -> None:
@@ -85,13 +85,13 @@ def test_a_candle_that_is_not_stored_or_stored_for_nothing_is_found() -> None:
 
 
 def test_a_feed_that_brought_too_little_proves_nothing() -> None:
-    idle = [replace(one, said=10 * one.session, documents=10 * one.session) for one in FLAT]
+    idle = [replace(one, published=10 * one.session, documents=10 * one.session) for one in FLAT]
     assert any("a session brought 10 candles" in line for line in findings(idle, BOUNDS, LIMITS, SESSIONS))
 
 
 def test_a_session_that_is_missing_is_found() -> None:
     assert findings(FLAT[:-1], BOUNDS, LIMITS, SESSIONS) == ["7 sessions instead of 8"]
-    assert "too few sessions to tell what is flat" in findings(FLAT[:2], BOUNDS, LIMITS, SESSIONS)
+    assert "too few sessions to judge what is flat" in findings(FLAT[:2], BOUNDS, LIMITS, SESSIONS)
 
 
 def test_the_plan_knows_what_a_session_should_bring() -> None:

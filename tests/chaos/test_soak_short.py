@@ -29,5 +29,5 @@ def test_three_sessions_leave_nothing_behind(tmp_path: Path) -> None:
     print(f"\n  seed {SEED}: {soaked.figures}")
     assert soaked.findings == [], f"seed {SEED}: {soaked.findings}"
     first, second, third = soaked.samples
-    assert first.day < second.day < third.day and third.said > second.said > first.said > 30
+    assert first.day < second.day < third.day and third.published > second.published > first.published > 30
     assert (third.rows, third.live_hashes) == (40, plan.live_hashes)

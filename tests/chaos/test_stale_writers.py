@@ -1,4 +1,4 @@
-"""Workers that stood still while another took over, and go on as if nothing had happened; a Redis that forgot."""
+"""Workers that were suspended while another took over, and resume afterwards; a Redis that lost its keys."""
 
 from __future__ import annotations
 
@@ -108,23 +108,23 @@ def outbox(client: redis.Redis) -> Outbox:
     return Outbox(client, KEYS, KEYS.closed(0), 0, 1_000)
 
 
-def message(nth: int) -> Message:
-    return Message(message_id(AT_MS + nth, 0, 0), b"{}")
+def message(number: int) -> Message:
+    return Message(message_id(AT_MS + number, 0, 0), b"{}")
 
 
-def test_nothing_is_said_on_to_a_redis_that_forgot(client: redis.Redis) -> None:
-    said = outbox(client)
-    said.publish([message(1), message(2)])
+def test_nothing_more_is_published_to_a_redis_that_forgot(client: redis.Redis) -> None:
+    forgotten = outbox(client)
+    forgotten.publish([message(1), message(2)])
     client.delete(KEYS.closed(0), KEYS.published(0))
     with pytest.raises(OutboxMovedError):
-        said.publish([message(3)])
+        forgotten.publish([message(3)])
     with pytest.raises(OutboxMovedError):
-        said.check()
+        forgotten.check()
     assert client.exists(KEYS.closed(0)) == 0
     assert outbox(client).publish([message(1), message(2), message(3)]) == 3
 
 
-def test_another_that_is_further_is_no_fault(client: redis.Redis) -> None:
+def test_another_writer_that_is_ahead_is_no_error(client: redis.Redis) -> None:
     first, second = outbox(client), outbox(client)
     first.publish([message(1)])
     second.publish([message(1), message(2), message(3)])
@@ -136,29 +136,28 @@ def test_another_that_is_further_is_no_fault(client: redis.Redis) -> None:
 # -- the file of signals -------------------------------------------------------------
 
 
-def signal(nth: int) -> Signal:
+def signal(number: int) -> Signal:
     values = IndicatorValues(*(1.0 for _ in INDICATOR_NAMES))
-    return Signal(
-        "momentum", "NSE:INFY", "1m", AT_MS + nth, AT_MS + nth, Direction.LONG, 1.0, 0.5, 2.0, ("a",), values, True, 0
-    )
+    at_ms = AT_MS + number
+    return Signal("momentum", "NSE:INFY", "1m", at_ms, at_ms, Direction.LONG, 1.0, 0.5, 2.0, ("a",), values, True, 0)
 
 
-def lines(*nths: int) -> list[SignalLine]:
-    return [SignalLine.of(signal(nth)) for nth in nths]
+def lines(*numbers: int) -> list[SignalLine]:
+    return [SignalLine.of(signal(number)) for number in numbers]
 
 
 def ids(path: Path) -> list[str]:
     return [orjson.loads(line)["id"] for line in path.read_bytes().splitlines()]
 
 
-def test_two_writers_of_one_file_say_each_signal_once(tmp_path: Path) -> None:
+def test_two_writers_of_one_file_write_each_signal_once(tmp_path: Path) -> None:
     sleeper, other = SignalFile(tmp_path), SignalFile(tmp_path)
     path = signal_path(tmp_path, AT_MS)
     assert sleeper.append(lines(1)) == 1
     assert other.append(lines(1, 2, 3)) == 2
     assert sleeper.append(lines(2, 3, 4)) == 1
     assert other.append(lines(4, 5)) == 1
-    assert ids(path) == [signal(nth).id for nth in range(1, 6)]
+    assert ids(path) == [signal(number).id for number in range(1, 6)]
 
 
 def test_a_writer_that_hangs_with_the_lock_is_waited_for_once(
@@ -178,7 +177,7 @@ def test_a_writer_that_hangs_with_the_lock_is_waited_for_once(
         assert slept == []  # once was enough
         assert ids(path) == [signal(1).id]
     assert survivor.append(lines(2, 3)) == 2
-    assert ids(path) == [signal(nth).id for nth in (1, 2, 3)]
+    assert ids(path) == [signal(number).id for number in (1, 2, 3)]
 
 
 def test_a_line_that_another_writer_tore_is_written_anew(tmp_path: Path) -> None:
@@ -188,4 +187,4 @@ def test_a_line_that_another_writer_tore_is_written_anew(tmp_path: Path) -> None
     killed.append(lines(2))
     path.write_bytes(path.read_bytes()[:-5])
     assert survivor.append(lines(2, 3)) == 2
-    assert ids(path) == [signal(nth).id for nth in (1, 2, 3)]
+    assert ids(path) == [signal(number).id for number in (1, 2, 3)]

@@ -19,15 +19,15 @@ CANDLE_WORKERS = (CANDLE_WORKER, f"{CANDLE_WORKER}-2", f"{CANDLE_WORKER}-3")
 SIGNAL_WORKERS = (SIGNAL_WORKER, f"{SIGNAL_WORKER}-2")
 
 
-def holder(made: Stage, role: str, shard: int) -> str:
-    """The name of the process that holds its lease; empty when none of ours does."""
+def owner(made: Stage, role: str, shard: int) -> str:
+    """The name of the process that owns its lease; empty when none of ours does."""
     content: Any = made.scripts.stores.client.get(Keys().lease(role, shard))
     pid = content.decode().rpartition(":")[2] if content else ""
     return next((name for name, child in made.scripts.running.items() if str(child.pid) == pid), "")
 
 
-def holders(made: Stage, role: str = CANDLE_WORKER) -> list[str]:
-    return [holder(made, role, shard) for shard in range(SHARDS)]
+def owners(made: Stage, role: str = CANDLE_WORKER) -> list[str]:
+    return [owner(made, role, shard) for shard in range(SHARDS)]
 
 
 def _position(made: Stage, shard: int) -> tuple[int, int]:
@@ -35,14 +35,14 @@ def _position(made: Stage, shard: int) -> tuple[int, int]:
 
 
 def seconds_until_taken_over(made: Stage, name: str, role: str, shard: int) -> float:
-    """Kills the process; until another holds its lease and says more in the shard's closed stream."""
+    """Kills the process; until another owns its lease and says more in the shard's closed stream."""
     stream = Keys().closed(shard)
     made.kill(name)
     killed = time.monotonic()
-    said = made.scripts.last_id(stream)
-    made.scripts.until(lambda: holder(made, role, shard) not in ("", name), f"{role} {shard} is taken over")
+    last = made.scripts.last_id(stream)
+    made.scripts.until(lambda: owner(made, role, shard) not in ("", name), f"{role} {shard} is taken over")
     taken = time.monotonic() - killed
-    made.scripts.until(lambda: made.scripts.last_id(stream) > said, f"{stream} goes on")
+    made.scripts.until(lambda: made.scripts.last_id(stream) > last, f"{stream} continues")
     return taken
 
 
@@ -52,30 +52,30 @@ def test_shards_are_shared_and_taken_over(tmp_path: Path) -> None:
     with stage(tmp_path, plan, SEED) as made:
         for name in (*CANDLE_WORKERS[1:], SIGNAL_WORKERS[1]):
             made.start(name)
-        made.scripts.until(lambda: set(holders(made)) == set(CANDLE_WORKERS), "each worker holds a shard")
+        made.scripts.until(lambda: set(owners(made)) == set(CANDLE_WORKERS), "each worker owns a shard")
         made.scripts.until(
             lambda: all(made.scripts.last_id(Keys().closed(n)) > (0, 0) for n in range(3)), "candles", 60
         )
         made.scripts.until(
-            lambda: set(holders(made, SIGNAL_WORKER)) == set(SIGNAL_WORKERS), "each signal worker has a part", 60
+            lambda: set(owners(made, SIGNAL_WORKER)) == set(SIGNAL_WORKERS), "each signal worker has a part", 60
         )
         made.scripts.until_ready(SIGNAL_WORKER)
 
-        victim = holders(made)[1]
+        victim = owners(made)[1]
         seconds = {victim: seconds_until_taken_over(made, victim, CANDLE_WORKER, 1)}
         report = made.scripts.health(CANDLE_WORKER)
         assert all(f"position_{n}" in report for n in range(SHARDS)), report
-        assert len(set(holders(made))) == 2, "the two that are left share the three shards"
+        assert len(set(owners(made))) == 2, "the two that are left share the three shards"
 
-        victim = holders(made, SIGNAL_WORKER)[0]
+        victim = owners(made, SIGNAL_WORKER)[0]
         (left,) = set(SIGNAL_WORKERS) - {victim}
         before = [as_id(made.scripts.health(SIGNAL_WORKER)[f"position_{n}"]) for n in range(SHARDS)]
         made.kill(victim)
         killed = time.monotonic()
-        made.scripts.until(lambda: set(holders(made, SIGNAL_WORKER)) == {left}, "signals taken over")
+        made.scripts.until(lambda: set(owners(made, SIGNAL_WORKER)) == {left}, "signals taken over")
         seconds[victim] = time.monotonic() - killed
         for n, position in enumerate(before):
-            made.scripts.until(lambda n=n, at=position: _position(made, n) > at, f"shard {n} goes on")  # type: ignore[misc]
+            made.scripts.until(lambda n=n, at=position: _position(made, n) > at, f"shard {n} continues")  # type: ignore[misc]
 
         made.make_well()
         made.drain()

@@ -1,4 +1,4 @@
-"""A journal that lost its end: capture goes on, and no id is given twice, though the clock stands still."""
+"""A journal that lost its end: capture continues, and no id is given twice, though the clock stands still."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ def recorder(directory: Path, now_ms: int) -> TickRecorder:
 
 
 @pytest.mark.parametrize("cut", range(1, 90, 4))
-def test_capture_goes_on_behind_any_cut(tmp_path: Path, cut: int) -> None:
+def test_capture_continues_behind_any_cut(tmp_path: Path, cut: int) -> None:
     """The records below are 29 bytes each; the clock was stepped back an hour meanwhile."""
     before = recorder(tmp_path, NOW_MS)
-    for nth in range(5):
-        before.frame(bytes([nth]) * 5, True)
+    for index in range(5):
+        before.frame(bytes([index]) * 5, True)
     before.close()
     path = journal_path(tmp_path, journal_days(tmp_path)[0], 0)
     assert path is not None
