@@ -20,8 +20,8 @@ import pymongo
 import pytest
 import redis
 
+from tests.measures.knowable_candles import known_shares
 from tests.measures.played_day import Plan
-from tests.measures.told_candles import known_shares
 from tests.shared.console_here import manage_here
 from tests.shared.length import length
 from tests.shared.servers import mongo_server, valkey_server

@@ -42,8 +42,8 @@ from tests.e2e.simulated import (
     reference_of_shards,
     start_exchange,
 )
+from tests.measures.knowable_candles import known_shares
 from tests.measures.played_day import Plan as MeasuredPlan
-from tests.measures.told_candles import known_shares
 from tests.reference.comparison import compare
 from tests.reference.inputs import Entry, ReferenceSettings
 from tests.reference.packets import split_frame

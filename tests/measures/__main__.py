@@ -1,6 +1,6 @@
-"""`python -m tests.measures`: how near the engine comes to the tape, and what it refuses and lets in.
+"""`python -m tests.measures`: how close the engine comes to the tape, and what it refuses and accepts wrongly.
 
-python -m tests.measures                               the whole day of 80 instruments, some minutes
+python -m tests.measures                               the full day of 80 instruments, some minutes
 python -m tests.measures --minutes 60 --examples 5     an hour, with the packets around what went wrong
 """
 
@@ -14,11 +14,11 @@ from simulator.faults import Fault
 from simulator.jumps import Market
 from tests.measures.engine_day import engine_day
 from tests.measures.examples import shown_examples
+from tests.measures.knowable_candles import knowable_candles
 from tests.measures.passed_prints import passed_prints
 from tests.measures.played_day import Plan, played_day
 from tests.measures.refused_trades import refused_trades
 from tests.measures.tape_shares import engine_candles, tape_shares
-from tests.measures.told_candles import told_candles
 from utils.market.timeframes import parse_timeframes
 
 TIMEFRAMES = "15s,1m,5m,15m,1h,1d"
@@ -44,7 +44,7 @@ def _measure_shares(plan: Plan, examples: int) -> None:
     played = played_day(plan)
     frames = list(parse_timeframes(TIMEFRAMES))
     shares = tape_shares(played, frames, engine_candles(engine_day(played.entries, TIMEFRAMES)))
-    knowable = tape_shares(played, frames, told_candles(played, frames))
+    knowable = tape_shares(played, frames, knowable_candles(played, frames))
     print(f"equal to the tape: {plan}")
     for name, share in shares.items():
         print(f"  {name:4} {share}\n       what can be known: {knowable[name]}")

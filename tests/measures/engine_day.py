@@ -1,4 +1,4 @@
-"""The candle engine over a session's entries: its candles as arrays, first as published and then as they ended."""
+"""The candle engine over a session's entries: its candles as arrays, as published and in their final state."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BATCH = 256
 
 @dataclass(frozen=True)
 class EngineCandles:
-    """Parallel columns: row of the instrument, column of the timeframe, epoch ms, prices in wire integers."""
+    """Parallel arrays. `row`: index of the instrument; `column`: of the timeframe; prices in wire integers."""
 
     row: Ints
     column: Ints
@@ -34,7 +34,7 @@ class EngineCandles:
     def __len__(self) -> int:
         return len(self.row)
 
-    def taken(self, which: Ints) -> EngineCandles:
+    def select(self, which: Ints) -> EngineCandles:
         return EngineCandles(*(getattr(self, name)[which] for name in self.__dataclass_fields__))
 
     @property
@@ -54,14 +54,14 @@ class EngineDay:
 
 
 def engine_day(entries: list[Entry], timeframes: str, zscore_reject: float = 4.0) -> EngineDay:
-    """With the settings that users have by default."""
+    """Runs the engine with default settings, except for those given."""
     settings = Settings(_env_file=None, timeframes=timeframes, zscore_reject=zscore_reject)  # type: ignore[arg-type, call-arg]
     engine = CandleEngine(settings.timeframes, rules_of(settings), settings.zscore_window, CALENDAR)
     parts, rejected = [], []
     for first in range(0, len(entries), BATCH):
-        said = engine.take(entries[first : first + BATCH])
-        parts += [(part.heads, part.candles) for part in said.records]
-        rejected += said.rejected
+        output = engine.take(entries[first : first + BATCH])
+        parts += [(part.heads, part.candles) for part in output.records]
+        rejected += output.rejected
     heads, candles = (np.concatenate([part[which] for part in parts]) for which in (0, 1))
     published = EngineCandles(
         row=heads["row"].astype(np.int64),
@@ -75,11 +75,11 @@ def engine_day(entries: list[Entry], timeframes: str, zscore_reject: float = 4.0
         volume=np.where(candles["has_volume"] == 1, candles["end_cum"] - candles["base"], 0),
     )
     return EngineDay(
-        tuple(frame.name for frame in settings.timeframes), published, published.taken(_last(published)), rejected
+        tuple(frame.name for frame in settings.timeframes), published, published.select(_last(published)), rejected
     )
 
 
 def _last(published: EngineCandles) -> Ints:
-    """Where the last state of each candle stands."""
+    """The index of each candle's last revision."""
     _, from_behind = np.unique(published.keys[::-1], return_index=True)
     return np.sort(len(published) - 1 - from_behind)

@@ -1,4 +1,4 @@
-"""The packets around one: what the engine was shown when it refused a trade or let a bad print in."""
+"""The packets around a position: what the engine received when it refused a trade or accepted a bad print."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ HEADING = "    exchange  traded    price    qty   volume   low      high     bid
 
 
 def shown_examples(played: PlayedDay, positions: Sequence[int], most: int) -> Iterator[str]:
-    """Lines: for each of the first positions (in Told) its symbol, and the packets from 3 before to 3 after it."""
+    """Lines for the first `most` positions in SentPackets: symbol, and the packets from 3 before to 3 after."""
     for at in positions[:most]:
-        row = int(played.told.row[at])
+        row = int(played.sent.row[at])
         universe = played.tape.universe
         yield f"  {universe.instruments[row].symbol}, tick {universe.tick_wire[row]}"
         yield HEADING
-        mine = np.flatnonzero(played.told.row == row)
-        place = int(np.searchsorted(mine, at))
-        for one in mine[max(0, place - 3) : place + 4].tolist():
+        mine = np.flatnonzero(played.sent.row == row)
+        index = int(np.searchsorted(mine, at))
+        for one in mine[max(0, index - 3) : index + 4].tolist():
             yield f"{' >>' if one == at else '   '} {_packet(played, one)}"
 
 
 def _packet(played: PlayedDay, at: int) -> str:
-    told = played.told
-    times = [_clock(int(told.exchange_s[at])), _clock(int(told.trade_s[at]))]
-    columns = (told.price, told.quantity, told.volume, told.day_low, told.day_high, told.bid, told.ask)
-    kind = "" if told.true[at] else " misprinted" if told.misprinted[at] else " faulty"
+    sent = played.sent
+    times = [_clock(int(sent.exchange_s[at])), _clock(int(sent.trade_s[at]))]
+    columns = (sent.price, sent.quantity, sent.volume, sent.day_low, sent.day_high, sent.bid, sent.ask)
+    kind = "" if sent.true[at] else " misprinted" if sent.misprinted[at] else " faulty"
     return "  ".join([*times, *(f"{int(column[at]):<7}" for column in columns)]) + kind
 
 

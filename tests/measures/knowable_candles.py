@@ -1,9 +1,11 @@
-"""What can be known: the candles of a reader who lacks nothing but the trades that no packet shows.
+"""The candles that can be known from the packets: an upper bound for any engine, except by chance.
 
-He is told each shown trade's own time by the tape. A trade is shown when a packet's volume ends with it or when its
-price came first. Volume is known as of the trades that a packet ends with; a trade hidden at a minute's edge goes
-where the packet that brings it goes. New highs and lows of the day are known, shown or not. No engine can do better
-but by chance, so the share of these candles that equal the tape says what cannot be known.
+- A trade is shown when the volume of a packet ends with it, or when a packet has its price before its volume.
+- A shown trade has the time that it has on the tape.
+- Volume is known at the trades that a packet ends with. A trade hidden at a minute's edge counts with its packet.
+- New highs and lows of the day are known, shown or not.
+
+The share of these candles that differ from the tape is what no engine can find out.
 """
 
 from __future__ import annotations
@@ -21,28 +23,28 @@ from utils.market.timeframes import Timeframe
 
 
 def known_shares(plan: Plan, timeframes: list[Timeframe]) -> dict[str, Share]:
-    """What can be known of a session, by timeframe."""
+    """By timeframe: the share of the plan's candles that can be known."""
     played = played_day(plan)
-    return tape_shares(played, timeframes, told_candles(played, timeframes))
+    return tape_shares(played, timeframes, knowable_candles(played, timeframes))
 
 
-def told_candles(played: PlayedDay, timeframes: list[Timeframe]) -> Candles:
-    """By (row, column of the timeframe, start)."""
+def knowable_candles(played: PlayedDay, timeframes: list[Timeframe]) -> Candles:
+    """By (row of the instrument, index of the timeframe, start in epoch ms)."""
     found: Candles = {}
     by_row = _packets_by_row(played)
     for row in range(len(played.tape.universe)):
         shown, ends = _shown(played, row, by_row[row])
         for column, timeframe in enumerate(timeframes):
             for true in truth_candles(played.tape, row, timeframe):
-                candle = _told(played, row, true, shown, ends)
+                candle = _knowable(played, row, true, shown, ends)
                 if candle is not None:
                     found[row, column, true.start_ms] = candle
     return found
 
 
 def _packets_by_row(played: PlayedDay) -> list[Ints]:
-    order = np.argsort(played.told.row, kind="stable")
-    edges = np.searchsorted(played.told.row[order], np.arange(len(played.tape.universe) + 1))
+    order = np.argsort(played.sent.row, kind="stable")
+    edges = np.searchsorted(played.sent.row[order], np.arange(len(played.tape.universe) + 1))
     return [order[left:right] for left, right in pairwise(edges.tolist())]
 
 
@@ -50,14 +52,14 @@ def _shown(played: PlayedDay, row: int, packets: Ints) -> tuple[Ints, Ints]:
     """Rising numbers of trades (from 1 on): of all that are shown, and of those that a packet's volume ends with."""
     trades = played.tape.whole_day(row)
     if played.tape.universe.shapes[row] == Shape.INDEX:
-        everyone = np.arange(1, len(trades) + 1)
-        return everyone, everyone
-    told = played.told
-    ends = np.searchsorted(np.cumsum(trades.quantity), told.volume[packets], side="right")
+        every_trade = np.arange(1, len(trades) + 1)
+        return every_trade, every_trade
+    sent = played.sent
+    ends = np.searchsorted(np.cumsum(trades.quantity), sent.volume[packets], side="right")
     shown = set(ends.tolist())
-    last = np.searchsorted(trades.ms, (told.exchange_s[packets] + 1) * 1000)
+    last = np.searchsorted(trades.ms, (sent.exchange_s[packets] + 1) * 1000)
     for count, until, at in zip(ends.tolist(), last.tolist(), packets.tolist(), strict=True):
-        price, quantity = told.price[at], told.quantity[at]
+        price, quantity = sent.price[at], sent.quantity[at]
         if until > count and (
             count == 0 or trades.price[count - 1] != price or trades.quantity[count - 1] != quantity
         ):
@@ -66,7 +68,7 @@ def _shown(played: PlayedDay, row: int, packets: Ints) -> tuple[Ints, Ints]:
     return np.array(sorted(shown - {0}), dtype=np.int64), np.unique(ends)
 
 
-def _told(played: PlayedDay, row: int, true: TrueCandle, shown: Ints, ends: Ints) -> TrueCandle | None:
+def _knowable(played: PlayedDay, row: int, true: TrueCandle, shown: Ints, ends: Ints) -> TrueCandle | None:
     trades = played.tape.whole_day(row)
     first, last = np.searchsorted(trades.ms, (_begins_ms(played, row, true), true.end_ms)).tolist()
     inside = shown[np.searchsorted(shown, first + 1) : np.searchsorted(shown, last + 1)] - 1
@@ -81,7 +83,7 @@ def _told(played: PlayedDay, row: int, true: TrueCandle, shown: Ints, ends: Ints
 
 
 def _begins_ms(played: PlayedDay, row: int, true: TrueCandle) -> int:
-    """A day candle stamped at the open takes in what was traded before it."""
+    """A day candle is stamped at the open, and includes the trades before it."""
     session = played.tape.sessions[row]
     assert session is not None
     is_day = true.start_ms == session.open_ms and true.end_ms == session.day_end_ms
@@ -90,5 +92,5 @@ def _begins_ms(played: PlayedDay, row: int, true: TrueCandle) -> int:
 
 def _known(volumes: Ints, ends: Ints, count: int) -> int:
     """The volume after the last trade of the first `count` that a packet ends with."""
-    place = int(np.searchsorted(ends, count, side="right"))
-    return int(volumes[ends[place - 1]]) if place else 0
+    after = int(np.searchsorted(ends, count, side="right"))
+    return int(volumes[ends[after - 1]]) if after else 0

@@ -1,7 +1,7 @@
-"""Bad prints that got into a candle: a misprinted price stands in a candle that has another one without the print.
+"""Bad prints that got into a candle: a misprinted price is in a candle that has another price without the print.
 
-The same session is played to the engine twice, with its misprinted packets and without them. What is compared are
-the candles as they ended; `for_a_while` counts prints that stood in a published candle and were taken back.
+The same session is played to the engine twice, with its misprinted packets and without them, and the final candles
+are compared. `for_a_while` counts prints that were in a published candle and that a later revision removed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ FARTHEST_S = 60
 
 @dataclass(frozen=True)
 class Passed:
-    """Of `sent` misprinted packets with a price above 0, the positions (in Told) of those that a candle holds."""
+    """`at`: positions in SentPackets of the prints that a candle has, of `sent` misprinted packets with a price."""
 
     sent: int
     at: list[int]
@@ -38,31 +38,31 @@ class Passed:
 
 def passed_prints(played: PlayedDay, engine: EngineDay, without: EngineDay) -> Passed:
     """`without` is the engine's day without the misprinted packets."""
-    told = played.told
-    prints = np.flatnonzero(told.misprinted & (told.price > 0))
+    sent = played.sent
+    prints = np.flatnonzero(sent.misprinted & (sent.price > 0))
     ended = _wrong_prices(engine.final, without.final)
     published = _wrong_prices(engine.published, without.final)
-    passed = [at for at in prints.tolist() if _stands_in(played, at, ended)]
-    shown = [at for at in prints.tolist() if _stands_in(played, at, published)]
+    passed = [at for at in prints.tolist() if _is_in(played, at, ended)]
+    shown = [at for at in prints.tolist() if _is_in(played, at, published)]
     return Passed(len(prints), passed, len(set(shown) - set(passed)))
 
 
 def _wrong_prices(candles: EngineCandles, clean: EngineCandles) -> dict[tuple[int, int], list[tuple[int, int]]]:
-    """By (row, price): start and end of the candles that have it, and that have another without the prints."""
+    """By (row, price): spans (start ms, end ms) of candles with that price that differ from the clean ones."""
     found: dict[tuple[int, int], list[tuple[int, int]]] = {}
-    place = np.searchsorted(clean.keys[order := np.argsort(clean.keys)], candles.keys)
-    place = order[np.minimum(place, len(order) - 1)]
-    is_there = clean.keys[place] == candles.keys
+    index = np.searchsorted(clean.keys[order := np.argsort(clean.keys)], candles.keys)
+    index = order[np.minimum(index, len(order) - 1)]
+    is_there = clean.keys[index] == candles.keys
     for name in PRICES:
         values = getattr(candles, name)
-        for at in np.flatnonzero(~is_there | (getattr(clean, name)[place] != values)).tolist():
+        for at in np.flatnonzero(~is_there | (getattr(clean, name)[index] != values)).tolist():
             span = (int(candles.start_ms[at]), int(candles.end_ms[at]))
             found.setdefault((int(candles.row[at]), int(values[at])), []).append(span)
     return found
 
 
-def _stands_in(played: PlayedDay, at: int, wrong: dict[tuple[int, int], list[tuple[int, int]]]) -> bool:
-    told = played.told
-    when_ms = int(told.exchange_s[at]) * 1000
-    spans = wrong.get((int(told.row[at]), int(told.price[at])), [])
+def _is_in(played: PlayedDay, at: int, wrong: dict[tuple[int, int], list[tuple[int, int]]]) -> bool:
+    sent = played.sent
+    when_ms = int(sent.exchange_s[at]) * 1000
+    spans = wrong.get((int(sent.row[at]), int(sent.price[at])), [])
     return any(start - FARTHEST_S * 1000 <= when_ms < end + FARTHEST_S * 1000 for start, end in spans)

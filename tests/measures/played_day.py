@@ -1,4 +1,4 @@
-"""A simulated session as journal entries, and beside them what each packet was: true, or misprinted."""
+"""A simulated session as journal entries, with what each packet was: true, or misprinted."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Told:
-    """The packets sent, in order: parallel columns, of those of tradables. Prices in wire integers."""
+class SentPackets:
+    """The packets of tradables in the order sent, as parallel arrays. Prices in wire integers."""
 
     row: Ints
     sent_ms: Ints
@@ -70,7 +70,7 @@ class Told:
 
 @dataclass(frozen=True)
 class PlayedDay:
-    """`without_misprints` are the same entries, but no packet of theirs is misprinted."""
+    """`without_misprints`: the same entries without their misprinted packets."""
 
     plan: Plan
     tape: Tape
@@ -78,11 +78,11 @@ class PlayedDay:
     until_ms: int
     entries: list[Entry]
     without_misprints: list[Entry]
-    told: Told
+    sent: SentPackets
 
 
 def played_day(plan: Plan) -> PlayedDay:
-    """Plays it, as fast as it goes."""
+    """Plays the plan's session as fast as possible."""
     universe = build_universe(plan.instruments, plan.seed, CALENDAR, plan.day)
     faults = PacketFaults(plan.faults, universe, {Fault.BADPRINT: plan.bad_print_share})
     market_day = MarketDay(universe, CALENDAR, plan.day, faults, plan.market)
@@ -98,7 +98,7 @@ def played_day(plan: Plan) -> PlayedDay:
     session.beat_until(max(until_ms, session.last_ms) + GRACE_MS)
     market_day.close()
     return PlayedDay(
-        plan, market_day.tape, from_ms, until_ms, session.entries, session.without_misprints, session.told()
+        plan, market_day.tape, from_ms, until_ms, session.entries, session.without_misprints, session.sent()
     )
 
 
@@ -111,7 +111,7 @@ def _sendings(market_day: MarketDay, minutes: int) -> Iterator[Sending]:
 
 @dataclass
 class _Session:
-    """Writes down what is sent, as a connector's journal would."""
+    """Records what is sent, as a connector's journal would."""
 
     plan: Plan
     modes: Modes
@@ -128,7 +128,7 @@ class _Session:
         self._write(at_ms, Kind.MARK, mark, mark)
 
     def beat_until(self, until_ms: int) -> None:
-        """A heartbeat for each second that ends."""
+        """Writes a heartbeat for each second that ends."""
         for second in range(self.last_ms // 1000 + 1, until_ms // 1000 + 1):
             self._write(second * 1000, Kind.FRAME, HEARTBEAT, HEARTBEAT)
 
@@ -144,7 +144,7 @@ class _Session:
         if clean:
             self.without_misprints.append(Entry(self._id, kind, clean))
 
-    def told(self) -> Told:
+    def sent(self) -> SentPackets:
         parts = [packets for _, packets in self._sent]
         records = np.concatenate([part.records for part in parts])
         sent_ms = np.repeat([at_ms for at_ms, _ in self._sent], [len(part) for part in parts])
@@ -152,7 +152,7 @@ class _Session:
         def column(name: str) -> Ints:
             return np.asarray(records[name], dtype=np.int64)
 
-        return Told(
+        return SentPackets(
             row=np.concatenate([part.row for part in parts]),
             sent_ms=sent_ms,
             exchange_s=column("exchange_time"),

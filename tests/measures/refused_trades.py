@@ -1,7 +1,7 @@
-"""Good trades that no candle holds: a packet showed the price of a real trade, and its minute's candle excludes it.
+"""Good trades that no candle has: a packet showed the price of a real trade, and its minute's candle excludes it.
 
-What counts is the candle as it ended, not what the engine rejected on the way: a price that is held back and let in a
-packet later is not refused. A trade whose price came first may be in the minute of its packet or in its own.
+The final candle counts, not what the engine rejected before: a price that is accepted a packet later is not refused.
+A trade whose price came before its volume may be in the minute of its packet or in the minute of the trade.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ LONGEST_LAG_S = 8
 
 @dataclass(frozen=True)
 class Refused:
-    """Of `shown` packets that tell of a trade, the positions (in Told) of those that no candle holds.
+    """`at`: positions in SentPackets of the packets whose trade no candle has, out of `shown` that show a trade.
 
-    `rejected`: how many packets the engine rejected; without faults each of them is good. Of most the price is in
-    the candle all the same.
+    `rejected`: packets that the engine rejected. Without faults all of them are good, and the candle has most of
+    their prices from other packets.
     """
 
     shown: int
@@ -43,44 +43,44 @@ class Refused:
 
 
 def refused_trades(played: PlayedDay, engine: EngineDay) -> Refused:
-    """Over the continuous session, minute candles; the engine must have a timeframe of one minute."""
-    told, midnight_ms = played.told, played.tape.midnight_ms
-    tells, trade_s = _telling(played)
+    """Over the minute candles of the continuous session; the engine must have the timeframe `1m`."""
+    sent, midnight_ms = played.sent, played.tape.midnight_ms
+    shows_trade, trade_s = _shown_trades(played)
     lows, highs = _minute_ranges(engine, len(played.tape.universe), midnight_ms)
-    position = np.flatnonzero(tells)
-    row, price = told.row[position], told.price[position]
-    held = np.zeros(len(position), dtype=np.bool_)
-    for at_s in (trade_s[position], told.exchange_s[position], told.exchange_s[position] - LONGEST_LAG_S):
+    position = np.flatnonzero(shows_trade)
+    row, price = sent.row[position], sent.price[position]
+    is_in_candle = np.zeros(len(position), dtype=np.bool_)
+    for at_s in (trade_s[position], sent.exchange_s[position], sent.exchange_s[position] - LONGEST_LAG_S):
         minute = (at_s - midnight_ms // 1000) // 60
-        held |= (lows[row, minute] <= price) & (price <= highs[row, minute])
-    return Refused(len(position), position[~held].tolist(), len(engine.rejected))
+        is_in_candle |= (lows[row, minute] <= price) & (price <= highs[row, minute])
+    return Refused(len(position), position[~is_in_candle].tolist(), len(engine.rejected))
 
 
-def _telling(played: PlayedDay) -> tuple[Flags, Ints]:
-    """Which true packets tell of a trade of the continuous session, and that trade's second as far as they know it.
+def _shown_trades(played: PlayedDay) -> tuple[Flags, Ints]:
+    """Which true packets show a trade of the continuous session, and that trade's second as the packet has it.
 
-    A price that comes first tells of one at its packet's second. The first packet of a row tells of nothing, nor does
-    one that sets the day before's quantity to 0.
+    A price that comes before its volume shows a trade at the packet's exchange second. The first packet of a row
+    shows none, nor does one that resets the quantity of the day before to 0.
     """
-    told, tape = played.told, played.tape
-    order = np.argsort(told.row, kind="stable")
+    sent, tape = played.sent, played.tape
+    order = np.argsort(sent.row, kind="stable")
     before = np.full(len(order), -1)
-    same_row = np.flatnonzero(np.diff(told.row[order], prepend=-1) == 0)
+    same_row = np.flatnonzero(np.diff(sent.row[order], prepend=-1) == 0)
     before[order[same_row]] = order[same_row - 1]
     has_before = before >= 0
-    grew = has_before & (told.volume != told.volume[before])
-    moved = (told.price != told.price[before]) | (told.quantity != told.quantity[before])
-    led = has_before & ~grew & moved & (told.quantity > 0)
-    trade_s = np.where(grew, told.trade_s, told.exchange_s)
-    inside = (tape.opening[told.row] <= trade_s * 1000) & (trade_s * 1000 < tape.closing[told.row])
-    return told.true & (grew | led) & inside, trade_s
+    grew = has_before & (sent.volume != sent.volume[before])
+    moved = (sent.price != sent.price[before]) | (sent.quantity != sent.quantity[before])
+    led = has_before & ~grew & moved & (sent.quantity > 0)
+    trade_s = np.where(grew, sent.trade_s, sent.exchange_s)
+    inside = (tape.opening[sent.row] <= trade_s * 1000) & (trade_s * 1000 < tape.closing[sent.row])
+    return sent.true & (grew | led) & inside, trade_s
 
 
 def _minute_ranges(engine: EngineDay, rows: int, midnight_ms: int) -> tuple[Ints, Ints]:
-    """[rows, 1440]: low and high of each minute's candle as it ended; an empty range where there is none."""
+    """[rows, 1440]: low and high of each minute's final candle; an empty range where there is none."""
     lows = np.full((rows, 1440), 1 << 40, dtype=np.int64)
     highs = np.zeros((rows, 1440), dtype=np.int64)
-    final = engine.final.taken(np.flatnonzero(engine.final.column == engine.timeframes.index(MINUTE)))
+    final = engine.final.select(np.flatnonzero(engine.final.column == engine.timeframes.index(MINUTE)))
     minute = (final.start_ms - midnight_ms) // 60_000
     lows[final.row, minute], highs[final.row, minute] = final.low, final.high
     return lows, highs

@@ -13,12 +13,12 @@ FIELDS = ("open", "high", "low", "close", "volume")
 MOST_EXAMPLES = 20
 
 Candles = dict[tuple[int, int, int], TrueCandle]
-"""By (row of the instrument, column of the timeframe, start)."""
+"""By (row of the instrument, index of the timeframe, start in epoch ms)."""
 
 
 @dataclass
 class Unequal:
-    """A candle that is not the tape's; `got` is None for one that is missing."""
+    """A candle that differs from the tape; `got` is None for a missing one."""
 
     symbol: str
     timeframe: str
@@ -63,7 +63,7 @@ def tape_shares(played: PlayedDay, timeframes: list[Timeframe], got: Candles) ->
 
 
 def engine_candles(engine: EngineDay) -> Candles:
-    """As they ended."""
+    """The final candles."""
     final = engine.final
     columns = (final.start_ms, final.end_ms, final.open, final.high, final.low, final.close, final.volume)
     candles = [TrueCandle(*values) for values in zip(*(column.tolist() for column in columns), strict=True)]

@@ -1,4 +1,4 @@
-"""The measures themselves: each finds what it is to find, and is still where there is nothing to find."""
+"""The measures themselves: each finds what it is there to find, and nothing where there is nothing to find."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import pytest
 from simulator.faults import Fault
 from tests.measures.engine_day import EngineDay, engine_day
 from tests.measures.examples import shown_examples
+from tests.measures.knowable_candles import knowable_candles
 from tests.measures.passed_prints import passed_prints
 from tests.measures.played_day import Plan, PlayedDay, played_day
 from tests.measures.refused_trades import refused_trades
 from tests.measures.tape_shares import Candles, engine_candles, tape_shares
-from tests.measures.told_candles import told_candles
 from utils.journal.entries import Entry, Kind
 from utils.kite.frames import FULL_LENGTH, split_frame
 from utils.market.timeframes import parse_timeframes
@@ -40,7 +40,7 @@ def with_prints() -> PlayedDay:
 
 
 def _changed(played: PlayedDay, frames: int = 2) -> Candles:
-    return told_candles(played, FRAMES[:frames])
+    return knowable_candles(played, FRAMES[:frames])
 
 
 def test_the_same_plan_is_the_same_day(played: PlayedDay) -> None:
@@ -69,14 +69,14 @@ def test_each_field_is_compared(played: PlayedDay) -> None:
 
 def test_what_can_be_known_is_no_less_than_what_an_engine_finds(played: PlayedDay, engine: EngineDay) -> None:
     found = tape_shares(played, FRAMES, engine_candles(engine))
-    known = tape_shares(played, FRAMES, told_candles(played, FRAMES))
+    known = tape_shares(played, FRAMES, knowable_candles(played, FRAMES))
     for name in found:
         assert found[name].share <= known[name].share + 0.01, (name, str(found[name]), str(known[name]))
         assert 0.6 < known[name].share < 0.95, "packets hide trades, though not most"
         assert known[name].field_share("volume") > 0.85
 
 
-def test_a_trade_that_no_candle_holds_is_found(played: PlayedDay, engine: EngineDay) -> None:
+def test_a_trade_that_no_candle_has_is_found(played: PlayedDay, engine: EngineDay) -> None:
     before = refused_trades(played, engine)
     assert before.shown > 5_000
     final = engine.final
@@ -86,7 +86,7 @@ def test_a_trade_that_no_candle_holds_is_found(played: PlayedDay, engine: Engine
     after = refused_trades(played, replace(engine, final=replace(final, high=high)))
     found = set(after.at) - set(before.at)
     assert found
-    assert {int(played.told.row[one]) for one in found} == {int(final.row[at])}
+    assert {int(played.sent.row[one]) for one in found} == {int(final.row[at])}
 
 
 def test_an_engine_that_believes_everything_lets_bad_prints_in(with_prints: PlayedDay) -> None:
@@ -96,11 +96,11 @@ def test_an_engine_that_believes_everything_lets_bad_prints_in(with_prints: Play
     passed = passed_prints(with_prints, *(engine_day(entries, "1m", zscore_reject=1e6) for entries in bare))
     assert strict.sent == passed.sent > 60
     assert len(passed.at) > 5 + len(strict.at)
-    assert all(with_prints.told.misprinted[at] for at in passed.at)
+    assert all(with_prints.sent.misprinted[at] for at in passed.at)
 
 
 def _without_evidence(entry: Entry) -> Entry:
-    """Its full packets without day range and book, which would judge what the z-score lets in."""
+    """Its full packets without day range and book, which would reject what the z-score accepts."""
     if entry.kind is not Kind.FRAME or len(entry.payload) == 1:
         return entry
     packets = [_bare(packet) if len(packet) == FULL_LENGTH else packet for packet in split_frame(entry.payload)]
@@ -118,7 +118,7 @@ def test_without_bad_prints_none_passes(played: PlayedDay, engine: EngineDay) ->
 
 
 def test_examples_show_the_packets_around(with_prints: PlayedDay) -> None:
-    at = int(np.flatnonzero(with_prints.told.misprinted)[3])
+    at = int(np.flatnonzero(with_prints.sent.misprinted)[3])
     lines = list(shown_examples(with_prints, [at], 1))
     assert len(lines) == 9
     marked = [line for line in lines if line.startswith(" >>")]

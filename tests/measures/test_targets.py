@@ -1,7 +1,7 @@
 """What the engine has to reach on the simulator: nearly all that can be known, hardly a good trade refused,
-hardly a bad print let in.
+hardly a bad print accepted.
 
-In the short form two small sessions, in the long one whole days of several seeds. Every failure shows its packets.
+The short form plays two small sessions, the long one full days of several seeds. Every failure shows its packets.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from simulator.faults import Fault
 from simulator.jumps import Market
 from tests.measures.engine_day import engine_day
 from tests.measures.examples import shown_examples
+from tests.measures.knowable_candles import knowable_candles
 from tests.measures.passed_prints import passed_prints
 from tests.measures.played_day import Plan, PlayedDay, played_day
 from tests.measures.refused_trades import refused_trades
 from tests.measures.tape_shares import engine_candles, tape_shares
-from tests.measures.told_candles import told_candles
 from tests.shared.length import length
 from utils.market.timeframes import parse_timeframes
 
@@ -44,7 +44,7 @@ def test_nearly_every_candle_that_can_be_known_equals_the_tape(seed: int) -> Non
     played, names = played_day(_plan(seed)), "15s,1m,5m,15m"
     frames = list(parse_timeframes(names))
     found = tape_shares(played, frames, engine_candles(engine_day(played.entries, names)))
-    known = tape_shares(played, frames, told_candles(played, frames))
+    known = tape_shares(played, frames, knowable_candles(played, frames))
     for name, share in found.items():
         print(f"\n  {played.plan}: {name} {share}\n  what can be known: {known[name]}", end="")
         assert share.equal >= LEAST_OF_THE_KNOWN * known[name].equal - 1, share.examples[:EXAMPLES]
