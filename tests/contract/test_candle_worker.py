@@ -104,7 +104,7 @@ def is_archived(client: redis.Redis) -> bool:
 def check(client: redis.Redis, mongo: EmbeddedServer, expected: EngineRun) -> None:
     said: Any = client.xrange("closed:{a}")
     documents = [orjson.loads(fields[b"json"]) for _, fields in said]
-    assert documents == [one.candle.as_document() for one in expected.said]
+    assert documents == [one.candle.as_document() for one in expected.published]
     with pymongo.MongoClient[dict[str, Any]](mongo.url) as database:
         stored = {one["_id"]: one for one in database["candlewick"]["candles"].find()}
     assert stored == {key: candle.as_document() for key, candle in expected.final.items()}
@@ -135,7 +135,7 @@ def test_stores_what_the_engine_says(servers: tuple[ValkeyServer, EmbeddedServer
     messages = [
         message for message in iter(lambda: heard.get_message(timeout=0.2), None) if message["type"] == "pmessage"
     ]
-    assert len(messages) == len(expected.said)
+    assert len(messages) == len(expected.published)
     rejected: Any = client.xrange("ticks.rejected:{a}")
     assert len(rejected) == sum(expected.rejected.values()) > 0
 

@@ -11,7 +11,7 @@ _TABLE = Path(__file__).with_name("mutants.toml")
 
 
 class MutantError(Exception):
-    """A mutant that proves nothing: one sentence says which one, and what to update."""
+    """A mutant that proves nothing: one sentence with its name and what to update."""
 
 
 @dataclass(frozen=True)

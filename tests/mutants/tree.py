@@ -21,7 +21,7 @@ _TESTS_PASSED, _TESTS_FAILED = 0, 1
 
 @dataclass(frozen=True)
 class Outcome:
-    """What pytest came to: its exit code, the message of the first failure, and all that it printed."""
+    """Pytest's exit code, the message of the first failure, and the printed output."""
 
     exit_code: int
     failure: str
@@ -30,7 +30,7 @@ class Outcome:
 
 @contextmanager
 def copied_tree() -> Iterator[Path]:
-    """The tracked files as they are now, in a folder that goes with the block."""
+    """A copy of the tracked files in a temporary folder, removed when the block ends."""
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=_ROOT, capture_output=True, check=True, text=True)
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         for name in filter(None, listed.stdout.split("\0")):
@@ -43,7 +43,7 @@ def copied_tree() -> Iterator[Path]:
 def run_tests(tree: Path, node_ids: Sequence[str]) -> Outcome:
     """The tests with the kernels as plain Python: a compiled one would cost each mutant half a minute.
 
-    No bytecode is written: Python would take that of the mutant before, when time and size are the same.
+    No bytecode is written: Python would reuse that of the mutant before when time and size are equal.
     """
     report = tree / "report.xml"
     report.unlink(missing_ok=True)
@@ -67,7 +67,7 @@ def _first_failure(report: Path) -> str:
 
 
 def require_pass(tree: Path, mutants: Sequence[Mutant]) -> None:
-    """The tests must pass on the unchanged tree: what fails anyway kills nothing."""
+    """MutantError unless the tests pass on the unchanged tree."""
     outcome = run_tests(tree, sorted({mutant.killed_by for mutant in mutants}))
     if outcome.exit_code != _TESTS_PASSED:
         raise MutantError(f"the tests do not pass without any mutant, so nothing is proven:\n{outcome.output}")

@@ -9,7 +9,7 @@ THE_EXCHANGES_OWN_OPEN_MS = 0
 
 
 class OpenCandle:
-    """`cum_end` is `end` of the page, `end_ms` the bucket's end; `open_t`, `close_t` are its `open_T`, `close_T`."""
+    """Names of the page: `cum_end` is `end`, `open_t` is `open_T`, `close_t` is `close_T`; `end_ms`: the bucket's."""
 
     __slots__ = (
         "base",
@@ -45,7 +45,7 @@ class OpenCandle:
         self.closed_ms: int | None = None
 
     def begin(self, trade: Trade, base: int, cum_end: int) -> None:
-        """The first trade of a new candle: its volume is what lies between the two cumulative ones."""
+        """Starts with the first trade; volume is the difference of the two cumulative numbers."""
         self.base, self.cum_end, self.open_cum = base, cum_end, cum_end
         self.turnover = (cum_end - base) * trade.price
         self.oi = trade.oi
@@ -54,7 +54,7 @@ class OpenCandle:
         self.widen_to(trade)
 
     def move_to(self, start_ms: int, end_ms: int, complete: bool) -> None:
-        """Nothing but prices that came first: they were traded in this bucket."""
+        """Moves a candle without volume to the bucket in which its prices were traded."""
         self.start_ms, self.end_ms, self.complete = start_ms, end_ms, complete
         self.open_t = self.close_t = start_ms
 
@@ -72,20 +72,20 @@ class OpenCandle:
         self.ticks += 1
 
     def follow(self, day: DayFacts) -> None:
-        """The exchange's own open and range, of a candle that holds all trades of the day."""
+        """Applies the exchange's own open and range to a candle that has all trades of the day."""
         if day.day_open > 0:
             self.open, self.open_t = day.day_open, THE_EXCHANGES_OWN_OPEN_MS
             self.widen(day.day_open, day.day_open)
         self.widen(day.day_high, day.day_low)
 
     def grow(self, cum_now: int, price: int) -> None:
-        """The volume up to `cum_now` was traded at `price`."""
+        """Adds the volume up to `cum_now`, traded at `price`."""
         if cum_now > self.cum_end:
             self.turnover += (cum_now - self.cum_end) * price
             self.cum_end = cum_now
 
     def give_up_to(self, cum: int) -> None:
-        """The volume up to `cum` turned out to belong to the candle before."""
+        """Removes the volume up to `cum`, which belongs to the candle before."""
         cum = min(cum, self.cum_end)
         if self.base < cum:
             self.turnover -= (cum - self.base) * self.open

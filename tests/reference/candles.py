@@ -40,13 +40,13 @@ _FAR = 1 << 62
 
 @dataclass(frozen=True)
 class ReferenceCandles:
-    """What the reference says of a run.
+    """The reference's result of a run.
 
     candles: one row per final candle, in COLUMNS, sorted by symbol, timeframe, start. Prices in the quote currency;
         volume and oi are nullable Int64, vwap is NaN where there is none; `closed` False: still open at the end.
-    events: (symbol, timeframe, start_ms, rev) of everything said, in order.
+    events: (symbol, timeframe, start_ms, rev) of every published revision, in order.
     rejected: packets (and torn frames) by reason. counts: how often each rule was reached (late, rebased, held, ...);
-        held_now: packets that still wait for their judge at the end.
+        held_now: packets that are still held at the end.
     """
 
     candles: pd.DataFrame
@@ -61,12 +61,12 @@ def reference_candles(
     """The final candles of the entries, all of one IST date (AssertionError otherwise)."""
     run = ReferenceRun(instruments, settings)
     for entry in entries:
-        run.take(Entry(*entry))
+        run.process(Entry(*entry))
     return run.result()
 
 
 class ReferenceRun:
-    """The feed and every instrument of one shard on one date; `take` entries in order, then ask for the `result`."""
+    """The feed and every instrument of one shard on one date: `process` entries in order, then read `result`."""
 
     def __init__(self, instruments: Iterable[ReferenceInstrument], settings: ReferenceSettings) -> None:
         self._by_token = {one.token: one for one in instruments}
@@ -76,30 +76,30 @@ class ReferenceRun:
         self._up_since_ms: int | None = None
         self._last_frame_ms = 0
         self._next_close_ms = _FAR
-        self.said: list[Event] = []
+        self.events: list[Event] = []
         self.rejected: Counter[str] = Counter()
         self.counts: Counter[str] = Counter()
 
-    def take(self, entry: Entry) -> None:
+    def process(self, entry: Entry) -> None:
         day = ist_date(entry.ms)
         assert self._date in (None, day), f"the entries run over two dates: {self._date} and {day}"
         self._date = day
         if entry.kind == "m":
-            self._take_mark(entry)
+            self._process_mark(entry)
         elif entry.kind in ("f", "t"):
             self._last_frame_ms = entry.ms
             if entry.kind == "f":
-                self._take_frame(entry)
+                self._process_frame(entry)
         self._close_by_clock(entry.ms)
 
     def result(self) -> ReferenceCandles:
         self.counts["warned"] = sum(one.window.warned for one in self._days.values())
         self.counts["held_now"] = sum(one.held is not None for one in self._days.values())
-        return ReferenceCandles(self._table(), self.said, self.rejected, self.counts)
+        return ReferenceCandles(self._table(), self.events, self.rejected, self.counts)
 
     # -- the feed ---------------------------------------------------------------------------------------------
 
-    def _take_mark(self, entry: Entry) -> None:
+    def _process_mark(self, entry: Entry) -> None:
         name, tokens = mark_of(entry.payload)
         if name == "clock" or (name == "gap" and self._up_since_ms is None):
             return
@@ -133,21 +133,21 @@ class ReferenceRun:
     def _await_baseline(self, token: int) -> None:
         if token not in self._days:
             instrument = self._by_token[token]
-            self._days[token] = InstrumentDay(instrument, self._settings, self.said, self.counts)
+            self._days[token] = InstrumentDay(instrument, self._settings, self.events, self.counts)
         self._days[token].awaits_baseline = True
         self._days[token].awaits_day = True
 
     # -- frames -----------------------------------------------------------------------------------------------
 
-    def _take_frame(self, entry: Entry) -> None:
-        packets, is_whole = split_frame(entry.payload)
+    def _process_frame(self, entry: Entry) -> None:
+        packets, is_complete = split_frame(entry.payload)
         for packet in packets:
-            self.rejected.update(self._take_packet(packet, entry.ms))
-        if not is_whole:
+            self.rejected.update(self._process_packet(packet, entry.ms))
+        if not is_complete:
             self.rejected["frame"] += 1
 
-    def _take_packet(self, raw: bytes, received_ms: int) -> list[str]:
-        """The reasons of what is rejected: of the packet itself, or of one that was held until it came."""
+    def _process_packet(self, raw: bytes, received_ms: int) -> list[str]:
+        """Reasons of rejection: of the packet itself, or of the held packet that it judges."""
         self.counts["packets"] += 1
         packet = decode(raw)
         if packet is None or packet.length not in LENGTHS:

@@ -1,4 +1,4 @@
-"""How the hand-made cases are written down: times of one day, packets, entries, expected candles."""
+"""The parts of hand-made cases: times of one day, packets, entries, expected candles."""
 
 from __future__ import annotations
 
@@ -177,50 +177,50 @@ def pack(*packets: bytes) -> bytes:
     return struct.pack(">H", len(packets)) + b"".join(struct.pack(">H", len(one)) + one for one in packets)
 
 
-Said = tuple[str, str, bytes]
+CaseEntry = tuple[str, str, bytes]
 
 
-def frame(clock: str, *packets: bytes) -> Said:
+def frame(clock: str, *packets: bytes) -> CaseEntry:
     return clock, "f", pack(*packets)
 
 
-def raw_frame(clock: str, payload: bytes) -> Said:
+def raw_frame(clock: str, payload: bytes) -> CaseEntry:
     return clock, "f", payload
 
 
-def heartbeat(clock: str) -> Said:
+def heartbeat(clock: str) -> CaseEntry:
     return clock, "f", b"\x00"
 
 
-def text(clock: str) -> Said:
+def text(clock: str) -> CaseEntry:
     return clock, "t", b'{"type":"message","data":"hello"}'
 
 
-def subscribed(clock: str, *instruments: CaseInstrument) -> Said:
+def subscribed(clock: str, *instruments: CaseInstrument) -> CaseEntry:
     named = [dict(one.mark) for one in instruments]
     return clock, "m", json.dumps({"mark": "subscribed", "mode": "full", "instruments": named}).encode()
 
 
-def mark(clock: str, name: str) -> Said:
+def mark(clock: str, name: str) -> CaseEntry:
     """`clock`, `up` or `down`."""
     content = {"mark": name, "reason": "closed"} if name == "down" else {"mark": name}
     return clock, "m", json.dumps(content).encode()
 
 
 def cached(who: CaseInstrument, price: float = 99.0) -> bytes:
-    """What the server still holds of yesterday: the usual first packet after a subscribe before the open."""
+    """Yesterday's packet from the server's cache: the usual first one after a subscribe before the open."""
     return full(who, price, 500_000, "yesterday")
 
 
-def opening(*instruments: CaseInstrument) -> tuple[Said, ...]:
+def opening(*instruments: CaseInstrument) -> tuple[CaseEntry, ...]:
     """Subscribed at 09:14:00, and yesterday's cached packets one second later."""
     return subscribed("09:14:00", *instruments), frame("09:14:01", *(cached(one) for one in instruments))
 
 
-def entries(*said: Said) -> tuple[Entry, ...]:
-    """Numbered as the connector does: a counter within the millisecond."""
+def entries(*written: CaseEntry) -> tuple[Entry, ...]:
+    """Entries with ids as the connector gives them: a counter within the millisecond."""
     numbered: list[Entry] = []
-    for clock, kind, payload in said:
+    for clock, kind, payload in written:
         ms = at(clock)
         counter = numbered[-1].counter + 1 if numbered and numbered[-1].ms == ms else 0
         numbered.append(Entry(ms, counter, kind, payload))
@@ -260,7 +260,7 @@ def minute(
     return Expected(who.reference.symbol, "1m", start, end, *prices, volume, vwap, ticks, **more)
 
 
-def whole_day(
+def full_day(
     who: CaseInstrument, prices: Prices, volume: int | None, vwap: float | None, ticks: int, **more: Any
 ) -> Expected:
     """The `1d` candle, still open unless `closed=True` is given."""
@@ -279,7 +279,7 @@ MINUTE_AND_DAY = ReferenceSettings(timeframes=(("1m", 60_000), ("1d", 0)))
 
 @dataclass(frozen=True)
 class Case:
-    """Inputs and what must come of them. `choice`: what was decided where the page does not decide it ("" = it does).
+    """Inputs and expected output. `choice`: what was decided where the page leaves it open ("" = it does not).
 
     events: (symbol, timeframe, start, rev) in order, where the case is about them.
     """

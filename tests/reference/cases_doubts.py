@@ -5,16 +5,16 @@ from __future__ import annotations
 from tests.reference.case_building import (
     STOCK,
     Case,
-    Said,
+    CaseEntry,
     entries,
     frame,
     full,
+    full_day,
     heartbeat,
     mark,
     minute,
     opening,
     subscribed,
-    whole_day,
 )
 
 SMALL = STOCK.reference.symbol
@@ -22,7 +22,7 @@ SMALL = STOCK.reference.symbol
 DAY = (100.0, 101.0, 99.0)
 
 
-def first_trade() -> tuple[Said, ...]:
+def first_trade() -> tuple[CaseEntry, ...]:
     """1 000 at 100.0 at 09:15:05, the first of the day: the candle takes the day range, 101.0 and 99.0."""
     return *opening(STOCK), frame("09:15:05.500", full(STOCK, 100.0, 1000, "09:15:05", day=DAY))
 
@@ -34,15 +34,15 @@ NEW_LOW = Case(
         *first_trade(),
         # the price first, and the range behind it
         frame("09:15:10.500", full(STOCK, 98.5, 1000, "09:15:05", "09:15:10", day=DAY)),
-        # its range takes 98.5 in; its own 98.0 is held in turn, with the 200
+        # its range includes 98.5; its own 98.0 is held in turn, with the 200
         frame("09:15:11.500", full(STOCK, 98.0, 1200, "09:15:11", day=(100.0, 101.0, 98.5))),
-        # nearer to 98.5 than to 98.0: it is the range alone that speaks for 98.0
+        # nearer to 98.5 than to 98.0: only the range is evidence for 98.0
         frame("09:15:12.500", full(STOCK, 98.4, 1300, "09:15:12", day=(100.0, 101.0, 98.0))),
         heartbeat("09:16:03"),
     ),
     expected=(
         minute(STOCK, "09:15", (100.0, 101.0, 98.0, 98.4), 1300, (100_000 + 200 * 98.0 + 100 * 98.4) / 1300, 4),
-        whole_day(STOCK, (100.0, 101.0, 98.0, 98.4), 1300, (100_000 + 200 * 98.0 + 100 * 98.4) / 1300, 4),
+        full_day(STOCK, (100.0, 101.0, 98.0, 98.4), 1300, (100_000 + 200 * 98.0 + 100 * 98.4) / 1300, 4),
     ),
     counts={"held": 2, "believed_range": 2, "undated": 1},
 )
@@ -60,7 +60,7 @@ NEW_HIGH = Case(
     expected=(
         minute(STOCK, "09:15", (100.0, 101.5, 99.0, 100.5), 1200, (100_000 + 10_150 + 10_050) / 1200, 3),
         # the day follows the exchange's own range, and keeps what is wider
-        whole_day(STOCK, (100.0, 101.5, 99.0, 100.5), 1200, (100_000 + 10_150 + 10_050) / 1200, 3),
+        full_day(STOCK, (100.0, 101.5, 99.0, 100.5), 1200, (100_000 + 10_150 + 10_050) / 1200, 3),
     ),
     counts={"held": 1, "believed_book": 1},
 )
@@ -76,7 +76,7 @@ OWN_BOOK = Case(
     ),
     expected=(
         minute(STOCK, "09:15", (100.0, 101.5, 99.0, 101.5), 1100, (100_000 + 10_150) / 1100, 2),
-        whole_day(STOCK, (100.0, 101.5, 99.0, 101.5), 1100, (100_000 + 10_150) / 1100, 2),
+        full_day(STOCK, (100.0, 101.5, 99.0, 101.5), 1100, (100_000 + 10_150) / 1100, 2),
     ),
     counts={"held": 0},
 )
@@ -93,13 +93,13 @@ MISPRINT = Case(
     ),
     expected=(
         minute(STOCK, "09:15", (100.0, 101.0, 99.0, 100.5), 1100, (100_000 + 10_050) / 1100, 2),
-        whole_day(STOCK, (100.0, 101.0, 99.0, 100.5), 1100, (100_000 + 10_050) / 1100, 2),
+        full_day(STOCK, (100.0, 101.0, 99.0, 100.5), 1100, (100_000 + 10_050) / 1100, 2),
     ),
     rejected={"range": 1},
 )
 
 OFF_THE_GRID = Case(
-    name="a new extreme that is no whole number of ticks is doubted though its range takes it in, book or not",
+    name="a new extreme that is no whole number of ticks is doubted though its range includes it, book or not",
     instruments=(STOCK,),
     entries=entries(
         *first_trade(),
@@ -114,7 +114,7 @@ OFF_THE_GRID = Case(
     ),
     expected=(
         minute(STOCK, "09:15", (100.0, 101.0, 99.0, 100.5), 1100, (100_000 + 50 * 100.03 + 50 * 100.5) / 1100, 3),
-        whole_day(STOCK, (100.0, 101.0, 99.0, 100.5), 1100, (100_000 + 50 * 100.03 + 50 * 100.5) / 1100, 3),
+        full_day(STOCK, (100.0, 101.0, 99.0, 100.5), 1100, (100_000 + 50 * 100.03 + 50 * 100.5) / 1100, 3),
     ),
     rejected={"range": 1},
 )
@@ -131,7 +131,7 @@ TWO_MISPRINTS = Case(
     ),
     expected=(
         minute(STOCK, "09:15", (100.0, 101.0, 99.0, 100.5), 1100, (100_000 + 10_050) / 1100, 2),
-        whole_day(STOCK, (100.0, 101.0, 99.0, 100.5), 1100, (100_000 + 10_050) / 1100, 2),
+        full_day(STOCK, (100.0, 101.0, 99.0, 100.5), 1100, (100_000 + 10_050) / 1100, 2),
     ),
     rejected={"range": 2},
 )
@@ -156,7 +156,7 @@ PERSISTS = Case(
             (100_000 + 10_200 + 10_220 + 10_210) / 1300,
             4,
         ),
-        whole_day(STOCK, (100.0, 102.2, 99.0, 102.1), 1300, (100_000 + 10_200 + 10_220 + 10_210) / 1300, 4),
+        full_day(STOCK, (100.0, 102.2, 99.0, 102.1), 1300, (100_000 + 10_200 + 10_220 + 10_210) / 1300, 4),
     ),
 )
 
@@ -174,13 +174,13 @@ LATE = Case(
     expected=(
         # 98.5 at 09:15:10 is the close; late ones bring no volume
         minute(STOCK, "09:15", (100.0, 101.0, 97.5, 98.5), 1100, (100_000 + 9_850) / 1100, 4),
-        whole_day(STOCK, (100.0, 101.0, 97.5, 98.5), 1100, (100_000 + 9_850) / 1100, 4),
+        full_day(STOCK, (100.0, 101.0, 97.5, 98.5), 1100, (100_000 + 9_850) / 1100, 4),
     ),
     rejected={"range": 1},
 )
 
 REPEATED = Case(
-    name="the repetition of a held packet says nothing for it",
+    name="the repetition of a held packet is no evidence for it",
     instruments=(STOCK,),
     entries=entries(
         *first_trade(),
@@ -191,7 +191,7 @@ REPEATED = Case(
     ),
     expected=(
         minute(STOCK, "09:15", (100.0, 101.0, 99.0, 100.5), 1200, (100_000 + 200 * 100.5) / 1200, 2),
-        whole_day(STOCK, (100.0, 101.0, 99.0, 100.5), 1200, (100_000 + 200 * 100.5) / 1200, 2),
+        full_day(STOCK, (100.0, 101.0, 99.0, 100.5), 1200, (100_000 + 200 * 100.5) / 1200, 2),
     ),
     rejected={"range": 1},
     counts={"repetitions": 1},
@@ -208,7 +208,7 @@ SAME_SECOND = Case(
     ),
     expected=(
         minute(STOCK, "09:15", (100.0, 102.0, 99.0, 102.0), 1100, (100_000 + 10_200) / 1100, 2),
-        whole_day(STOCK, (100.0, 102.0, 99.0, 102.0), 1100, (100_000 + 10_200) / 1100, 2),
+        full_day(STOCK, (100.0, 102.0, 99.0, 102.0), 1100, (100_000 + 10_200) / 1100, 2),
     ),
 )
 
@@ -233,7 +233,7 @@ OLDER = Case(
             (100_000 + 20_100 + 10_200 + 10_190) / 1400,
             4,
         ),
-        whole_day(STOCK, (100.0, 102.0, 99.0, 101.9), 1400, (100_000 + 20_100 + 10_200 + 10_190) / 1400, 4),
+        full_day(STOCK, (100.0, 102.0, 99.0, 101.9), 1400, (100_000 + 20_100 + 10_200 + 10_190) / 1400, 4),
     ),
     rejected={"range": 1},
 )
@@ -254,8 +254,8 @@ CACHED_AGAIN = Case(
         minute(
             STOCK, "09:15", (100.0, 102.0, 99.0, 101.8), 1200, (100_000 + 10_200 + 10_180) / 1200, 3, complete=False
         ),
-        # the repetition tells nothing of the day: the held packet does, before it is a trade (100 at 102.0)
-        whole_day(STOCK, (100.0, 102.0, 99.0, 101.8), 1200, (100_000 + 10_200 + 10_180) / 1200, 3, complete=False),
+        # the day range comes from the held packet, not from the repetition, before it is a trade (100 at 102.0)
+        full_day(STOCK, (100.0, 102.0, 99.0, 101.8), 1200, (100_000 + 10_200 + 10_180) / 1200, 3, complete=False),
     ),
 )
 
@@ -283,7 +283,7 @@ BASELINE_JUDGES = Case(
             complete=False,
         ),
         # the day takes them from the baseline: 50 at 99.0
-        whole_day(
+        full_day(
             STOCK,
             (100.0, 101.0, 98.5, 99.5),
             1250,
@@ -307,7 +307,7 @@ CLOSED_MEANWHILE = Case(
     expected=(
         minute(STOCK, "09:15", (100.0, 101.0, 98.5, 98.5), 1000, 100.0, 2, rev=1),
         minute(STOCK, "09:16", (98.9, 98.9, 98.9, 98.9), 200, 98.9, 1),
-        whole_day(STOCK, (100.0, 101.0, 98.5, 98.9), 1200, (100_000 + 200 * 98.9) / 1200, 3),
+        full_day(STOCK, (100.0, 101.0, 98.5, 98.9), 1200, (100_000 + 200 * 98.9) / 1200, 3),
     ),
     events=((SMALL, "1m", "09:15", 0), (SMALL, "1m", "09:15", 1), (SMALL, "1m", "09:16", 0)),
 )

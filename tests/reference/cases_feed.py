@@ -1,4 +1,4 @@
-"""Cases: outages and completeness, and what is heard while the feed is down."""
+"""Cases: outages and completeness, and what is received while the feed is down."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from tests.reference.case_building import (
     entries,
     frame,
     full,
+    full_day,
     heartbeat,
     mark,
     minute,
     opening,
     subscribed,
     text,
-    whole_day,
 )
 from tests.reference.inputs import ReferenceSettings
 
@@ -24,7 +24,7 @@ SMALL, NEAR = STOCK.reference.symbol, FUTURE.reference.symbol
 FLAT = (100.0, 100.0, 100.0, 100.0)
 
 OUTAGE = Case(
-    name="an outage makes the open candle incomplete; its volume is not lost, the next candle is whole",
+    name="an outage makes the open candle incomplete; its volume is not lost, the next candle is complete",
     instruments=(STOCK,),
     entries=entries(
         *opening(STOCK),
@@ -39,8 +39,8 @@ OUTAGE = Case(
     expected=(
         minute(STOCK, "09:15", (100.0, 102.0, 100.0, 102.0), 1600, (100_000 + 600 * 102) / 1600, 2, complete=False),
         minute(STOCK, "09:16", (103.0, 103.0, 103.0, 103.0), 100, 103.0, 1),
-        # the day takes the cached packet: 500 at 101, which is no tick
-        whole_day(
+        # the cached packet goes to the day candle: 500 at 101, which is no tick
+        full_day(
             STOCK,
             (100.0, 103.0, 100.0, 103.0),
             1700,
@@ -64,7 +64,7 @@ CLOSED_BLINDLY = Case(
     ),
     expected=(
         minute(STOCK, "09:15", FLAT, 1000, 100.0, 1, complete=False, rev=1),
-        whole_day(STOCK, FLAT, 1000, 100.0, 1, complete=False),
+        full_day(STOCK, FLAT, 1000, 100.0, 1, complete=False),
     ),
     events=((SMALL, "1m", "09:15", 0), (SMALL, "1m", "09:15", 1)),
 )
@@ -80,7 +80,7 @@ CLOSED_KNOWINGLY = Case(
     ),
     expected=(
         minute(STOCK, "09:15", FLAT, 1000, 100.0, 1),
-        whole_day(STOCK, FLAT, 1000, 100.0, 1, complete=False),
+        full_day(STOCK, FLAT, 1000, 100.0, 1, complete=False),
     ),
     events=((SMALL, "1m", "09:15", 0),),
 )
@@ -98,7 +98,7 @@ CLOSED_BY_TRADE = Case(
     expected=(
         minute(STOCK, "09:15", FLAT, 1000, 100.0, 1),
         minute(STOCK, "09:16", (101.0, 101.0, 101.0, 101.0), 100, 101.0, 1, complete=False),
-        whole_day(STOCK, (100.0, 101.0, 100.0, 101.0), 1100, (100_000 + 10_100) / 1100, 2, complete=False),
+        full_day(STOCK, (100.0, 101.0, 100.0, 101.0), 1100, (100_000 + 10_100) / 1100, 2, complete=False),
     ),
     events=((SMALL, "1m", "09:15", 0), (SMALL, "1m", "09:16", 0)),
 )
@@ -118,7 +118,7 @@ OLD_BASELINE = Case(
     expected=(
         minute(STOCK, "09:15", FLAT, 1000, 100.0, 1, complete=False),
         minute(STOCK, "09:16", (101.0, 101.0, 101.0, 101.0), 100, 101.0, 1),
-        whole_day(STOCK, (100.0, 102.0, 99.0, 101.0), 1100, (100_000 + 10_100) / 1100, 2, complete=False),
+        full_day(STOCK, (100.0, 102.0, 99.0, 101.0), 1100, (100_000 + 10_100) / 1100, 2, complete=False),
     ),
 )
 
@@ -141,11 +141,11 @@ UP_WHILE_UP = Case(
         minute(STOCK, "09:15", FLAT, 1000, 100.0, 1, complete=False),
         minute(STOCK, "09:16", (101.0, 101.0, 101.0, 101.0), 200, 101.0, 1, complete=False),
         minute(STOCK, "09:17", (102.0, 102.0, 102.0, 102.0), 100, 102.0, 1),
-        whole_day(STOCK, (100.0, 102.0, 100.0, 102.0), 1300, (100_000 + 20_200 + 10_200) / 1300, 3, complete=False),
+        full_day(STOCK, (100.0, 102.0, 100.0, 102.0), 1300, (100_000 + 20_200 + 10_200) / 1300, 3, complete=False),
     ),
 )
 
-HEARD_WHILE_DOWN = Case(
+RECEIVED_WHILE_DOWN = Case(
     name="a frame that comes while the feed is down makes an incomplete candle",
     instruments=(STOCK,),
     entries=entries(
@@ -156,7 +156,7 @@ HEARD_WHILE_DOWN = Case(
     ),
     expected=(
         minute(STOCK, "09:16", FLAT, 1000, 100.0, 1, complete=False),
-        whole_day(STOCK, FLAT, 1000, 100.0, 1, complete=False),
+        full_day(STOCK, FLAT, 1000, 100.0, 1, complete=False),
     ),
 )
 
@@ -171,7 +171,7 @@ NOT_NAMED_YET = Case(
     ),
     expected=(
         minute(STOCK, "09:15", FLAT, 1000, 100.0, 1),
-        whole_day(STOCK, FLAT, 1000, 100.0, 1),
+        full_day(STOCK, FLAT, 1000, 100.0, 1),
     ),
     rejected={"token": 1},
 )
@@ -206,7 +206,7 @@ CASES = (
     CLOSED_BY_TRADE,
     OLD_BASELINE,
     UP_WHILE_UP,
-    HEARD_WHILE_DOWN,
+    RECEIVED_WHILE_DOWN,
     NOT_NAMED_YET,
     CLOSING_ORDER,
 )

@@ -11,6 +11,7 @@ from tests.reference.case_building import (
     entries,
     frame,
     full,
+    full_day,
     heartbeat,
     index_full,
     index_quote,
@@ -19,7 +20,6 @@ from tests.reference.case_building import (
     opening,
     quote,
     subscribed,
-    whole_day,
 )
 
 INDEX_FULL = Case(
@@ -37,7 +37,7 @@ INDEX_FULL = Case(
     expected=(
         minute(INDEX, "09:15", (25000.0, 25015.0, 25000.0, 25010.0), None, None, 3),
         minute(INDEX, "09:16", (25005.0, 25005.0, 25005.0, 25005.0), None, None, 1),
-        whole_day(INDEX, (25000.0, 25015.0, 25000.0, 25005.0), None, None, 4),
+        full_day(INDEX, (25000.0, 25015.0, 25000.0, 25005.0), None, None, 4),
     ),
 )
 
@@ -52,7 +52,7 @@ INDEX_MID_SESSION = Case(
     ),
     expected=(
         minute(INDEX, "11:00", (25001.0, 25001.0, 25001.0, 25001.0), None, None, 1, complete=False),
-        whole_day(INDEX, (24900.0, 25100.0, 24800.0, 25001.0), None, None, 1, complete=False),
+        full_day(INDEX, (24900.0, 25100.0, 24800.0, 25001.0), None, None, 1, complete=False),
     ),
 )
 
@@ -70,7 +70,7 @@ INDEX_QUOTE = Case(
     expected=(
         minute(INDEX, "09:15", (25000.0, 25020.0, 25000.0, 25020.0), None, None, 2, timed_by="receive"),
         minute(INDEX, "09:16", (25010.0, 25010.0, 25010.0, 25010.0), None, None, 1, timed_by="receive"),
-        whole_day(INDEX, (25000.0, 25020.0, 25000.0, 25010.0), None, None, 3, timed_by="receive"),
+        full_day(INDEX, (25000.0, 25020.0, 25000.0, 25010.0), None, None, 3, timed_by="receive"),
     ),
 )
 
@@ -90,7 +90,7 @@ QUOTE = Case(
         # 100.0 rebases 500 000 to 1 000, and is a price that moved (99.0 before): undated, without volume of its own
         minute(STOCK, "09:15", (100.0, 101.0, 100.0, 101.0), 300, 101.0, 2, timed_by="receive"),
         minute(STOCK, "09:16", (102.0, 102.0, 102.0, 102.0), 100, 102.0, 1, timed_by="receive"),
-        whole_day(
+        full_day(
             STOCK, (100.0, 102.0, 100.0, 102.0), 1400, (100_000 + 30_300 + 10_200) / 1400, 3, timed_by="receive"
         ),
     ),
@@ -111,7 +111,7 @@ LTP = Case(
     expected=(
         minute(FUTURE, "09:15", (100.0, 100.0, 100.0, 100.0), None, None, 2, timed_by="receive"),
         minute(FUTURE, "09:16", (101.0, 101.0, 101.0, 101.0), None, None, 1, timed_by="receive"),
-        whole_day(FUTURE, (100.0, 101.0, 100.0, 101.0), None, None, 3, timed_by="receive"),
+        full_day(FUTURE, (100.0, 101.0, 100.0, 101.0), None, None, 3, timed_by="receive"),
     ),
 )
 
@@ -128,9 +128,9 @@ OPEN_INTEREST = Case(
     ),
     expected=(
         minute(FUTURE, "09:15", (99.0, 101.0, 99.0, 101.0), 1100, (100_000 + 10_100) / 1100, 3, oi=650),
-        whole_day(FUTURE, (99.0, 101.0, 99.0, 101.0), 1100, (100_000 + 10_100) / 1100, 3, oi=650),
+        full_day(FUTURE, (99.0, 101.0, 99.0, 101.0), 1100, (100_000 + 10_100) / 1100, 3, oi=650),
         minute(STOCK, "09:15", (100.0, 100.0, 100.0, 100.0), 10, 100.0, 1),
-        whole_day(STOCK, (100.0, 100.0, 100.0, 100.0), 10, 100.0, 1),
+        full_day(STOCK, (100.0, 100.0, 100.0, 100.0), 10, 100.0, 1),
     ),
 )
 
@@ -142,7 +142,7 @@ BASELINE_INTEREST = Case(
         frame("11:00:11", full(FUTURE, 100.0, 5000, "11:00:05", "11:00:11", average=100.0, oi=800)),
         heartbeat("11:01:03"),
     ),
-    expected=(whole_day(FUTURE, (100.0, 100.0, 100.0, 100.0), 5000, 100.0, 0, oi=800, complete=False),),
+    expected=(full_day(FUTURE, (100.0, 100.0, 100.0, 100.0), 5000, 100.0, 0, oi=800, complete=False),),
     choice="a baseline that opens or closes the day candle gives it its open interest",
 )
 
@@ -157,7 +157,7 @@ CURRENCY_FUTURE = Case(
     ),
     expected=(
         minute(CURRENCY, "09:15", (84.1025, 84.105, 84.1025, 84.105), 15, (841.025 + 5 * 84.105) / 15, 2, oi=4),
-        whole_day(
+        full_day(
             CURRENCY,
             (84.1025, 84.105, 84.1025, 84.105),
             15,

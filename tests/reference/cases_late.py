@@ -9,13 +9,13 @@ from tests.reference.case_building import (
     entries,
     frame,
     full,
+    full_day,
     heartbeat,
     index_full,
     minute,
     opening,
     subscribed,
     text,
-    whole_day,
 )
 
 SMALL = STOCK.reference.symbol
@@ -33,7 +33,7 @@ JOINS = Case(
     ),
     expected=(
         minute(STOCK, "09:15", (99.0, 102.0, 99.0, 101.0), 1200, (100_000 + 20_200) / 1200, 4),
-        whole_day(STOCK, (99.0, 102.0, 99.0, 101.0), 1200, (100_000 + 20_200) / 1200, 4),
+        full_day(STOCK, (99.0, 102.0, 99.0, 101.0), 1200, (100_000 + 20_200) / 1200, 4),
     ),
 )
 
@@ -50,7 +50,7 @@ AMENDS = Case(
     expected=(
         minute(STOCK, "09:15", (100.0, 102.0, 100.0, 102.0), 1200, (100_000 + 20_400) / 1200, 2, rev=1),
         minute(STOCK, "09:16", (101.0, 101.0, 101.0, 101.0), 100, 101.0, 1),
-        whole_day(STOCK, (100.0, 102.0, 100.0, 101.0), 1300, (100_000 + 30_300) / 1300, 3),
+        full_day(STOCK, (100.0, 102.0, 100.0, 101.0), 1300, (100_000 + 30_300) / 1300, 3),
     ),
     events=((SMALL, "1m", "09:15", 0), (SMALL, "1m", "09:15", 1), (SMALL, "1m", "09:16", 0)),
 )
@@ -67,7 +67,7 @@ AMENDS_ALONE = Case(
     ),
     expected=(
         minute(STOCK, "09:15", (100.0, 101.0, 99.0, 101.0), 1100, (100_000 + 10_100) / 1100, 3, rev=2),
-        whole_day(STOCK, (100.0, 101.0, 99.0, 101.0), 1100, (100_000 + 10_100) / 1100, 3),
+        full_day(STOCK, (100.0, 101.0, 99.0, 101.0), 1100, (100_000 + 10_100) / 1100, 3),
     ),
     events=((SMALL, "1m", "09:15", 0), (SMALL, "1m", "09:15", 1), (SMALL, "1m", "09:15", 2)),
 )
@@ -84,7 +84,7 @@ CLOCK_EXACT = Case(
     ),
     expected=(
         minute(STOCK, "09:15", (100.0, 102.0, 100.0, 102.0), 1200, (100_000 + 10_100 + 10_200) / 1200, 3, rev=1),
-        whole_day(STOCK, (100.0, 102.0, 100.0, 102.0), 1200, (100_000 + 10_100 + 10_200) / 1200, 3),
+        full_day(STOCK, (100.0, 102.0, 100.0, 102.0), 1200, (100_000 + 10_100 + 10_200) / 1200, 3),
     ),
     events=((SMALL, "1m", "09:15", 0), (SMALL, "1m", "09:15", 1)),
 )
@@ -101,7 +101,7 @@ WITHIN_GRACE = Case(
     ),
     expected=(
         minute(STOCK, "09:15", (100.0, 101.0, 100.0, 101.0), 1100, (100_000 + 10_100) / 1100, 2),
-        whole_day(STOCK, (100.0, 101.0, 100.0, 101.0), 1100, (100_000 + 10_100) / 1100, 2),
+        full_day(STOCK, (100.0, 101.0, 100.0, 101.0), 1100, (100_000 + 10_100) / 1100, 2),
     ),
     events=((SMALL, "1m", "09:15", 0),),
 )
@@ -121,14 +121,14 @@ INSERTED = Case(
         minute(STOCK, "09:15", (100.0, 100.0, 100.0, 100.0), 1000, 100.0, 1),
         minute(STOCK, "09:16", (102.0, 102.0, 102.0, 102.0), 200, 102.0, 1),
         minute(STOCK, "09:18", (103.0, 103.0, 103.0, 103.0), 300, 103.0, 1),
-        whole_day(STOCK, (101.0, 103.0, 100.0, 103.0), 1500, (100_000 + 51_500) / 1500, 4),
+        full_day(STOCK, (101.0, 103.0, 100.0, 103.0), 1500, (100_000 + 51_500) / 1500, 4),
     ),
     counts={"late": 1},
     events=((SMALL, "1m", "09:15", 0), (SMALL, "1m", "09:16", 0), (SMALL, "1m", "09:18", 0)),
 )
 
 DROPPED = Case(
-    name="late beyond the last closed candle: dropped and counted, but the day still takes it",
+    name="late beyond the last closed candle: dropped as late, but the day candle still includes it",
     instruments=(STOCK,),
     entries=entries(
         *opening(STOCK),
@@ -140,7 +140,7 @@ DROPPED = Case(
     expected=(
         minute(STOCK, "09:15", (100.0, 100.0, 100.0, 100.0), 1000, 100.0, 1),
         minute(STOCK, "09:16", (101.0, 101.0, 101.0, 101.0), 100, 101.0, 1),
-        whole_day(STOCK, (99.0, 101.0, 99.0, 101.0), 1100, (100_000 + 10_100) / 1100, 3),
+        full_day(STOCK, (99.0, 101.0, 99.0, 101.0), 1100, (100_000 + 10_100) / 1100, 3),
     ),
     counts={"late": 1},
 )
@@ -159,7 +159,7 @@ REPEATED = Case(
     ),
     expected=(
         minute(STOCK, "09:15", (99.5, 100.0, 99.5, 100.0), 1000, (79_600 + 20_000) / 1000, 3),
-        whole_day(STOCK, (99.5, 100.0, 99.5, 100.0), 1000, (79_600 + 20_000) / 1000, 3),
+        full_day(STOCK, (99.5, 100.0, 99.5, 100.0), 1000, (79_600 + 20_000) / 1000, 3),
     ),
 )
 
@@ -174,7 +174,7 @@ SAME_SECOND = Case(
     ),
     expected=(
         minute(STOCK, "09:15", (101.0, 101.0, 100.0, 100.0), 1000, 100.0, 2),
-        whole_day(STOCK, (101.0, 101.0, 100.0, 100.0), 1000, 100.0, 2),
+        full_day(STOCK, (101.0, 101.0, 100.0, 100.0), 1000, 100.0, 2),
     ),
     counts={"rebased": 0},
 )
@@ -191,7 +191,7 @@ SECOND_OF_THE_OPEN = Case(
     ),
     expected=(
         minute(STOCK, "09:15", (100.0, 101.0, 99.5, 101.0), 1100, (100_000 + 10_100) / 1100, 3),
-        whole_day(STOCK, (100.0, 101.0, 99.5, 101.0), 1100, (100_000 + 10_100) / 1100, 3),
+        full_day(STOCK, (100.0, 101.0, 99.5, 101.0), 1100, (100_000 + 10_100) / 1100, 3),
     ),
 )
 
@@ -211,7 +211,7 @@ LATE_AFTER_REBASE = Case(
     expected=(
         minute(STOCK, "09:15", (100.0, 102.0, 100.0, 102.0), 1300, (100_000 + 300 * 102) / 1300, 2, rev=1),
         minute(STOCK, "09:16", (101.0, 103.0, 101.0, 103.0), 50, 103.0, 2),
-        whole_day(STOCK, (100.0, 103.0, 100.0, 103.0), 1350, (100_000 + 30_300 + 5_150) / 1350, 4),
+        full_day(STOCK, (100.0, 103.0, 100.0, 103.0), 1350, (100_000 + 30_300 + 5_150) / 1350, 4),
     ),
     counts={"rebased": 1},
 )
@@ -227,7 +227,7 @@ LATE_OPENER = Case(
     ),
     expected=(
         minute(STOCK, "09:20", (99.0, 99.0, 99.0, 99.0), 0, None, 1, complete=False),
-        whole_day(STOCK, (99.0, 100.0, 99.0, 100.0), 1000, 100.0, 1, complete=False),
+        full_day(STOCK, (99.0, 100.0, 99.0, 100.0), 1000, 100.0, 1, complete=False),
     ),
     choice="opened: end = open_cum = max(cum_now, base); to the letter the volume would be 950 - 1000 = -50",
 )
@@ -244,7 +244,7 @@ OWN_OPEN = Case(
     ),
     expected=(
         minute(STOCK, "09:20", (99.0, 101.0, 99.0, 101.0), 100, 101.0, 2, complete=False),
-        whole_day(STOCK, (98.0, 102.0, 97.0, 101.0), 1100, (100_000 + 10_100) / 1100, 2, complete=False),
+        full_day(STOCK, (98.0, 102.0, 97.0, 101.0), 1100, (100_000 + 10_100) / 1100, 2, complete=False),
     ),
     choice="a day open given by the baseline stays; to the letter (open_T = T) the late 99.0 would take its place",
 )
@@ -263,7 +263,7 @@ LOW_OPEN_INSERT = Case(
     expected=(
         minute(STOCK, "09:19", (99.0, 99.0, 99.0, 99.0), 0, None, 1, complete=False),
         minute(STOCK, "09:20", (101.0, 102.0, 101.0, 102.0), 10, 102.0, 2, complete=False),
-        whole_day(STOCK, (99.0, 102.0, 99.0, 102.0), 1010, (100_000 + 1_020) / 1010, 3, complete=False),
+        full_day(STOCK, (99.0, 102.0, 99.0, 102.0), 1010, (100_000 + 1_020) / 1010, 3, complete=False),
     ),
     choice="inserted: end = max(base, ...); to the letter end = min(1000, 995) and the volume -5",
 )
@@ -282,7 +282,7 @@ INDEX_CLOSE = Case(
     expected=(
         minute(INDEX, "09:15", (25010.0, 25010.0, 25005.0, 25005.0), None, None, 2, rev=1),
         minute(INDEX, "09:16", (25020.0, 25020.0, 25020.0, 25020.0), None, None, 1),
-        whole_day(INDEX, (25010.0, 25020.0, 25005.0, 25020.0), None, None, 3),
+        full_day(INDEX, (25010.0, 25020.0, 25005.0, 25020.0), None, None, 3),
     ),
     choice="T > close_T makes the close, late or not; `T >= close_T and in order` is read for the equal second only",
 )

@@ -10,6 +10,7 @@ from tests.reference.case_building import (
     entries,
     frame,
     full,
+    full_day,
     index_full,
     index_quote,
     ltp,
@@ -17,7 +18,6 @@ from tests.reference.case_building import (
     minute,
     quote,
     subscribed,
-    whole_day,
 )
 
 YESTERDAY = (98.0, 101.0, 97.0)
@@ -35,7 +35,7 @@ BEFORE_THE_OPEN = Case(
     ),
     expected=(
         minute(STOCK, "09:15", (100.0, 100.0, 100.0, 100.0), 1000, 100.0, 1),
-        whole_day(STOCK, (100.0, 100.0, 100.0, 100.0), 1000, 100.0, 1),
+        full_day(STOCK, (100.0, 100.0, 100.0, 100.0), 1000, 100.0, 1),
     ),
 )
 
@@ -51,7 +51,7 @@ IN_MID_SESSION = Case(
     ),
     expected=(
         minute(STOCK, "11:00", (100.5, 100.5, 100.5, 100.5), 100, 100.5, 1, complete=False),
-        whole_day(
+        full_day(
             STOCK, (99.0, 101.0, 98.0, 100.5), 50_100, (50_000 * 99.5 + 100 * 100.5) / 50_100, 1, complete=False
         ),
     ),
@@ -68,7 +68,7 @@ TRADED_IN_BETWEEN = Case(
     ),
     expected=(
         minute(STOCK, "11:00", (100.5, 100.5, 100.5, 100.5), 100, 100.5, 1, complete=False),
-        whole_day(STOCK, (99.0, 101.0, 98.0, 100.5), 50_100, 99.5, 1, complete=False),
+        full_day(STOCK, (99.0, 101.0, 98.0, 100.5), 50_100, 99.5, 1, complete=False),
     ),
 )
 
@@ -84,7 +84,7 @@ PRICE_ONLY_FIRST = Case(
     ),
     expected=(
         minute(STOCK, "11:00", (100.5, 100.5, 100.5, 100.5), 100, 100.5, 1, complete=False),
-        whole_day(
+        full_day(
             STOCK, (99.0, 101.0, 98.0, 100.5), 50_100, (50_000 * 99.5 + 100 * 100.5) / 50_100, 1, complete=False
         ),
     ),
@@ -102,7 +102,7 @@ INDEX_BOTH = Case(
     ),
     expected=(
         minute(INDEX, "11:00", (100.5, 100.5, 100.5, 100.5), None, None, 1, complete=False),
-        whole_day(INDEX, (99.0, 101.0, 98.0, 100.5), None, None, 1, complete=False),
+        full_day(INDEX, (99.0, 101.0, 98.0, 100.5), None, None, 1, complete=False),
     ),
 )
 
@@ -120,7 +120,7 @@ WITHOUT_A_TIME = Case(
     ),
     expected=(
         minute(STOCK, "09:15", (100.0, 100.0, 100.0, 100.0), 1000, 100.0, 1),
-        whole_day(STOCK, (100.0, 100.0, 100.0, 100.0), 1000, 100.0, 1),
+        full_day(STOCK, (100.0, 100.0, 100.0, 100.0), 1000, 100.0, 1),
     ),
     rejected={"time": 1},
 )
@@ -138,7 +138,7 @@ QUOTE_OF_ANOTHER_SUBSCRIPTION = Case(
     ),
     expected=(
         minute(STOCK, "09:15", (100.0, 100.0, 100.0, 100.0), 1000, 100.0, 1),
-        whole_day(STOCK, (100.0, 100.0, 100.0, 100.0), 1000, 100.0, 1),
+        full_day(STOCK, (100.0, 100.0, 100.0, 100.0), 1000, 100.0, 1),
     ),
 )
 

@@ -10,13 +10,13 @@ from tests.reference.case_building import (
     entries,
     frame,
     full,
+    full_day,
     heartbeat,
     index_full,
     mark,
     minute,
     opening,
     subscribed,
-    whole_day,
 )
 
 FLAT = (100.0, 100.0, 100.0, 100.0)
@@ -36,7 +36,7 @@ WITHOUT_A_TIME = Case(
     expected=(
         # 150 at 100.0 and 6 525 at 100.5
         minute(STOCK, "09:15", (100.0, 100.5, 100.0, 100.5), 6675, (15_000 + 6525 * 100.5) / 6675, 2),
-        whole_day(STOCK, (100.0, 100.5, 100.0, 100.5), 6675, (15_000 + 6525 * 100.5) / 6675, 2),
+        full_day(STOCK, (100.0, 100.5, 100.0, 100.5), 6675, (15_000 + 6525 * 100.5) / 6675, 2),
     ),
     rejected={"time": 1},
 )
@@ -54,7 +54,7 @@ TWO_TRADES = Case(
     ),
     expected=(
         minute(STOCK, "09:15", (100.0, 100.4, 99.9, 100.3), 400, (30_060 + 10_030) / 400, 3),
-        whole_day(STOCK, (100.0, 100.4, 99.9, 100.3), 400, (30_060 + 10_030) / 400, 3),
+        full_day(STOCK, (100.0, 100.4, 99.9, 100.3), 400, (30_060 + 10_030) / 400, 3),
     ),
     counts={"first_of_day": 1},
 )
@@ -72,7 +72,7 @@ FUTURES_AUCTION = Case(
     expected=(
         minute(FUTURE, "09:15", (100.5, 100.5, 100.5, 100.5), 800, 100.5, 1, oi=710),
         # one packet brings the day: 60 800 at its price; the open is the exchange's
-        whole_day(FUTURE, (100.0, 100.5, 100.0, 100.5), 60_800, 100.5, 1, oi=710),
+        full_day(FUTURE, (100.0, 100.5, 100.0, 100.5), 60_800, 100.5, 1, oi=710),
     ),
     counts={"outside": 1, "first_of_day": 0},
 )
@@ -90,7 +90,7 @@ CORRECTED_OPEN = Case(
         minute(STOCK, "09:15", FLAT, 1000, 100.0, 1),
         # a low that moved since the packet before
         minute(STOCK, "09:20", (100.0, 100.0, 99.8, 100.0), 100, 100.0, 1),
-        whole_day(STOCK, (99.8, 100.0, 99.8, 100.0), 1100, 100.0, 2),
+        full_day(STOCK, (99.8, 100.0, 99.8, 100.0), 1100, 100.0, 2),
     ),
 )
 
@@ -105,7 +105,7 @@ INDEX_OPEN = Case(
     ),
     expected=(
         minute(INDEX, "09:15", (25000.0, 25000.0, 25000.0, 25000.0), None, None, 1),
-        whole_day(INDEX, (24990.0, 25010.0, 24985.0, 25000.0), None, None, 1),
+        full_day(INDEX, (24990.0, 25010.0, 24985.0, 25000.0), None, None, 1),
     ),
 )
 
@@ -120,12 +120,12 @@ INDEX_WITHOUT_A_TIME = Case(
     ),
     expected=(
         minute(INDEX, "09:15", (25000.0, 25000.0, 25000.0, 25000.0), None, None, 1),
-        whole_day(INDEX, (25000.0, 25000.0, 25000.0, 25000.0), None, None, 1),
+        full_day(INDEX, (25000.0, 25000.0, 25000.0, 25000.0), None, None, 1),
     ),
 )
 
 PRICELESS_BASELINE = Case(
-    name="a cached packet outside its own day range has no price: the next packet tells of the day",
+    name="a cached packet outside its own day range has no price: the next packet gives the day range",
     instruments=(STOCK,),
     entries=entries(
         subscribed("11:00:10", STOCK),
@@ -137,7 +137,7 @@ PRICELESS_BASELINE = Case(
     expected=(
         # 101.0 is the first price: nothing had moved
         minute(STOCK, "11:00", (101.5, 101.5, 101.5, 101.5), 100, 101.5, 1, complete=False),
-        whole_day(STOCK, (98.0, 102.0, 97.0, 101.5), 50_100, (50_000 * 99.0 + 10_150) / 50_100, 1, complete=False),
+        full_day(STOCK, (98.0, 102.0, 97.0, 101.5), 50_100, (50_000 * 99.0 + 10_150) / 50_100, 1, complete=False),
     ),
     counts={"without_price": 1, "undated": 0},
 )
@@ -158,7 +158,7 @@ OLD_BASELINE_PRICE = Case(
     ),
     expected=(
         minute(STOCK, "09:15", (100.0, 100.5, 100.0, 100.5), 1100, (100_000 + 10_050) / 1100, 2, complete=False),
-        whole_day(STOCK, (100.0, 100.5, 100.0, 100.5), 1100, (100_000 + 10_050) / 1100, 2, complete=False),
+        full_day(STOCK, (100.0, 100.5, 100.0, 100.5), 1100, (100_000 + 10_050) / 1100, 2, complete=False),
     ),
 )
 
@@ -176,7 +176,7 @@ NEVER_NARROWS = Case(
         # the first trade of the day holds the day's range
         minute(STOCK, "09:15", (100.0, 103.0, 98.0, 100.0), 1100, 100.0, 2),
         minute(STOCK, "09:16", (100.5, 100.5, 100.5, 100.5), 100, 100.5, 1),
-        whole_day(STOCK, (100.0, 103.0, 98.0, 100.5), 1200, (110_000 + 10_050) / 1200, 3),
+        full_day(STOCK, (100.0, 103.0, 98.0, 100.5), 1200, (110_000 + 10_050) / 1200, 3),
     ),
 )
 

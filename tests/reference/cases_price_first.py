@@ -5,23 +5,23 @@ from __future__ import annotations
 from tests.reference.case_building import (
     STOCK,
     Case,
-    Said,
+    CaseEntry,
     entries,
     frame,
     full,
+    full_day,
     heartbeat,
     minute,
     opening,
     quote,
     subscribed,
-    whole_day,
 )
 
 SMALL = STOCK.reference.symbol
 FLAT = (100.0, 100.0, 100.0, 100.0)
 
 
-def first_trade() -> tuple[Said, ...]:
+def first_trade() -> tuple[CaseEntry, ...]:
     """1 000 at 100.0 at 09:15:05; it makes no day range."""
     return *opening(STOCK), frame("09:15:05.500", full(STOCK, 100.0, 1000, "09:15:05"))
 
@@ -38,13 +38,13 @@ SAME_BUCKET = Case(
     expected=(
         # three ticks; the 200 came at 100.5
         minute(STOCK, "09:15", (100.0, 100.5, 100.0, 100.5), 1200, (100_000 + 20_100) / 1200, 3),
-        whole_day(STOCK, (100.0, 100.5, 100.0, 100.5), 1200, (100_000 + 20_100) / 1200, 3),
+        full_day(STOCK, (100.0, 100.5, 100.0, 100.5), 1200, (100_000 + 20_100) / 1200, 3),
     ),
     counts={"undated": 1},
 )
 
 GONE = Case(
-    name="a price that is gone in the next packet was a trade that only its price tells of",
+    name="a price that is gone in the next packet was a trade that only its price shows",
     instruments=(STOCK,),
     entries=entries(
         *first_trade(),
@@ -58,7 +58,7 @@ GONE = Case(
     expected=(
         # the 100 came at 100.2, the price of the packet that brought it
         minute(STOCK, "09:15", (100.0, 101.0, 99.8, 100.2), 1100, (100_000 + 10_020) / 1100, 5),
-        whole_day(STOCK, (100.0, 101.0, 99.8, 100.2), 1100, (100_000 + 10_020) / 1100, 5),
+        full_day(STOCK, (100.0, 101.0, 99.8, 100.2), 1100, (100_000 + 10_020) / 1100, 5),
     ),
     counts={"undated": 3},
 )
@@ -74,7 +74,7 @@ QUANTITY_ALONE = Case(
     ),
     expected=(
         minute(STOCK, "09:15", FLAT, 1000, 100.0, 2),
-        whole_day(STOCK, FLAT, 1000, 100.0, 2),
+        full_day(STOCK, FLAT, 1000, 100.0, 2),
     ),
 )
 
@@ -92,7 +92,7 @@ ITS_CLOSE = Case(
     expected=(
         minute(STOCK, "09:15", (100.0, 100.5, 100.0, 100.5), 1000, 100.0, 2),
         minute(STOCK, "09:16", (101.0, 101.5, 101.0, 101.5), 300, 101.5, 2),
-        whole_day(STOCK, (100.0, 101.5, 100.0, 101.5), 1300, (100_000 + 30_450) / 1300, 4),
+        full_day(STOCK, (100.0, 101.5, 100.0, 101.5), 1300, (100_000 + 30_450) / 1300, 4),
     ),
     events=((SMALL, "1m", "09:15", 0), (SMALL, "1m", "09:16", 0)),
 )
@@ -113,7 +113,7 @@ WITHDRAWN = Case(
         # high 101.0 of the withdrawn candle, whose tick went with it
         minute(STOCK, "09:15", (100.0, 101.0, 100.0, 100.8), 1300, (100_000 + 30_240) / 1300, 2, rev=1),
         minute(STOCK, "09:16", (102.0, 102.0, 102.0, 102.0), 100, 102.0, 1),
-        whole_day(STOCK, (100.0, 102.0, 100.0, 102.0), 1400, (100_000 + 30_240 + 10_200) / 1400, 4),
+        full_day(STOCK, (100.0, 102.0, 100.0, 102.0), 1400, (100_000 + 30_240 + 10_200) / 1400, 4),
     ),
     counts={"withdrawn": 1},
     events=((SMALL, "1m", "09:15", 0), (SMALL, "1m", "09:15", 1), (SMALL, "1m", "09:16", 0)),
@@ -134,7 +134,7 @@ MOVED_BACK = Case(
     expected=(
         minute(STOCK, "09:15", FLAT, 1000, 100.0, 1),
         minute(STOCK, "09:17", (101.0, 101.5, 100.9, 101.5), 300, 101.5, 3),
-        whole_day(STOCK, (100.0, 101.5, 100.0, 101.5), 1300, (100_000 + 30_450) / 1300, 4),
+        full_day(STOCK, (100.0, 101.5, 100.0, 101.5), 1300, (100_000 + 30_450) / 1300, 4),
     ),
     counts={"moved_back": 1},
     events=((SMALL, "1m", "09:15", 0), (SMALL, "1m", "09:17", 0)),
@@ -148,7 +148,7 @@ AMENDED = Case(
         frame("09:15:59.500", full(STOCK, 101.0, 1000, "09:15:05", "09:15:59")),
         # 100 of 09:16:00: the new candle has volume, base 1 000 and open_cum 1 100
         frame("09:16:00.500", full(STOCK, 101.0, 1100, "09:16:00")),
-        # dated into the minute before: it takes the volume up to 1 100, and the new candle has none
+        # dated into the minute before: that minute gets the volume up to 1 100, and the new candle has none
         frame("09:16:01.500", full(STOCK, 101.5, 1300, "09:15:59", "09:16:01")),
         frame("09:16:10.500", full(STOCK, 102.0, 1400, "09:16:10")),
         heartbeat("09:17:03"),
@@ -157,7 +157,7 @@ AMENDED = Case(
         minute(STOCK, "09:15", (100.0, 101.5, 100.0, 101.5), 1100, (100_000 + 10_150) / 1100, 3, rev=1),
         # 300 since 1 100, at 102.0
         minute(STOCK, "09:16", (101.0, 102.0, 101.0, 102.0), 300, 102.0, 2),
-        whole_day(STOCK, (100.0, 102.0, 100.0, 102.0), 1400, (100_000 + 10_100 + 20_300 + 10_200) / 1400, 5),
+        full_day(STOCK, (100.0, 102.0, 100.0, 102.0), 1400, (100_000 + 10_100 + 20_300 + 10_200) / 1400, 5),
     ),
     counts={"withdrawn": 0, "moved_back": 0, "amended": 1},
     events=((SMALL, "1m", "09:15", 0), (SMALL, "1m", "09:15", 1), (SMALL, "1m", "09:16", 0)),
@@ -179,7 +179,7 @@ NOT_SO_FAR_BACK = Case(
         minute(STOCK, "09:16", (101.0, 101.0, 101.0, 101.0), 100, 101.0, 1),
         # the dropped trade's 200 come with the next one: 1 400 - 1 100
         minute(STOCK, "09:17", (102.0, 102.5, 102.0, 102.5), 300, 102.5, 2),
-        whole_day(STOCK, (100.0, 102.5, 100.0, 102.5), 1400, (100_000 + 10_100 + 20_400 + 10_250) / 1400, 5),
+        full_day(STOCK, (100.0, 102.5, 100.0, 102.5), 1400, (100_000 + 10_100 + 20_400 + 10_250) / 1400, 5),
     ),
     counts={"late": 1, "moved_back": 0, "withdrawn": 0},
 )
@@ -198,7 +198,7 @@ OUTSIDE_THE_HOURS = Case(
     ),
     expected=(
         minute(STOCK, "15:29", FLAT, 1000, 100.0, 1),
-        whole_day(STOCK, FLAT, 1000, 100.0, 1, closed=True),
+        full_day(STOCK, FLAT, 1000, 100.0, 1, closed=True),
     ),
     counts={"undated": 0},
 )
@@ -216,7 +216,7 @@ FIRST_PRICE = Case(
     ),
     expected=(
         minute(STOCK, "09:15", (99.5, 99.9, 99.5, 99.8), 7000, (6675 * 99.5 + 325 * 99.8) / 7000, 3),
-        whole_day(STOCK, (99.5, 99.9, 99.5, 99.8), 7000, (6675 * 99.5 + 325 * 99.8) / 7000, 3),
+        full_day(STOCK, (99.5, 99.9, 99.5, 99.8), 7000, (6675 * 99.5 + 325 * 99.8) / 7000, 3),
     ),
 )
 
@@ -233,7 +233,7 @@ AFTER_A_QUOTE = Case(
     ),
     expected=(
         minute(STOCK, "09:15", (99.4, 99.6, 99.4, 99.5), 6675, 99.5, 2),
-        whole_day(STOCK, (99.4, 99.6, 99.4, 99.5), 6675, 99.5, 2),
+        full_day(STOCK, (99.4, 99.6, 99.4, 99.5), 6675, 99.5, 2),
     ),
 )
 
@@ -250,7 +250,7 @@ QUOTE_MODE = Case(
     ),
     expected=(
         minute(STOCK, "09:15", (100.0, 100.5, 100.0, 100.5), 1200, (100_000 + 20_100) / 1200, 3, timed_by="receive"),
-        whole_day(STOCK, (100.0, 100.5, 100.0, 100.5), 1200, (100_000 + 20_100) / 1200, 3, timed_by="receive"),
+        full_day(STOCK, (100.0, 100.5, 100.0, 100.5), 1200, (100_000 + 20_100) / 1200, 3, timed_by="receive"),
     ),
 )
 

@@ -11,6 +11,7 @@ from tests.reference.case_building import (
     entries,
     frame,
     full,
+    full_day,
     heartbeat,
     index_quote,
     minute,
@@ -19,7 +20,6 @@ from tests.reference.case_building import (
     quote,
     raw_frame,
     subscribed,
-    whole_day,
 )
 
 FLAT = (100.0, 100.0, 100.0, 100.0)
@@ -42,7 +42,7 @@ EXTENDED = Case(
         minute(STOCK, "09:15", FLAT, 700, 100.0, 1),
         minute(STOCK, "09:16", (100.5, 103.0, 98.0, 100.5), 100, 100.5, 1),
         minute(STOCK, "09:17", (101.0, 101.0, 101.0, 101.0), 100, 101.0, 1),
-        whole_day(STOCK, (100.0, 103.0, 98.0, 101.0), 1200, (100_000 + 10_050 + 10_100) / 1200, 4),
+        full_day(STOCK, (100.0, 103.0, 98.0, 101.0), 1200, (100_000 + 10_050 + 10_100) / 1200, 4),
     ),
 )
 
@@ -60,16 +60,16 @@ EXTENDED_LATER = Case(
         # the first trade of the day: its day range is the candle's
         minute(STOCK, "09:15", (100.0, 101.0, 99.0, 100.0), 1000, 100.0, 1),
         minute(STOCK, "09:16", (101.0, 102.0, 101.0, 101.0), 100, 101.0, 1),
-        whole_day(STOCK, (100.0, 102.0, 99.0, 101.0), 1100, (100_000 + 10_100) / 1100, 2),
+        full_day(STOCK, (100.0, 102.0, 99.0, 101.0), 1100, (100_000 + 10_100) / 1100, 2),
     ),
 )
 
 REJECTED = Case(
-    name="every reason for rejection once; the packets around the bad ones are taken",
+    name="every reason for rejection once; the packets around the bad ones are processed",
     instruments=(STOCK, INDEX),
     entries=entries(
         subscribed("09:14:00", STOCK, INDEX),
-        # a crossed book before the open is an auction's, and no fault: this is the baseline
+        # a crossed book before the open is an auction's, and no error: this is the baseline
         frame("09:14:01", full(STOCK, 99.0, 500_000, "yesterday", "09:14:00", book=(101.0, 100.0))),
         frame(
             "09:15:05.500",
@@ -90,13 +90,13 @@ REJECTED = Case(
     ),
     expected=(
         minute(STOCK, "09:15", (100.0, 100.5, 100.0, 100.5), 1100, (100_000 + 10_050) / 1100, 2),
-        whole_day(STOCK, (100.0, 100.5, 100.0, 100.5), 1100, (100_000 + 10_050) / 1100, 2),
+        full_day(STOCK, (100.0, 100.5, 100.0, 100.5), 1100, (100_000 + 10_050) / 1100, 2),
     ),
     rejected={"length": 3, "token": 1, "price": 1, "range": 1, "time": 2, "crossed": 1},
 )
 
 TORN = Case(
-    name="a torn frame is read as far as its packets are whole",
+    name="a torn frame is read as far as its packets are complete",
     instruments=(STOCK,),
     entries=entries(
         *opening(STOCK),
@@ -110,7 +110,7 @@ TORN = Case(
     ),
     expected=(
         minute(STOCK, "09:15", (100.0, 101.0, 100.0, 101.0), 1100, (100_000 + 10_100) / 1100, 2),
-        whole_day(STOCK, (100.0, 101.0, 100.0, 101.0), 1100, (100_000 + 10_100) / 1100, 2),
+        full_day(STOCK, (100.0, 101.0, 100.0, 101.0), 1100, (100_000 + 10_100) / 1100, 2),
     ),
     rejected={"frame": 3},
 )

@@ -8,16 +8,16 @@ from tests.reference.case_building import (
     FUTURE,
     STOCK,
     Case,
-    Said,
+    CaseEntry,
     entries,
     frame,
     full,
+    full_day,
     heartbeat,
     ltp,
     minute,
     opening,
     subscribed,
-    whole_day,
 )
 from tests.reference.inputs import ReferenceSettings
 
@@ -29,7 +29,7 @@ Z_SETTINGS = ReferenceSettings(timeframes=(("1m", 60_000),), z_window=10, z_min_
 Z_THREE_TIMES = replace(Z_SETTINGS, z_accept_after=3)
 
 
-def five_at_100(day: tuple[float, float, float] = (0, 0, 0)) -> tuple[Said, ...]:
+def five_at_100(day: tuple[float, float, float] = (0, 0, 0)) -> tuple[CaseEntry, ...]:
     return *opening(STOCK), *(step(100.0, 100 * count, f"09:15:0{count}", day=day) for count in range(1, 6))
 
 
@@ -40,7 +40,7 @@ def step(
     *,
     day: tuple[float, float, float] = (0, 0, 0),
     book: tuple[float, float] = (0, 0),
-) -> Said:
+) -> CaseEntry:
     return frame(f"{clock}.500", full(STOCK, price, volume, clock, day=day, book=book))
 
 
@@ -90,7 +90,7 @@ ACCEPTED = Case(
 )
 
 ACCEPTED_THIRD = Case(
-    name="z-score: a level that persists is accepted at the third packet where the setting says three",
+    name="z-score: a level that persists is accepted at the third packet where the setting is three",
     instruments=(STOCK,),
     settings=Z_THREE_TIMES,
     entries=entries(
@@ -184,7 +184,7 @@ DRAGGED_RANGE = Case(
 )
 
 INSIDE_THE_DAY = Case(
-    name="a jump to where the day has been counts when the next packet has no book to say otherwise",
+    name="a jump to where the day has been counts when the next packet has no book to contradict it",
     instruments=(STOCK,),
     settings=Z_SETTINGS,
     entries=entries(
@@ -204,7 +204,7 @@ LEVEL_INSIDE_THE_DAY = Case(
     settings=Z_THREE_TIMES,
     entries=entries(
         *five_at_100(day=(100.0, 115.0, 95.0)),
-        # the setting says three, but the day has been there: the second is enough
+        # the setting is three, but the day has been there: the second is enough
         step(110.0, 600, "09:15:06", day=(100.0, 115.0, 95.0)),
         step(110.5, 700, "09:15:07", day=(100.0, 115.0, 95.0)),
         heartbeat("09:16:03"),
@@ -241,7 +241,7 @@ BY_THE_BOOK = Case(
     expected=(
         # 50 at 105.2, and the 150 since at 100.1
         minute(STOCK, "09:15", (100.0, 105.2, 100.0, 100.1), 1200, (100_000 + 50 * 105.2 + 150 * 100.1) / 1200, 3),
-        whole_day(STOCK, (100.0, 105.2, 100.0, 100.1), 1200, (100_000 + 50 * 105.2 + 150 * 100.1) / 1200, 3),
+        full_day(STOCK, (100.0, 105.2, 100.0, 100.1), 1200, (100_000 + 50 * 105.2 + 150 * 100.1) / 1200, 3),
     ),
     rejected={"zscore": 1},
 )

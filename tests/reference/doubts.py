@@ -13,7 +13,7 @@ RANGE, ZSCORE = "range", "zscore"
 
 
 class Doubt(NamedTuple):
-    """Why a would-be trade is in doubt (None: it is not), and whether it is far from the prices of the window."""
+    """Why a trade is in doubt (None: no doubt), and whether its price is far from those of the window."""
 
     reason: str | None
     is_far: bool
@@ -24,7 +24,7 @@ NO_DOUBT = Doubt(None, False)
 
 @dataclass(frozen=True)
 class Standing:
-    """What an instrument knows of itself when a judge comes: its newest price and the range of its day (0: none)."""
+    """The state of an instrument when a judge comes: its newest price and the range of its day (0: none)."""
 
     price: int
     day_low: int
@@ -36,7 +36,7 @@ class Standing:
     def has_range(self) -> bool:
         return self.day_low > 0 and self.day_high > 0
 
-    def takes_in(self, price: int) -> bool:
+    def includes(self, price: int) -> bool:
         return self.has_range and self.day_low <= price <= self.day_high
 
 
@@ -61,12 +61,12 @@ class Held:
         return judge.exchange_s >= self.packet.exchange_s
 
     def verdict(self, judge: Packet, standing: Standing) -> str | None:
-        """What speaks for the held trade: `range` or `book` of the judge, `been_there`, `stands`, `on_the_way`,
-        `persists`; None: nothing."""
+        """The evidence for the held trade: `range` or `book` of the judge, `been_there`, `stands`, `on_the_way` or
+        `persists`. None: no evidence."""
         price = self.packet.price
-        if not standing.takes_in(price) and 0 < judge.day_low <= price <= judge.day_high:
+        if not standing.includes(price) and 0 < judge.day_low <= price <= judge.day_high:
             return "range"
-        if standing.takes_in(price) and not judge.has_book:
+        if standing.includes(price) and not judge.has_book:
             return "been_there"
         if judge.has_book_near(price, standing.tick):
             return "book"
@@ -78,19 +78,19 @@ class Held:
         return "persists" if is_enough and self.persists(judge, standing) else None
 
     def stands(self, judge: Packet) -> bool:
-        """Whether the judge shows the same trade, as no misprint does."""
+        """Whether the judge shows the same trade: no misprint is sent twice."""
         same = (judge.price, judge.quantity) == (self.packet.price, self.packet.quantity)
         return judge.volume is not None and same and not judge.is_outside_its_day_range
 
     def is_on_the_way(self, judge: Packet, standing: Standing) -> bool:
-        """Whether it lies between the price before and the far side of the judge's book."""
+        """Whether the held price lies between the price before and the far side of the judge's book."""
         if standing.price == 0 or judge.best_bid == 0 or not judge.has_book:
             return False
         lowest, highest = min(standing.price, judge.best_bid), max(standing.price, judge.best_ask)
         return self.packet.price % standing.tick == 0 and lowest <= self.packet.price <= highest
 
     def persists(self, judge: Packet, standing: Standing) -> bool:
-        """Whether the judge shows the level, and is no misprint by its own book."""
+        """Whether the judge is at the held level, and near its own book if it has one."""
         if judge.has_book and not judge.has_book_near(judge.price, standing.tick):
             return False
         is_nearer = abs(judge.price - self.packet.price) < abs(judge.price - standing.price)
@@ -98,7 +98,7 @@ class Held:
 
 
 def doubt_of(packet: Packet, standing: Standing, window: PriceWindow) -> Doubt:
-    """The first reason that holds; the window is asked whatever the range says."""
+    """The first reason that applies. `is_far` is computed in any case: it counts warnings."""
     is_far = window.is_far(packet.price)
     if packet.is_outside_its_day_range or _is_new_to_the_day(packet, standing):
         return Doubt(RANGE, is_far)
@@ -106,5 +106,5 @@ def doubt_of(packet: Packet, standing: Standing, window: PriceWindow) -> Doubt:
 
 
 def _is_new_to_the_day(packet: Packet, standing: Standing) -> bool:
-    """A new extreme of a known day range, shown beside a book: a misprint may bring its range along."""
-    return packet.has_book and standing.has_range and not standing.takes_in(packet.price)
+    """A new extreme of a known day range, in a packet with a book: a misprint may drag its own range along."""
+    return packet.has_book and standing.has_range and not standing.includes(packet.price)

@@ -1,4 +1,4 @@
-"""Runs the fast engine on the reference's inputs, and writes its candles in the reference's form."""
+"""Runs the engine on the reference's inputs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from utils.market.timeframes import Timeframe
 
 @dataclass(frozen=True)
 class CalendarOfCases:
-    """Each instrument's hours as the case gives them."""
+    """The hours of each instrument as given by the case."""
 
     by_token: dict[int, ReferenceInstrument]
 
@@ -39,18 +39,18 @@ class CalendarOfCases:
 
 @dataclass
 class EngineRun:
-    """What came out: the final state of every closed candle, what was said in order, and the rejections by reason."""
+    """Output of a run: published revisions in order, final state of each closed candle, rejections by reason."""
 
-    said: list[ClosedCandle] = field(default_factory=list)
+    published: list[ClosedCandle] = field(default_factory=list)
     final: dict[str, Candle] = field(default_factory=dict)
     rejected: Counter[str] = field(default_factory=Counter)
     counts: Counter[str] = field(default_factory=Counter)
     still_open: dict[str, Candle] = field(default_factory=dict)
 
-    def add(self, said: Said) -> None:
-        self.said += said.closed
-        self.final |= {one.candle.id: one.candle for one in said.closed}
-        self.rejected.update(one.reason for one in said.rejected)
+    def add(self, output: Said) -> None:
+        self.published += output.closed
+        self.final |= {one.candle.id: one.candle for one in output.closed}
+        self.rejected.update(one.reason for one in output.rejected)
 
 
 def new_engine(instruments: Iterable[ReferenceInstrument], settings: ReferenceSettings) -> CandleEngine:
@@ -77,7 +77,7 @@ def run_engine(
     batch: int = 64,
     restart_every: int = 0,
 ) -> EngineRun:
-    """Feeds the engine in batches; with `restart_every` n, after each n batches it is frozen and a new one thawed."""
+    """Feeds the engine in batches. Every `restart_every` batches a new engine is restored from a snapshot."""
     engine, run = new_engine(instruments, settings), EngineRun()
     for n, start in enumerate(range(0, len(entries), batch)):
         part = [
@@ -85,9 +85,9 @@ def run_engine(
         ]
         run.add(engine.take(part))
         if restart_every and n % restart_every == restart_every - 1:
-            frozen = engine.snapshot()
+            snapshot = engine.snapshot()
             engine = new_engine(instruments, settings)
-            engine.restore(frozen)
+            engine.restore(snapshot)
     run.counts = Counter({one.name.lower(): int(engine.shard.counts[one]) for one in Count})
     run.counts["outside"] = int(engine.shard.instruments["outside"].sum())
     run.counts["held_now"] = int((engine.shard.instruments["held_length"] > 0).sum())

@@ -18,10 +18,10 @@ class InstrumentDay:
     """State of one instrument for one date. `process` hands each trade to every timeframe's series."""
 
     def __init__(
-        self, instrument: ReferenceInstrument, settings: ReferenceSettings, said: list[Event], counts: Counter[str]
+        self, instrument: ReferenceInstrument, settings: ReferenceSettings, events: list[Event], counts: Counter[str]
     ) -> None:
         self.instrument = instrument
-        self.series = [CandleSeries(instrument, timeframe, said, counts) for timeframe in settings.timeframes]
+        self.series = [CandleSeries(instrument, timeframe, events, counts) for timeframe in settings.timeframes]
         self.tick = max(instrument.tick_units, 1)
         self.window = PriceWindow(settings, self.tick)
         self.held: Held | None = None
@@ -39,7 +39,7 @@ class InstrumentDay:
     # -- number 0: the held packet ----------------------------------------------------------------------------
 
     def process(self, packet: Packet, now: Now) -> list[str]:
-        """A packet that passed the checks. Returns why packets were rejected: the one held before, or this one."""
+        """Processes a packet that passed the checks. Returns reasons: of the packet held before, or of this one."""
         is_baseline, self._awaits_timed = self.is_baseline(packet), False
         if self.held is not None and self.held.packet.is_repeated_by(packet):
             self._counts["repetitions"] += 1
@@ -70,7 +70,7 @@ class InstrumentDay:
         return Standing(self._price, self._day_low, self._day_high, self.tick, self._accept_after)
 
     def _process_ordinary(self, reading: Reading, now: Now, count: int) -> list[str]:
-        """Numbers 2 and 3, as far as there is no doubt."""
+        """Numbers 2 and 3 of the page, unless the packet is in doubt."""
         packet, late = reading.packet, self._is_late(reading)
         is_trade = self._is_late_trade(reading) if late else self._placed_ms(reading) is not None
         doubt = doubt_of(packet, self._standing(), self.window) if is_trade else NO_DOUBT
@@ -86,11 +86,11 @@ class InstrumentDay:
         return []
 
     def _counts_at_once(self, packet: Packet, reason: str, cannot_be_held: bool) -> bool:
-        """In spite of the doubt."""
+        """Whether a packet counts in spite of its doubt."""
         if packet.has_book_around(packet.price, self.tick):
             self._counts["own_book"] += 1
             return True
-        is_in_range = cannot_be_held and reason == RANGE and self._standing().takes_in(packet.price)
+        is_in_range = cannot_be_held and reason == RANGE and self._standing().includes(packet.price)
         self._counts["late_in_range"] += is_in_range
         return is_in_range
 
@@ -101,7 +101,7 @@ class InstrumentDay:
         return self.awaits_baseline or is_timed_form or (self._awaits_fuller and self._is_full_form(packet))
 
     def _is_full_form(self, packet: Packet) -> bool:
-        """A packet after which no fuller cached one is waited for."""
+        """Whether no fuller cached packet can follow this one."""
         return packet.length == INDEX_FULL if self.instrument.is_index else packet.volume is not None
 
     def _process_baseline(self, reading: Reading, now: Now) -> None:
@@ -123,7 +123,7 @@ class InstrumentDay:
         if not late:
             self._keep_price(packet)
         if packet.has_own_time:
-            self._hear_of_the_day(reading, now)
+            self._read_day(reading, now)
             if reading.today:
                 self._widen_day_range(packet.price if self._day_high else 0, packet.price if self._day_low else 0)
 
@@ -137,8 +137,8 @@ class InstrumentDay:
         if packet.quantity is not None:
             self._quantity = packet.quantity
 
-    def _hear_of_the_day(self, reading: Reading, now: Now) -> None:
-        """The first packet with a time of its own, and a price to show, since the subscribe."""
+    def _read_day(self, reading: Reading, now: Now) -> None:
+        """Reads day range and day candle from the first packet with a time and a price since the subscribe."""
         self.awaits_day = False
         if reading.today:
             self._widen_day_range(reading.packet.day_high, reading.packet.day_low)
@@ -173,16 +173,16 @@ class InstrumentDay:
 
     # -- number 3: in order -----------------------------------------------------------------------------------
 
-    def _tells_of_a_trade(self, reading: Reading) -> bool:
-        """Dated, that is: by its volume or its trade time; each packet where there is no volume."""
+    def _shows_dated_trade(self, reading: Reading) -> bool:
+        """Whether volume or trade time moved; always true for packets without volume."""
         if reading.cum_now is None or reading.cum_now > self._cum:
             return True
         trade_s = reading.packet.trade_s
         return trade_s is not None and trade_s > self._trade_s > 0
 
     def _placed_ms(self, reading: Reading) -> int | None:
-        """`P` of the trade that a packet in order would be; None: it is no trade."""
-        if self._tells_of_a_trade(reading):
+        """`P` of the trade that a packet in order shows; None: no trade."""
+        if self._shows_dated_trade(reading):
             return reading.t_ms if reading.live else None
         return reading.x_ms if self._shows_a_price_first(reading) else None
 
@@ -200,7 +200,7 @@ class InstrumentDay:
         )
 
     def _act(self, reading: Reading, is_far: bool, now: Now) -> None:
-        """A packet that counts, whatever was in doubt of it; `is_far`: from the prices of the window."""
+        """Applies a packet that counts; `is_far`: its price is far from those of the window."""
         if not self._is_late(reading):
             self._act_in_order(reading, is_far, now)
         elif self._is_late_trade(reading):
@@ -208,12 +208,12 @@ class InstrumentDay:
 
     def _act_in_order(self, reading: Reading, is_far: bool, now: Now) -> None:
         packet = reading.packet
-        dated, placed_ms = self._tells_of_a_trade(reading), self._placed_ms(reading)
+        dated, placed_ms = self._shows_dated_trade(reading), self._placed_ms(reading)
         self._rebase(reading)
         cum_before, is_first = self._cum, not self._has_had_volume
         self._move_on(reading)
         if self.awaits_day and packet.has_own_time:
-            self._hear_of_the_day(reading, now)
+            self._read_day(reading, now)
         if placed_ms is None:
             self._counts["outside"] += dated and reading.today and packet.volume is not None
             return
@@ -280,7 +280,7 @@ class InstrumentDay:
         )  # fmt: skip
 
     def _day_facts(self, packet: Packet) -> DayFacts | None:
-        """What the exchange itself says of its day: not for the forms that have neither time nor volume."""
+        """The exchange's own open and range of its day; None for forms that have neither time nor volume."""
         if not packet.has_own_time and packet.volume is None:
             return None
         return DayFacts(packet.day_open, packet.day_high, packet.day_low)

@@ -31,7 +31,7 @@ class Shown:
 
 
 class MadeUpMarket:
-    """`packet` lets the market go on and shows it; `cached` is what the server keeps for a new subscription."""
+    """`packet` plays one step and shows the market; `cached` is the server's packet for a new subscription."""
 
     def __init__(self, who: CaseInstrument, dice: random.Random, start_ms: int) -> None:
         self._who, self._dice = who, dice
@@ -81,7 +81,7 @@ class MadeUpMarket:
     def _on_grid(self, price: float) -> int:
         return round(price / self._tick) * self._tick
 
-    # -- what the feed shows of it ----------------------------------------------------------------------------
+    # -- what the feed shows ----------------------------------------------------------------------------
 
     def _lagging(self, before: Shown) -> Shown:
         """The price a packet before the rest, the range a packet behind, a price that is gone again, or all."""

@@ -54,12 +54,12 @@ class Packet(NamedTuple):
         return price % tick == 0 and self.has_book and self.best_bid - tick <= price <= self.best_ask + tick
 
     def has_book_near(self, price: int, tick: int) -> bool:
-        """The same, with the spread for the tick where it is wider."""
+        """As `has_book_around`, but within a spread of the book where that is wider than a tick."""
         reach = max(tick, self.best_ask - self.best_bid)
         return price % tick == 0 and self.has_book and self.best_bid - reach <= price <= self.best_ask + reach
 
     def is_repeated_by(self, other: Packet) -> bool:
-        """Whether the other says nothing new. 8 and 28 bytes never do: each is a price of its own."""
+        """Whether the other adds nothing new. Packets of 8 and 28 bytes are never repetitions."""
         if self.length in (LTP, INDEX_QUOTE):
             return False
         return self._compared() == other._compared()
@@ -70,7 +70,7 @@ class Packet(NamedTuple):
 
 
 def split_frame(frame: bytes) -> tuple[list[bytes], bool]:
-    """The whole packets of a frame in order, and whether the frame adds up (one byte is the heartbeat)."""
+    """The complete packets of a frame in order, and whether the frame adds up (one byte is the heartbeat)."""
     if len(frame) == 1:
         return [], True
     if len(frame) < 2:

@@ -10,7 +10,7 @@ from tests.reference.packets import Packet
 
 
 class PriceWindow:
-    """The last prices of in-order trades. Sums are Python integers: exact, whatever leaves the window."""
+    """The last prices of in-order trades. Sums are Python integers, and stay exact."""
 
     def __init__(self, settings: ReferenceSettings, tick: int) -> None:
         self._settings = settings
@@ -25,7 +25,7 @@ class PriceWindow:
         return len(self._prices) >= self._settings.z_min_ticks
 
     def is_far(self, price: int) -> bool:
-        """By the prices before it, where there are enough of them."""
+        """By z-score against the prices before, where there are enough of them."""
         if not self.has_enough:
             return False
         mean, width = self._mean_and_width()
@@ -34,7 +34,7 @@ class PriceWindow:
         return z > self._settings.z_reject
 
     def doubts_by_book(self, packet: Packet) -> bool:
-        """By its own book."""
+        """Whether the price is far outside the packet's own book."""
         if not packet.has_book:
             return False
         bid, ask = packet.best_bid, packet.best_ask

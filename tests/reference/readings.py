@@ -1,4 +1,4 @@
-"""What a packet says on its date: whose trade time, which volume, today or not (CANDLES.md, section 3)."""
+"""A packet read on its date: trade time, volume, of today or not (CANDLES.md, section 3)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Now(NamedTuple):
 class Reading(NamedTuple):
     """A packet with its `T`, `X`, `cum_now` (None: no volume), `today` and `live`, as the page has them.
 
-    midnight_ms: where the date of its receipt begins.
+    midnight_ms: the beginning of the date of receipt.
     """
 
     packet: Packet

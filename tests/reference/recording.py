@@ -1,4 +1,4 @@
-"""What an exchange recorded as sent on one connection, as journal entries: what was sent against what is stored.
+"""The recording of one connection of an exchange, as journal entries: to compare what was sent with what is stored.
 
 `sent-<n>.frames`: records of little-endian `<q market_ms><I length><bytes>`, the frames of connection n in order.
 `sent-<n>.json`: `{"subscribes": [{"market_ms": ..., "mode": ..., "tokens": [...]}, ...]}`, what the client asked for.
@@ -20,9 +20,12 @@ _HEAD = struct.Struct("<qI")
 def entries_from_recording(directory: Path, connection: int) -> list[Entry]:
     """One `subscribed` mark that names every token asked for, and the connection's frames, ids never falling.
 
-    Receipt is taken to be the sending: `rev` and closing times may differ from those of a real receiver. A client
-    asks in several messages (in parts, and once more for the mode): the mark stands at the first of them, as it does
-    in a journal, before any answer. A torn last record is left out. ValueError when nothing was asked for.
+    - Receive times are the sending times: `rev` and closing times may differ from those of a real receiver.
+    - A client subscribes in several messages (in parts, and again for the mode). The mark is at the first of them,
+      before any answer, as in a journal.
+    - A torn last record is left out.
+
+    ValueError: nothing was subscribed.
     """
     path = directory / f"sent-{connection}.json"
     asked = [one for one in json.loads(path.read_text())["subscribes"] if one["mode"] != "unsubscribe"]
@@ -30,10 +33,10 @@ def entries_from_recording(directory: Path, connection: int) -> list[Entry]:
         raise ValueError(
             f"{path.name}: nothing was subscribed on connection {connection}, there is nothing to compare"
         )
-    said = [(int(asked[0]["market_ms"]), "m", _mark(asked))]
+    marks = [(int(asked[0]["market_ms"]), "m", _mark(asked))]
     frames = [(at, "f", frame) for at, frame in _records((directory / f"sent-{connection}.frames").read_bytes())]
-    before_asking = sum(1 for at, _, frame in frames if at < said[0][0] and len(frame) == 1)
-    return _numbered([*frames[:before_asking], *said, *frames[before_asking:]])
+    before_asking = sum(1 for at, _, frame in frames if at < marks[0][0] and len(frame) == 1)
+    return _numbered([*frames[:before_asking], *marks, *frames[before_asking:]])
 
 
 def _mark(asked: list[dict[str, Any]]) -> bytes:
@@ -42,9 +45,9 @@ def _mark(asked: list[dict[str, Any]]) -> bytes:
     return json.dumps({"mark": "subscribed", "mode": asked[-1]["mode"], "instruments": named}).encode()
 
 
-def _numbered(said: list[tuple[int, str, bytes]]) -> list[Entry]:
+def _numbered(records: list[tuple[int, str, bytes]]) -> list[Entry]:
     entries: list[Entry] = []
-    for ms, kind, payload in said:
+    for ms, kind, payload in records:
         if not entries or ms > entries[-1].ms:
             entries.append(Entry(ms, 0, kind, payload))
         else:

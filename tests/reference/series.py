@@ -16,11 +16,11 @@ class CandleSeries:
     """N (`open_candle`), L (`last_closed`) and everything closed before, of one instrument and timeframe."""
 
     def __init__(
-        self, instrument: ReferenceInstrument, timeframe: tuple[str, int], said: list[Event], counts: Counter[str]
+        self, instrument: ReferenceInstrument, timeframe: tuple[str, int], events: list[Event], counts: Counter[str]
     ) -> None:
         self.instrument = instrument
         self.timeframe, self._length_ms = timeframe
-        self._said = said
+        self._events = events
         self._counts = counts
         self.open_candle: OpenCandle | None = None
         self.closed: list[OpenCandle] = []
@@ -46,7 +46,7 @@ class CandleSeries:
         return start, min(start + self._length_ms, closes)
 
     def process(self, trade: Trade, now: Now) -> None:
-        """Goes back, joins, closes and opens, amends, inserts or drops."""
+        """Applies a trade: moves the open candle back, joins, closes and opens, amends, inserts or drops."""
         bucket = self.bucket(trade.placed_ms)
         if bucket is None:
             return
@@ -69,10 +69,10 @@ class CandleSeries:
         else:
             self._open(bucket, trade, now)
 
-    # -- what becomes of a trade ------------------------------------------------------------------------------
+    # -- what a trade changes ------------------------------------------------------------------------------
 
     def _go_back(self, bucket: tuple[int, int], now: Now) -> None:
-        """An open candle that holds prices alone, which had been traded by the time of the trade at hand."""
+        """Moves back or withdraws an open candle without volume: its prices were traded by the time of this trade."""
         candle, last, start = self.open_candle, self.last_closed, bucket[0]
         if candle is None or candle.start_ms <= start or candle.cum_end != candle.base:
             return
@@ -86,7 +86,7 @@ class CandleSeries:
 
     def _open(self, bucket: tuple[int, int], trade: Trade, now: Now) -> None:
         base = 0 if self.is_day else trade.cum_before
-        # A late opener's own volume may lie below the base: it then brings none, as when it is inserted.
+        # A late opener's volume may lie below the base: the candle then has none, as an inserted one.
         cum_end = base if trade.cum_now is None else max(trade.cum_now, base)
         self.open_candle = self._new(bucket, trade, now)
         self.open_candle.begin(trade, base, cum_end)
@@ -107,7 +107,7 @@ class CandleSeries:
             candle.become_open(trade)
 
     def _follow_the_exchange(self, candle: OpenCandle, trade: Trade) -> None:
-        """The day candle on each dated trade, an intraday one on the first of the day."""
+        """Applies the exchange's open and range: to the day candle on each dated trade, else on the day's first."""
         day = trade.day
         if day is None or not (self.is_day or (trade.is_first and day.day_open > 0)):
             return
@@ -139,24 +139,24 @@ class CandleSeries:
         candle.give_up_to(cum_end)
         self.closed.append(inserted)
         self._counts["inserted"] += 1
-        self.say(inserted)
+        self._publish(inserted)
 
     # -- closing, revisions -----------------------------------------------------------------------------------
 
     def close(self, received_ms: int) -> None:
-        """N becomes L and is said."""
+        """N becomes L and is published."""
         assert self.open_candle is not None
         candle, self.open_candle = self.open_candle, None
         candle.closed_ms = received_ms
         self.closed.append(candle)
-        self.say(candle)
+        self._publish(candle)
 
-    def say(self, candle: OpenCandle) -> None:
-        self._said.append((self.instrument.symbol, self.timeframe, candle.start_ms, candle.rev))
+    def _publish(self, candle: OpenCandle) -> None:
+        self._events.append((self.instrument.symbol, self.timeframe, candle.start_ms, candle.rev))
 
     def revise(self, candle: OpenCandle) -> None:
         candle.rev += 1
-        self.say(candle)
+        self._publish(candle)
 
     def rebase(self, fall: int) -> None:
         """Lowers the cumulative numbers of N and L by `fall`."""

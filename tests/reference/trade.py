@@ -1,4 +1,4 @@
-"""A trade, as an instrument makes it of a packet and hands it to its timeframes."""
+"""A trade, made from a packet by its instrument and passed to each timeframe."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class DayFacts(NamedTuple):
-    """The exchange's own account of its day in a packet; 0: not there."""
+    """The exchange's own open and range of its day in a packet; 0: absent."""
 
     day_open: int
     day_high: int
@@ -14,11 +14,11 @@ class DayFacts(NamedTuple):
 
 
 class Trade(NamedTuple):
-    """Wire integers; 0 in an extension: there is none.
+    """Wire integers; an extension of 0 is none.
 
     placed_ms: `P` of the page. dated: `P` is the trade time; undated, the price came first, `P` is the exchange time.
     cum_before: the instrument's cumulative volume before the packet (after a rebase); cum_after: after it.
-    day: None where the packet cannot say. is_first: in this packet the instrument's volume of the date began.
+    day: None where the packet has no such facts. is_first: the instrument's first volume of the date.
     """
 
     placed_ms: int
@@ -37,9 +37,9 @@ class Trade(NamedTuple):
 
     @property
     def shows_volume(self) -> bool:
-        """A trade that dates what was traded up to it."""
+        """Whether the trade dates the volume up to it."""
         return self.dated and not self.late and self.cum_now is not None
 
     def undated(self) -> Trade:
-        """The same, where the price came first: no volume of its own, and no account of the day."""
+        """The same trade where the price came first: without volume of its own and without day facts."""
         return self._replace(cum_now=self.cum_after, cum_before=self.cum_after, day=None, is_first=False)

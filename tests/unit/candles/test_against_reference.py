@@ -61,9 +61,9 @@ def test_engine_equals_reference(seed: int, start: str, seconds: int) -> None:
     reference = reference_candles(entries, INSTRUMENTS, SETTINGS)
     ours = run_engine(entries, INSTRUMENTS, SETTINGS)
     assert differences(ours, reference) == []
-    assert [(one.candle.symbol, one.candle.timeframe, one.candle.start_ms, one.candle.rev) for one in ours.said] == [
-        tuple(event) for event in reference.events
-    ]
+    assert [
+        (one.candle.symbol, one.candle.timeframe, one.candle.start_ms, one.candle.rev) for one in ours.published
+    ] == [tuple(event) for event in reference.events]
     assert ours.rejected == reference.rejected
     check_counts(ours, reference)
     assert len(ours.final) > 100, "the feed made too few candles to mean anything"
@@ -74,4 +74,4 @@ def test_batches_and_restarts_change_nothing(seed: int) -> None:
     entries = random_feed(seed, "09:13:00", 600)
     whole = run_engine(entries, INSTRUMENTS, SETTINGS, batch=10_000)
     for batch in (1, 7, 100):
-        assert run_engine(entries, INSTRUMENTS, SETTINGS, batch=batch, restart_every=3).said == whole.said
+        assert run_engine(entries, INSTRUMENTS, SETTINGS, batch=batch, restart_every=3).published == whole.published

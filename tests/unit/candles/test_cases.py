@@ -38,5 +38,7 @@ def test_case(case: Case, batch: int) -> None:
         assert as_expected(found[key], one, key[1]) == by_hand(one)
     assert dict(run.rejected) == dict(case.rejected)
     if case.events is not None:
-        said = [(one.candle.symbol, one.candle.timeframe, one.candle.start_ms, one.candle.rev) for one in run.said]
-        assert said == [(symbol, timeframe, at(start), rev) for symbol, timeframe, start, rev in case.events]
+        published = [
+            (one.candle.symbol, one.candle.timeframe, one.candle.start_ms, one.candle.rev) for one in run.published
+        ]
+        assert published == [(symbol, timeframe, at(start), rev) for symbol, timeframe, start, rev in case.events]

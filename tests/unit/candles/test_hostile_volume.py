@@ -41,6 +41,6 @@ BEGIN = subscribed("09:14:00", STOCK)
 def test_late_volume_from_nowhere(received: str, packets: list[tuple[int, str, str]]) -> None:
     frames = [frame(received, full(STOCK, 89, volume, trade, exchange)) for volume, trade, exchange in packets]
     run = run_engine(entries(BEGIN, *frames, mark("09:17:30", "clock")), [STOCK.reference], SETTINGS)
-    assert run.said
-    for one in run.said:
+    assert run.published
+    for one in run.published:
         check_candle(one.candle)
