@@ -1,10 +1,10 @@
-"""`make fuzz`: every target for some seconds under atheris; prints cases and seconds of each, keeps what it found.
+"""`make fuzz`: every target for some seconds under atheris; prints cases and seconds of each, keeps its findings.
 
     make fuzz ARGS="--seconds 600"                     all targets, ten minutes each
     make fuzz ARGS="--seconds 60 --target journal"     one of them
 
-What was reached goes to run/fuzz/TARGET, what broke something to run/fuzz/TARGET-broken-*: the first such input ends
-a target.
+Inputs that reach new code go to run/fuzz/TARGET. An input that breaks a promise goes to run/fuzz/TARGET-broken-* and
+ends its target.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ ONE_CASE_SECONDS = 60
 
 @dataclass(frozen=True)
 class Result:
-    """What one target came to."""
+    """The result of one target."""
 
     name: str
     cases: int
@@ -47,7 +47,7 @@ class Result:
 def main(seconds: int, names: tuple[str, ...], seed: int) -> None:
     """Run the targets one after the other; exit 1 when one broke."""
     seed = seed or int.from_bytes(os.urandom(3), "big") + 1
-    print(f"Fuzzing with seed {seed}, {seconds} s a target; what is reached goes to {FOUND}", flush=True)
+    print(f"Fuzzing with seed {seed}, {seconds} s a target; inputs that reach new code go to {FOUND}", flush=True)
     results = [_run(name, seconds, seed) for name in names or NAMES]
     for result in results:
         print(result)
@@ -87,21 +87,23 @@ def _run(name: str, seconds: int, seed: int) -> Result:
 
 
 def _result(name: str, done: subprocess.CompletedProcess[str], seconds: float) -> Result:
-    said = done.stdout + done.stderr
-    cases = re.findall(r"stat::number_of_executed_units:\s+(\d+)|^#(\d+)\s", said, flags=re.MULTILINE)
+    printed = done.stdout + done.stderr
+    cases = re.findall(r"stat::number_of_executed_units:\s+(\d+)|^#(\d+)\s", printed, flags=re.MULTILINE)
     count = int(next(filter(None, cases[-1]))) if cases else 0
-    result = Result(name, count, seconds, _why(said) if done.returncode else "")
+    result = Result(name, count, seconds, _why(printed) if done.returncode else "")
     if result.broken:
-        (FOUND / f"{name}.log").write_text(said)
+        (FOUND / f"{name}.log").write_text(printed)
     print(result, flush=True)
     return result
 
 
-def _why(said: str) -> str:
+def _why(printed: str) -> str:
     lines = [
-        line for line in said.splitlines() if re.match(r"^(\w+\.)*\w*(Error|Exception|Interrupt)\b|^==\d+== ", line)
+        line
+        for line in printed.splitlines()
+        if re.match(r"^(\w+\.)*\w*(Error|Exception|Interrupt)\b|^==\d+== ", line)
     ]
-    return lines[0][:200] if lines else "the process ended; its words are in run/fuzz"
+    return lines[0][:200] if lines else "the process ended; its output is in run/fuzz"
 
 
 if __name__ == "__main__":

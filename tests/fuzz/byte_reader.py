@@ -1,4 +1,4 @@
-"""Any bytes as a sequence of small choices, the same ones for the same bytes: what a fuzzer changes stays local."""
+"""Any bytes as a sequence of small choices: deterministic, and a change of some bytes changes few choices."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 class ByteReader:
-    """Takes choices from the front; when the bytes end, every further choice is 0."""
+    """Reads choices from the front; when the bytes end, every further choice is 0."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -37,10 +37,10 @@ class ByteReader:
     def pick(self, choices: Sequence[T]) -> T:
         return choices[self.below(len(choices))]
 
-    def take(self, length: int) -> bytes:
-        taken = self._data[self._at : self._at + length]
+    def read(self, length: int) -> bytes:
+        piece = self._data[self._at : self._at + length]
         self._at += length
-        return taken
+        return piece
 
     def rest(self) -> bytes:
-        return self.take(len(self._data))
+        return self.read(len(self._data))

@@ -1,4 +1,4 @@
-"""What must hold for every candle, whatever went in."""
+"""The invariants of every candle, for any input."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from utils.market.candle import Candle
 
 
 def check_candle(candle: Candle) -> None:
-    """No NaN, high and low around open and close, no negative volume, a bucket that goes forward."""
+    """No NaN, high and low around open and close, no negative volume, start before end."""
     prices = (candle.open, candle.high, candle.low, candle.close)
     assert all(math.isfinite(price) and price > 0 for price in prices), candle
     assert candle.low <= min(candle.open, candle.close), candle

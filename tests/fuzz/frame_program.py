@@ -1,4 +1,4 @@
-"""Bytes as a session: entries of one shard, and moments at which its engine is frozen and thawed."""
+"""Bytes as a session: entries of one shard, and moments at which its engine is replaced from a snapshot."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ START_MS = at("09:14:00")
 
 @dataclass
 class Program:
-    """Entries in parts; after each part the engine is frozen and thawed."""
+    """Entries in parts; after each part the engine is restored from its snapshot."""
 
     parts: list[list[Entry]] = field(default_factory=lambda: [[]])
 
@@ -34,7 +34,7 @@ def read_program(data: bytes) -> Program:
 
 @dataclass
 class _Quoted:
-    """Where the made-up market of one instrument stands: packets near it pass the checks and reach the candles."""
+    """The state of one instrument's made-up market: packets near it pass the checks and reach the candles."""
 
     price: int
     volume: int = 0
@@ -58,7 +58,7 @@ class _Writer:
             self._free_packets,
             self._free_entry,
             self._known_mark,
-            self._freeze,
+            self._snapshot,
             self._long_step,
         )
 
@@ -83,7 +83,7 @@ class _Writer:
     def _long_step(self) -> None:
         self._advance(self._reader.pick(STEPS_MS))
 
-    def _freeze(self) -> None:
+    def _snapshot(self) -> None:
         self._program.parts.append([])
 
     def _subscribe(self) -> None:
@@ -97,7 +97,7 @@ class _Writer:
 
     def _free_entry(self) -> None:
         kind = self._reader.pick(tuple(Kind))
-        self._add(kind, self._reader.take(self._reader.byte() * 2))
+        self._add(kind, self._reader.read(self._reader.byte() * 2))
 
     def _free_packets(self) -> None:
         """Packets of a right length and token, whose fields are anything."""
@@ -106,7 +106,7 @@ class _Writer:
 
     def _free_packet(self) -> bytes:
         length = self._reader.pick((184, 184, 44, 32, 28, 8, 4, 0, 100))
-        body = struct.pack(">I", self._reader.pick(WHO).token) + self._reader.take(max(0, min(length, 64) - 4))
+        body = struct.pack(">I", self._reader.pick(WHO).token) + self._reader.read(max(0, min(length, 64) - 4))
         return body.ljust(length, b"\0")[:length]
 
     def _market_frame(self) -> None:
@@ -149,7 +149,7 @@ def _packet(who: CaseInstrument, quoted: _Quoted, exchange_s: int, length: str) 
 
 
 def as_bytes(*choices: int | bytes) -> bytes:
-    """A program written down by hand: numbers are bytes."""
+    """A hand-written program: numbers are bytes."""
     return b"".join(bytes([one]) if isinstance(one, int) else one for one in choices)
 
 

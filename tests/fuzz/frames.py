@@ -1,7 +1,7 @@
 """Target: the candle engine over any session, with the frame decoder in it.
 
-Two engines process the same entries, one in parts with a snapshot and restore between, one entry by entry: they give
-the same.
+Two engines process the same entries: one in parts, restored from a snapshot between them, one entry by entry. Both
+must publish the same.
 """
 
 from __future__ import annotations
@@ -37,24 +37,24 @@ def new_engine() -> CandleEngine:
 
 @dataclass
 class Outcome:
-    """All that an engine said, and how it ended."""
+    """All that an engine published and rejected, and its final state."""
 
     engine: CandleEngine
     closed: list[ClosedCandle] = field(default_factory=list)
     rejected: list[RejectedPacket] = field(default_factory=list)
 
-    def add(self, said: Said) -> None:
-        self.closed += said.closed
-        self.rejected += said.rejected
+    def add(self, output: Said) -> None:
+        self.closed += output.closed
+        self.rejected += output.rejected
 
 
 def run_in_parts(program: Program) -> Outcome:
     outcome = Outcome(new_engine())
     for n, part in enumerate(program.parts):
         if n:
-            frozen = outcome.engine.snapshot()
+            snapshot = outcome.engine.snapshot()
             outcome.engine = new_engine()
-            outcome.engine.restore(frozen)
+            outcome.engine.restore(snapshot)
         outcome.add(outcome.engine.take(part))
     return outcome
 
@@ -63,7 +63,7 @@ def run_one_by_one(program: Program) -> Outcome:
     outcome = Outcome(new_engine())
     for entry in program.entries:
         outcome.add(outcome.engine.take([entry]))
-        outcome.add(outcome.engine.take([entry]))  # what was taken before is skipped
+        outcome.add(outcome.engine.take([entry]))  # an entry that was processed before is skipped
     return outcome
 
 
@@ -81,7 +81,7 @@ def check(data: bytes) -> None:
 
 
 def check_same_state(one: CandleEngine, other: CandleEngine) -> None:
-    """Field by field: the gaps between the fields of a record may hold anything."""
+    """Compares field by field: the padding of a record may have any content."""
     for name, mine, its in zip(one.shard._fields, one.shard, other.shard, strict=True):
         for key in mine.dtype.names or ("",):
             assert (mine[key] == its[key]).all() if key else (mine == its).all(), (name, key)
@@ -89,7 +89,7 @@ def check_same_state(one: CandleEngine, other: CandleEngine) -> None:
 
 
 def check_counts(entries: list[Entry], outcome: Outcome) -> None:
-    """Every packet is accepted, held or rejected with a reason, once; the packets are counted by other code."""
+    """Every packet is accepted, held or rejected with a reason, once; independent code counts the packets."""
     frames = [entry.payload for entry in entries if entry.kind is Kind.FRAME]
     splits = [reference_split(frame) for frame in frames]
     shard = outcome.engine.shard
@@ -97,28 +97,28 @@ def check_counts(entries: list[Entry], outcome: Outcome) -> None:
     assert shard.counts[Count.PACKETS] == packets
     held = int((shard.instruments["held_length"] > 0).sum())
     assert sum(int(shard.counts[one]) for one in ACCEPTED) + held + shard.rejected[OF_PACKETS].sum() == packets
-    assert shard.rejected[Reason.FRAME] == sum(not whole for _, whole in splits)
-    said = Counter(one.reason for one in outcome.rejected)
-    assert {one.name.lower(): int(shard.rejected[one]) for one in Reason if shard.rejected[one]} == said
+    assert shard.rejected[Reason.FRAME] == sum(not is_complete for _, is_complete in splits)
+    reasons = Counter(one.reason for one in outcome.rejected)
+    assert {one.name.lower(): int(shard.rejected[one]) for one in Reason if shard.rejected[one]} == reasons
     sources = [(one.source, one.nth) for one in outcome.rejected]
     assert sources == sorted(set(sources))
-    for frame, (found, whole) in zip(frames, splits, strict=True):
-        assert plain_split(frame) == (found, whole)
+    for frame, (found, is_complete) in zip(frames, splits, strict=True):
+        assert plain_split(frame) == (found, is_complete)
 
 
 def plain_split(frame: bytes) -> tuple[list[bytes], bool]:
-    """The whole packets and whether all is well, by utils/kite/frames.py."""
+    """The complete packets and whether the frame adds up, by utils/kite/frames.py."""
     packets: list[bytes] = []
     try:
         for packet in split_frame(frame):
-            packets.append(packet)  # those before the fault count
+            packets.append(packet)  # those before the error count
     except FrameError:
         return packets, False
     return packets, True
 
 
 def check_revisions(closed: list[ClosedCandle]) -> None:
-    """Each candle is said with rising revisions, and what is said has rising ids."""
+    """The revisions of each candle rise, and so do the ids of what is published."""
     latest: dict[str, Candle] = {}
     for one in closed:
         check_candle(one.candle)
@@ -130,11 +130,11 @@ def check_revisions(closed: list[ClosedCandle]) -> None:
 
 
 def digest(data: bytes) -> str:
-    """What the engine makes of it, as text: the same compiled or not."""
+    """The engine's output as text: the same compiled or not."""
     outcome = run_in_parts(read_program(data))
-    said = [(one.source, one.nth, sorted(one.candle.as_document().items())) for one in outcome.closed]
+    closed = [(one.source, one.nth, sorted(one.candle.as_document().items())) for one in outcome.closed]
     rejected = [(one.source, one.nth, one.reason, one.token) for one in outcome.rejected]
-    return repr((said, rejected, outcome.engine.shard.counts.tolist()))
+    return repr((closed, rejected, outcome.engine.shard.counts.tolist()))
 
 
 def seeds() -> list[bytes]:

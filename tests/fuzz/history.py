@@ -1,4 +1,4 @@
-"""Target: the broker's historical candles, from any answer to the candles made of it."""
+"""Target: the broker's historical candles, from any answer to the candles made from it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ ASKED = requests.Request("GET", "http://broker", headers={"Authorization": "toke
 
 
 class _NoWait(StopRequest):
-    """Nobody waits for a fuzzer."""
+    """Does not wait."""
 
     def wait(self, seconds: float) -> bool:
         assert 0 <= seconds < 60
@@ -109,7 +109,7 @@ def _rows_of(reader: ByteReader) -> bytes:
 
 
 def check_answer(status: int, headers: dict[str, str], body: bytes) -> None:
-    """Rows, or HistoryError or HistoryDenied; every candle made of the rows is one."""
+    """The answer gives rows, HistoryError or HistoryDenied; every candle made from rows keeps the invariants."""
     for instrument, interval in ((STOCK, "minute"), (FUTURE, "day")):
         history = history_that_gets(status, headers, body)
         try:

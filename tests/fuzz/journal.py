@@ -1,4 +1,4 @@
-"""Target: the journal's readers and its writer over any file, and over whole journals that were cut and damaged."""
+"""Target: the journal's readers and its writer over any file, and over valid journals that were cut and damaged."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ def check(data: bytes) -> None:
 
 
 def check_damaged(reader: ByteReader) -> None:
-    """Whole records, some of them changed, and the file cut: what was not touched is read."""
+    """Valid records, some of them changed, in a file that is cut: each untouched record must be read."""
     intended: list[bytes] = []
     records: list[bytes] = []
-    whole: list[Entry] = []
+    untouched: list[Entry] = []
     cut = reader.byte()
     while not reader.is_empty and len(records) < 40:
         entry = _entry(reader, len(records))
@@ -47,20 +47,20 @@ def check_damaged(reader: ByteReader) -> None:
         record, touched = _damaged(intended[-1], reader)
         records.append(record)
         if not touched:
-            whole.append(entry)
+            untouched.append(entry)
     content = pack_header(SHARD) + b"".join(records)
     if _heals(intended, records):
         check_file(content)
         return
     if cut:
         content = content[: max(0, len(content) - cut)]
-        whole = _those_before(whole, records, len(content))
+        untouched = _those_before(untouched, records, len(content))
     found = check_file(content)
-    assert found is None or [one for one in found if one in whole] == whole, "an undamaged record is missing"
+    assert found is None or [one for one in found if one in untouched] == untouched, "an undamaged record is missing"
 
 
 def _heals(intended: list[bytes], records: list[bytes]) -> bool:
-    """Whether a torn record gets back what it lost from the one behind it, which is then the torn one."""
+    """Whether the bytes after a torn record happen to complete it, so that the next record is the torn one."""
     rest = b"".join(records)
     for wanted, record in zip(intended, records, strict=True):
         if len(record) < len(wanted) and rest.startswith(wanted):
@@ -69,19 +69,19 @@ def _heals(intended: list[bytes], records: list[bytes]) -> bool:
     return False
 
 
-def _those_before(whole: list[Entry], records: list[bytes], length: int) -> list[Entry]:
+def _those_before(untouched: list[Entry], records: list[bytes], length: int) -> list[Entry]:
     ends: list[int] = []
     at = HEADER_LENGTH
     for record in records:
         at += len(record)
         ends.append(at)
-    return [one for one in whole if ends[one.id.counter] <= length]
+    return [one for one in untouched if ends[one.id.counter] <= length]
 
 
 def _entry(reader: ByteReader, number: int) -> Entry:
     kind = reader.pick(tuple(Kind))
-    payload = reader.take(reader.byte() % 80)
-    if reader.byte() % 8 == 7:  # a payload that holds records
+    payload = reader.read(reader.byte() % 80)
+    if reader.byte() % 8 == 7:  # a payload that contains records
         payload = pack_record(Entry(EntryId(START_MS, 999), Kind.TEXT, payload)) * 2
     return Entry(EntryId(START_MS, number), kind, payload)
 
@@ -103,7 +103,7 @@ def _damaged(record: bytes, reader: ByteReader) -> tuple[bytes, bool]:
 
 
 def check_file(content: bytes) -> list[Entry] | None:
-    """Every reader says the same of a file or refuses it with a JournalError; a writer goes on behind it."""
+    """All readers give the same entries, or all raise JournalError; a writer appends behind them."""
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         path = plain_path(directory, DAY, SHARD)
@@ -127,7 +127,7 @@ def check_file(content: bytes) -> list[Entry] | None:
 
 
 def rises(entries: list[Entry]) -> bool:
-    """Whether the ids are such as a connector gives: rising, above zero, within the file's day."""
+    """Whether a connector could have given the ids: rising, above zero, within the file's day."""
     ids = [one.id for one in entries]
     return ids == sorted(set(ids)) and all(one > ZERO_ID and one.ms < LATER.id.ms for one in ids) and _one_day(ids)
 
@@ -147,7 +147,7 @@ def _check_refused(directory: Path, path: Path) -> None:
 
 
 def check_parser(content: bytes, found: list[Entry]) -> None:
-    """The size of the pieces makes no difference."""
+    """The parser gives the same entries for any size of pieces."""
     body = content[HEADER_LENGTH:]
     for size in (1 + zlib.crc32(body) % 70, 1 << 20):
         parser = RecordParser()
@@ -160,15 +160,15 @@ def check_parser(content: bytes, found: list[Entry]) -> None:
 
 def _check_follower(directory: Path, found: list[Entry]) -> None:
     follower = JournalFollower(directory, SHARD)
-    taken: list[Entry] = []
+    read: list[Entry] = []
     while part := follower.read(7, 200):
-        taken += part
+        read += part
     follower.close()
-    assert taken == found[: len(taken)], "the follower gives something else"
+    assert read == found[: len(read)], "the follower gives something else"
 
 
 def _check_writer(directory: Path, path: Path, found: list[Entry]) -> None:
-    """After a crash it goes on behind the last whole record, and loses none of those before."""
+    """After a crash the writer appends behind the last complete record, and all before it are kept."""
     writer = JournalWriter(directory, SHARD)
     assert writer.last_id == (found[-1].id if found else ZERO_ID)
     writer.append(LATER)
@@ -177,7 +177,7 @@ def _check_writer(directory: Path, path: Path, found: list[Entry]) -> None:
 
 
 def check_packed(data: bytes) -> None:
-    """A compressed file of anything: entries or a JournalError."""
+    """A compressed file with any content gives entries or a JournalError."""
     with tempfile.TemporaryDirectory() as name:
         path = Path(name) / f"ticks-{SHARD}.journal.zst"
         path.write_bytes(data)
@@ -193,15 +193,15 @@ def seeds() -> list[bytes]:
         Entry(EntryId(START_MS + n // 3, n % 3), tuple(Kind)[n % 3], bytes([n]) * (n * 7 % 60)) for n in range(12)
     ]
     body = b"".join(pack_record(one) for one in entries)
-    whole = pack_header(SHARD) + body
+    content = pack_header(SHARD) + body
     plan = b"".join(bytes([n % 3, 20]) + bytes(range(20)) + bytes([n % 9, n, n * 5 % 90, n]) for n in range(14))
     return [
-        b"\0" + whole,
+        b"\0" + content,
         b"\1" + body,
         b"\1" + body[:40] + b"?" + body[41:],
         b"\1" + bytes(300) + body,
-        b"\2" + zstandard.compress(whole),
-        b"\2" + zstandard.compress(whole)[:60],
+        b"\2" + zstandard.compress(content),
+        b"\2" + zstandard.compress(content)[:60],
         b"\3\0" + plan,
         b"\3\x30" + plan,
     ]

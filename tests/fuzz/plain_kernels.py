@@ -15,7 +15,7 @@ from utils.candles.kernels import layout
 
 
 class _Record(np.record):  # type: ignore[misc]
-    """As numpy's own, but a field goes before an attribute that numpy has under its name (`base`)."""
+    """numpy's record, with fields before numpy's attributes of the same name (`base`)."""
 
     def __getattribute__(self, name: str) -> Any:
         names = np.void.__getattribute__(self, "dtype").names
@@ -29,6 +29,6 @@ def _with_attributes(plain: np.dtype[np.void]) -> np.dtype[np.void]:
 if not numba.config.DISABLE_JIT:
     raise ImportError("set NUMBA_DISABLE_JIT=1 before the first import")
 
-np.seterr(all="ignore")  # compiled code wraps and divides without a word, too
+np.seterr(all="ignore")  # as in compiled code, which wraps and divides silently
 for _name in ("INSTRUMENT", "CANDLE", "PACKET", "FEED", "EVENT_HEAD", "REJECTION"):
     setattr(layout, _name, _with_attributes(getattr(layout, _name)))

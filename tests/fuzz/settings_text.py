@@ -1,4 +1,4 @@
-"""Target: the settings, with any text in any variable and in `.env`: a value or one sentence, and never a secret."""
+"""Target: the settings, with any text in any variable and in `.env`: a value or one sentence, never a secret."""
 
 from __future__ import annotations
 
@@ -83,13 +83,13 @@ def check(data: bytes) -> None:
 def _value(reader: ByteReader) -> str:
     if reader.below(3):
         return reader.pick(VALUES)
-    free = reader.take(reader.byte() % 80)
+    free = reader.read(reader.byte() % 80)
     return free.replace(b"\0", b"").decode("utf-8", "surrogateescape")
 
 
 @contextmanager
 def only_these(given: dict[str, str], dotenv: bytes) -> Iterator[None]:
-    """An environment and a working directory that hold nothing else."""
+    """Within the block, environment and working directory have nothing else."""
     before, home = dict(os.environ), Path.cwd()
     with tempfile.TemporaryDirectory() as name:
         try:
@@ -109,7 +109,7 @@ def only_these(given: dict[str, str], dotenv: bytes) -> Iterator[None]:
 
 
 def _with_secret(name: str, value: str) -> str:
-    """What a secret holds is secret whatever it is: the mark of it goes into the middle."""
+    """Inserts SECRET into the middle of a secret setting's value, to find it in output."""
     return f"{value[: len(value) // 2]}{SECRET}{value[len(value) // 2 :]}" if name in SECRETS else value
 
 
@@ -128,7 +128,7 @@ def check_load(given: dict[str, str]) -> None:
 
 
 def check_useful(settings: Settings) -> None:
-    """A value that was taken does not end a process later."""
+    """An accepted value does not crash a process later."""
     for name, value in settings:
         if isinstance(value, (int, float)):
             assert 0 <= value < LARGEST, name

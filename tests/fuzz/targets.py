@@ -11,13 +11,13 @@ CORPUS = Path(__file__).parent / "corpus"
 
 
 class Target(Protocol):
-    """What every target module has."""
+    """The functions of every target module."""
 
     def check(self, data: bytes) -> None:
-        """Raises when something escaped, or a promise is broken."""
+        """Raises when an exception escapes or a promise is broken."""
 
     def seeds(self) -> list[bytes]:
-        """Inputs to begin with."""
+        """The inputs to start from."""
 
 
 def load(name: str) -> Target:
@@ -25,5 +25,5 @@ def load(name: str) -> Target:
 
 
 def saved(name: str) -> list[bytes]:
-    """The saved corpus: inputs that reached something, and those that once broke something."""
+    """The saved corpus: inputs that reach much code, and inputs that once broke a promise."""
     return [path.read_bytes() for path in sorted((CORPUS / name).glob("*"))]

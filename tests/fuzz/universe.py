@@ -1,4 +1,4 @@
-"""Target: the broker's instruments dump, from any answer to the mark that names its instruments."""
+"""Target: the broker's instruments dump, from any answer to the `subscribed` mark with its instruments."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ VALUES = (
         "M&M",
         "A:B",
         "a,b",
-        'say "x"',
+        'odd "x"',
         "new\nline",
         "2026-11-26",
         "2026-W10-1",
@@ -50,7 +50,7 @@ def check(data: bytes) -> None:
 
 
 def _dump(reader: ByteReader) -> bytes:
-    """Rows of a right width with odd values in them, and now and then a piece of anything."""
+    """Rows of the right width with odd values in them, and now and then arbitrary text."""
     text = io.StringIO(newline="")
     writer = csv.writer(text)
     writer.writerow(HEADER)
@@ -61,7 +61,7 @@ def _dump(reader: ByteReader) -> bytes:
         row[2] += str(reader.below(8))
         writer.writerow(row)
         if reader.below(16) == 15:
-            text.write(reader.take(reader.byte()).decode("latin-1"))
+            text.write(reader.read(reader.byte()).decode("latin-1"))
     return text.getvalue().encode()
 
 
@@ -77,7 +77,7 @@ def check_body(body: bytes) -> None:
 
 
 def check_content(content: DumpContent) -> None:
-    """Whatever is let in can be looked up, said in a mark, and taken by the engine."""
+    """Every accepted instrument can be selected, written in a mark, and processed by the engine."""
     symbols = [one.symbol for one in content.instruments]
     assert len(set(symbols)) == len(symbols)
     assert select(content.instruments, symbols[:3])[0] == content.instruments[:3]
@@ -86,8 +86,8 @@ def check_content(content: DumpContent) -> None:
     mark = subscribed_mark("full", content.instruments)
     assert mark_instruments(read_mark(mark)) == content.instruments
     engine = CandleEngine(TIMEFRAMES, RULES, WINDOW, CALENDAR)
-    said = engine.take([Entry(EntryId(START_MS, 0), Kind.MARK, mark)])
-    assert (said.rejected, engine.instruments) == ([], content.instruments)
+    output = engine.take([Entry(EntryId(START_MS, 0), Kind.MARK, mark)])
+    assert (output.rejected, engine.instruments) == ([], content.instruments)
     for one in content.instruments:
         Keys("").candle(one.symbol, "1m").encode()
 
