@@ -3,7 +3,7 @@
     with pipeline(directory, servers, environment) as scripts:
         scripts.start(CANDLE_WORKER); ...; scripts.drain(); scripts.final_candles()
 
-Nothing here knows what a candle should be: the tests ask tests/reference for that.
+The harness does not judge candles: tests compare them with tests/reference.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from utils.keys import Keys
 REPO = Path(__file__).parents[2]
 CONNECTOR, CANDLE_WORKER, SIGNAL_WORKER = "connect", "candle_worker", "signal_worker"
 WORKERS = (CANDLE_WORKER, SIGNAL_WORKER)
-USER_OF = {CONNECTOR: "connector"}  # in Redis, of the script that is named otherwise
+USER_OF = {CONNECTOR: "connector"}  # the Redis user of a script, where their names differ
 POLL_SECONDS = 0.05
 DEADLINE_SECONDS = 120.0
 READY_SECONDS = 300.0  # kernels may have to be compiled first
@@ -100,7 +100,7 @@ class Scripts:
         return child
 
     def _redis_url(self, script: str, settings: Mapping[str, str]) -> str:
-        """Users have rights to the keys of a deployment: whoever works under a prefix of a test's own has no user."""
+        """The Redis users have rights to a deployment's keys only: a script with a prefix gets the administrator."""
         if settings.get("REDIS_PREFIX"):
             return self.stores.redis_url
         return self.stores.redis_url_of(Path(script).stem)
@@ -110,7 +110,7 @@ class Scripts:
         self.running.pop(name).kill()
 
     def stop(self, name: str) -> None:
-        """SIGTERM; it has to leave with exit code 0."""
+        """SIGTERM; AssertionError unless the process ends with exit code 0."""
         child = self.running.pop(name)
         by_itself = child.end(END_SECONDS)
         assert by_itself and child.exit_code == 0, f"{name} ended with {child.exit_code}:\n{child.last_lines()}"
@@ -120,7 +120,7 @@ class Scripts:
         self.running.clear()
 
     def until(self, condition: Callable[[], bool], what: str, seconds: float = DEADLINE_SECONDS) -> None:
-        """Polls; AssertionError with every process's last lines when time runs out or a process dies meanwhile."""
+        """Polls the condition. AssertionError, with every process's last lines: not in time, or a process died."""
         deadline = time.monotonic() + seconds
         while not condition():
             dead = [name for name, child in self.running.items() if not child.is_alive]
@@ -129,42 +129,41 @@ class Scripts:
             time.sleep(POLL_SECONDS)
 
     def tails(self) -> str:
-        """The last lines of every process, and what the health reports say."""
+        """The last lines of every process, and the health reports."""
         logs = sorted(self.directory.glob("*.err"))
         tails = [f"--- {path.name}\n{''.join(path.read_text().splitlines(True)[-25:])}" for path in logs]
         reports = [f"--- {name}: {self.health(name)}" for name in ("connector", *WORKERS)]
         return "\n".join(tails + reports)
 
     def cpu_seconds(self) -> dict[str, float]:
-        """What each running process has used so far, the two servers among them."""
+        """CPU seconds used so far by each running process and the two servers."""
         pids = {name: child.pid for name, child in self.running.items()} | self.stores.pids
         return {name: _cpu_seconds(pid) for name, pid in pids.items()}
 
-    # -- what the processes say of themselves -----------------------------------------------------------------
+    # -- what the processes report --------------------------------------------------------------------------
 
     def health(self, process: str) -> dict[str, str]:
-        """The process's report; empty when it is gone."""
+        """The process's health report; empty when it has expired."""
         report: Any = self.stores.client.hgetall(f"health:{process}")
         return {name.decode(): value.decode() for name, value in report.items()}
 
     def until_ready(self, *workers: str) -> None:
-        """Each of these workers holds all shards (kernels compiled, state loaded)."""
+        """Waits until each of these workers owns all shards (kernels compiled, state restored)."""
         for name in workers:
             self.until(
                 lambda name=name: all(f"position_{n}" in self.health(name) for n in range(self.shards)),  # type: ignore[misc]
-                f"{name} holds its shards",
+                f"{name} owns its shards",
                 READY_SECONDS,
             )
 
     def until_connected(self) -> None:
-        """The connector has subscribed on each of its connections."""
+        """Waits until the connector has subscribed on each of its connections."""
         self.until(lambda: self.health("connector").get("state") == "up", "the connector is connected", READY_SECONDS)
 
     def drain(self) -> None:
-        """Ends the play: the connector's last mark is the end, and each process has to have seen it.
+        """Stops the connector and waits until all it received is aggregated, evaluated and stored.
 
-        The candle worker reads the mark, the signal worker the last candle before it, MongoDB holds all of them. It
-        may take any time as long as it goes on.
+        There is no limit to the time as long as there is progress within STILL_SECONDS.
         """
         if CONNECTOR in self.running:
             self.stop(CONNECTOR)
@@ -174,7 +173,7 @@ class Scripts:
         self._until_still(self._unarchived_streams, "MongoDB has everything")
 
     def _until_still(self, left: Callable[[], list[object]], what: str) -> None:
-        """Until nothing is left; what is left has to change before each deadline."""
+        """Waits until `left` is empty; it has to change within STILL_SECONDS each time."""
         while before := left():
             self.until(lambda before=before: left() != before, what, STILL_SECONDS)  # type: ignore[misc]
 
@@ -185,7 +184,7 @@ class Scripts:
         return [at for n, at in enumerate(positions) if at < self.last_id(stream(n))]
 
     def length(self, stream: str) -> int:
-        """How many entries the stream holds."""
+        """The number of entries in the stream."""
         return int(self.stores.client.xlen(stream))
 
     def last_id(self, stream: str) -> tuple[int, int]:
@@ -211,11 +210,11 @@ class Scripts:
     # -- what came out ----------------------------------------------------------------------------------------
 
     def closed_stream(self) -> list[Document]:
-        """Everything said in `closed:*`, shard after shard, in order."""
+        """All documents of `closed:*`, shard after shard, in order."""
         return [one for n in range(self.shards) for one in self.stream(Keys().closed(n))]
 
     def signals_streams(self) -> list[Document]:
-        """Everything published in `signals:*`, shard after shard, in order."""
+        """All documents of `signals:*`, shard after shard, in order."""
         names = [Keys().signals(n) for n in range(self.shards)]
         return [one for name in names if self.last_id(name) > (0, 0) for one in self.stream(name)]
 
@@ -232,16 +231,16 @@ class Scripts:
         with pymongo.MongoClient[Document](self.stores.mongo_url) as database:
             return list(database["candlewick"][name].find(batch_size=1_000))
 
-    def candles_said_once(self, source: str = "live") -> list[Document]:
+    def candles_published_once(self, source: str = "live") -> list[Document]:
         """The final state of each candle in `closed:*`, which must be what MongoDB has of this source.
 
-        AssertionError when a revision was said twice or out of order, or when a stored candle differs.
+        AssertionError: a revision was published twice or out of order, or a stored candle differs.
         """
-        said = self.closed_stream()
-        twice = [key for key, times in Counter((one["_id"], one["rev"]) for one in said).items() if times > 1]
-        assert not twice, f"said twice in closed:*: {twice[:5]}"
+        published = self.closed_stream()
+        twice = [key for key, times in Counter((one["_id"], one["rev"]) for one in published).items() if times > 1]
+        assert not twice, f"published twice in closed:*: {twice[:5]}"
         final: dict[str, Document] = {}
-        for one in said:
+        for one in published:
             before = final.get(one["_id"])
             assert one["rev"] == (before["rev"] + 1 if before else 0), f"a revision is missing before {one}"
             final[one["_id"]] = one
@@ -267,7 +266,7 @@ def as_id(text: str | bytes) -> tuple[int, int]:
 
 
 def plain_environment(directory: Path, where: Stores, **settings: str) -> dict[str, str]:
-    """The environment of a person who set these and nothing else: all paths are within `directory`.
+    """An environment with these settings and nothing else of the caller's: all paths are within `directory`.
 
     The clock's zone is that of the containers, and there is no home to write to.
     """
@@ -290,7 +289,7 @@ def plain_environment(directory: Path, where: Stores, **settings: str) -> dict[s
 
 @contextmanager
 def pipeline(directory: Path, where: Stores, settings: Mapping[str, str], shards: int = 1) -> Iterator[Scripts]:
-    """Nothing runs yet; whatever was started is ended on leaving."""
+    """Scripts of which none runs yet; those that were started are ended on leaving."""
     directory.mkdir(parents=True, exist_ok=True)
     scripts = Scripts(directory, where, plain_environment(directory, where, **settings), shards)
     try:

@@ -1,7 +1,7 @@
 """A small broker of the tests' own: Kite's REST and WebSocket written from its documentation, with its own frames.
 
-It runs in a thread of the test, plays a seeded tape, and keeps what it really sent. Time is virtual: it steps the
-clock second by second, and goes on when the client has answered a ping that came after the frames.
+It runs in a thread of the test, plays a seeded tape, and records what it sent. Time is virtual: it steps the clock
+second by second, and each step waits until the client has answered a ping sent after the frames.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ HEARTBEAT = b"\x00"
 
 @dataclass(frozen=True)
 class Manners:
-    """What a broker may do, and this one does on demand. Times are IST, lengths market seconds."""
+    """Behaviours that a broker may show, configurable. Times are IST, lengths market seconds."""
 
     name: str
     start: str = "09:13:30"
@@ -41,10 +41,10 @@ class Manners:
 
 @dataclass
 class PlainBroker:
-    """`sent` holds what each connection was given, as journal entries: its subscribe as a mark, then its frames.
+    """`sent`: what each connection was sent, as journal entries: its subscribe as a mark, then its frames.
 
-    `live_from_s` is the first market second whose packets the newest connection got as they happened; what was
-    before stood in its cached packets.
+    `live_from_s`: the first market second whose packets the newest connection got as they happened. Earlier seconds
+    were in its cached packets.
     """
 
     manners: Manners
@@ -61,7 +61,7 @@ class PlainBroker:
     _pong: asyncio.Event = field(default_factory=asyncio.Event)
 
     def play_until(self, second: int) -> None:
-        """From the test's thread: play on until that market second is over."""
+        """Plays until that market second is over. Called from the test's thread."""
 
         def order() -> None:
             self._until_s = second
@@ -120,7 +120,7 @@ class PlainBroker:
         await socket.send_bytes(frame)
 
     async def play(self) -> None:
-        """Each market second its frame, or a heartbeat, taken by the client before the next second begins."""
+        """Sends a frame or a heartbeat each market second; the client receives it before the next second begins."""
         while True:
             if not self._sockets or self._next_s >= self._until_s:
                 await asyncio.sleep(0.01)
@@ -128,7 +128,7 @@ class PlainBroker:
             at_s = self._next_s
             self.clock.step_to(at_s * 1000 + 400)
             await self._send_second(self._sockets[-1], self.sent[-1], at_s)
-            await self._until_taken(self._sockets[-1])
+            await self._until_received(self._sockets[-1])
 
     @property
     def _next_s(self) -> int:
@@ -142,7 +142,7 @@ class PlainBroker:
         elif sent and at_s % self.manners.heartbeat_every_seconds == 0:
             await self._send(socket, sent, HEARTBEAT)
 
-    async def _until_taken(self, socket: web.WebSocketResponse) -> None:
+    async def _until_received(self, socket: web.WebSocketResponse) -> None:
         self._pong.clear()
         await socket.ping()
         await self._pong.wait()
@@ -158,7 +158,7 @@ def _frame(packets: list[bytes]) -> bytes:
 
 @contextmanager
 def plain_broker(manners: Manners, day: dict[int, Second], clock: SteppedClock) -> Iterator[PlainBroker]:
-    """A running one on a free port; it waits for `play_until`."""
+    """A running broker on a free port; it waits for `play_until`."""
     loop = asyncio.new_event_loop()
     broker = PlainBroker(manners, clock, day, loop)
     ready = threading.Event()

@@ -1,7 +1,7 @@
 """What the plain broker trades: four instruments, a seeded tape, each trade a packet of its own second.
 
-Because every trade is shown, the true candles are known from the tape alone (`true_candles`), with no rule about
-snapshots in between: a judge that even the reference has to agree with.
+Every trade is shown, so the true candles follow from the tape alone (`true_candles`), without any rule about
+snapshots. The reference, too, has to agree with them.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ MARKET = (
 
 @dataclass
 class Day:
-    """The running day of one instrument, as its packets show it."""
+    """The day of one instrument so far, as its packets show it."""
 
     price: int
     volume: int = 0
@@ -85,7 +85,7 @@ class Day:
 
 @dataclass
 class Second:
-    """What is sent in a market second, and the trades that were in it: (symbol, price, quantity, oi)."""
+    """The packets of a market second, and its trades: (symbol, price, quantity, oi)."""
 
     packets: list[bytes] = field(default_factory=list)
     trades: list[tuple[str, int, int, int]] = field(default_factory=list)
@@ -129,7 +129,7 @@ def _history_row(stock: Stock, local: datetime) -> list[Any]:
 
 
 def play(manners: Manners) -> dict[int, Second]:
-    """The whole tape, by epoch second: trades and book changes from first_trade until `until`."""
+    """The full tape, by epoch second: trades and book changes from first_trade until `until`."""
     dice = random.Random(manners.seed)
     states = {one.token: Day(one.price) for one in MARKET}
     day: dict[int, Second] = {}

@@ -1,6 +1,7 @@
-"""The simulator as the exchange of a test, and what the reference needs to know of it: who trades, when, and what
-was received. The hours stand here once more, from the exchanges' own notices, and the classes are read from the dump
-itself, so that the project's session table and its reading of the dump are judged, not used.
+"""The simulator as the exchange of a test, and the reference's inputs: instruments, hours, received entries.
+
+The hours are written here again, from the exchanges' own notices, and the classes are read from the dump: the
+project's session table and its reading of the dump are tested, not used.
 """
 
 from __future__ import annotations
@@ -91,13 +92,13 @@ class Steps:
 
 @dataclass(frozen=True)
 class Exchange:
-    """A running simulator: its address, and its instruments as the reference knows them, in the dump's order."""
+    """A running simulator: its port, and its instruments as inputs of the reference, in the dump's order."""
 
     port: int
     instruments: list[ReferenceInstrument]
 
     def play(self, until_ms: int, speed: float = 0.0) -> None:
-        """Orders a stepped exchange to play on, so many times real speed at most (0: as fast as frames are taken)."""
+        """Orders a stepped exchange to play on, at most `speed` times as fast as real time (0: no limit)."""
         order = {"until_ms": until_ms, "speed": speed}
         requests.post(f"http://127.0.0.1:{self.port}/simulator/play", json=order, timeout=60).raise_for_status()
 
@@ -113,15 +114,15 @@ class Exchange:
 def start_exchange(
     scripts: Scripts, clock: Clock | Steps, instruments: int, seed: int, faults: str, record: Path
 ) -> Exchange:
-    """Starts it, and gives the scripts that are started later what they need to find it."""
+    """Starts the simulator; scripts that are started later connect to it."""
     scripts.environment |= clock.settings
     options = ["--session", DAY, "--instruments", str(instruments), "--seed", str(seed), "--faults", faults]
     options += ["--record", str(record), "--access-token", "plain_token"]
     child = scripts.start(SIMULATOR, ["-m", "simulator", *options])
-    scripts.until(lambda: _said_port(child.log_path) > 0, "the simulator says its port", READY_SECONDS)
-    port = _said_port(child.log_path)
+    scripts.until(lambda: _printed_port(child.log_path) > 0, "the simulator prints its port", READY_SECONDS)
+    port = _printed_port(child.log_path)
     dump = requests.get(f"http://127.0.0.1:{port}/instruments", timeout=120)
-    # The dump also lists contracts that make a stock one with futures, and that do not trade here.
+    # The dump also lists futures that do not trade here: a stock with futures has other hours.
     trading = {
         f"{one['exchange']}:{one['tradingsymbol']}" for one in json.loads((record / "universe.json").read_text())
     }
@@ -131,7 +132,7 @@ def start_exchange(
     return exchange
 
 
-def _said_port(log: Path) -> int:
+def _printed_port(log: Path) -> int:
     """From the line `{"port": ...}` of its stdout, which goes to the same file as its stderr; 0 until it is there."""
     lines = [line for line in log.read_text().splitlines(keepends=True) if line.startswith('{"port"')]
     return int(json.loads(lines[0])["port"]) if lines and lines[0].endswith("\n") else 0
@@ -166,7 +167,7 @@ def _reference_instrument(row: dict[str, str], with_futures: set[str]) -> Refere
 
 
 def journal_entries(directory: Path, shard: int) -> list[Entry]:
-    """What a connector received on one shard, all days it wrote, in order."""
+    """The entries that a connector received on one shard, of all days, in order."""
     paths = [journal_path(directory, day, shard) for day in journal_days(directory)]
     return [
         Entry(one.id.ms, one.id.counter, str(one.kind), one.payload)
@@ -179,7 +180,7 @@ def journal_entries(directory: Path, shard: int) -> list[Entry]:
 def reference_of_shards(
     shards: Iterable[list[Entry]], instruments: list[ReferenceInstrument], settings: ReferenceSettings
 ) -> tuple[pd.DataFrame, Counter[str]]:
-    """The reference's candles of several shards, each worked out in a process of its own, and what it rejected."""
+    """The reference's candles and rejections of several shards, each computed in a process of its own."""
     with ProcessPoolExecutor(max_workers=2) as pool:
         parts = [pool.submit(reference_candles, entries, instruments, settings) for entries in shards]
         results = [part.result() for part in parts]
@@ -188,7 +189,7 @@ def reference_of_shards(
 
 
 def play_on(scripts: Scripts, exchange: Exchange, clock: Steps, until_ms: int, speed: float = 0.0) -> None:
-    """Plays on to `until_ms`; fails when a process dies, or when the clock stands still for STALL_SECONDS."""
+    """Plays until `until_ms`. AssertionError: a process died, or the clock stood still for STALL_SECONDS."""
     exchange.play(until_ms, speed)
     while (before := clock.now_ms()) < until_ms:
         scripts.until(lambda before=before: clock.now_ms() > before, "the exchange plays on", STALL_SECONDS)  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""`manage.py demo` as a person or a script runs it: real processes, from start to end, and none left behind."""
+"""`manage.py demo` as a user or a script runs it: real processes, from start to end, and none left behind."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def _started(directory: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
 
 
 def _processes_of(directory: Path) -> dict[int, str]:
-    """Living processes that work in or on a folder of the test's, with their command lines."""
+    """Running processes that work in or on a folder of the test, with their command lines."""
     found = {}
     for process in Path("/proc").glob("[0-9]*"):
         try:
@@ -139,7 +139,7 @@ def test_it_ends_well_and_leaves_no_process_behind(demo: _Demo) -> None:
     assert _processes_of(demo.directory.parent) == {}
 
 
-def test_it_says_where_everything_is(demo: _Demo) -> None:
+def test_it_prints_where_everything_is(demo: _Demo) -> None:
     for field in ("redis_url", "prefix", "mongo_url", "mongo_db", "logs", "journal"):
         assert demo.figures[field] in demo.printed
     assert "seed 11" in demo.printed
@@ -161,7 +161,7 @@ def test_it_shows_the_first_live_candle_and_when_it_came(demo: _Demo) -> None:
     assert demo.figures["first_candle_seconds"] < demo.figures["seconds"]
 
 
-def test_it_says_what_it_makes_ready_and_from_when_there_are_signals(demo: _Demo) -> None:
+def test_it_prints_what_it_prepares_and_from_when_there_are_signals(demo: _Demo) -> None:
     of_all = rf"\d+ of {_INSTRUMENTS} instruments"
     assert re.search(rf"^  ready    kernels: .*; history: {of_all}$", demo.printed, re.MULTILINE)
     assert re.search(r"^  history  [1-9][0-9,]+ candles written in [0-9.]+ s$", demo.printed, re.MULTILINE)
@@ -177,23 +177,23 @@ def test_its_figures_agree_with_one_another(demo: _Demo) -> None:
     assert sum(figures["rejected"].values()) > 0  # the usual faults are on
     assert set(figures["candles"]) == set(_FRAMES)
     for frame in ("1m", "3m", "5m", "15m", "30m"):
-        held = figures["candles"][frame]
-        assert held["stored"] == held["closed"] >= held["true"] > 0, frame
-        assert (held["missing"], held["extra"]) == (0, 0), frame
+        counts = figures["candles"][frame]
+        assert counts["stored"] == counts["closed"] >= counts["true"] > 0, frame
+        assert (counts["missing"], counts["extra"]) == (0, 0), frame
     for field in ("true", "equal", "volume_equal"):
         assert figures["equal_truth"][field] == sum(one[field] for one in figures["candles"].values())
 
 
 def test_as_many_candles_equal_the_tape_as_can_be_known(demo: _Demo) -> None:
-    """Packets hide trades: what can be known is what a reader finds who lacks only the trades that none shows."""
+    """Packets hide trades: the bound is what can be known from those that are shown."""
     frames = ("1m", "3m", "5m", "15m", "30m")
     known = known_shares(_PLAN, [parse_timeframe(name) for name in frames])
     for name in frames:
-        held, best = demo.figures["candles"][name], known[name]
-        print(f"{name}: {held}; what can be known: {best}")
-        assert held["true"] == best.true
-        assert held["volume_equal"] >= best.by_field["volume"] - _LOST * held["true"] - 1
-        assert held["equal"] >= _FOUND * best.equal - 1
+        counts, best = demo.figures["candles"][name], known[name]
+        print(f"{name}: {counts}; what can be known: {best}")
+        assert counts["true"] == best.true
+        assert counts["volume_equal"] >= best.by_field["volume"] - _LOST * counts["true"] - 1
+        assert counts["equal"] >= _FOUND * best.equal - 1
 
 
 def test_mongodb_holds_each_candle_once_as_counted(demo: _Demo) -> None:
@@ -206,7 +206,7 @@ def test_mongodb_holds_each_candle_once_as_counted(demo: _Demo) -> None:
         client.close()
     assert len({one["_id"] for one in documents}) == len(documents)
     counted = Counter(one["timeframe"] for one in documents)
-    assert counted == {name: held["stored"] for name, held in demo.figures["candles"].items() if held["stored"]}
+    assert counted == {name: counts["stored"] for name, counts in demo.figures["candles"].items() if counts["stored"]}
     assert len(signals) == demo.figures["signals"]["stored"]
     assert past > 7 * 200  # indicators were warm at the open
     lines = (demo.directory / "logs" / "signals_2026-11-20.jsonl").read_text().splitlines()
@@ -220,22 +220,24 @@ def test_redis_holds_everything_under_the_prefix(demo: _Demo) -> None:
         assert names
         assert all(name.startswith("demo:") for name in names)
         entries: Any = client.xrange("demo:closed:{a}")
-        said = [json.loads(fields["json"]) for _, fields in entries]
+        published = [json.loads(fields["json"]) for _, fields in entries]
         live: Any = client.hgetall("demo:candle:NSE:INFY:5m")
     assert live["symbol"] == "NSE:INFY"
-    firsts = Counter(one["timeframe"] for one in said if one["rev"] == 0)
-    assert firsts == {name: held["closed"] for name, held in demo.figures["candles"].items() if held["closed"]}
-    again = Counter(one["timeframe"] for one in said if one["rev"] > 0)
-    assert again == {name: held["revisions"] for name, held in demo.figures["candles"].items() if held["revisions"]}
+    firsts = Counter(one["timeframe"] for one in published if one["rev"] == 0)
+    assert firsts == {name: counts["closed"] for name, counts in demo.figures["candles"].items() if counts["closed"]}
+    again = Counter(one["timeframe"] for one in published if one["rev"] > 0)
+    assert again == {
+        name: counts["revisions"] for name, counts in demo.figures["candles"].items() if counts["revisions"]
+    }
 
 
-def test_what_it_tells_to_try_next_works_as_it_stands_and_ctrl_c_ends_it_in_order(tmp_path: Path) -> None:
+def test_what_it_suggests_to_try_next_works_as_printed_and_ctrl_c_ends_it_in_order(tmp_path: Path) -> None:
     """One demo, left running: first by a Ctrl-C in its session, then by one more when everything is tried."""
     stretch = ("--from", "09:14", "--until", "15:30", "--speed", "400", "--history-first")
     with _started(tmp_path, "--instruments", _FEW, *stretch, "--seed", "11", "--stay") as demo:
         printed = tmp_path / "printed"
 
-        def is_said(text: str) -> Callable[[], bool]:
+        def is_printed(text: str) -> Callable[[], bool]:
             return lambda: text in printed.read_text() or demo.poll() is not None
 
         _wait_for(
@@ -243,7 +245,7 @@ def test_what_it_tells_to_try_next_works_as_it_stands_and_ctrl_c_ends_it_in_orde
         )
         assert "signal_worker.py" in " ".join(_processes_of(tmp_path).values())
         demo.send_signal(signal.SIGINT)
-        _wait_for(is_said("Redis and MongoDB run until"), "the closing lines")
+        _wait_for(is_printed("Redis and MongoDB run until"), "the closing lines")
         tried = printed.read_text().partition("What to try next, in another terminal:\n")[2].splitlines()[:3]
         answers = [subprocess.run(line, shell=True, capture_output=True, text=True, check=False) for line in tried]
         demo.send_signal(signal.SIGINT)
@@ -306,7 +308,7 @@ def test_a_child_that_dies_is_named_and_all_others_are_ended(tmp_path: Path) -> 
         (["--faults", "sabotage"], "--faults: 'sabotage' is no fault"),
     ],
 )
-def test_an_option_that_can_not_be_played_is_one_sentence(tmp_path: Path, options: list[str], sentence: str) -> None:
+def test_an_option_that_cannot_be_played_is_one_sentence(tmp_path: Path, options: list[str], sentence: str) -> None:
     command = ["demo", "--directory", str(tmp_path / "run"), *options]
     done = manage_here(command, tmp_path, _environment(tmp_path))
     assert done.returncode == 2

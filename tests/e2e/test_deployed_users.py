@@ -1,6 +1,6 @@
 """The workers under the users of deploy/redis/start.sh, while packets are rejected and candles are revised.
 
-A right that a user lacks is an answer of Redis that no waiting mends: the worker would stand still for good.
+A missing right is an error that no retry removes: the worker would stop for good.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ FED_BY = {
 def test_candles_close_after_rejections_and_revisions(tmp_path: Path, zone: str) -> None:
     entries = random_feed(SEED, "09:13:00", 900)
     expected = reference_candles(entries, [who.reference for who in WHO], SETTINGS)
-    print(f"\n  seed {SEED}: {dict(expected.rejected)}, {len(expected.events)} said")
+    print(f"\n  seed {SEED}: {dict(expected.rejected)}, {len(expected.events)} published")
     assert_faults_come_before_most_candles(expected)
     with stores(tmp_path) as where, pipeline(tmp_path, where, {**FED_BY, "TZ": zone}) as scripts:
         send(scripts, entries)
@@ -44,7 +44,7 @@ def test_candles_close_after_rejections_and_revisions(tmp_path: Path, zone: str)
             scripts.start(name)
         scripts.until_ready(*WORKERS)
         scripts.drain()
-        candles = scripts.candles_said_once()
+        candles = scripts.candles_published_once()
         rejected = Counter(str(one["reason"]) for one in scripts.stream("ticks.rejected:{a}"))
         for name in WORKERS:
             scripts.stop(name)
@@ -60,7 +60,7 @@ def assert_faults_come_before_most_candles(expected: ReferenceCandles) -> None:
 
 
 def send(scripts: Scripts, entries: Sequence[Entry]) -> None:
-    """Straight into the stream, and the instruments they are about: the connector's part is played by the test."""
+    """Writes entries and instruments directly to Redis, in the connector's place."""
     named: dict[Any, Any] = {who.reference.symbol: orjson.dumps(dict(who.mark)) for who in WHO}
     scripts.stores.client.hset("instruments", mapping=named)
     pipe = scripts.stores.client.pipeline(transaction=False)

@@ -1,16 +1,16 @@
-"""A simulated session with everything wrong in it, through the real processes, candle by candle.
+"""A simulated session with all faults, through the real processes, candle by candle.
 
-Time is virtual: the exchange steps the market clock, and goes on when the connector has taken what was sent. So a
-session is the same on any machine. Four comparisons, and what each proves:
+Time is virtual: the exchange steps the market clock, and each step waits until the connector has received the frames
+before. A session is the same on any machine. Four comparisons, and what each proves:
 
-1. What the exchange recorded as sent is, frame by frame, byte by byte and millisecond by millisecond, what the
-   connector's journal holds: nothing was lost, doubled or put in another order on the way in.
+1. The frames that the exchange recorded as sent equal those of the connector's journal, in bytes, order and
+   milliseconds: nothing was lost, doubled or reordered on the way in.
 2. Every candle of every timeframe equals the reference over the journal, field by field, `rev` too.
 3. The same with the exchange's own record as the input, for a part of the instruments: no difference at all.
-4. Of the candles that can equal the exchange's own trades, by what its packets show, most do.
+4. Most of the candles that can be known from the packets equal the exchange's own trades.
 
 `make test` plays the morning, with the open, and the end of the day; `make test-all` also 200 instruments for a day.
-CANDLEWICK_SEED is heeded.
+CANDLEWICK_SEED sets the seed.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ SEED = int(os.environ.get("CANDLEWICK_SEED", "2026"))
 pytestmark = pytest.mark.timeout(1800)  # the session itself is played in the fixture
 # What the faults may cost of the candles whose volume can be known, and how much of what can be known is found.
 LOST, FOUND = 0.02, 0.96
-SENT_SHARE = 7  # one instrument in so many is also judged by the exchange's own record
+SENT_SHARE = 7  # one instrument in so many is also compared with the exchange's own record
 
 
 @dataclass(frozen=True)
@@ -112,10 +112,10 @@ def session(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
             rejected = _rejected(scripts)
             scripts.stop(SIMULATOR)
             received = [journal_entries(directory / "journal", n) for n in range(SHARDS)]
-            _say(f"seed {SEED}: {plan}")
-            _say(f"played in {played - began:.0f} s, drained in {drained - played:.1f} s")
-            _say(f"seconds of CPU: {cpu_seconds}")
-            candles = scripts.candles_said_once()
+            _print(f"seed {SEED}: {plan}")
+            _print(f"played in {played - began:.0f} s, drained in {drained - played:.1f} s")
+            _print(f"seconds of CPU: {cpu_seconds}")
+            candles = scripts.candles_published_once()
             yield Session(plan, scripts, exchange, directory / "sent", received, candles, rejected)
 
 
@@ -125,7 +125,7 @@ def _rejected(scripts: Scripts) -> dict[str, int]:
     return {field.removeprefix(name): int(count) for field, count in report.items() if field.startswith(name)}
 
 
-def _say(text: str) -> None:
+def _print(text: str) -> None:
     print(f"\n  {text}", end="")
 
 
@@ -141,11 +141,11 @@ def test_the_frames_sent_are_those_received(session: Session) -> None:
         first_other = next((index for index, (one, other) in enumerate(pairs) if one != other), None)
         assert first_other is None, f"frame {first_other} of {len(frames)} was received as another"
         assert len(received) == len(frames) > 1_000
-        _say(f"{len(frames)} frames received as they were sent")
+        _print(f"{len(frames)} frames received as they were sent")
 
 
 def _without_stand_ins(received: list[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
-    """Without the heartbeat that a shard's journal has for an order update, which itself lies in another journal."""
+    """Without the heartbeats that a shard's journal has for order updates, which are in another journal."""
     pairs = zip([(0, b""), *received], received, strict=False)
     second = [at for at, (before, one) in enumerate(pairs) if before == one and len(one[1]) == 1]
     assert {received[at][0] % (MESSAGE_EVERY_SECONDS * 1000) for at in second} <= {0}, "a heartbeat was doubled"
@@ -162,14 +162,14 @@ def _of_the_same_tokens(session: Session, sent: list[Entry]) -> list[Entry]:
 def test_every_candle_equals_the_reference(session: Session) -> None:
     began = time.monotonic()
     reference, rejected = reference_of_shards(session.received, session.exchange.instruments, SETTINGS)
-    _say(f"the reference took {time.monotonic() - began:.0f} s")
+    _print(f"the reference took {time.monotonic() - began:.0f} s")
     differences = compare(reference, session.candles)
     assert differences == [], f"{len(differences)} differences, the first: {differences[:5]}"
     counted = Counter(one["timeframe"] for one in session.candles)
-    _say(f"{sum(counted.values())} candles equal the reference: {dict(counted)}")
+    _print(f"{sum(counted.values())} candles equal the reference: {dict(counted)}")
     counts = {name: count for name, count in session.rejected.items() if count}
     assert counts == dict(rejected) and {"frame", "crossed", "range"} <= set(counts), (counts, dict(rejected))
-    _say(f"rejected, by the reference too: {counts}")
+    _print(f"rejected, by the reference too: {counts}")
     assert session.plan.closing <= set(counted)
 
 
@@ -190,7 +190,7 @@ def test_the_candles_are_those_of_the_exchanges_own_record(session: Session) -> 
 
 
 def _of_tokens(entries: list[Entry], tokens: set[int]) -> list[Entry]:
-    """As if only these had been subscribed; a frame that does not add up stays as it is."""
+    """The entries as if only these tokens had been subscribed; a frame that does not add up is kept."""
     raw_tokens = {token.to_bytes(4, "big") for token in tokens}
     chosen = []
     for one in entries:
@@ -199,9 +199,9 @@ def _of_tokens(entries: list[Entry], tokens: set[int]) -> list[Entry]:
             named = [each for each in json.loads(payload)["instruments"] if each["token"] in tokens]
             payload = json.dumps({"mark": "subscribed", "mode": "full", "instruments": named}).encode()
         elif len(payload) > 1:
-            packets, is_whole = split_frame(payload)
+            packets, is_complete = split_frame(payload)
             kept = [packet for packet in packets if packet[:4] in raw_tokens]
-            if is_whole and len(kept) < len(packets):
+            if is_complete and len(kept) < len(packets):
                 lengths = [len(packet).to_bytes(2, "big") + packet for packet in kept]
                 payload = len(kept).to_bytes(2, "big") + b"".join(lengths)
         chosen.append(one._replace(payload=payload))
@@ -209,7 +209,7 @@ def _of_tokens(entries: list[Entry], tokens: set[int]) -> list[Entry]:
 
 
 def test_as_many_candles_equal_the_tape_as_can_be_known(session: Session) -> None:
-    """Packets hide trades: what can be known is what a reader finds who lacks only the trades that none shows."""
+    """Packets hide trades: the bound is what can be known from those that are shown."""
     plan = session.plan
     universe = build_universe(plan.instruments, SEED, SessionCalendar.load(), date.fromisoformat(DAY))
     tape = Tape(universe, SessionCalendar.load(), date.fromisoformat(DAY))
@@ -219,8 +219,8 @@ def test_as_many_candles_equal_the_tape_as_can_be_known(session: Session) -> Non
     known = known_shares(_without_faults(plan), frames)
     for name, count in counts.items():
         best = known[name]
-        _say(f"{name}: {count.equal} of {count.true} candles equal the tape, {count.volume_equal} in volume")
-        _say(f"{name}: {best.equal} can be known, {best.by_field['volume']} in volume")
+        _print(f"{name}: {count.equal} of {count.true} candles equal the tape, {count.volume_equal} in volume")
+        _print(f"{name}: {best.equal} can be known, {best.by_field['volume']} in volume")
         assert count.true == best.true
         assert count.volume_equal >= best.by_field["volume"] - LOST * count.true - 1
         assert count.equal >= FOUND * best.equal - 1

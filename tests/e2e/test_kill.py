@@ -1,9 +1,9 @@
-"""kill -9 in the middle of a session, and a restart: nothing changes but what the outage itself took away.
+"""kill -9 in the middle of a session, and a restart: nothing changes except for what the outage itself lost.
 
-The workers: a run in which both are killed again and again ends with the same candles and signals as an undisturbed
-run over the same journal, entry ids included. The connector: what it received is one thing, what was sent another,
-so a second connector, never killed, keeps the whole feed; candles that the gap touched must say so, and every other
-must be the whole feed's.
+- Workers: a run in which both are killed again and again ends with the same candles and signals, entry ids included,
+  as an undisturbed run over the same journal.
+- Connector: a second connector, never killed, records the full feed. Candles that the gap touched must be marked
+  incomplete; every other one must equal that of the full feed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tests.reference.comparison import FIELDS, compare
 from tests.reference.inputs import Entry, ReferenceSettings, mark_of
 from tests.shared.length import length
 
-# Short ones among them: a strategy needs 200 candles before it says anything.
+# Short ones among them: a strategy needs 200 candles before its first signal.
 TIMEFRAMES = {"5s": 5, "15s": 15, "1m": 60, "5m": 300, "1d": 0}
 SETTINGS = ReferenceSettings(tuple((name, seconds * 1_000) for name, seconds in TIMEFRAMES.items()))
 INSTRUMENTS = length(short=30, long=40)
@@ -47,7 +47,7 @@ OBSERVER = "observer"
 
 @contextmanager
 def started(directory: Path, faults: str) -> Iterator[tuple[Scripts, Exchange, Steps]]:
-    """An exchange whose clock stands where the stretch that is played begins; no script runs yet."""
+    """An exchange whose clock is at START; no script runs yet."""
     with stores(directory) as where:
         settings = {"TIMEFRAMES": ",".join(TIMEFRAMES), "WARMUP": "false", "SNAPSHOT_SECONDS": "0.7"}
         with pipeline(directory, where, settings | {"LEASE_SECONDS": "1"}) as scripts:
@@ -57,7 +57,7 @@ def started(directory: Path, faults: str) -> Iterator[tuple[Scripts, Exchange, S
 
 @dataclass(frozen=True)
 class Outcome:
-    """All that a run leaves behind for others to read."""
+    """The output of a run."""
 
     closed: list[tuple[str, Document]]
     candles: list[Document]
@@ -72,7 +72,7 @@ def outcome(scripts: Scripts) -> Outcome:
     ]
     return Outcome(
         scripts.entries("closed:{a}"),
-        sorted(scripts.candles_said_once(), key=lambda one: str(one["_id"])),
+        sorted(scripts.candles_published_once(), key=lambda one: str(one["_id"])),
         scripts.stream("signals:{a}"),
         sorted(scripts.collection("signals"), key=lambda one: str(one["_id"])),
         [orjson.loads(line) for line in lines],
@@ -95,13 +95,14 @@ def test_killed_workers_change_nothing(tmp_path: Path) -> None:
         killed = outcome(scripts)
         entries = journal_entries(scripts.directory / "journal", 0)
     undisturbed = _undisturbed(tmp_path / "undisturbed", entries, scripts.environment["INSTRUMENTS"])
-    print(f"\n  seed {SEED}: {len(killed.candles)} candles, {len(killed.closed)} said, {len(killed.signals)} signals")
+    counts = f"{len(killed.candles)} candles, {len(killed.closed)} published, {len(killed.signals)} signals"
+    print(f"\n  seed {SEED}: {counts}")
     assert len(killed.candles) > length(short=3_000, long=5_000) and len(killed.signals) > 10
     assert _first_difference(killed.closed, undisturbed.closed) is None
     assert _first_difference(killed.candles, undisturbed.candles) is None
-    for said in (killed.signals, killed.signals_stored, killed.signals_in_file):
-        ids = [str(one["_id"]) for one in said]
-        assert len(set(ids)) == len(ids), "a signal went out twice"
+    for signals in (killed.signals, killed.signals_stored, killed.signals_in_file):
+        ids = [str(one["_id"]) for one in signals]
+        assert len(set(ids)) == len(ids), "a signal was published twice"
     assert _first_difference(killed.signals, undisturbed.signals) is None
     assert _first_difference(killed.signals_stored, undisturbed.signals_stored) is None
     assert _first_difference(killed.signals_in_file, undisturbed.signals_in_file) is None
@@ -110,7 +111,7 @@ def test_killed_workers_change_nothing(tmp_path: Path) -> None:
 def _kill_again_and_again(scripts: Scripts, exchange: Exchange, clock: Steps, dice: random.Random) -> None:
     """Each kill at a seeded moment of the market, now one, now the other, now both; each restart a while later.
 
-    The market goes on meanwhile, and a worker that still starts when its next kill comes is killed all the same.
+    The market keeps playing. A worker that is still starting when its next kill is due is killed all the same.
     """
     moments = sorted(round(dice.uniform(ist_ms("10:08:00"), ist_ms(LAST_KILL))) for _ in range(KILLS))
     for at_ms in moments:
@@ -126,7 +127,7 @@ def _kill_again_and_again(scripts: Scripts, exchange: Exchange, clock: Steps, di
 
 
 def _undisturbed(directory: Path, entries: Sequence[Entry], instruments: str) -> Outcome:
-    """The same entries, with their ids, to workers that nobody disturbs."""
+    """The output of undisturbed workers for the same entries, with their ids."""
     with stores(directory) as where:
         settings = {"TIMEFRAMES": ",".join(TIMEFRAMES), "WARMUP": "false", "INSTRUMENTS": instruments}
         settings |= Steps.from_start(directory, START).settings
@@ -153,7 +154,7 @@ def _show_instruments(scripts: Scripts, entries: Iterable[Entry]) -> None:
 
 
 def _first_difference(ours: Sequence[object], theirs: Sequence[object]) -> str | None:
-    """Short: a diff of thousands of documents helps nobody."""
+    """The first difference only: a diff of thousands of documents is unreadable."""
     for n, (one, other) in enumerate(zip(ours, theirs, strict=False)):
         if one != other:
             return f"no. {n} of {len(ours)} is {one}, undisturbed {other}"
@@ -167,13 +168,13 @@ def _is(entry: Entry, mark: str) -> bool:
 # ---- the connector
 
 
-def test_killed_connector_blemishes_what_the_gap_touched_and_nothing_else(tmp_path: Path) -> None:
+def test_killed_connector_marks_what_the_gap_touched_and_nothing_else(tmp_path: Path) -> None:
     dice = random.Random(SEED)
     with started(tmp_path, "none") as (scripts, exchange, clock):
-        whole = str(tmp_path / "whole")
-        scripts.start(OBSERVER, ["connect.py"], REDIS_PREFIX="whole:", JOURNAL_DIR=whole, LOG_DIR=whole)
+        observed = str(tmp_path / "observed")
+        scripts.start(OBSERVER, ["connect.py"], REDIS_PREFIX="observed:", JOURNAL_DIR=observed, LOG_DIR=observed)
         client = scripts.stores.client
-        scripts.until(lambda: client.hget("whole:health:connector", "state") == b"up", "the observer is connected")
+        scripts.until(lambda: client.hget("observed:health:connector", "state") == b"up", "the observer is connected")
         for name in (*WORKERS, CONNECTOR):
             scripts.start(name)
         scripts.until_ready(*WORKERS)
@@ -187,9 +188,9 @@ def test_killed_connector_blemishes_what_the_gap_touched_and_nothing_else(tmp_pa
         play_on(scripts, exchange, clock, ist_ms(OVER_WITH_TWO_FEEDS))
         scripts.drain()
         scripts.stop(OBSERVER)
-        candles = scripts.candles_said_once()
+        candles = scripts.candles_published_once()
         scripts.stop(SIMULATOR)
-    received, sent = journal_entries(tmp_path / "journal", 0), journal_entries(tmp_path / "whole", 0)
+    received, sent = journal_entries(tmp_path / "journal", 0), journal_entries(tmp_path / "observed", 0)
     assert compare(reference_candles(received, exchange.instruments, SETTINGS).candles, candles) == []
     gap, *others = _gaps(received)
     assert not others, f"one outage was made, the journal has {gap} and {others}"
@@ -200,17 +201,17 @@ def test_killed_connector_blemishes_what_the_gap_touched_and_nothing_else(tmp_pa
     assert [one["_id"] for one in touched if one["complete"]] == []
     assert [one["_id"] for one in untouched if not one["complete"]] == []
     table = reference_candles(sent, exchange.instruments, SETTINGS).candles
-    of_the_whole_feed = [
+    of_the_full_feed = [
         {"id": n, "t": start, "end_t": end}
         for n, start, end in zip(table.index, table.start_ms, table.end_ms, strict=True)
     ]
-    _, left_whole = _parted(of_the_whole_feed, gap, received)
-    # Both ways: none of them differs, and none that the whole feed has is missing.
-    assert compare(table.loc[[one["id"] for one in left_whole]], untouched, ALL_BUT_REV) == []
+    _, untouched_of_feed = _parted(of_the_full_feed, gap, received)
+    # Both ways: none of them differs, and none that the full feed has is missing.
+    assert compare(table.loc[[one["id"] for one in untouched_of_feed]], untouched, ALL_BUT_REV) == []
 
 
 def _is_up_since(scripts: Scripts, market_ms: int) -> bool:
-    """By the report of a connector that was started then or later, not of the one that was killed."""
+    """Whether a connector that was started at `market_ms` or later is up, not the one that was killed."""
     report = scripts.health("connector")
     return report.get("state") == "up" and int(report["started_market_ms"]) >= market_ms
 
@@ -230,8 +231,8 @@ def _gaps(entries: Iterable[Entry]) -> list[tuple[int, int]]:
 def _parted(
     candles: Iterable[Document], gap: tuple[int, int], received: Sequence[Entry]
 ) -> tuple[list[Document], list[Document]]:
-    """Those whose bucket the gap took a part of (or the time before the first subscription, or after the last
-    frame), and those that were left whole. A candle that had ended but was within its grace is in neither.
+    """(touched, untouched) candles: touched ones overlap the gap, or the time before the first subscription or after
+    the last frame. Candles that were within their grace are in neither.
     """
     begin_ms = next(one.ms for one in received if _is(one, "subscribed"))
     end_ms = max(one.ms for one in received if one.kind == "f")

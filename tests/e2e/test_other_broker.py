@@ -27,7 +27,7 @@ SETTINGS = ReferenceSettings(tuple((name, length * 60_000) for name, length in M
 PLAY_SECONDS = 600.0
 ALL_BUT_REV = tuple(field for field in FIELDS if field != "rev")
 
-HEARTBEATS_SELDOM = 120  # market seconds: between two of them the connector's own marks tell the time
+HEARTBEATS_SELDOM = 120  # market seconds; between two of them the connector's own marks carry the time
 
 # All of them end where every timeframe's bucket ends, so that nothing is left half done.
 RUNS = (
@@ -65,7 +65,7 @@ class Played:
 
     scripts: Scripts
     broker: PlainBroker
-    heard: list[str]
+    received: list[str]
 
 
 @contextmanager
@@ -97,12 +97,12 @@ def played(manners: Manners, directory: Path) -> Iterator[Played]:
             scripts.until_ready(*WORKERS)
             _until_live_view_is_right(scripts, broker)
             scripts.drain()
-            heard = [
+            received = [
                 one["channel"].decode()
                 for one in iter(lambda: listener.get_message(timeout=0.2), None)
                 if one["type"] == "pmessage"
             ]
-            yield Played(scripts, broker, heard)
+            yield Played(scripts, broker, received)
 
 
 def _next_heartbeat(second: int, manners: Manners) -> int:
@@ -121,13 +121,13 @@ def _last_minute_is_closed(scripts: Scripts, manners: Manners) -> bool:
 @pytest.mark.parametrize("manners", RUNS, ids=[one.name for one in RUNS])
 def test_another_broker(manners: Manners, tmp_path: Path) -> None:
     with played(manners, tmp_path) as run:
-        candles = run.scripts.candles_said_once()
+        candles = run.scripts.candles_published_once()
         assert len(run.broker.sent) == 1, f"the connector connected {len(run.broker.sent)} times"
         _equal_the_reference(run.broker, candles)
         # Without a cached packet the first live one has to serve as the baseline, and its trade is in no candle.
         if not manners.first_packet_after_seconds:
             _equal_the_tape(run.broker, manners, candles)
-        assert sorted(run.heard) == sorted(
+        assert sorted(run.received) == sorted(
             f"candles.closed.{one['timeframe']}.{one['symbol']}" for one in run.scripts.closed_stream()
         )
         _instruments_and_indicators(run)
@@ -159,16 +159,16 @@ def _equal_the_tape(broker: PlainBroker, manners: Manners, candles: list[Documen
             assert candle["ticks"] == true.ticks, (key, candle)
             assert candle["volume"] == (None if is_index else true.volume), (key, candle)
             assert candle["oi"] == (true.oi if key[0].startswith("NFO") else None), (key, candle)
-            is_whole = key[2] > broker.live_from_s
-            assert candle["complete"] is is_whole and candle["timed_by"] == "exchange", (key, candle)
+            is_complete = key[2] > broker.live_from_s
+            assert candle["complete"] is is_complete and candle["timed_by"] == "exchange", (key, candle)
 
 
 def _until_live_view_is_right(scripts: Scripts, broker: PlainBroker) -> None:
-    """The hashes while the feed is still up: refreshed a moment after the last tick."""
+    """Waits until the hashes show the last tick, while the feed is still up."""
     last: list[str] = ["never looked"]
 
     def is_right() -> bool:
-        last[:] = _live_view_faults(scripts, broker)
+        last[:] = _live_view_errors(scripts, broker)
         return not last
 
     try:
@@ -178,9 +178,9 @@ def _until_live_view_is_right(scripts: Scripts, broker: PlainBroker) -> None:
         raise
 
 
-def _live_view_faults(scripts: Scripts, broker: PlainBroker) -> list[str]:
-    """The last tick, the last minute, and the day's candle, which holds the whole tape, whenever the run began."""
-    day, faults = true_candles(broker.day, 0, 0), []
+def _live_view_errors(scripts: Scripts, broker: PlainBroker) -> list[str]:
+    """Errors in the last tick, the last minute, and the day's candle, which covers the full tape in any run."""
+    day, errors = true_candles(broker.day, 0, 0), []
     for one in MARKET:
         true = day[one.symbol, seconds_of("09:15")]
         volume = "" if one.is_index else str(true.volume)
@@ -188,17 +188,17 @@ def _live_view_faults(scripts: Scripts, broker: PlainBroker) -> list[str]:
         wanted = (one.symbol, str(one.token), true.close, volume)
         shown = (tick.get("symbol"), tick.get("token"), _wire(tick, "last_price"), tick.get("volume", ""))
         if shown != wanted:
-            faults.append(f"tick:{one.symbol} should be {wanted}, is {tick}")
+            errors.append(f"tick:{one.symbol} should be {wanted}, is {tick}")
         candle = _hash(scripts, f"candle:{one.symbol}:1d")
         wanted_prices = (true.open, true.high, true.low, true.close)
         prices = tuple(_wire(candle, name) for name in ("open", "high", "low", "close"))
-        said = (candle.get("volume", ""), candle.get("timed_by"), candle.get("closed"))
-        if prices != wanted_prices or said != (volume, "exchange", "false"):
-            faults.append(f"candle:{one.symbol}:1d should be {wanted_prices} {volume}, is {candle}")
+        shown_state = (candle.get("volume", ""), candle.get("timed_by"), candle.get("closed"))
+        if prices != wanted_prices or shown_state != (volume, "exchange", "false"):
+            errors.append(f"candle:{one.symbol}:1d should be {wanted_prices} {volume}, is {candle}")
         minute = _hash(scripts, f"candle:{one.symbol}:1m")
         if _wire(minute, "close") != true.close or not minute.get("start", "").startswith("2026-11-20T"):
-            faults.append(f"candle:{one.symbol}:1m should close at {true.close}, is {minute}")
-    return faults
+            errors.append(f"candle:{one.symbol}:1m should close at {true.close}, is {minute}")
+    return errors
 
 
 def _hash(scripts: Scripts, name: str) -> dict[str, str]:

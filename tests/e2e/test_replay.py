@@ -29,7 +29,7 @@ Documents = dict[str, dict[str, Any]]
 
 @dataclass(frozen=True)
 class _Recorded:
-    """A short demo took the place of a live day: its stores stay up, its journal is there."""
+    """A short demo in the place of a live day: its stores run, and its journal is there."""
 
     directory: Path
     redis_url: str
@@ -37,7 +37,7 @@ class _Recorded:
     demo_url: str
 
     def manage(self, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
-        """As the containers `demo` and `replay` run it: by the user demo, who may nothing outside their prefixes."""
+        """Runs `manage.py` as the containers `demo` and `replay` do: as the Redis user demo."""
         environment = os.environ | {"REDIS_URL": self.demo_url, "MONGO_URL": self.mongo_url, **settings}
         return subprocess.run(
             [sys.executable, str(_ROOT / "manage.py"), *arguments],
@@ -48,7 +48,7 @@ class _Recorded:
         return self.manage("replay", *arguments, **self._of_the_day())
 
     def replay_here(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """What ends before it begins needs no process of its own."""
+        """Runs a replay that fails before it begins, in this process."""
         own = {"REDIS_URL": self.demo_url, "MONGO_URL": self.mongo_url}
         environment = os.environ | own | self._of_the_day()
         return manage_here(["replay", *arguments], self.directory, environment)
@@ -67,11 +67,11 @@ class _Recorded:
             return {one["_id"]: one for one in client[database][collection].find(query)}
 
     def live_keys(self) -> dict[bytes, str]:
-        """Every live key with a digest of what it holds; health reports come and go."""
+        """Every live key with a digest of its value, without health reports and leases."""
         client = redis.Redis.from_url(self.redis_url)
         names: Any = client.keys(f"{_LIVE_PREFIX}*")
-        lasting = (name for name in names if not name.startswith(_PASSING))
-        dumps: Any = {name: client.dump(name) for name in lasting}
+        kept = (name for name in names if not name.startswith(_PASSING))
+        dumps: Any = {name: client.dump(name) for name in kept}
         return {name: hashlib.sha256(dump or b"").hexdigest() for name, dump in dumps.items()}
 
 
@@ -156,7 +156,7 @@ def test_an_earlier_replay_is_cleared_and_a_speed_is_kept_to(recorded: _Recorded
         (["yesterday"], 2, "'yesterday' does not match the format"),
     ],
 )
-def test_what_can_not_be_replayed_is_one_sentence(
+def test_what_cannot_be_replayed_is_one_sentence(
     recorded: _Recorded, arguments: list[str], code: int, sentence: str
 ) -> None:
     before = recorded.live_keys()

@@ -1,4 +1,4 @@
-"""A replay that says candles faster than MongoDB takes them, with streams that hold less than half of it."""
+"""A replay that publishes candles faster than MongoDB stores them, with streams shorter than half of its output."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from utils.journal.writer import JournalWriter
 
 _ROOT = Path(__file__).resolve().parents[2]
 _INSTRUMENTS, _MINUTES = 64, 180
-_BARS = 179 + 90 + 60 + 45  # of 1m, 2m, 3m and 4m; the first packet only says where its instrument stands
+_BARS = 179 + 90 + 60 + 45  # of 1m, 2m, 3m and 4m; the first packet is the baseline of its instrument
 _CLOSED_MAX = 10_000
 _CLOSES_AFTER_MS = (_MINUTES + 10) * 60_000
 
@@ -59,7 +59,7 @@ def test_no_candle_is_dropped_before_it_is_stored(tmp_path: Path) -> None:
         client = redis.Redis.from_url(servers.redis_url)
         (closed,) = stream_backlogs(client, ["replay:closed:{a}"])
         assert closed.added == _INSTRUMENTS * _BARS
-        assert client.xlen("replay:closed:{a}") < _INSTRUMENTS * _BARS / 2  # so it could not hold them all
+        assert client.xlen("replay:closed:{a}") < _INSTRUMENTS * _BARS / 2  # the stream was trimmed meanwhile
         with pymongo.MongoClient[dict[str, Any]](servers.mongo_url) as mongo:
             assert mongo["candlewick_replay"]["candles"].count_documents({}) == _INSTRUMENTS * _BARS
     assert f"candles   {_INSTRUMENTS * _BARS:,} " in done.stdout

@@ -1,7 +1,7 @@
-"""A worker that stands still for longer than its lease lasts: its shard changes hands, and no candle does.
+"""A worker that is suspended for longer than its lease: another takes its shard over, and no candle changes.
 
-Two workers of each role share one shard; who owns it is stopped again and again in the middle of a session, until the
-other one has taken over, and goes on then with what it still had in hand.
+Two workers of each role share one shard. Its owner is suspended again and again in the middle of a session, until the
+other one has taken over, and then resumes with entries that it had read before.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SETTINGS = ReferenceSettings(tuple((name, seconds * 1_000) for name, seconds in 
 START, OVER = "10:05:00", "10:35:00"
 STOPS = 6
 STANDSTILL_SECONDS = 4.0  # a lease lasts 3
-SPEED = 120.0  # at most: the market goes on while a worker stands still
+SPEED = 120.0  # at most: the market plays on while a worker is suspended
 SEED = int(os.environ.get("CANDLEWICK_SEED", "5"))
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
 
@@ -51,14 +51,14 @@ def test_who_stands_still_loses_the_shard_and_no_candle(tmp_path: Path) -> None:
             stand_still(scripts, dice.choice(WORKERS))
         play_on(scripts, exchange, clock, ist_ms(OVER))
         scripts.drain()
-        candles = scripts.candles_said_once()
+        candles = scripts.candles_published_once()
         entries = journal_entries(tmp_path / "journal", 0)
     assert len(candles) > 5_000
     assert compare(reference_candles(entries, exchange.instruments, SETTINGS).candles, candles) == []
 
 
 def stand_still(scripts: Scripts, role: str) -> None:
-    """Stops the owner of the role's shard for STANDSTILL_SECONDS, and for as long as nobody took the shard over."""
+    """Suspends the owner of the role's shard for STANDSTILL_SECONDS at least, until the shard is taken over."""
     scripts.until(lambda: owner_pid(scripts, role) != 0, f"someone owns {role}'s shard")
     owner = owner_pid(scripts, role)
     assert owner, "the lease ran out between two looks"
