@@ -43,7 +43,7 @@ COUNTS = (50, 500, 3_000, 9_000, 27_000)
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How much of everything."""
+    """The sizes of all rows."""
 
     frames: Size
     kernel: Size
@@ -97,7 +97,8 @@ def main() -> int:
     report, peers = Report(describe(), options.quick, _now()), Peers()
     report.absent = peers.absent
     plan, only = QUICK if options.quick else FULL, {one for one in options.only.split(",") if one}
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a table of what there is, not nothing
+    # After SIGTERM the table of what was measured so far is still printed.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         _measure(report, peers, plan, only)
     except KeyboardInterrupt:
@@ -118,53 +119,53 @@ def _options() -> argparse.Namespace:
 
 
 def _measure(report: Report, peers: Peers, plan: Plan, only: set[str]) -> None:
-    _say("the kernels are compiled, or found in their cache")
+    _log("the kernels are compiled, or found in their cache")
     compile_kernels()
-    _say("the candles of all sides are compared")
+    _log("the candles of all sides are compared")
     report.checks += check_candles(peers)
     with tempfile.TemporaryDirectory(prefix="candlewick-bench-") as directory:
         parts = [one for one in _parts(report, peers, plan, Path(directory)) if not only or one[0] in only]
-        for nth, (row, measure) in enumerate(parts, start=1):
-            _say(f"part {nth} of {len(parts)}")
+        for number, (row, measure) in enumerate(parts, start=1):
+            _log(f"part {number} of {len(parts)}")
             _guarded(report, row, measure)
 
 
 def _parts(report: Report, peers: Peers, plan: Plan, path: Path) -> list[tuple[str, Callable[[], list[Row]]]]:
-    """Row number and what measures it, in the table's order."""
+    """(row number, its measurement), in the table's order."""
 
     def staged(name: str, measure: Callable[[Stage], list[Row]]) -> Callable[[], list[Row]]:
         return lambda: _on_stage(path / name, measure)
 
     return [
-        ("1", lambda: frame_rows(plan.frames, peers, _say)),
-        ("2", lambda: kernel_rows(plan.kernel, peers, _say)),
+        ("1", lambda: frame_rows(plan.frames, peers, _log)),
+        ("2", lambda: kernel_rows(plan.kernel, peers, _log)),
         ("3", lambda: _indicators(report, plan, peers)),
-        ("4", staged("minute", lambda stage: boundary_rows(stage, plan.minutes, _say))),
-        ("4", staged("latency", lambda stage: latency_rows(stage, plan.grid, plan.load_seconds, _say))),
-        ("4", staged("sustained", lambda stage: sustained_rows(stage, plan.climbs, _say))),
-        ("4", staged("guarded", lambda stage: guarded_rows(stage, GUARDED_ROUNDS, plan.repetitions, _say))),
-        ("5", staged("replay", lambda stage: replay_rows(stage, plan.replay, _say))),
-        ("6", staged("start", lambda stage: start_rows(stage, _say))),
+        ("4", staged("minute", lambda stage: boundary_rows(stage, plan.minutes, _log))),
+        ("4", staged("latency", lambda stage: latency_rows(stage, plan.grid, plan.load_seconds, _log))),
+        ("4", staged("sustained", lambda stage: sustained_rows(stage, plan.climbs, _log))),
+        ("4", staged("guarded", lambda stage: guarded_rows(stage, GUARDED_ROUNDS, plan.repetitions, _log))),
+        ("5", staged("replay", lambda stage: replay_rows(stage, plan.replay, _log))),
+        ("6", staged("start", lambda stage: start_rows(stage, _log))),
         (
             "6",
-            staged("pipeline", lambda stage: footprint_rows(stage, plan.pipelines, plan.footprint_seconds, _say)),
+            staged("pipeline", lambda stage: footprint_rows(stage, plan.pipelines, plan.footprint_seconds, _log)),
         ),
-        ("6", lambda: cost_rows(plan.costs, plan.cost_ticks, plan.repetitions, _say)),
+        ("6", lambda: cost_rows(plan.costs, plan.cost_ticks, plan.repetitions, _log)),
     ]
 
 
 def _guarded(report: Report, part: str, measure: Callable[[], list[Row]]) -> None:
-    """A part that fails says so in the report; the others are measured all the same."""
+    """Measures a part. An error goes into the report, and the other parts are measured all the same."""
     began = time.monotonic()
     try:
         report.rows += measure()
     except Exception as error:
         report.failures.append(f"row {part}: {type(error).__name__}: {error}")
-    _say(f"   took {time.monotonic() - began:.0f} s")
+    _log(f"   took {time.monotonic() - began:.0f} s")
 
 
 def _indicators(report: Report, plan: Plan, peers: Peers) -> list[Row]:
-    checks, rows = indicator_rows(INDICATOR_INSTRUMENTS, plan.indicator_repetitions, peers, _say)
+    checks, rows = indicator_rows(INDICATOR_INSTRUMENTS, plan.indicator_repetitions, peers, _log)
     report.checks += checks
     return rows
 
@@ -184,10 +185,10 @@ def _write(report: Report, options: argparse.Namespace) -> None:
         stem = RESULTS / report.started.replace(":", "").replace(" ", "_")
         stem.with_suffix(".json").write_text(content, encoding="utf-8")
         stem.with_suffix(".svg").write_text(svg(report), encoding="utf-8")
-        _say(f"kept: {stem.relative_to(RESULTS.parent.parent)}.json and .svg")
+        _log(f"kept: {stem.relative_to(RESULTS.parent.parent)}.json and .svg")
 
 
-def _say(text: str) -> None:
+def _log(text: str) -> None:
     """A line of progress, with the time since the beginning."""
     minutes, seconds = divmod(round(time.monotonic() - _BEGAN), 60)
     sys.stderr.write(f"{minutes:2d}:{seconds:02d}  {text}\n")

@@ -36,7 +36,7 @@ class Bars:
         return int(self.close.shape[0])
 
     def first(self, instruments: int) -> Bars:
-        """The same of the first few instruments."""
+        """The candles of the first so many instruments."""
         columns = (self.open, self.high, self.low, self.close, self.volume)
         first, high, low, close, volume = (one[:, :instruments].copy() for one in columns)
         return Bars(first, high, low, close, volume, self.start_ms)
@@ -78,7 +78,7 @@ class Bars:
         ]
 
     def batch(self, at: int) -> kernels.Batch:
-        """The same close as the kernel takes it."""
+        """The close in the form of the kernel's input."""
         n = self.instruments
         start = int(self.start_ms[at])
         return kernels.Batch(

@@ -1,4 +1,4 @@
-"""The candle kernel on trades that are decoded already: without wire format, checks and z-score.
+"""The candle kernel on decoded trades: without wire format, checks and z-score.
 
 The work a trade of each timeframe is `utils.candles.kernels.buckets.apply_trade`, as in production.
 """
@@ -15,7 +15,7 @@ from utils.candles.kernels.layout import FAR, Array, Output, Rules, Shard
 from utils.candles.kernels.prefetch import fetch_ended, fetch_open
 from utils.runtime.kernel_cache import kernel
 
-AHEAD = 6  # trades between asking for a row's candles and needing them
+AHEAD = 6  # trades between the prefetch of a row's candles and their use
 TRADE = np.dtype(
     [
         ("row", "i8"),
@@ -41,7 +41,7 @@ TRADE = np.dtype(
 
 
 class BareState(NamedTuple):
-    """What trades act on, passed array by array: numba takes microseconds a call to unpack a tuple of arrays."""
+    """The arrays that trades change, passed one by one: numba needs microseconds a call to unpack a tuple of them."""
 
     instruments: Array
     latest: Array
@@ -73,7 +73,7 @@ class BareState(NamedTuple):
 
 
 @kernel
-def take_trades(  # noqa: PLR0917 - array by array: see BareState
+def process_trades(  # noqa: PLR0917 - array by array: see BareState
     instruments: Array,
     latest: Array,
     open_candles: Array,
@@ -88,9 +88,9 @@ def take_trades(  # noqa: PLR0917 - array by array: see BareState
     grace_ms: int,
     trades: Array,
 ) -> int:
-    """A BareState's arrays, and trades; returns how many candles closed that are not yet taken out of `heads`.
+    """Applies trades to a BareState's arrays; returns how many closed candles are in `heads`.
 
-    There must be room for two events a trade and timeframe.
+    `heads` must have room for two events a trade and timeframe.
     """
     unused = counts  # what only packets need
     shard = Shard(

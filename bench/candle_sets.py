@@ -1,4 +1,4 @@
-"""Candles as every side can give them, and what is different between two sides."""
+"""Candles in a form that every side can give, and the differences between two sides."""
 
 from __future__ import annotations
 

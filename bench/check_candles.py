@@ -1,4 +1,4 @@
-"""Before anything is timed: do all sides make the same candles of the same ticks (and how do they differ)?"""
+"""Checks before anything is timed: whether all sides make the same candles of the same ticks."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ class _Comparison:
     def run(self) -> list[Check]:
         entries = [
             entry
-            for nth, ticks in enumerate(self._seconds)
-            for entry in frame_entries(ticks, 50, (OPEN_S - 1 + nth) * 1000 + 400)
+            for index, ticks in enumerate(self._seconds)
+            for entry in frame_entries(ticks, 50, (OPEN_S - 1 + index) * 1000 + 400)
         ]
         closed = closed_candles(new_engine(INSTRUMENTS), entries)
         self._ours = only(closed, FOUR, OPEN_MS, LAST_MS)
@@ -76,7 +76,7 @@ class _Comparison:
 
     def _kernel(self) -> CandleSet:
         kernel = BareKernel(INSTRUMENTS, self._seconds[0])
-        kernel.take(as_trades(self._trades), 100)
+        kernel.process(as_trades(self._trades), 100)
         return kernel.candles()
 
     def _tutorial(self) -> CandleSet:
@@ -94,7 +94,7 @@ class _Comparison:
         assert module is not None
         side = module.NautilusBars(self._named, OPEN_S)
         for second, ticks in enumerate(self._seconds[1:]):
-            side.take(OPEN_S + second, module.trade_ticks(self._named, ticks))
+            side.process(OPEN_S + second, module.trade_ticks(self._named, ticks))
         found: CandleSet = side.candles()
         return found
 
@@ -103,7 +103,7 @@ class _Comparison:
         assert module is not None
         side = module.VnpyBars(self._named)
         for ticks in self._seconds:
-            side.take(module.tick_data(self._named, ticks))
+            side.process(module.tick_data(self._named, ticks))
         found: CandleSet = side.candles()
         return found
 
@@ -115,14 +115,14 @@ class _Comparison:
         return found
 
     def _cryptofeed(self) -> Check:
-        """Its window holds the first hour whole, and is compared to our first 1h candle."""
+        """cryptofeed's window covers the full first hour, and is compared with our first 1h candle."""
         module = self._peers.get("cryptofeed")
         assert module is not None
         side = module.CryptofeedCandles()
         first_hour: NDArray[np.void] = self._trades[self._trades["trade_s"] < OPEN_S + 3600]
-        side.take(module.trades_of(self._named, first_hour))
+        side.process(module.trades_of(self._named, first_hour))
         ours = {key: one for key, one in self._ours.items() if key[1] == "1h" and key[2] == OPEN_MS}
-        theirs = {(symbol, "1h", OPEN_MS): one for symbol, one in side.whole().items()}
+        theirs = {(symbol, "1h", OPEN_MS): one for symbol, one in side.full_window().items()}
         found = difference(ours, theirs)
         how = "one window around the first hour: its windows follow the wall clock and know no session"
         return Check("same candles: cryptofeed", not found, found or f"{len(ours)} candles; {how}")

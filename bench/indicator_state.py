@@ -9,7 +9,7 @@ from utils.indicators import DEFAULT_PARAMETERS, INDICATOR_NAMES, IndicatorTable
 
 
 def zero_results(rows: int) -> kernels.Results:
-    """Room for what the kernel answers."""
+    """The kernel's output buffer."""
     names = len(INDICATOR_NAMES)
     return kernels.Results(np.zeros(rows, np.int64), np.empty((rows, names)), np.empty((rows, names)))
 
@@ -30,7 +30,7 @@ def settled_after() -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     return np.array(DEFAULT_PARAMETERS.settled_after(), np.int64)
 
 
-def take(tables: kernels.Tables, bars: Bars, at: int, results: kernels.Results) -> None:
+def process_close(tables: kernels.Tables, bars: Bars, at: int, results: kernels.Results) -> None:
     """One close of every instrument."""
     kernels.update(tables, bars.batch(at), results, DEFAULT_PARAMETERS.for_kernel(), settled_after())
 
@@ -39,12 +39,12 @@ def warm_tables(bars: Bars, until: int) -> kernels.Tables:
     """After the first `until` candles."""
     tables, results = cold_tables(bars.instruments), zero_results(bars.instruments)
     for at in range(until):
-        take(tables, bars, at, results)
+        process_close(tables, bars, at, results)
     return tables
 
 
 def warm_table(bars: Bars, until: int) -> IndicatorTable:
-    """The same as the signal worker's own table."""
+    """The same rows as the signal worker's table."""
     table = IndicatorTable()
     symbols = [f"NSE:S{row:05d}" for row in range(bars.instruments)]
     table.restore(symbols, list(warm_tables(bars, until)))

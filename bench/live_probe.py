@@ -18,7 +18,7 @@ POLL_SECONDS = 0.010
 
 @dataclass
 class LiveProbe:
-    """Collects, for each of these rows, when which receive time was readable first."""
+    """Records for each row when a receive time was first readable: `seen` has (market ms, receive ms)."""
 
     client: redis.Redis
     clock: MarketClock
@@ -26,7 +26,7 @@ class LiveProbe:
     seen: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
 
     def watch(self, seconds: float) -> None:
-        """Polls for so long. The resolution is that of the poll."""
+        """Polls every POLL_SECONDS, which is the resolution."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             began = time.monotonic()
@@ -59,7 +59,7 @@ class Latencies:
 
     @property
     def is_flat(self) -> bool:
-        """Whether the lag stayed where it was: it did not grow from the first half to the second."""
+        """Whether the lag did not grow from the first half to the second."""
         return self.never == 0 and self.second_half <= 1.5 * self.first_half + 50
 
     def as_figures(self) -> dict[str, float]:
@@ -74,7 +74,7 @@ class Latencies:
 
 
 def latencies(probe: LiveProbe, sent: NDArray[np.int64], skip_ms: float = 0.0) -> Latencies:
-    """Of all watched ticks (row, receive ms) sent after the first `skip_ms` (start-up), in that order."""
+    """Latencies of the watched ticks (`sent`: row, receive ms) after the first `skip_ms` of start-up."""
     begin = sent[:, 1].min() + skip_ms if len(sent) else 0
     end = max((times[-1][0] for times in probe.seen.values() if times), default=0)
     found, never = [], 0

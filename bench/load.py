@@ -4,7 +4,7 @@
 
 Every instrument ticks `rate` times a second. `burst`: all ticks of a second at once, as a feed of snapshots does;
 otherwise evenly over slices of 50 ms. With `step_seconds` the rate grows by `growth` after each of them.
-What was sent so far stands in the key `bench:sent`. At its end it writes when it sent the ticks of the watched
+The count of ticks sent is in the key `bench:sent`. At its end the generator writes the sending times of the watched
 instruments.
 """
 
@@ -52,7 +52,7 @@ class Load:
 
 
 class Generator:
-    """Sends slice after slice; a slice that comes late is sent at once, and its ids say so."""
+    """Sends slice after slice; a late slice is sent at once, with ids of that time."""
 
     def __init__(self, load: Load) -> None:
         self._load = load
@@ -71,7 +71,7 @@ class Generator:
         for shard in range(load.shards):
             members = [one for row, one in enumerate(named) if self._shard_of[row] == shard]
             self._add(shard, b"m", subscription(members).payload)
-        self._send(np.arange(load.instruments))  # the cached value of each: its baseline
+        self._send(np.arange(load.instruments))  # the cached value of each instrument: its baseline
 
     def _add(self, shard: int, kind: bytes, payload: bytes) -> None:
         self._client.xadd(Keys().ticks(shard), {kind: payload}, id=str(self._next_id(shard)))
@@ -98,19 +98,19 @@ class Generator:
         load, at = self._load, 0.0
         period_ms = 1000 / load.rate if load.burst else SLICE_MS
         began_ms = self._clock.now_ms()
-        for nth in range(round(load.seconds * 1000 / period_ms)):
-            wait_ms = began_ms + nth * period_ms - self._clock.now_ms()
+        for index in range(round(load.seconds * 1000 / period_ms)):
+            wait_ms = began_ms + index * period_ms - self._clock.now_ms()
             self.late_ms = max(self.late_ms, round(-wait_ms))
             time.sleep(max(0.0, wait_ms / 1000))
-            until = at + load.instruments * (1.0 if load.burst else self._rate_at(nth) * SLICE_MS / 1000)
-            # A row comes at most once in what is sent together.
+            until = at + load.instruments * (1.0 if load.burst else self._rate_at(index) * SLICE_MS / 1000)
+            # Each row is at most once in a batch.
             for first in range(int(at), int(until), load.instruments):
                 self._send(np.arange(first, min(int(until), first + load.instruments)) % load.instruments)
             at = until
 
-    def _rate_at(self, nth_slice: int) -> float:
+    def _rate_at(self, slice_index: int) -> float:
         load = self._load
-        steps = int(nth_slice * SLICE_MS / 1000 / load.step_seconds) if load.step_seconds else 0
+        steps = int(slice_index * SLICE_MS / 1000 / load.step_seconds) if load.step_seconds else 0
         return float(load.rate * load.growth**steps)
 
     def finish(self) -> dict[str, Any]:

@@ -15,7 +15,7 @@ PACKAGES = (
 
 
 def describe() -> dict[str, Any]:
-    """Processor, cores, memory, kernel, Python, versions of what is compared, and how busy it is already."""
+    """Processor, cores, memory, kernel, Python, the peers' versions, and the load before the bench."""
     return {
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)),

@@ -1,4 +1,4 @@
-"""Repetitions of several sides, interleaved, so that a slow moment of the machine falls on all of them alike."""
+"""Repetitions of several sides, interleaved: a slow moment of the machine affects all of them alike."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from statistics import median
 
 Side = Callable[[], float]  # prepares, does its work, and returns the figure of that one repetition
+Log = Callable[[str], None]  # prints a line of progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ class Sample:
 
 
 def interleaved(sides: Mapping[str, Side], repetitions: int) -> dict[str, Sample]:
-    """All sides once, then all again. The first round of each is thrown away: it warms caches and kernels."""
+    """Runs all sides once, then all again. The first round is discarded: it warms caches and kernels."""
     figures: dict[str, list[float]] = {name: [] for name in sides}
     for round_number in range(repetitions + 1):
         for name, side in sides.items():
@@ -39,6 +40,6 @@ def interleaved(sides: Mapping[str, Side], repetitions: int) -> dict[str, Sample
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The nearest-rank percentile; 0 of nothing."""
+    """The nearest-rank percentile; 0 for no values."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0.0

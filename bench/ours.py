@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.candle_loop import BareState, take_trades
+from bench.candle_loop import BareState, process_trades
 from bench.candle_sets import CandleSet, Key
 from bench.synthetic import instruments, subscription
 from candle_worker import ENTRIES_AT_ONCE
@@ -21,26 +21,26 @@ from utils.market.timeframes import parse_timeframes
 from utils.runtime.settings import Settings
 
 FOUR_TIMEFRAMES = "1m,5m,15m,1h"
-_EVENTS = 1 << 16  # places for closed candles in the bare kernel's buffers
+_EVENTS = 1 << 16  # slots for closed candles in the bare kernel's buffers
 
 _CALENDAR = SessionCalendar.load()
 _SETTINGS = Settings.load(_env_file=None)
 
 
 def empty_engine(timeframes: str = FOUR_TIMEFRAMES) -> CandleEngine:
-    """An engine with all rules in force, and nobody in it."""
+    """An engine with all rules and no instruments."""
     return CandleEngine(parse_timeframes(timeframes), rules_of(_SETTINGS), _SETTINGS.zscore_window, _CALENDAR)
 
 
 def new_engine(count: int, timeframes: str = FOUR_TIMEFRAMES) -> CandleEngine:
-    """The same, subscribed to so many instruments."""
+    """An engine with all rules, subscribed to `count` instruments."""
     engine = empty_engine(timeframes)
     engine.take([subscription(instruments(count))])
     return engine
 
 
-def take_all(engine: CandleEngine, entries: Sequence[Entry]) -> int:
-    """In the worker's portions; returns how many candles closed (as records: the worker makes no objects of them)."""
+def process_all(engine: CandleEngine, entries: Sequence[Entry]) -> int:
+    """Processes entries in the worker's batches; returns how many candles closed (records, as in the worker)."""
     closed = 0
     for at in range(0, len(entries), ENTRIES_AT_ONCE):
         closed += sum(map(len, engine.take(entries[at : at + ENTRIES_AT_ONCE]).records))
@@ -48,7 +48,7 @@ def take_all(engine: CandleEngine, entries: Sequence[Entry]) -> int:
 
 
 def closed_candles(engine: CandleEngine, entries: Sequence[Entry]) -> CandleSet:
-    """What closes, for the comparison with others; a revision replaces what it revises."""
+    """The closed candles, each in its last revision, for the comparison with others."""
     return as_set(one.candle for one in engine.take(entries).closed)
 
 
@@ -61,7 +61,7 @@ def as_set(candles: Iterable[Candle]) -> CandleSet:
 
 
 class BareKernel:
-    """Decoded trades into candles, in batches; what closes is copied out of the kernel's buffers when they fill."""
+    """Decoded trades into candles, in batches; closed candles are copied when the kernel's buffers are full."""
 
     def __init__(self, count: int, first: NDArray[np.void], timeframes: str = FOUR_TIMEFRAMES) -> None:
         self._engine = new_engine(count, timeframes)
@@ -72,10 +72,10 @@ class BareKernel:
         self._state = BareState.of(shard, self._out)
         self._closed: list[tuple[NDArray[np.void], NDArray[np.void]]] = []
 
-    def take(self, trades: NDArray[np.void], batch: int) -> None:
+    def process(self, trades: NDArray[np.void], batch: int) -> None:
         state, grace_ms, fullest = self._state, self._grace_ms, _EVENTS - 2 * len(self._engine.timeframes) * batch
         for at in range(0, len(trades), batch):
-            if take_trades(*state, grace_ms, trades[at : at + batch]) > fullest:
+            if process_trades(*state, grace_ms, trades[at : at + batch]) > fullest:
                 self._drain()
 
     def _drain(self) -> None:
@@ -88,7 +88,7 @@ class BareKernel:
         self._out.filled[0] = 0
 
     def candles(self) -> CandleSet:
-        """What closed so far."""
+        """The candles closed so far."""
         self._drain()
         found: CandleSet = {}
         for heads, candles in self._closed:

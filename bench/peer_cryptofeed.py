@@ -1,7 +1,7 @@
 """cryptofeed's OHLCV aggregation: a callback for trades, one a window, awaited for every trade as its feeds do.
 
-Its windows are of the wall clock and begin when the object is made, whatever the trades' own times: they can not be
-anchored to a session. So what is compared is the candle over one window that holds all trades.
+Its windows follow the wall clock and begin when the object is made, whatever the trades' own times: they cannot be
+anchored to a session. The comparison is of one window with all trades.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ class CryptofeedCandles:
     def __init__(self) -> None:
         self._windows = [OHLCV(_ignore, window=seconds) for seconds in WINDOWS_SECONDS]
 
-    def take(self, trades: list[Any]) -> None:
-        asyncio.run(self._take(trades))
+    def process(self, trades: list[Any]) -> None:
+        asyncio.run(self._process(trades))
 
-    async def _take(self, trades: list[Any]) -> None:
+    async def _process(self, trades: list[Any]) -> None:
         windows = self._windows
         for trade in trades:
             for one in windows:
                 await one(trade, trade.timestamp)
 
-    def whole(self) -> dict[str, Values]:
+    def full_window(self) -> dict[str, Values]:
         """The longest window's candle of each symbol."""
         return {
             symbol: (

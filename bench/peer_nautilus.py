@@ -58,7 +58,7 @@ class NautilusBars:
             time_bars_origin_offset=offset,
         )
 
-    def take(self, second: int, ticks: list[tuple[int, Any]]) -> None:
+    def process(self, second: int, ticks: list[tuple[int, Any]]) -> None:
         """The ticks of one second, each with its row. First the clock, which builds the bars that are over."""
         for clock in self._clocks:
             for event in clock.advance_time(second * _NS):

@@ -54,7 +54,7 @@ class VnpyBars:
         self.bars: list[tuple[str, str, Any]] = []
         self._chains = [_Chain(one.symbol, self.bars) for one in named]
 
-    def take(self, ticks: list[tuple[int, Any]]) -> None:
+    def process(self, ticks: list[tuple[int, Any]]) -> None:
         chains = self._chains
         for row, tick in ticks:
             chains[row].update_tick(tick)

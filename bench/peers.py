@@ -1,4 +1,4 @@
-"""Which peers are there: a package that can not be imported on this Python is left out, with its reason."""
+"""Which peers are there: a package that cannot be imported on this Python is left out, with its reason."""
 
 from __future__ import annotations
 

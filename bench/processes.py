@@ -1,4 +1,4 @@
-"""Our processes and the servers as they really run, watched from outside: CPU seconds, memory, and what they say."""
+"""Our processes and the servers as deployed, measured from outside: CPU seconds, memory, health reports."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 
 
 class BenchError(RuntimeError):
-    """A measurement that could not be taken, in one sentence."""
+    """A measurement failed; the message is one sentence."""
 
 
 def wait_until(condition: Callable[[], bool], what: str, seconds: float, poll_seconds: float = 0.05) -> None:
@@ -41,7 +41,7 @@ def wait_until(condition: Callable[[], bool], what: str, seconds: float, poll_se
 
 
 def market_clock(hour: int, minute: int, second: int) -> str:
-    """MARKET_CLOCK: it is that time (IST) of the bench's day now, at the speed of real time."""
+    """A MARKET_CLOCK by which it is that time (IST) of the bench's day now, at the speed of real time."""
     market_ms = ist_midnight_ms(DAY) + ((hour * 60 + minute) * 60 + second) * 1000
     text = f"{DAY.isoformat()}T{hour:02d}:{minute:02d}:{second:02d}+05:30"
     assert market_ms
@@ -49,7 +49,7 @@ def market_clock(hour: int, minute: int, second: int) -> str:
 
 
 def cpu_seconds(pid: int) -> float:
-    """User and system time of a process; 0 when it is gone."""
+    """CPU seconds of a process, user and system; 0 when it is gone."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     except OSError:
@@ -58,7 +58,7 @@ def cpu_seconds(pid: int) -> float:
 
 
 def rss_mb(pid: int) -> float:
-    """Resident memory of a process."""
+    """Resident memory of a process in MB; 0 when it is gone."""
     try:
         pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     except OSError:
@@ -67,7 +67,7 @@ def rss_mb(pid: int) -> float:
 
 
 def pss_mb(pid: int) -> float:
-    """Memory of a process, of pages that several share its part: what a machine has less of while they run."""
+    """Proportional memory of a process in MB: its own pages, and its share of pages that several processes use."""
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except OSError:
@@ -83,12 +83,12 @@ class Usage:
     rss_mb: float
 
 
-_USER_OF = {"connect": "connector"}  # the user of a script that is named otherwise
+_USER_OF = {"connect": "connector"}  # the Redis user of a script, where their names differ
 
 
 @dataclass
 class Stage:
-    """Both servers with empty data, and whatever of ours is started on them."""
+    """Both servers with empty data, and our processes that are started on them."""
 
     directory: Path
     redis_url: str
@@ -101,7 +101,7 @@ class Stage:
     _marked_at: float = 0.0
 
     def environment(self, **settings: str) -> dict[str, str]:
-        """What every process gets: nothing of the person's own settings."""
+        """The environment of every process, without the caller's own settings."""
         kept = ("PATH", "HOME", "LANG", "TMPDIR", "NUMBA_CACHE_DIR", "VIRTUAL_ENV")
         return {
             **{name: os.environ[name] for name in kept if name in os.environ},
@@ -118,7 +118,7 @@ class Stage:
         }
 
     def start(self, name: str, environment: Mapping[str, str]) -> ChildProcess:
-        """`python <name>.py`, as its own user, in a folder without a `.env` but the one that is put there."""
+        """Starts `python <name>.py` as its own Redis user; its `.env` has INSTRUMENTS alone, if anything."""
         work = self.directory / "work"
         work.mkdir(exist_ok=True)
         child = ChildProcess(
@@ -133,7 +133,7 @@ class Stage:
         return child
 
     def write_instruments(self, symbols: list[str]) -> None:
-        """Into the `.env` of the processes' folder: the list may be longer than an environment variable can be."""
+        """Writes INSTRUMENTS to the processes' `.env`: it may be too long for an environment variable."""
         work = self.directory / "work"
         work.mkdir(exist_ok=True)
         (work / ".env").write_text(f"INSTRUMENTS='{','.join(symbols)}'\n", encoding="utf-8")
@@ -143,7 +143,7 @@ class Stage:
         return {key.decode(): value.decode() for key, value in report.items()}  # type: ignore[union-attr]
 
     def wait_for(self, process: str, shards: int, is_warm: bool = True) -> None:
-        """Until it holds all its shards, and is warmed up (not asked for where its instruments are named later)."""
+        """Waits until the process owns all shards, and, if `is_warm`, its indicators are warm."""
 
         def is_ready() -> bool:
             child = self.children[process]
@@ -153,28 +153,28 @@ class Stage:
             is_running = not is_warm or report.get("state", RUNNING) == RUNNING
             return is_running and all(f"position_{shard}" in report for shard in range(shards))
 
-        wait_until(is_ready, f"{process} holds its shards", START_SECONDS)
+        wait_until(is_ready, f"{process} owns its shards", START_SECONDS)
 
-    def seconds_to_hold(self, process: str, environment: Mapping[str, str]) -> float:
-        """Starts it and waits until it holds its first shard: from then on entries are taken."""
+    def seconds_to_own(self, process: str, environment: Mapping[str, str]) -> float:
+        """Starts the process; seconds until it owns its first shard and processes entries."""
         began = time.monotonic()
         child = self.start(process, environment)
 
         def is_decided() -> bool:
             return bool(self.client.exists(Keys().lease(process, 0))) or not child.is_alive
 
-        wait_until(is_decided, f"{process} holds a shard", 60, 0.002)
+        wait_until(is_decided, f"{process} owns a shard", 60, 0.002)
         if not child.is_alive:
             raise BenchError(f"{process} ended with {child.exit_code}: {child.last_lines(4)}")
         return time.monotonic() - began
 
     def mark(self) -> None:
-        """From here on `usage` counts."""
+        """Starts the interval of `usage`."""
         self._marks = {name: cpu_seconds(pid) for name, pid in self.pids.items()}
         self._marked_at = time.monotonic()
 
     def usage(self) -> dict[str, Usage]:
-        """Of each process since the mark."""
+        """Core share since `mark` and memory of each process."""
         seconds = time.monotonic() - self._marked_at
         return {
             name: Usage((cpu_seconds(pid) - self._marks.get(name, 0.0)) / seconds, rss_mb(pid))
@@ -189,14 +189,14 @@ class Stage:
 
 
 def compile_kernels() -> None:
-    """All into the cache, by processes of their own, as the image's build does: what is measured starts warm."""
+    """Compiles all kernels into the cache, in processes of their own, as the image's build does."""
     for module in ("utils.stores.compiling", "utils.indicators.compiling"):
         subprocess.run([sys.executable, "-m", module], cwd=PROJECT, check=True)
 
 
 @contextmanager
 def stage(directory: Path) -> Iterator[Stage]:
-    """Servers up, everything ended afterwards."""
+    """A stage with running servers; everything is ended afterwards."""
     with ExitStack() as stack:
         valkey = stack.enter_context(running(ValkeyServer(directory / "redis")))
         mongo = stack.enter_context(running(MongoServer(directory / "mongo")))

@@ -1,4 +1,4 @@
-"""What was measured, as data: one `Row` a line of the table, and one `Report` a run."""
+"""The measurements as data: a `Row` is a line of the table, a `Report` a run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bench.measure import Sample
 class Row:
     """One figure of ours beside its peers. `targets`: peer name to the ratio it must reach; '' is an absolute bound.
 
-    `higher_is_better` says what a ratio means: ours / theirs for rates, theirs / ours for times. `figures` are what
+    A ratio is ours / theirs for rates (`higher_is_better`), theirs / ours for times. `figures` are what
     was measured beside it, by name and unit, for the JSON.
     """
 
@@ -64,7 +64,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """Whether two sides computed the same."""
+    """Whether two sides computed the same values."""
 
     name: str
     passed: bool
@@ -73,7 +73,7 @@ class Check:
 
 @dataclass(slots=True)
 class Report:
-    """A whole run."""
+    """One run."""
 
     machine: dict[str, Any]
     quick: bool
@@ -98,7 +98,7 @@ class Report:
 
 
 def single(value: float) -> Sample:
-    """A figure that one long run gave."""
+    """The sample of a single run."""
     return Sample((value,))
 
 

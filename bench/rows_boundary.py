@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,10 +11,10 @@ import orjson
 from bench.bars import random_bars
 from bench.indicator_state import warm_table
 from bench.load import Load
-from bench.measure import percentile
+from bench.measure import Log, percentile
 from bench.processes import BenchError, Stage, Usage, market_clock
 from bench.results import Row, of
-from bench.rows_latency import SEVEN_TIMEFRAMES, said_usage, shards_of, start_generator, usage_figures
+from bench.rows_latency import SEVEN_TIMEFRAMES, described_usage, shards_of, start_generator, usage_figures
 from bench.synthetic import OPEN_MS, Market
 from strategies import load_strategies
 from utils.journal.entries import ZERO_ID, EntryId
@@ -27,18 +26,17 @@ from utils.signals.state import SignalProgress
 
 MINUTE_MS = 60_000
 WARM_BARS = 300
-START_MS = 18_000  # so long the processes may take to be ready, else the minute after is the first
-WATCH_MS = 15_000  # so long after it everything has to be out
+START_MS = 18_000  # for the processes to be ready; otherwise the minute after is the first
+WATCH_MS = 15_000  # after a minute's end, until everything has to be published
 SAMPLED = 60
 _MINUTE = b'"timeframe":"1m"'
 BROKERS_MOST = 9_000
 CLOSING_NOTE = "a candle closes with its instrument's first tick of the new minute; all tick in one burst a second"
-Say = Callable[[str], None]
 
 
 @dataclass
 class _Seen:
-    """What came out of one minute, by arrival (market ms)."""
+    """The output of one minute, by arrival (market ms)."""
 
     boundary_ms: int
     decided: list[int] = field(default_factory=list)
@@ -53,21 +51,21 @@ class _Seen:
 
 @dataclass(frozen=True, slots=True)
 class Minutes:
-    """So many minutes' ends with so many instruments; ticks flow for `lead_ms` before the first at least."""
+    """`boundaries` minutes' ends with `instruments`; ticks flow for at least `lead_ms` before the first."""
 
     instruments: int
     boundaries: int
     lead_ms: int = 12_000
 
 
-def boundary_rows(stage: Stage, sizes: tuple[Minutes, ...], say: Say) -> list[Row]:
-    """Size by size, each with an empty Redis and fresh workers; the figures are of each minute."""
-    return [row for size in sizes for row in _of_size(stage, size, say)]
+def boundary_rows(stage: Stage, sizes: tuple[Minutes, ...], log: Log) -> list[Row]:
+    """Measures each size with an empty Redis and fresh workers; the figures are of each minute."""
+    return [row for size in sizes for row in _of_size(stage, size, log)]
 
 
-def _of_size(stage: Stage, size: Minutes, say: Say) -> list[Row]:
+def _of_size(stage: Stage, size: Minutes, log: Log) -> list[Row]:
     count = size.instruments
-    say(f"4. a minute's end with {count} instruments, {size.boundaries} time(s)")
+    log(f"4. a minute's end with {count} instruments, {size.boundaries} time(s)")
     stage.client.flushall()
     shards = shards_of(count)
     stage.write_instruments([f"NSE:S{row:05d}" for row in range(count)])
@@ -91,18 +89,18 @@ def _measured(stage: Stage, size: Minutes, clock: MarketClock, text: str, shards
     count = size.instruments
     first = -(-(clock.now_ms() + size.lead_ms) // MINUTE_MS) * MINUTE_MS
     seconds = (first + (size.boundaries - 1) * MINUTE_MS - clock.now_ms() + WATCH_MS) / 1000
-    log = stage.directory / "boundary.npy"
-    load = Load(stage.redis_url, text, count, shards, 1.0, seconds, (), str(log), burst=True)
+    sent_path = stage.directory / "boundary.npy"
+    load = Load(stage.redis_url, text, count, shards, 1.0, seconds, (), str(sent_path), burst=True)
     generator = start_generator(stage, load)
     stage.mark()
-    found = [_watch(stage, clock, count, shards, first + nth * MINUTE_MS) for nth in range(size.boundaries)]
+    found = [_watch(stage, clock, count, shards, first + index * MINUTE_MS) for index in range(size.boundaries)]
     usage = stage.usage()
     generator.end()
     return _rows(count, found, usage)
 
 
 def _store_warm_state(stage: Stage, count: int, shards: int) -> None:
-    """The signal worker begins as if it had run since long: every 1m row is warm up to 10:01."""
+    """Stores a state for the signal worker in which every 1m row is warm up to 10:01."""
     now_ms = OPEN_MS + 46 * MINUTE_MS
     bars = random_bars(WARM_BARS, count, now_ms, Market.of(count).price / 100)
     engine = SignalEngine(load_strategies(("momentum",)), UntilTimeOfDay(15 * 60 + 15))
@@ -115,7 +113,7 @@ def _store_warm_state(stage: Stage, count: int, shards: int) -> None:
 
 
 def _watch(stage: Stage, clock: MarketClock, count: int, shards: int, boundary_ms: int) -> _Seen:
-    """Reads along until all candles, all sampled indicators and the signals of the minute are there."""
+    """Reads the streams until all candles, sampled indicators and signals of the minute are there."""
     bucket_ms, seen = boundary_ms - MINUTE_MS, _Seen(boundary_ms)
     positions: Any = {name(shard): "$" for shard in range(shards) for name in (Keys().closed, Keys().signals)}
     sampled = [f"indicators:NSE:S{row:05d}:1m" for row in range(0, count, max(1, count // SAMPLED))]
@@ -125,7 +123,7 @@ def _watch(stage: Stage, clock: MarketClock, count: int, shards: int, boundary_m
         answer: Any = stage.client.xread(positions, count=5_000, block=5)
         for name, entries in answer or []:
             positions[name.decode()] = entries[-1][0]
-            # Read when all is over: on two cores a watcher that works is part of what it watches.
+            # Parsed after the end: on two cores the watcher's own work would add to what it measures.
             seen.raw.append((name, entries, clock.now_ms()))
             seen.minutes += sum(_MINUTE in fields[b"json"] for _, fields in entries)
         if seen.minutes >= count and not seen.indicators_ms:
@@ -178,7 +176,7 @@ def _rows(count: int, found: list[_Seen], usage: dict[str, Usage]) -> list[Row]:
     others = f"{', '.join(str(one.others) for one in found)} candles of other timeframes closed too"
     late = [one for one in found if not one.are_indicators_there]
     missing = f"not all were there {WATCH_MS // 1000} s after the minute's end, {len(late)} time(s); " if late else ""
-    fired = f"{missing}signals: {', '.join(str(len(one.signals)) for one in found)}; {said_usage(usage)}"
+    fired = f"{missing}signals: {', '.join(str(len(one.signals)) for one in found)}; {described_usage(usage)}"
     middle, last = [percentile(one, 0.5) for one in each], [one[-1] for one in each]
     published = {"p50_ms": percentile(middle, 0.5), "p99_ms": max(percentile(one, 0.99) for one in each)}
     to = f"minute's end, {count} instruments: "

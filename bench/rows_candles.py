@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,32 +10,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.candle_loop import as_trades
-from bench.measure import Sample, Side, interleaved
-from bench.ours import BareKernel, empty_engine, new_engine, take_all
+from bench.measure import Log, Sample, Side, interleaved
+from bench.ours import BareKernel, empty_engine, new_engine, process_all
 from bench.peers import Peers
 from bench.results import Row
 from bench.synthetic import OPEN_MS, frame_entries, instruments, seconds_of_ticks
 
 START_S = OPEN_MS // 1000 + 600
 KITE = "kiteconnect + dict"
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How much is measured."""
+    """The size of a measurement."""
 
     instruments: int
     seconds: int
     repetitions: int
-    peer_ticks: int = 0  # row 1: the tutorial is slow, and gets the first so many of the same ticks
+    peer_ticks: int = 0  # row 1: the tutorial is slow, and gets only so many of the same ticks
 
 
-def frame_rows(size: Size, peers: Peers, say: Say) -> list[Row]:
+def frame_rows(size: Size, peers: Peers, log: Log) -> list[Row]:
     """Row 1, for 50 packets a frame and for 1; and what a tick costs by the number of instruments."""
     rows = []
     for per_frame, target in ((50, 100.0), (1, 15.0)):
-        say(f"1. frames to live candles, {per_frame} packets a frame")
+        log(f"1. frames to live candles, {per_frame} packets a frame")
         sides: dict[str, Side] = {"ours": _engine_side(size, per_frame)}
         if (module := peers.get(KITE)) is not None:
             sides[KITE] = _tutorial_side(size, per_frame, module)
@@ -57,8 +55,8 @@ def frame_rows(size: Size, peers: Peers, say: Say) -> list[Row]:
 def _second_entries(count: int, seconds: int, per_frame: int) -> tuple[list[Any], list[Any]]:
     """The baseline's entries, and those of the ticks after it."""
     each = [
-        frame_entries(ticks, per_frame, (START_S - 1 + nth) * 1000 + 400)
-        for nth, ticks in enumerate(seconds_of_ticks(count, seconds + 1, START_S - 1))
+        frame_entries(ticks, per_frame, (START_S - 1 + index) * 1000 + 400)
+        for index, ticks in enumerate(seconds_of_ticks(count, seconds + 1, START_S - 1))
     ]
     return each[0], [entry for entries in each[1:] for entry in entries]
 
@@ -66,14 +64,14 @@ def _second_entries(count: int, seconds: int, per_frame: int) -> tuple[list[Any]
 def _engine_side(size: Size, per_frame: int, timeframes: str = "1m,5m,15m,1h") -> Side:
     baseline, entries = _second_entries(size.instruments, size.seconds, per_frame)
     fresh = new_engine(size.instruments, timeframes)
-    take_all(fresh, baseline)
+    process_all(fresh, baseline)
     state = fresh.snapshot()
 
     def side() -> float:
         engine = empty_engine(timeframes)
         engine.restore(state)
         began = time.perf_counter()
-        take_all(engine, entries)
+        process_all(engine, entries)
         return size.instruments * size.seconds / (time.perf_counter() - began)
 
     return side
@@ -97,9 +95,9 @@ def _tutorial_side(size: Size, per_frame: int, module: Any) -> Side:
     return side
 
 
-def kernel_rows(size: Size, peers: Peers, say: Say) -> list[Row]:
-    """Row 2: decoded trades into four timeframes; the peers once, beside both batch sizes of ours."""
-    say(f"2. candle kernel alone, {size.instruments} instruments, {size.seconds} s of ticks a repetition")
+def kernel_rows(size: Size, peers: Peers, log: Log) -> list[Row]:
+    """Row 2: decoded trades into four timeframes; the peers are measured once, beside both batch sizes of ours."""
+    log(f"2. candle kernel alone, {size.instruments} instruments, {size.seconds} s of ticks a repetition")
     sides: dict[str, Side] = {f"ours {n}": _kernel_side(size, n) for n in (1_000, 100)}
     makers = {
         "nautilus_trader": _nautilus_side,
@@ -130,7 +128,7 @@ def _kernel_row(size: Size, batch: int, ours: Sample, peers: dict[str, Sample], 
 class Stretches:
     """The same ticks for every side: each repetition some seconds around the end of the next minute.
 
-    So every repetition goes on in time, holds the closing and opening of 1m candles (more of it than a whole minute
+    Every repetition is later in time, includes the closing and opening of 1m candles (more of it than a full minute
     would), and finds the candles of all instruments open.
     """
 
@@ -146,8 +144,8 @@ class Stretches:
         return ticks
 
     def next(self) -> list[NDArray[np.void]]:
-        """Those of the next minute's end, second by second."""
-        found = [self._stamped(self.first_s + nth) for nth in range(self._length)]
+        """The ticks around the next minute's end, second by second."""
+        found = [self._stamped(self.first_s + index) for index in range(self._length)]
         self.first_s += 60
         return found
 
@@ -161,7 +159,7 @@ def _kernel_side(size: Size, batch: int) -> Side:
         trades = as_trades(np.concatenate(stretches.next()))
         kernel.forget_closed()
         began = time.perf_counter()
-        kernel.take(trades, batch)
+        kernel.process(trades, batch)
         return len(trades) / (time.perf_counter() - began)
 
     return side
@@ -176,10 +174,10 @@ def _nautilus_side(size: Size, module: Any) -> Side:
         first_s = stretches.first_s
         made = [module.trade_ticks(named, ticks) for ticks in stretches.next()]
         bars.bars.clear()
-        bars.take(first_s - 1, [])
+        bars.process(first_s - 1, [])
         began = time.perf_counter()
-        for nth, one in enumerate(made):
-            bars.take(first_s + nth, one)
+        for index, one in enumerate(made):
+            bars.process(first_s + index, one)
         return sum(map(len, made)) / (time.perf_counter() - began)
 
     return side
@@ -189,14 +187,14 @@ def _vnpy_side(size: Size, module: Any) -> Side:
     """One set of generators for all repetitions."""
     named, stretches = instruments(size.instruments), Stretches(size)
     bars = module.VnpyBars(named)
-    bars.take(module.tick_data(named, stretches.baseline))
+    bars.process(module.tick_data(named, stretches.baseline))
 
     def side() -> float:
         made = [module.tick_data(named, ticks) for ticks in stretches.next()]
         bars.bars.clear()
         began = time.perf_counter()
         for ticks in made:
-            bars.take(ticks)
+            bars.process(ticks)
         return sum(map(len, made)) / (time.perf_counter() - began)
 
     return side
@@ -210,7 +208,7 @@ def _cryptofeed_side(size: Size, module: Any) -> Side:
     def side() -> float:
         made = [trade for ticks in stretches.next() for trade in module.trades_of(named, ticks)]
         began = time.perf_counter()
-        candles.take(made)
+        candles.process(made)
         return len(made) / (time.perf_counter() - began)
 
     return side
@@ -228,9 +226,9 @@ def _polars_side(size: Size, module: Any) -> Side:
     return side
 
 
-def cost_rows(counts: tuple[int, ...], ticks: int, repetitions: int, say: Say) -> list[Row]:
+def cost_rows(counts: tuple[int, ...], ticks: int, repetitions: int, log: Log) -> list[Row]:
     """Row 6: what a tick costs in the engine by the number of instruments, beside the smallest number's cost."""
-    say(f"6. cost of a tick in the engine, {counts[0]} to {counts[-1]} instruments")
+    log(f"6. cost of a tick in the engine, {counts[0]} to {counts[-1]} instruments")
     sides = {
         str(n): _engine_side(Size(n, max(2, ticks // n), repetitions), 50, "1m,3m,5m,15m,30m,1h,1d") for n in counts
     }

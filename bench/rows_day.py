@@ -1,4 +1,4 @@
-"""Row 6: what a day of trading takes of the machine, memory at its end and disk, worked out from a minute of it."""
+"""Row 6: memory at the end of a day of trading, and its disk, extrapolated from a minute of it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MEGABYTE = 2**20
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """What was measured: a stretch of the session, its length, and by how much things grew in it (bytes)."""
+    """A measured stretch of the session: its length, and the growth in it (bytes)."""
 
     instruments: int
     seconds: float
@@ -29,12 +29,12 @@ class Stretch:
     document: float  # bytes of a candle in MongoDB
 
     def a_day(self, amount: float) -> float:
-        """As much of it as a session has, at this rate."""
+        """The amount extrapolated to a full session."""
         return amount / self.seconds * SESSION_MS / 1000
 
 
 def day_rows(stage: Stage, stretch: Stretch) -> list[Row]:
-    """Memory at the end of a day, when every stream is as long as it may be or gets, and the day's disk."""
+    """Memory at the end of a day, with streams of their final length, and the day's disk."""
     settings = Settings.load(_env_file=None)
     candles = stretch.instruments * candles_a_session(settings)
     of_streams = _streams_mb(stage, stretch, settings, candles)
@@ -51,12 +51,12 @@ def day_rows(stage: Stage, stretch: Stretch) -> list[Row]:
 
 
 def candles_a_session(settings: Settings) -> int:
-    """Of one instrument, when each bucket has a trade."""
+    """Candles of one instrument in a session, when each bucket has a trade."""
     return sum(-(-SESSION_MS // (one.length_ms or SESSION_MS)) for one in settings.timeframes)
 
 
 def _streams_mb(stage: Stage, stretch: Stretch, settings: Settings, candles: int) -> dict[str, float]:
-    """By how much each is longer at the day's end than now."""
+    """MB that each stream has at the day's end."""
     length: Any = stage.client.xlen("closed:{a}")
     size: Any = stage.client.memory_usage("closed:{a}", samples=0)
     frames = min(stretch.a_day(stretch.stream), settings.stream_max_bytes)
@@ -88,5 +88,5 @@ def _listed(sizes: dict[str, float]) -> str:
 
 
 def folder_bytes(path: Path) -> int:
-    """Of all files in it."""
+    """The size of all files under the folder."""
     return sum(one.stat().st_size for one in path.rglob("*") if one.is_file()) if path.is_dir() else 0

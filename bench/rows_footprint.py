@@ -1,10 +1,9 @@
-"""Row 6: the whole pipeline, connector and all, fed by the simulated exchange; and what a tick takes up."""
+"""Row 6: the full pipeline with its connector, fed by the simulated exchange; and the bytes of a tick."""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,10 +14,11 @@ import pymongo
 from numpy.typing import NDArray
 
 from bench.live_probe import Latencies, LiveProbe, latencies
+from bench.measure import Log
 from bench.processes import PROJECT, BenchError, Stage, Usage, market_clock, wait_until
 from bench.results import Row, of, single
 from bench.rows_day import OURS, SESSION_MS, Stretch, candles_a_session, day_rows, folder_bytes
-from bench.rows_latency import WATCHED, said_usage, shards_of, usage_figures
+from bench.rows_latency import WATCHED, described_usage, shards_of, usage_figures
 from bench.synthetic import DAY
 from commands.demo.exchange import Exchange, wait_for_exchange
 from commands.shared.child_process import ChildProcess
@@ -34,15 +34,14 @@ from utils.runtime.settings import Settings
 DEFAULT_INSTRUMENTS = 50
 DAY_INSTRUMENTS = 500
 WORKERS = OURS[1:]
-NOBODY = "127.0.0.1:1"  # listens there
+NOBODY = "127.0.0.1:1"  # no server listens there
 START_SECOND = 44  # of a market minute: the minute's end falls into what is measured
 STARTS = 3
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """What a run of the whole pipeline is made of."""
+    """A run of the full pipeline: instruments, clock and length."""
 
     instruments: list[Instrument]
     clock: str
@@ -55,7 +54,7 @@ class Pipeline:
 
 @dataclass(frozen=True, slots=True)
 class _Bytes:
-    """How much there is of everything: of two such, what came together in between."""
+    """Counts and sizes at one moment; `since` gives the growth between two."""
 
     packets: int
     stream: int
@@ -73,11 +72,11 @@ class _Bytes:
         )
 
 
-def start_rows(stage: Stage, say: Say) -> list[Row]:
-    """From a start with cached kernels until the process holds its shard; the connector: until it reports."""
+def start_rows(stage: Stage, log: Log) -> list[Row]:
+    """Seconds from a start with cached kernels until a worker owns its shard, or the connector reports."""
     rows = []
     for process in OURS:
-        say(f"6. start of {process}, kernels cached")
+        log(f"6. start of {process}, kernels cached")
         environment = stage.environment(
             MARKET_CLOCK=market_clock(11, 0, 0),
             WARMUP="false",
@@ -95,18 +94,18 @@ def start_rows(stage: Stage, say: Say) -> list[Row]:
 
 def _seconds_to_ready(stage: Stage, process: str, environment: dict[str, str]) -> float:
     if process in WORKERS:
-        return stage.seconds_to_hold(process, environment)
+        return stage.seconds_to_own(process, environment)
     began = time.monotonic()
     stage.start(process, environment)
     wait_until(lambda: bool(stage.health("connector")), f"{process} reports", 60, 0.002)
     return time.monotonic() - began
 
 
-def footprint_rows(stage: Stage, counts: tuple[int, ...], seconds: float, say: Say) -> list[Row]:
-    """All three processes in the middle of a session; at the default size also the bytes that a tick takes."""
+def footprint_rows(stage: Stage, counts: tuple[int, ...], seconds: float, log: Log) -> list[Row]:
+    """All three processes in the middle of a session; at the default size also the bytes of a tick."""
     rows: list[Row] = []
     for count in counts:
-        say(f"6. the whole pipeline with {count} instruments for {seconds:g} s")
+        log(f"6. the full pipeline with {count} instruments for {seconds:g} s")
         rows += _of_size(stage, count, seconds)
     return rows
 
@@ -232,7 +231,7 @@ def _usage_rows(run: Pipeline, each: dict[str, Usage], lag: Latencies, rate: flo
     ours = [each[name] for name in OURS]
     targets = {"": 5.0} if count == DEFAULT_INSTRUMENTS else {}
     bound = {"": 600.0} if count == DEFAULT_INSTRUMENTS else {}
-    used = f"{run.seconds:g} s with a minute's end in them, at {rate:,.0f} packets/s; {said_usage(each)}"
+    used = f"{run.seconds:g} s with a minute's end in them, at {rate:,.0f} packets/s; {described_usage(each)}"
     name = f"whole pipeline, {count} instruments: "
     percent, memory = single(100 * sum(one.cpu for one in ours)), single(sum(one.rss_mb for one in ours))
     seen = f"p50 {lag.p50:.0f}, p99.9 {lag.p999:.0f} ms over {lag.count} packets"
@@ -249,7 +248,7 @@ def _usage_rows(run: Pipeline, each: dict[str, Usage], lag: Latencies, rate: flo
 
 
 def _byte_rows(stage: Stage, run: Pipeline, grown: _Bytes) -> list[Row]:
-    """What a tick (a packet) takes in each place. The wire's own 186 bytes of a full packet are the yardstick."""
+    """Bytes of a tick (a packet) in each store, beside the 186 bytes of a full packet on the wire."""
     with_view = "the live view's refreshes are most of it"
     return [
         _bytes_row("the stream (memory)", grown.stream / grown.packets),
@@ -260,7 +259,7 @@ def _byte_rows(stage: Stage, run: Pipeline, grown: _Bytes) -> list[Row]:
 
 
 def _mongo_row(stage: Stage, run: Pipeline, grown: _Bytes) -> Row:
-    """A candle's BSON document, times the candles of a session, by the ticks of a session at this rate."""
+    """Bytes of a candle's BSON document times the candles of a session, divided by its ticks at this rate."""
     a_session = candles_a_session(Settings.load(_env_file=None))
     ticks = grown.packets / run.seconds * SESSION_MS / 1000 / len(run.instruments)
     size = _document_bytes(stage, run)
@@ -274,9 +273,9 @@ def _document_bytes(stage: Stage, run: Pipeline) -> float:
     return sum(sizes) / len(sizes)
 
 
-def _bytes_row(place: str, value: float, note: str = "") -> Row:
+def _bytes_row(store: str, value: float, note: str = "") -> Row:
     wire = {"full packet on the wire": single(186.0)}
-    return Row("6", f"bytes a tick in {place}", "B", single(value), wire, {}, False, note)
+    return Row("6", f"bytes a tick in {store}", "B", single(value), wire, {}, False, note)
 
 
 def _size(path: Path | None) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from bench.measure import Side, interleaved
+from bench.measure import Log, Side, interleaved
 from bench.processes import Stage, cpu_seconds
 from bench.results import Row
 from utils.journal.entries import EntryId
@@ -12,15 +12,14 @@ from utils.stores.guarded_writes import GuardedWrites
 from utils.stores.packed_commands import OwnConnection, pack
 
 HASHES = 1_000
-FIELDS = (4, 19)  # of a candle that got a tick, and of a candle told whole
+FIELDS = (4, 19)  # of a candle that got a tick, and of a full candle
 DEAREST = 0.8  # of the plain form's rate, at least
 MICROSECONDS = 1e6
-Say = Callable[[str], None]
 
 
-def guarded_rows(stage: Stage, rounds: int, repetitions: int, say: Say) -> list[Row]:
+def guarded_rows(stage: Stage, rounds: int, repetitions: int, log: Log) -> list[Row]:
     """`rounds` writes of HASHES hashes in each repetition."""
-    say("4. guarded writes beside plain ones")
+    log("4. guarded writes beside plain ones")
     return [_row(stage, fields, rounds, repetitions) for fields in FIELDS]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from bench import indicator_state
 from bench.bars import Bars, random_bars
-from bench.measure import Side, interleaved
+from bench.measure import Log, Side, interleaved
 from bench.peers import Peers
 from bench.results import Check, Row
 from utils.indicators import DEFAULT_PARAMETERS, INDICATOR_NAMES, kernels
@@ -18,13 +18,12 @@ WINDOW = 250  # candles: the longest average takes 200
 CHECKED = 8
 PANDAS_ROWS = 60
 TALIPP_ROWS = 500
-Say = Callable[[str], None]
 _RELATIVE = 1e-9
 
 
-def indicator_rows(instruments: int, repetitions: int, peers: Peers, say: Say) -> tuple[list[Check], list[Row]]:
+def indicator_rows(instruments: int, repetitions: int, peers: Peers, log: Log) -> tuple[list[Check], list[Row]]:
     """The check first, then the row of the kernel and the row of what the signal worker does around it."""
-    say(f"3. all indicators, {instruments} instruments at one close")
+    log(f"3. all indicators, {instruments} instruments at one close")
     bars = random_bars(WINDOW + repetitions + 2, instruments)
     checks = _checks(bars, peers)
     sides: dict[str, Side] = {

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import numpy as np
 
 from bench.live_probe import Latencies, LiveProbe, latencies
 from bench.load import SENT_KEY, Load
+from bench.measure import Log
 from bench.processes import PROJECT, BenchError, Stage, Usage, market_clock, wait_until
 from bench.results import Row, single
 from bench.synthetic import instruments
@@ -24,7 +24,6 @@ SEVEN_TIMEFRAMES = "1m,3m,5m,15m,30m,1h,1d"
 WATCHED = 20
 WARM_UP_MS = 2_000.0
 AFTERWARDS_SECONDS = 2.0
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,22 +54,22 @@ QUICK_GRID = (
 
 
 def shards_of(count: int) -> int:
-    """As the settings would have it, up to the broker's three connections."""
+    """The number of shards for so many instruments: one each 3 000, at most the broker's three connections."""
     return min(3, -(-count // 3_000))
 
 
-def latency_rows(stage: Stage, grid: tuple[Point, ...], seconds: float, say: Say) -> list[Row]:
-    """One point after the other, each with an empty Redis and a fresh worker."""
+def latency_rows(stage: Stage, grid: tuple[Point, ...], seconds: float, log: Log) -> list[Row]:
+    """Measures each point with an empty Redis and a fresh worker."""
     rows = []
     for point in grid:
-        say(f"4. frame to live hash: {point.name}")
+        log(f"4. frame to live hash: {point.name}")
         found, usage, sent = measure(stage, point, seconds)
         rows.append(_row(point, found, usage, sent, seconds))
     return rows
 
 
 def measure(stage: Stage, point: Point, seconds: float) -> tuple[Latencies, dict[str, Usage], dict[str, float]]:
-    """Runs one load; returns the latencies, what each process used, and what the generator says of itself."""
+    """Runs one load; returns the latencies, each process's usage, and the generator's figures."""
     stage.client.flushall()
     clock = market_clock(10, 5, 10)
     shards = shards_of(point.instruments)
@@ -88,9 +87,16 @@ def _under_load(
 ) -> tuple[Latencies, dict[str, Usage], dict[str, float]]:
     step = max(1, point.instruments // WATCHED)
     watched = tuple(range(0, point.instruments, step))[:WATCHED]
-    log = stage.directory / "sent.npy"
+    sent_path = stage.directory / "sent.npy"
     load = Load(
-        stage.redis_url, clock, point.instruments, shards, point.rate, seconds + WARM_UP_MS / 1000, watched, str(log)
+        stage.redis_url,
+        clock,
+        point.instruments,
+        shards,
+        point.rate,
+        seconds + WARM_UP_MS / 1000,
+        watched,
+        str(sent_path),
     )
     symbols = {row: f"NSE:S{row:05d}" for row in watched}
     assert symbols[0] == instruments(1)[0].symbol
@@ -102,8 +108,8 @@ def _under_load(
     probe.watch(seconds)
     usage = stage.usage()
     probe.watch(AFTERWARDS_SECONDS)
-    sent = wait_for_generator(generator, log)
-    return latencies(probe, np.load(log), WARM_UP_MS), usage, sent
+    sent = wait_for_generator(generator, sent_path)
+    return latencies(probe, np.load(sent_path), WARM_UP_MS), usage, sent
 
 
 def start_generator(stage: Stage, load: Load) -> ChildProcess:
@@ -120,14 +126,14 @@ def start_generator(stage: Stage, load: Load) -> ChildProcess:
     return child
 
 
-def wait_for_generator(generator: ChildProcess, log: Path, seconds: float = 60.0) -> dict[str, float]:
-    """What it says at its end."""
+def wait_for_generator(generator: ChildProcess, sent_path: Path, seconds: float = 60.0) -> dict[str, float]:
+    """The generator's figures. BenchError: it failed, or did not end in time."""
     deadline = time.monotonic() + seconds
     while generator.is_alive and time.monotonic() < deadline:
         time.sleep(0.05)
     if generator.exit_code != 0:
         raise BenchError(f"the load generator ended with {generator.exit_code}: {generator.last_lines(4)}")
-    found: dict[str, float] = json.loads(log.with_suffix(".json").read_text())
+    found: dict[str, float] = json.loads(sent_path.with_suffix(".json").read_text())
     return found
 
 
@@ -135,7 +141,7 @@ def _row(point: Point, found: Latencies, usage: dict[str, Usage], sent: dict[str
     worker_ns = usage["candle_worker"].cpu / (point.instruments * point.rate) * 1e9
     lag = "lag flat" if found.is_flat else f"LAG GROWS ({found.never} ticks never seen)"
     note = (
-        f"p50 {found.p50:.0f}, p99.9 {found.p999:.0f} ms over {found.count} ticks; {lag}; {said_usage(usage)}; "
+        f"p50 {found.p50:.0f}, p99.9 {found.p999:.0f} ms over {found.count} ticks; {lag}; {described_usage(usage)}; "
         f"worker {worker_ns:,.0f} ns/tick; generator at most {sent['late_ms']:.0f} ms late"
     )
     targets = {"": point.p99_target_ms} if point.p99_target_ms else {}
@@ -144,13 +150,13 @@ def _row(point: Point, found: Latencies, usage: dict[str, Usage], sent: dict[str
     return Row("4", name, "ms", single(found.p99), {}, targets, False, note, figures)
 
 
-def said_usage(usage: dict[str, Usage]) -> str:
-    """For a note."""
+def described_usage(usage: dict[str, Usage]) -> str:
+    """Core share and memory of each process, for a row's note."""
     return ", ".join(f"{name} {one.cpu:.1%} of a core {one.rss_mb:.0f} MB" for name, one in usage.items())
 
 
 def usage_figures(usage: dict[str, Usage]) -> dict[str, float]:
-    """For a row's figures."""
+    """Core share and memory of each process, for a row's figures."""
     return {f"{name}_core_share": one.cpu for name, one in usage.items()} | {
         f"{name}_mb": one.rss_mb for name, one in usage.items()
     }

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from bench.live_probe import LiveProbe
 from bench.load import SENT_KEY, Load
-from bench.measure import percentile
+from bench.measure import Log, percentile
 from bench.processes import Stage, Usage, market_clock, wait_until
 from bench.results import Row, single
 from bench.rows_latency import (
     SEVEN_TIMEFRAMES,
     WATCHED,
-    said_usage,
+    described_usage,
     shards_of,
     start_generator,
     usage_figures,
@@ -24,12 +23,11 @@ GROWTH = 1.5
 HIGHEST_TICKS_PER_SECOND = 1_000_000.0
 LAG_SLACK_MS = 150.0
 WARM_UP_SECONDS = 2.0
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """What was seen at one rate."""
+    """The measurement of one rate."""
 
     ticks_per_second: float
     first_half_ms: float
@@ -43,7 +41,7 @@ class _Step:
 
 @dataclass(frozen=True, slots=True)
 class Climb:
-    """From so many ticks a second of one instrument on, so long each step, at most so many steps."""
+    """Steps of growing rates: ticks a second of an instrument in the first, seconds of each, most steps."""
 
     instruments: int
     first_rate: float
@@ -51,17 +49,17 @@ class Climb:
     steps: int
 
 
-def sustained_rows(stage: Stage, climbs: tuple[Climb, ...], say: Say) -> list[Row]:
-    """One number of instruments after the other, each with an empty Redis and a fresh worker."""
+def sustained_rows(stage: Stage, climbs: tuple[Climb, ...], log: Log) -> list[Row]:
+    """Measures each number of instruments with an empty Redis and a fresh worker."""
     rows = []
     for climb in climbs:
-        say(f"4. sustained rate with {climb.instruments} instruments, from {climb.first_rate:g}/s each on")
+        log(f"4. sustained rate with {climb.instruments} instruments, from {climb.first_rate:g}/s each on")
         rows.append(_row(climb, _climb(stage, climb)))
     return rows
 
 
 def _climb(stage: Stage, climb: Climb) -> list[_Step]:
-    """Until the lag grows, or the rate is the highest that is tried."""
+    """Raises the rate until the lag grows, or the rate is the highest to try."""
     stage.client.flushall()
     text, shards = market_clock(10, 5, 10), shards_of(climb.instruments)
     environment = stage.environment(MARKET_CLOCK=text, TIMEFRAMES=SEVEN_TIMEFRAMES, CONNECTIONS=str(shards))
@@ -91,7 +89,7 @@ def _steps(stage: Stage, climb: Climb, clock: str) -> list[_Step]:
     while len(found) < climb.steps:
         probe.seen.clear()
         found.append(_step(stage, probe, climb.step_seconds))
-        # Once may be the machine's doing, twice is not.
+        # One step may fail for a slow moment of the machine; two in a row may not.
         if not any(one.is_flat for one in found[-2:]) and len(found) > 1:
             break
         if found[-1].ticks_per_second > HIGHEST_TICKS_PER_SECOND:
@@ -129,7 +127,7 @@ def _row(climb: Climb, steps: list[_Step]) -> Row:
         end = "the lag was flat at the highest rate that was tried"
     else:
         end = f"above it the lag grew, up to {last.second_half_ms:,.0f} ms at {last.ticks_per_second:,.0f} ticks/s"
-    used = said_usage(highest.usage) if highest else "not even the first rate was sustained"
+    used = described_usage(highest.usage) if highest else "not even the first rate was sustained"
     figures = {f"lag_ms_at_{one.ticks_per_second:.0f}_ticks_per_second": one.second_half_ms for one in steps}
     return Row(
         part="4",

@@ -59,7 +59,7 @@ def instruments(count: int) -> list[Instrument]:
 
 @dataclass(slots=True)
 class Market:
-    """Where every instrument stands: prices walk in ticks of 5 paise, volume only grows."""
+    """The state of every instrument: prices walk in ticks of 5 paise, volume only grows."""
 
     price: NDArray[np.int64]
     cum: NDArray[np.int64]

@@ -16,6 +16,7 @@ from typing import Any
 import orjson
 import pymongo
 
+from bench.measure import Log
 from bench.processes import BenchError, Stage, rss_mb, stage, wait_until
 from bench.synthetic import DAY
 from commands.shared.child_process import ChildProcess
@@ -52,7 +53,6 @@ LOOK_SECONDS = 0.25
 STILL_SECONDS = 120.0
 LONGEST_SECONDS = 1_800.0
 WORKER, SIGNALS, FEED = "candle_worker", "signal_worker", "feed"
-Log = Callable[[str], None]
 
 
 @dataclass

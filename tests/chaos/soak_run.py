@@ -16,6 +16,7 @@ import orjson
 import pymongo
 import requests
 
+from bench.measure import Log
 from bench.processes import BenchError, Stage, rss_mb, stage, wait_until
 from commands.shared.child_process import ChildProcess
 from tests.chaos.soak_bounds import Sample, findings
@@ -38,7 +39,6 @@ LOOK_SECONDS = 0.5
 SNAPSHOT_SECONDS = 3.0
 SAVED_SECONDS = 60.0  # at most, until what has expired is out of hashes and snapshots
 PAGE = 20_000
-Log = Callable[[str], None]
 
 
 @dataclass
