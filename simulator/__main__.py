@@ -42,9 +42,9 @@ EXIT_BAD_OPTIONS = 2
     type=click.Choice([market.value for market in Market]),
     help="jumping: options and stocks go to a new level now and then.",
 )
-@click.option("--record", type=click.Path(path_type=Path, file_okay=False), help="Write down all that is sent.")
+@click.option("--record", type=click.Path(path_type=Path, file_okay=False), help="Record all that is sent.")
 @click.option("--access-token", default="demo-token", show_default=True)
-@click.option("--api-key", default="", help="Let in only this api key (default: any).")
+@click.option("--api-key", default="", help="Accept only this api key (default: any).")
 @click.option("--api-secret", default="demo-secret", show_default=True)
 @click.option(
     "--history-per-second", default=3.0, show_default=True, help="The broker's limit on historical requests."
@@ -53,7 +53,7 @@ EXIT_BAD_OPTIONS = 2
     "--others-per-second", default=10.0, show_default=True, help="Its limit on requests of no special kind."
 )
 def main(**options: Any) -> None:
-    """An exchange that speaks Kite's WebSocket and REST. MARKET_CLOCK says what time it is there."""
+    """An exchange that speaks Kite's WebSocket and REST. MARKET_CLOCK sets its time."""
     try:
         exchange = _open(options)
     except ValueError as error:
@@ -63,9 +63,9 @@ def main(**options: Any) -> None:
         f"simulator: seed {options['seed']}, {len(exchange.universe)} instruments, clock {exchange.clock}", err=True
     )
     try:
-        asyncio.run(serve(exchange, options["host"], options["port"], lambda port: _say_ready(exchange, port)))
+        asyncio.run(serve(exchange, options["host"], options["port"], lambda port: _print_ready(exchange, port)))
     except OSError as error:
-        click.echo(f"simulator: port {options['port']} can not be opened ({error}): choose another", err=True)
+        click.echo(f"simulator: port {options['port']} cannot be opened ({error}): choose another", err=True)
         sys.exit(1)
     click.echo(f"simulator: {orjson.dumps(status_of(exchange)).decode()}", err=True)
 
@@ -85,7 +85,7 @@ def _open(options: dict[str, Any]) -> Exchange:
     return Exchange(universe, calendar, clock, access, how)
 
 
-def _say_ready(exchange: Exchange, port: int) -> None:
+def _print_ready(exchange: Exchange, port: int) -> None:
     line = {"port": port, "seed": exchange.options.seed, "market_clock": str(exchange.clock)}
     click.echo(orjson.dumps(line).decode())
     sys.stdout.flush()

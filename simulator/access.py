@@ -1,4 +1,4 @@
-"""Who may come in: access tokens, connections an api key, requests a second."""
+"""Access control: access tokens, connections an api key, requests a second."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ REQUEST_TOKEN = "demo-request"
 
 @dataclass(slots=True)
 class Access:
-    """Valid tokens and open connections. An empty `api_key` lets any key in."""
+    """Valid tokens and open connections. An empty `api_key` accepts any key."""
 
     api_key: str
     api_secret: str
@@ -28,18 +28,18 @@ class Access:
         return bool(api_key) and self.api_key in ("", api_key) and token in self.tokens
 
     def is_valid_header(self, header: str) -> bool:
-        """`token api_key:access_token`."""
+        """Whether a header `token api_key:access_token` is valid."""
         scheme, _, pair = header.partition(" ")
         api_key, _, token = pair.partition(":")
         return scheme == "token" and self.is_valid(api_key, token)
 
     def accept(self, token: str) -> None:
-        """From now on this token is good, and the one a login gives."""
+        """Makes this token valid, and the one that a login gives."""
         self.tokens.add(token)
         self.current_token = token
 
     def expire(self) -> None:
-        """Every token given so far is dead; a login gives a new one."""
+        """Invalidates every token; a login gives a new one."""
         self.tokens.clear()
 
     def exchange(self, api_key: str, request_token: str, checksum: str) -> str | None:

@@ -24,7 +24,7 @@ ROWS_AT_ONCE = 2_000
 
 @dataclass(frozen=True, slots=True)
 class Bars:
-    """Parallel columns in time: start (epoch ms), prices in wire integers, volume, open interest (0 for none)."""
+    """Parallel arrays in time: start (epoch ms), prices in wire integers, volume, open interest (0 for none)."""
 
     start_ms: Ints
     open: Ints
@@ -89,7 +89,7 @@ class BarMaker:
         self._kept: OrderedDict[tuple[int, date], Bars] = OrderedDict()
 
     def minutes_of(self, pairs: Sequence[tuple[int, date]]) -> list[Bars]:
-        """The minutes with trades of each (row, day), empty where it is closed then."""
+        """The minutes with trades of each (row, day), empty where the market is closed."""
         missing = [pair for pair in dict.fromkeys(pairs) if pair not in self._kept]
         fresh: dict[tuple[int, date], Bars] = {}
         for batch in self._batches(missing):
@@ -99,7 +99,7 @@ class BarMaker:
         return found
 
     def days_of(self, pairs: Sequence[tuple[int, date]]) -> list[Bars]:
-        """One bar for each whole day, the cash market's pre-open auction in it; empty where it is closed then."""
+        """One bar for each full day, with the cash market's pre-open auction; empty where the market is closed."""
         return [grouped(bars, np.zeros(len(bars), dtype=np.int64)) for bars in self.minutes_of(pairs)]
 
     def _keep(self, fresh: dict[tuple[int, date], Bars]) -> None:
@@ -135,8 +135,8 @@ class BarMaker:
         keep[:, 0] = keep[:, -1] = True
         table = (starts, *prices, volumes, oi)
         return {
-            (one.row, one.session.date): Bars(*(column[nth][keep[nth]] for column in table))
-            for nth, one in enumerate(batch)
+            (one.row, one.session.date): Bars(*(column[index][keep[index]] for column in table))
+            for index, one in enumerate(batch)
         }
 
     def _counts(self, rows: Ints, minute: Ints, keys: Keys) -> Ints:
@@ -166,7 +166,7 @@ def _prices(path: Floats, keys: Keys, volatility: Floats, ticks: Ints) -> tuple[
 
 
 def open_interest(universe: Universe, rows: Ints, days: Ints, minute: Ints) -> Ints:
-    """[rows, minutes] of derivatives, in whole lots, wandering by a few per cent; 0 for what has none."""
+    """[rows, minutes]: open interest of derivatives, in lots, drifting by a few per cent; 0 for others."""
     key = draw_keys(universe.seed, universe.tokens[rows][:, None], Salt.OPEN_INTEREST)
     base = 2_000 * np.exp(1.5 * normal(key))
     of_day = draw_keys(key, days[:, None])

@@ -1,4 +1,4 @@
-"""One client's WebSocket: what it asked for, what waits to be sent to it, and the one task that sends it."""
+"""One client's WebSocket: its subscriptions, its queue of messages, and the task that sends them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MODES = {"ltp": Mode.LTP, "quote": Mode.QUOTE, "full": Mode.FULL}
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What one text message of a client comes to: the rows it is about, and the error to answer, if any."""
+    """A client's text message, read: the rows it is about, and the error to answer, if any."""
 
     rows: list[int]
     mode: str
@@ -36,7 +36,7 @@ class _Ping:
 
 
 class Connection:
-    """Sends in the order in which it was told to; a client that does not read is dropped, as the broker does."""
+    """Sends messages in the order queued. A client that does not read is dropped, as the broker does."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class Connection:
     ) -> None:
         self.api_key = api_key
         self.modes: Modes = np.zeros(rows, dtype=np.uint8)
-        self.frozen_until_ms = 0
+        self.stalled_until_ms = 0
         self.sent_frames = 0
         self.sent_bytes = 0
         self._socket = socket
@@ -60,9 +60,9 @@ class Connection:
         self._pong_came = asyncio.Event()
         self.abort: Callable[[], None] = lambda: None
 
-    def say(self, message: bytes | str) -> None:
-        """Put a frame (bytes) or a text message in the queue, unless the connection is frozen."""
-        if self._clock() < self.frozen_until_ms:
+    def enqueue(self, message: bytes | str) -> None:
+        """Queues a frame (bytes) or a text message, unless the connection is stalled."""
+        if self._clock() < self.stalled_until_ms:
             return
         self._waiting_bytes += len(message)
         if self._waiting_bytes > MOST_WAITING_BYTES:
@@ -71,7 +71,7 @@ class Connection:
         self._waiting.put_nowait(message)
 
     async def send_all(self) -> None:
-        """Run until the socket is gone."""
+        """Sends queued messages until the socket is closed."""
         while True:
             message = await self._waiting.get()
             try:
@@ -79,9 +79,9 @@ class Connection:
             except (ConnectionError, RuntimeError):
                 return
 
-    async def until_taken(self) -> None:
-        """Returns when the client has taken all that was sent before: it answers a ping after them. Or is frozen."""
-        if self._clock() < self.frozen_until_ms:
+    async def until_received(self) -> None:
+        """Returns when the client has answered a ping after all messages sent before, or at once when stalled."""
+        if self._clock() < self.stalled_until_ms:
             return
         self._pings += 1
         self._waiting.put_nowait(_Ping(self._pings))
@@ -91,7 +91,7 @@ class Connection:
             await self._pong_came.wait()
 
     def pong(self, number: bytes) -> None:
-        """The client's answer to a ping of ours."""
+        """Notes the client's answer to a ping."""
         if number.isdigit():
             self._pongs = max(self._pongs, int(number))
             self._pong_came.set()
@@ -121,7 +121,7 @@ class Connection:
             self._record.close()
 
     def asked(self, text: str, universe: Universe, row_of_token: dict[int, int]) -> Asked | None:
-        """Take a client's message in; None when there is nothing to answer."""
+        """Applies a client's message; None when there is nothing to answer."""
         action, mode, tokens = _understood(text)
         rows = [row_of_token[token] for token in tokens if token in row_of_token]
         if not rows or not action:

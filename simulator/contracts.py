@@ -1,4 +1,4 @@
-"""The endless list of what could be listed, in one fixed order: a universe is its first N.
+"""An endless list of contracts in a fixed order: a universe is its first N.
 
 So a universe of 60 is part of one of 200, and an instrument is the same in both.
 """
@@ -114,8 +114,8 @@ class ContractList:
         yield from map(self.front_future, others)
         yield from map(_index, INDICES[2:])
         yield from map(_stock, STOCKS_WITHOUT_DERIVATIVES[4:])
-        yield from (self._commodity(nth, 0) for nth in range(1, len(COMMODITIES)))
-        yield from (self._currency(nth, 0) for nth in range(1, len(CURRENCIES)))
+        yield from (self._commodity(index, 0) for index in range(1, len(COMMODITIES)))
+        yield from (self._currency(index, 0) for index in range(1, len(CURRENCIES)))
         yield from map(_on_bse, STOCKS_WITH_DERIVATIVES[:3])
         yield from self._index_options(range(1, 21))
         yield from _alternate(self._far_contracts(), _small_stocks())
@@ -208,14 +208,14 @@ class ContractList:
             busy=1.5 if path_class is SessionClass.INDEX else 0.15,
         )
 
-    def _currency(self, nth: int, month: int) -> Contract:
-        root, price = CURRENCIES[nth]
-        token = (2_000 + 10 * nth + month) << 8 | wire.SEGMENT_CDS
+    def _currency(self, index: int, month: int) -> Contract:
+        root, price = CURRENCIES[index]
+        token = (2_000 + 10 * index + month) << 8 | wire.SEGMENT_CDS
         return self._simple_future("CDS", root, price, 0.0025, 1, token, month, SessionClass.CURRENCY)
 
-    def _commodity(self, nth: int, month: int) -> Contract:
-        root, price, tick, lot = COMMODITIES[nth]
-        token = (220_000 + 10 * nth + month) << 8 | wire.SEGMENT_MCX
+    def _commodity(self, index: int, month: int) -> Contract:
+        root, price, tick, lot = COMMODITIES[index]
+        token = (220_000 + 10 * index + month) << 8 | wire.SEGMENT_MCX
         return self._simple_future("MCX", root, price, tick, lot, token, month, SessionClass.COMMODITY)
 
     def _simple_future(
@@ -323,14 +323,14 @@ def _on_bse(stock: Stock) -> Contract:
 
 
 def _small_stocks() -> Iterator[Contract]:
-    """Made-up small companies, without end."""
-    for nth in count():
-        price = 20.0 + (nth * 7919 % 1500)
-        yield _stock(Stock(f"SMALL{nth:05d}", SMALL_STOCK_TOKENS_FROM + nth, f"SMALL COMPANY {nth}", price, 0))
+    """An endless sequence of made-up small companies."""
+    for index in count():
+        price = 20.0 + (index * 7919 % 1500)
+        yield _stock(Stock(f"SMALL{index:05d}", SMALL_STOCK_TOKENS_FROM + index, f"SMALL COMPANY {index}", price, 0))
 
 
 def _without_repetition(contracts: Iterator[Contract]) -> Iterator[Contract]:
-    """Strikes of a cheap stock, bounded below, come twice."""
+    """Drops repeated symbols: strikes of a cheap stock are bounded below and come twice."""
     seen: set[str] = set()
     for one in contracts:
         if one.symbol not in seen:

@@ -1,4 +1,4 @@
-"""What no broker has: the state of the simulator, and faults on demand."""
+"""Endpoints that no broker has: the state of the simulator, and faults on demand."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from utils.market.ist import iso_ist
 
 
 def status_of(exchange: Exchange) -> dict[str, Any]:
-    """Market time, what was sent on the open connections and before, lag in real ms, faults counted by kind."""
+    """Market time, frames and packets sent, lag in real ms, faults counted by kind."""
     now_ms, figures = exchange.clock.now_ms(), exchange.figures
     return {
         "market_time": iso_ist(now_ms),
@@ -36,14 +36,14 @@ async def status(request: web.Request) -> web.Response:
 
 
 async def fault(request: web.Request) -> web.Response:
-    """POST `{"name": "freeze", "seconds": S}`, `{"name": "drop" or "expire"}`, `{"name": "accept", "token": T}`."""
+    """POST `{"name": "stall", "seconds": S}`, `{"name": "drop" or "expire"}`, `{"name": "accept", "token": T}`."""
     exchange = request.app[EXCHANGE]
     try:
         wanted = orjson.loads(await request.read())
         name = str(wanted["name"])
         _switch(exchange, name, wanted)
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
-        return refusal(400, "InputException", f"This fault can not be switched: {error!r}")
+        return refusal(400, "InputException", f"This fault cannot be switched: {error!r}")
     exchange.switched[name] += 1
     return success(status_of(exchange))
 
@@ -64,8 +64,8 @@ async def play(request: web.Request) -> web.Response:
 
 
 def _switch(exchange: Exchange, name: str, wanted: dict[str, Any]) -> None:
-    if name == "freeze":
-        exchange.freeze(float(wanted["seconds"]))
+    if name == "stall":
+        exchange.stall(float(wanted["seconds"]))
     elif name == "drop":
         exchange.drop()
     elif name == "expire":
@@ -73,4 +73,4 @@ def _switch(exchange: Exchange, name: str, wanted: dict[str, Any]) -> None:
     elif name == "accept":
         exchange.access.accept(str(wanted["token"]))
     else:
-        raise ValueError(f"{name!r} is none of freeze, drop, expire, accept")
+        raise ValueError(f"{name!r} is none of stall, drop, expire, accept")

@@ -1,4 +1,4 @@
-"""Which way prices go: for a row on a day, the price at each whole minute of its session (its knots).
+"""The course of prices: for a row on a day, the price at each full minute of its session (its knots).
 
 Closed forms of hashes throughout: the level of a day is fractal value noise (octaves of straight-line interpolated
 draws, so days trend), the minutes within are a fat-tailed walk with drifts of some forty minutes and a U-shaped
@@ -31,7 +31,7 @@ CARRY = 0.06
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """What decides one row's prices on one day.
+    """The parameters of one row's prices on one day.
 
     minutes: length of its continuous session; bend_minutes: after how many the day's level is reached;
     volatility: daily deviation of the underlying's logarithm; market_share: how much of it is the market's.
@@ -75,7 +75,7 @@ def course_of(universe: Universe, row: int, session: Session, calendar: SessionC
 
 
 def session_minutes(session: Session) -> int:
-    """Whole minutes of continuous trading."""
+    """Full minutes of continuous trading."""
     return (session.close_ms - session.open_ms) // MINUTE_MS
 
 
@@ -95,16 +95,16 @@ def _market_share(contract: Contract) -> float:
 def knots(seed: int, courses: Sequence[Course]) -> Floats:
     """[len(courses), longest minutes + 1] prices in wire units, unrounded; row i is good up to its `minutes`.
 
-    All courses in one call must be long alike where memory matters: the shorter ones are computed further.
+    All rows are computed to the longest course: group courses of similar length to save memory.
     """
     width = max(max(one.minutes, one.bend_minutes) for one in courses) + 1
     spot = np.exp(_log_spot(seed, courses, width))
     spot *= np.array([one.divisor for one in courses], dtype=np.float64)[:, None]
-    for nth, one in enumerate(courses):
+    for index, one in enumerate(courses):
         if one.shape is Shape.FUTURE:
-            spot[nth] *= 1 + CARRY * one.days_to_expiry / YEAR_DAYS
+            spot[index] *= 1 + CARRY * one.days_to_expiry / YEAR_DAYS
         elif one.shape in (Shape.CALL, Shape.PUT):
-            spot[nth] = _option_price(spot[nth], one)
+            spot[index] = _option_price(spot[index], one)
     longest: Floats = spot[:, : max(one.minutes for one in courses) + 1]
     return longest
 

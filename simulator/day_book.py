@@ -1,4 +1,4 @@
-"""The running state of a day per row: what a snapshot shows, after every trade of a minute."""
+"""The running state of each row's day, after every trade of a minute: the content of a snapshot."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SHIFT = 1 << 33  # above any wire price: rows do not mix when a running maximum 
 
 @dataclass(frozen=True, slots=True)
 class States:
-    """Parallel columns. All but `row` and `ms` are what holds just after the trade; zeros before the day's first.
+    """Parallel arrays. All but `row` and `ms` are the values just after the trade; zeros before the day's first.
 
     turnover: sum of price times quantity in wire units; low is NO_LOW while there is none.
     """
@@ -38,7 +38,7 @@ class States:
             self.row, self.ms, self.price, self.quantity, self.volume, self.turnover, self.open, self.high, self.low
         )  # fmt: skip
 
-    def taken(self, which: Ints) -> States:
+    def select(self, which: Ints) -> States:
         return States(*(column[which] for column in self.columns()))
 
 
@@ -50,14 +50,14 @@ class DayBook:
         self.now = States(np.arange(rows), zero, zero, zero, zero, zero, zero, zero, np.full(rows, NO_LOW))
 
     def advance(self, trades: Trades) -> States:
-        """Take a minute's trades (sorted by row and time); returns, sorted alike, the states after each of them,
-        each row's state before the minute standing first."""
+        """Applies a minute's trades (sorted by row and time). Returns the states after each of them in the same
+        order, with each row's state before the minute first."""
         table = self._with_carried(trades)
         rows = len(self.now)
         first = np.searchsorted(table.row, np.arange(rows))
         states = _running(table, first, self.now)
         last = np.append(first[1:], len(states)) - 1
-        self.now = states.taken(last)
+        self.now = states.select(last)
         return states
 
     def _with_carried(self, trades: Trades) -> Trades:

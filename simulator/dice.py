@@ -1,4 +1,4 @@
-"""Randomness without a sequence: every draw is a hash of what it is drawn for.
+"""Randomness without a sequence: every draw is a hash of its purpose and keys.
 
 A trade's price depends on (seed, date, token, minute, number of the trade) and on nothing else, so the tape is the
 same whoever asks, in whatever order, at whatever speed, and however many other instruments there are.
@@ -24,7 +24,7 @@ _UNIT = 2.0**-53
 
 
 class Salt(IntEnum):
-    """What a draw is for: two purposes never share a draw."""
+    """The purpose of a draw: two purposes never share a draw."""
 
     LEVEL = 1
     GAP = 2

@@ -1,4 +1,4 @@
-"""The exchange: holds the day, the connections and the switches, and plays the day to whoever is connected."""
+"""The exchange: the day, the connections and the fault switches; plays the day to every connection."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from utils.market.sessions import SessionCalendar
 HEARTBEATS_A_REAL_SECOND = 20
 MESSAGE_EVERY_SECONDS = 120
 LONGEST_SLEEP_SECONDS = 0.25
-SENDINGS_BETWEEN_BREATHS = 8
+SENDINGS_AT_ONCE = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How a simulator is run."""
+    """The options of a run."""
 
     seed: int
     faults: frozenset[Fault]
@@ -46,7 +46,7 @@ class Options:
 
 
 class PlayOrder:
-    """How far a stepped exchange has been told to play, and how many times faster than real time (0: no limit)."""
+    """Until when a stepped exchange has to play, and how many times faster than real time (0: no limit)."""
 
     def __init__(self) -> None:
         self.until_ms = 0
@@ -61,7 +61,7 @@ class PlayOrder:
         self._changed.set()
 
     async def wait(self, now_ms: int) -> None:
-        """Returns when it is to play beyond `now_ms`."""
+        """Returns when there is an order to play beyond `now_ms`."""
         while self.until_ms <= now_ms:
             self._changed.clear()
             await self._changed.wait()
@@ -69,7 +69,7 @@ class PlayOrder:
 
 @dataclass(slots=True)
 class Figures:
-    """What has been done so far; the lag is real ms between when a sending was due and when it went out."""
+    """Counts so far; a lag is the real ms from when a sending was due until it was sent."""
 
     sendings: int = 0
     packets: int = 0
@@ -123,20 +123,20 @@ class Exchange:
     # ------------------------------------------------------------------ playing
 
     def begin(self) -> None:
-        """What is due before this moment is not sent: it is part of the cached packets."""
+        """Sets the beginning of sending: packets due before are in the cached packets only."""
         self._from_ms = self.clock.now_ms()
 
     async def play(self) -> None:
-        """Run until cancelled: send what is due, sleep until the next is."""
+        """Runs until cancelled: sends what is due, and sleeps until the next sending is."""
         self.begin()
         while True:
             await self.refill()
-            self.send_due(SENDINGS_BETWEEN_BREATHS)
+            self.send_due(SENDINGS_AT_ONCE)
             self._beat(self.clock.now_ms())
             await asyncio.sleep(self._pause_seconds())
 
     def send_due(self, most: int | None = None) -> None:
-        """Send what is due by now, in order."""
+        """Sends what is due by now, in order; at most `most` sendings."""
         now_ms = self.clock.now_ms()
         while self._due and self._due[0].due_ms <= now_ms and most != 0:
             self._send(self._due.popleft(), now_ms)
@@ -153,13 +153,13 @@ class Exchange:
         if self.clock.now_ms() % 1000 == 0:
             self._send_heartbeat(self.clock.now_ms() // 1000)
 
-    async def until_taken(self) -> None:
-        """Returns when every client has taken all that was sent to it."""
+    async def until_received(self) -> None:
+        """Returns when every client has received all that was sent to it."""
         for connection in list(self.connections):
-            await connection.until_taken()
+            await connection.until_received()
 
     def _pause_seconds(self) -> float:
-        """Until the next sending or heartbeat, whichever is first."""
+        """Real seconds until the next sending or heartbeat."""
         now_ms = self.clock.now_ms()
         beat = self.clock.real_seconds(((self._beat_s + 1) * 1000 - now_ms) / 1000)
         pause = max(beat, self._beat_real + 1 / HEARTBEATS_A_REAL_SECOND - time.monotonic())
@@ -168,7 +168,7 @@ class Exchange:
         return min(max(pause, 0.0), LONGEST_SLEEP_SECONDS)
 
     async def refill(self) -> None:
-        """Take the next minute in, once the clock has reached it."""
+        """Queues the packets of the next minute, once the clock has reached it."""
         while not self._due:
             coming = self.day.next_minute_when(self.clock.now_ms())
             if coming is None:
@@ -178,17 +178,17 @@ class Exchange:
             self.day.close()
             self.day = self._open_day(self.day.tape.day + timedelta(days=1))
         while self._due and self._due[0].due_ms < self._from_ms:
-            self.day.last_sent.take(self._due.popleft().packets)
+            self.day.last_sent.update(self._due.popleft().packets)
 
     def _send(self, sending: Sending, now_ms: int) -> None:
-        self.day.last_sent.take(sending.packets)
+        self.day.last_sent.update(sending.packets)
         for connection in self.connections:
             frame = pack(sending.packets, connection.modes)
             if not frame:
                 continue
             self.figures.packets += int.from_bytes(frame[:2], "big")
             for one in self.frame_faults.touched(frame, sending.due_ms):
-                connection.say(one)
+                connection.enqueue(one)
         self.figures.sendings += 1
         self.figures.last_lag_ms = (now_ms - sending.due_ms) / self.clock.speed
         self.figures.worst_lag_ms = max(self.figures.worst_lag_ms, self.figures.last_lag_ms)
@@ -205,47 +205,47 @@ class Exchange:
         with_messages = second // MESSAGE_EVERY_SECONDS > self._beat_s // MESSAGE_EVERY_SECONDS > 0
         self._beat_s = second
         for connection in self.connections:
-            connection.say(HEARTBEAT)
+            connection.enqueue(HEARTBEAT)
             connection.flush()
             for text in _messages(self._beat_s) if with_messages else ():
-                connection.say(text)
+                connection.enqueue(text)
 
     # ------------------------------------------------------------------ connections
 
     def answer(self, connection: Connection, asked: Asked) -> None:
-        """The cached packets of what was just subscribed, in the mode now wanted."""
+        """Sends the cached packets of the instruments just subscribed, in the mode now wanted."""
         if asked.error:
-            connection.say(orjson.dumps({"type": "error", "data": asked.error}).decode())
+            connection.enqueue(orjson.dumps({"type": "error", "data": asked.error}).decode())
         modes = np.zeros_like(connection.modes)
         modes[asked.rows] = connection.modes[asked.rows]
         frame = pack(self.day.last_sent.of_rows(np.flatnonzero(modes != Mode.NONE)), modes)
         if frame:
-            connection.say(frame)
+            connection.enqueue(frame)
 
     # ------------------------------------------------------------------ switches
 
-    def freeze(self, seconds: float) -> None:
-        """Present connections stay open, and nothing is sent on them for so many market seconds."""
+    def stall(self, seconds: float) -> None:
+        """Present connections stay open, but nothing is sent on them for so many market seconds."""
         for connection in self.connections:
-            connection.frozen_until_ms = self.clock.now_ms() + round(seconds * 1000)
+            connection.stalled_until_ms = self.clock.now_ms() + round(seconds * 1000)
 
     def drop(self) -> None:
-        """Every TCP connection ends, without a closing handshake."""
+        """Aborts every TCP connection, without a closing handshake."""
         for connection in list(self.connections):
             connection.abort()
 
     def expire(self) -> None:
-        """Tokens die, as in the morning."""
+        """Invalidates all tokens, as the broker does each morning, and drops the connections."""
         self.access.expire()
         self.drop()
 
 
 def _messages(second: int) -> list[str]:
     order = {"order_id": str(second), "status": "COMPLETE", "tradingsymbol": "INFY", "exchange": "NSE", "quantity": 1}
-    said = [{"type": "message", "data": f"Market notice {second}"}, {"type": "order", "data": order}]
-    return [orjson.dumps(one).decode() for one in said]
+    messages = [{"type": "message", "data": f"Market notice {second}"}, {"type": "order", "data": order}]
+    return [orjson.dumps(one).decode() for one in messages]
 
 
 def market_start_ms(day: date) -> int:
-    """14 minutes and 30 seconds past nine: where the clock starts when none is given."""
+    """09:14:30 IST of the day: the start of the clock when none is given."""
     return ist_midnight_ms(day) + (9 * 3600 + 14 * 60 + 30) * 1000

@@ -1,4 +1,4 @@
-"""Faults of the feed, each seeded and switched on by name. They change what is sent, never what is true."""
+"""Faults of the feed, each seeded and switched on by name. They change the packets sent, never the tape."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ USUAL = (Fault.LATE, Fault.DUPLICATE, Fault.MALFORMED, Fault.BADPRINT, Fault.CRO
 
 
 def parse_faults(text: str) -> frozenset[Fault]:
-    """`late,duplicate`, `all`, `none` or `usual`. ValueError names what is none of them."""
+    """`late,duplicate`, `all`, `none` or `usual`. ValueError: an unknown name."""
     named = {"all": tuple(Fault), "usual": USUAL, "none": (), "": ()}
     if text in named:
         return frozenset(named[text])

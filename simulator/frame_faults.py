@@ -1,4 +1,4 @@
-"""Faults of whole frames: cut short, a wrong length, a wrong count, noise."""
+"""Faults of entire frames: cut short, a wrong length, a wrong count, noise."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ INTERVALS = {
 class History:
     """Answers for one universe; `tape` is that of the day being played, and later days have no history.
 
-    A day played before it (past a midnight) is told from drawn bars like any other past day.
+    A day played before `tape`'s (past a midnight) has drawn bars like any other past day.
     """
 
     def __init__(self, universe: Universe, calendar: SessionCalendar, tape: Tape) -> None:
@@ -63,7 +63,7 @@ class History:
         return self._bars.days_of([(row, before[one.session_class]) for row, one in rows])
 
     def candles(self, row: int, interval: Interval, from_ms: int, to_ms: int, now_ms: int) -> Bars:
-        """Candles that start in [from_ms, to_ms], in time; the one of `now_ms` is as far as it has come."""
+        """Candles that start in [from_ms, to_ms], in time; that of `now_ms` has the trades up to then."""
         first, last = max(ist_date(from_ms), OLDEST_DAY), min(ist_date(min(to_ms, now_ms)), self._tape.day)
         past = [(row, day) for day in _days(first, last) if day < self._tape.day]
         parts = self._past_days(past) if interval.timeframe.is_day else self._past(past, interval.timeframe)

@@ -33,7 +33,7 @@ class Market(StrEnum):
 
 
 class Jumps:
-    """When each row jumps on a day, and to how many times its price. In a calm market none ever does."""
+    """When each row jumps on a day, and the factor of its price. In a calm market no row jumps."""
 
     def __init__(self, market: Market, universe: Universe, opening: Ints, closing: Ints, day: int) -> None:
         self._at_ms: Ints = np.full(len(universe), NEVER, dtype=np.int64)
@@ -49,27 +49,27 @@ class Jumps:
 
     @property
     def at_ms(self) -> Ints:
-        """By row; NEVER for those that do not jump."""
+        """Epoch ms of the jump by row; NEVER for rows that do not jump."""
         return self._at_ms
 
     def moved(self, price: Floats, rows: Ints, ms: Ints, keys: Keys) -> Floats:
-        """Prices of trades as they are in this market; one key a trade."""
+        """Prices of trades with jump and restlessness applied; one key a trade."""
         swing = np.where(self._is_restless(rows, ms), self._swing[rows], 0.0)
         moved: Floats = price * self.factor(rows, ms) * np.exp(swing * normal(draw_keys(keys, Salt.JUMP)))
         return moved
 
     def factor(self, rows: Ints | int, ms: Ints | int) -> Floats:
-        """Without the restlessness."""
+        """The factor of the jump, without the restlessness."""
         factor: Floats = np.where(ms >= self._at_ms[rows], self._factor[rows], 1.0)
         return factor
 
     def busier(self, rows: Ints, minute_ms: Ints) -> Floats:
-        """How many times its usual trades a row has in the minutes that begin then."""
+        """The factor of a row's trade count in the minutes that begin at `minute_ms`."""
         restless = self._is_restless(rows, minute_ms) | self._is_restless(rows, minute_ms + MINUTE_MS - 1)
         return np.where(restless, RESTLESS_TRADES, 1.0)
 
     def spread(self, price: Ints, rows: Ints, ms: Ints) -> Ints:
-        """By how much bid and ask are farther apart than usual: quotes are as wide as trades jump about."""
+        """Extra spread in wire units: quotes of restless rows are as wide as their trades swing."""
         return np.where(self._is_restless(rows, ms), price * self._swing[rows], 0.0).astype(np.int64)
 
     def _is_restless(self, rows: Ints, ms: Ints) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:

@@ -5,8 +5,8 @@ and then not at all for some seconds. A trade is shown at the first look after i
 second than the trade does. At one look in seven that finds a trade the last price comes first (`leads`): all else is
 still as it was at the look before, and the next look, which is always sent, brings it.
 
-All of it is drawn for (token, second). What a minute hands on to the next (`Carried`) can be worked out from the
-trades of the minute alone, so a late start sends what an early one does.
+All of it is drawn for (token, second). The state carried from a minute to the next (`Carried`) follows from the
+trades of the minute alone: a late start sends the same packets as an early one.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ Mask = np.ndarray[tuple[int, int], np.dtype[np.bool_]]
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """[rows, LOOKS]: up to which millisecond of the minute a look sees, and whether it happens at all."""
+    """[rows, LOOKS]: the millisecond of the minute up to which a look sees, and whether it happens at all."""
 
     until_ms: Table
     there: Mask
 
 
 def look_times(seed: int, tokens: Ints, is_index: Flags, first_s: int) -> Times:
-    """The looks of the minute from `first_s` on. An index, a value each second, is looked at when that is over."""
+    """The looks of the minute from `first_s` on. An index has a value each second, looked at when that is over."""
     seconds = np.arange(60)
     dice = mix(draw_keys(seed, tokens[:, None], Salt.LOOK, first_s + seconds))
     until = np.empty((len(tokens), 60, 2), dtype=np.int64)
@@ -60,7 +60,7 @@ def _share(dice: Keys, shift: int) -> Ints:
 
 
 def _stalled(seed: int, tokens: Ints, first_s: int) -> Mask:
-    """[rows, 60]: the last seconds of some blocks of ten, so that what one minute traded is told in the next."""
+    """[rows, 60]: seconds without looks, at the end of some blocks of ten: their trades are shown later."""
     blocks = first_s // STALL_BLOCK_S + np.arange(60 // STALL_BLOCK_S)
     keys = draw_keys(seed, tokens[:, None], Salt.STALL, blocks)
     span = LONGEST_STALL_S - SHORTEST_STALL_S + 1
@@ -72,7 +72,7 @@ def _stalled(seed: int, tokens: Ints, first_s: int) -> Mask:
 
 @dataclass(frozen=True, slots=True)
 class Carried:
-    """By row, what the last look of a minute leaves to the next minute's first.
+    """By row, the state that the last look of a minute leaves to the next minute's first.
 
     shown: what it saw; pending: a trade came after it; candidate: it might have led; led: it did.
     """
@@ -90,9 +90,9 @@ class Carried:
 
 @dataclass(frozen=True, slots=True)
 class Looks:
-    """[rows, LOOKS]: positions in `table` of what each look saw, of the one before, and of the day range it shows.
+    """[rows, LOOKS]: positions in `table` of the state each look saw, of the look before, and of its day range.
 
-    The range is a trade behind where a trade is new (not that of an index, of which no recording tells).
+    The range is a trade behind where a trade is new (not for an index: no recording shows it).
     found: there is a trade since the look before; owed: the look before led. The table is the states of the minute,
     and after them what each row was carrying.
     """
@@ -109,7 +109,7 @@ class Looks:
 
 
 def look(seed: int, tokens: Ints, is_index: Flags, first_s: int, states: States, carried: Carried) -> Looks:
-    """`states` are those after each trade of the minute, each row's state before it standing first."""
+    """`states`: those after each trade of the minute, with each row's state before the minute first."""
     times, rows = look_times(seed, tokens, is_index, first_s), np.arange(len(tokens))
     first = np.searchsorted(states.row, rows)
     counts = _counts(times, states, first_s)
@@ -131,7 +131,7 @@ def look(seed: int, tokens: Ints, is_index: Flags, first_s: int, states: States,
         leads=leads,
         owed=times.there & _looked_before(times.there, leads, carried.led),
         carried=Carried(
-            shown=states.taken(at[:, -1]),
+            shown=states.select(at[:, -1]),
             pending=counts[:, LOOKS] > 0,
             candidate=_last_looked(times.there, candidate),
             led=_last_looked(times.there, leads),
@@ -153,13 +153,13 @@ def _counts(times: Times, states: States, first_s: int) -> Table:
 
 def _coming(there: Mask) -> Table:
     """[rows, LOOKS + 1]: the first look at or after each; LOOKS where there is none in the minute."""
-    places = np.full((len(there), LOOKS + 1), LOOKS, dtype=np.int64)
-    places[:, :LOOKS][there] = np.broadcast_to(np.arange(LOOKS), there.shape)[there]
-    return np.minimum.accumulate(places[:, ::-1], axis=1)[:, ::-1]
+    found = np.full((len(there), LOOKS + 1), LOOKS, dtype=np.int64)
+    found[:, :LOOKS][there] = np.broadcast_to(np.arange(LOOKS), there.shape)[there]
+    return np.minimum.accumulate(found[:, ::-1], axis=1)[:, ::-1]
 
 
 def _candidates(seed: int, tokens: Ints, first_s: int, there: Mask, found: Mask) -> Mask:
-    """Which looks might lead: more often those whose price a newer one follows at once, as recorded."""
+    """Looks that might lead: more often those whose price a newer one follows at once, as in recordings."""
     row, column = np.nonzero(found)
     following = _coming(there)[row, column + 1]
     share = np.where(found[row, np.minimum(following, LOOKS - 1)], LEAD_SHARES[0], LEAD_SHARES[1])
@@ -183,7 +183,7 @@ def _last_looked(there: Mask, flags: Mask) -> Flags:
 
 
 def _range_at(table: States, at: Table, before: Table, counts: Table, found: Mask, leads: Mask) -> Table:
-    """A trade behind: the last one found is not in the range yet. The day's first trade is its own range."""
+    """The day range is a trade behind: it lacks the last trade found. The day's first trade is its own range."""
     behind = np.where(leads | (counts == 0), before, at - 1)
     has_range = leads | (table.open[behind] > 0)
     return np.where(found & has_range, behind, at)

@@ -1,4 +1,4 @@
-"""One day being played: the tape, what was sent last of each row, and what is to be sent when."""
+"""One day being played: the tape, the last packet sent of each row, and the packets to send with their times."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Sending:
 
 
 class LastSent:
-    """The newest true packet of each row: what a fresh subscription is answered with.
+    """The newest true packet of each row: the answer to a new subscription.
 
     Until its first trade of the day, a third of the tradables is answered with yesterday's price, range and trade
     time, the volume 0 and the exchange time 0, as the broker's cache was recorded on a morning.
@@ -72,8 +72,8 @@ class LastSent:
         one["last_quantity"] = min(int(bar.volume[0]), 1)
         one["oi"] = one["oi_day_high"] = one["oi_day_low"] = bar.oi[0]
 
-    def take(self, packets: MinutePackets) -> None:
-        """Remember what has just been sent, but nothing that a fault touched."""
+    def update(self, packets: MinutePackets) -> None:
+        """Stores the packets just sent, except those that a fault touched."""
         cold = self._timeless[packets.tradables.row] & (packets.tradables.records["volume"] == 0)
         self._remember(packets.tradables, packets.tradables.true & ~cold, self.tradables)
         self._remember(packets.indices, packets.indices.true, self.indices)
@@ -82,7 +82,7 @@ class LastSent:
         records[some.row[which]] = some.records[which]
 
     def of_rows(self, rows: Ints) -> MinutePackets:
-        """The packets a subscription to these rows is answered with."""
+        """The packets that answer a subscription to these rows."""
         index = self._is_index[rows]
         return MinutePackets(_unslotted(rows[~index], self.tradables), _unslotted(rows[index], self.indices))
 
@@ -93,7 +93,7 @@ def _unslotted(rows: Ints, records: Records) -> Packets:
 
 
 class MarketDay:
-    """Plays one date. Minutes are made one ahead in a thread, always in order, so nothing depends on the pace."""
+    """Plays one date. A thread makes the minutes one ahead and in order: nothing depends on the pace."""
 
     def __init__(
         self,
@@ -120,14 +120,14 @@ class MarketDay:
         self._pool.shutdown(cancel_futures=True)
 
     def skip_to(self, now_ms: int) -> None:
-        """Live through the day up to the minute of `now_ms` without sending anything."""
+        """Runs through the day up to the minute of `now_ms` without sending anything."""
         minute = min(max((now_ms - self.tape.midnight_ms) // 60_000, 0), MINUTES_A_DAY)
         while self._minute < minute:
             self._maker.skip(self._minute, is_last=self._minute == minute - 1)
             self._faults.skip(self._first_second(self._minute), self._maker.volume)
             self._minute += 1
         if minute:
-            self.last_sent.take(self._maker.everything(self._first_second(minute) - 1))
+            self.last_sent.update(self._maker.everything(self._first_second(minute) - 1))
         self._order_next()
 
     def next_minute_when(self, now_ms: int) -> Future[MinutePackets] | None:

@@ -22,12 +22,12 @@ def fill_book(
     at_bid = (dice & np.uint64(1)).astype(np.int64)
     spread = 1 + _bits(dice, 1, 3) // 3 + (0 if wider is None else wider // tick)
     gaps = 1 + (_bits(dice, 4, 2) == 0)
-    nth = np.arange(LEVELS)
+    level = np.arange(LEVELS)
     best_bid = price - np.where(at_bid == 1, 0, spread * tick)
-    bids = best_bid[:, None] - nth * (gaps * tick)[:, None]
-    asks = (best_bid + spread * tick)[:, None] + nth * (gaps * tick)[:, None]
-    _fill_side(records, "bids", bids, draw_keys(keys[:, None], 100 + nth), lots)
-    _fill_side(records, "asks", asks, draw_keys(keys[:, None], 200 + nth), lots)
+    bids = best_bid[:, None] - level * (gaps * tick)[:, None]
+    asks = (best_bid + spread * tick)[:, None] + level * (gaps * tick)[:, None]
+    _fill_side(records, "bids", bids, draw_keys(keys[:, None], 100 + level), lots)
+    _fill_side(records, "asks", asks, draw_keys(keys[:, None], 200 + level), lots)
     for side, total in (("bids", "buy_quantity"), ("asks", "sell_quantity")):
         records[total] = records[side]["quantity"].sum(axis=1, dtype=np.int64) * (3 + _bits(dice, 10, 3))
 

@@ -38,31 +38,31 @@ IST_OFFSET_S = IST_OFFSET_MS // 1000
 
 
 class PacketFaults:
-    """Touches the packets of minute after minute of a day; keeps back what is to be sent later."""
+    """Applies faults to the packets of each minute of a day; keeps those that are to be sent later."""
 
     def __init__(
         self, names: Iterable[Fault], universe: Universe, shares: Mapping[Fault, float] | None = None
     ) -> None:
-        """`shares` of all packets that are to differ from SHARE."""
+        """`shares`: shares of all packets that differ from those of SHARE."""
         self._on = frozenset(names)
         self._shares = SHARE | dict(shares or {})
         self._universe = universe
         self._numbers = {fault: number for number, fault in enumerate(Fault)}
         self._lowered: Ints = np.zeros(len(universe), dtype=np.int64)
-        self._held: dict[str, list[Packets]] = {"tradables": [], "indices": []}
+        self._delayed: dict[str, list[Packets]] = {"tradables": [], "indices": []}
         self.counted: Counter[str] = Counter()
 
     def start_day(self) -> None:
-        """Nothing of the day before stays."""
+        """Forgets the day before."""
         self._lowered[:] = 0
-        self._held = {"tradables": [], "indices": []}
+        self._delayed = {"tradables": [], "indices": []}
 
     def skip(self, first_second: int, volume: Ints) -> None:
-        """A minute that is not sent; a volume reset in it happens all the same."""
+        """Skips a minute that is not sent, except for a volume reset in it."""
         self._reset(first_second, volume)
 
     def touch(self, packets: MinutePackets, first_second: int, volume: Ints) -> MinutePackets:
-        """The packets of the minute from `first_second` on as they are sent; `volume` is that at its end."""
+        """The packets of the minute from `first_second` on with faults; `volume`: that of each row at its end."""
         if not self._on:
             return packets
         tradables, indices = packets.tradables, packets.indices
@@ -83,7 +83,7 @@ class PacketFaults:
         return uniform(draw_keys(self._universe.seed, Salt.FAULT, self._numbers[fault], tokens, packets.slot))
 
     def _chosen(self, fault: Fault, packets: Packets, among: Flags | None = None) -> Ints:
-        """Where a fault strikes, counted; none when it is switched off."""
+        """Indices of the packets that a fault changes, counted; none when the fault is off."""
         if fault not in self._on:
             return np.zeros(0, dtype=np.int64)
         struck = self._dice(fault, packets) < self._shares[fault]
@@ -91,10 +91,10 @@ class PacketFaults:
         self.counted[str(fault)] += len(found)
         return found
 
-    # ------------------------------------------------------------------ what is in a packet
+    # ------------------------------------------------------------------ the content of a packet
 
     def _reset(self, first_second: int, volume: Ints) -> None:
-        """An exchange's correction: from the next minute on, some rows' volume is lower by a constant."""
+        """A correction by the exchange: from the next minute on, some rows' volume is lower by a constant."""
         if Fault.RESET not in self._on:
             return
         minute = (first_second + IST_OFFSET_S) % DAY_S // 60
@@ -107,7 +107,7 @@ class PacketFaults:
         self.counted[str(Fault.RESET)] += int(struck.sum())
 
     def _cross(self, packets: Packets) -> None:
-        """The best bid goes above the best ask."""
+        """Sets the best bid above the best ask."""
         there = packets.records["asks"]["price"][:, 0] > 0
         at = self._chosen(Fault.CROSSED, packets, there)
         ask = packets.records["asks"]["price"][at, 0].astype(np.int64)
@@ -139,24 +139,24 @@ class PacketFaults:
     # ------------------------------------------------------------------ when it is sent
 
     def _reordered(self, name: str, packets: Packets, until_slot: int) -> Packets:
-        """With repetitions, strangers and delays; what is due after the minute is held back."""
+        """Adds repetitions, unknown tokens and delays; packets due after the minute are kept for later."""
         copies = [self._repeated(packets), self._of_nobody(packets)]
         self._delay(packets)
         self._swap(packets)
-        both = joined_packets([*self._held[name], packets, *copies])
+        both = joined_packets([*self._delayed[name], packets, *copies])
         now = both.slot < until_slot
-        self._held[name] = [both.taken(~now)]
-        return both.taken(now)
+        self._delayed[name] = [both.select(~now)]
+        return both.select(now)
 
     def _repeated(self, packets: Packets) -> Packets:
         at = self._chosen(Fault.DUPLICATE, packets)
-        again = _touched(packets.taken(at))
+        again = _touched(packets.select(at))
         again.slot[:] += (1 + at % 3) * PARTS
         return again
 
     def _of_nobody(self, packets: Packets) -> Packets:
         """A copy under a token that no dump names."""
-        stranger = _touched(packets.taken(self._chosen(Fault.UNKNOWNTOKEN, packets)))
+        stranger = _touched(packets.select(self._chosen(Fault.UNKNOWNTOKEN, packets)))
         stranger.records["token"] |= np.uint32(NOBODYS_BIT)
         return stranger
 
@@ -169,7 +169,7 @@ class PacketFaults:
         packets.true[at] = False
 
     def _swap(self, packets: Packets) -> None:
-        """Behind a newer packet: one of mid-second to the second's last frame, any other to the next second's."""
+        """Moves packets behind newer ones: from mid-second to the second's last frame, others to the next one's."""
         if Fault.DISORDER not in self._on:
             return
         middle = packets.slot == packets.second * PARTS
@@ -181,6 +181,6 @@ class PacketFaults:
 
 
 def _touched(packets: Packets) -> Packets:
-    """Marked as none that a cache should hold (the columns are copies already)."""
+    """Marks packets as not true, for the cache to skip them. The arrays are copies already."""
     packets.true[:] = False
     return packets

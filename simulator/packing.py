@@ -14,7 +14,7 @@ LENGTH_BYTES = 2
 
 
 class Mode(IntEnum):
-    """What a connection asked for a row; NONE is not subscribed."""
+    """The mode that a connection asked for a row; NONE is not subscribed."""
 
     NONE = 0
     LTP = 1
@@ -56,4 +56,4 @@ def _with_lengths(records: Records, length: int) -> bytes:
 def slot_slice(packets: Packets, slot: int) -> Packets:
     """The packets of one slot (they are sorted by it)."""
     left, right = np.searchsorted(packets.slot, (slot, slot + 1))
-    return packets.taken(slice(int(left), int(right)))
+    return packets.select(slice(int(left), int(right)))

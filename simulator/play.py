@@ -1,6 +1,6 @@
-"""How the day is played: by a clock that runs, or in steps, each taken by every client before the next begins.
+"""Plays the day by a running clock, or in steps, each received by every client before the next begins.
 
-In steps a day is the same however slow the machine is: a frame is received at the market time at which it was sent.
+In steps a day is the same on a machine of any speed: a frame is received at the market time at which it was sent.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ async def _in_steps(exchange: Exchange, clock: SteppedClock) -> None:
     exchange.begin()
     while True:
         await exchange.order.wait(clock.now_ms())
-        await exchange.until_taken()  # what was subscribed before the order is part of the play
+        await exchange.until_received()  # subscriptions from before the order are answered first
         pace = _Pace(exchange.order, clock.now_ms())
         while clock.now_ms() < exchange.order.until_ms:
             await exchange.refill()
@@ -33,11 +33,11 @@ async def _in_steps(exchange: Exchange, clock: SteppedClock) -> None:
             clock.step_to(step_ms)
             exchange.send_due()
             exchange.beat_each_second()
-            await exchange.until_taken()
+            await exchange.until_received()
 
 
 class _Pace:
-    """Real time for market time, at most as fast as the order says; what came late is not hurried after."""
+    """Limits the play to the order's speed. Lost time is not caught up."""
 
     def __init__(self, order: PlayOrder, market_ms: int) -> None:
         self._order = order

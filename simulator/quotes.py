@@ -30,7 +30,7 @@ async def ltp(request: web.Request) -> web.Response:
 
 
 def _each(request: web.Request, write: Any) -> dict[str, Any]:
-    """Those asked for as `i` (symbols or tokens) that are there; others are left out, as the broker does."""
+    """The rows asked for as `i` (symbols or tokens); unknown ones are left out, as the broker does."""
     exchange, found = request.app[EXCHANGE], {}
     for name in request.query.getall("i", []):
         by_token = exchange.row_of_token.get(int(name)) if name.isascii() and name.isdigit() else None

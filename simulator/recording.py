@@ -1,4 +1,4 @@
-"""What was really sent, for references that know nothing of the simulator (--record DIR).
+"""Records what was sent (--record DIR), for references that are independent of the simulator.
 
 - `universe.json`: the instruments, a list of objects with the fields of `utils.market.instruments.Instrument`.
 - `sent-<n>.frames`, one for each connection, counted from 1: for every binary frame handed to the socket, in order,

@@ -22,18 +22,18 @@ USER_ID = "DEMO01"
 
 
 class _InputError(ValueError):
-    """What is wrong with a request, for an InputException."""
+    """A bad request; the message goes into an InputException."""
 
 
 def limits(options: Options) -> dict[str, RateLimit]:
-    """By kind of request, in real time (Kite Connect v3, "Exceptions and errors")."""
+    """Rate limits by kind of request, in real time (Kite Connect v3, "Exceptions and errors")."""
     history, others = RateLimit(options.history_per_second), RateLimit(options.others_per_second)
     return {"historical": history, "quote": RateLimit(1), "other": others}
 
 
 @web.middleware
 async def gate(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """The token and the rate limits of every REST path."""
+    """Checks the token and the rate limits of every REST path."""
     path = request.path
     if path == "/" or path.startswith("/simulator/"):
         return await handler(request)
@@ -50,7 +50,7 @@ async def gate(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 
 async def login(request: web.Request) -> web.Response:
-    """The login page of the broker, which here lets everyone in."""
+    """The broker's login page, which here accepts everyone."""
     if request.query.get("v") != "3" or not request.query.get("api_key"):
         return refusal(400, "InputException", "Give v=3 and api_key.")
     target = f"/simulator/logged-in?request_token={REQUEST_TOKEN}&action=login&status=success"
@@ -98,7 +98,7 @@ def _profile() -> dict[str, object]:
 
 
 async def instruments(request: web.Request) -> web.Response:
-    """The whole dump, or one exchange's, as CSV."""
+    """The full dump, or one exchange's, as CSV."""
     body = request.app[EXCHANGE].universe.dump(request.match_info.get("exchange", ""))
     response = web.Response(body=body, content_type="text/csv")
     response.enable_compression(web.ContentCoding.gzip)

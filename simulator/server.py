@@ -41,7 +41,7 @@ def build_app(exchange: Exchange) -> web.Application:
 
 
 async def serve(exchange: Exchange, host: str, port: int, ready: Callable[[int], None]) -> None:
-    """Serve and play until SIGTERM or SIGINT; `ready` is told the port. OSError when the port is taken."""
+    """Serves and plays until SIGTERM or SIGINT; calls `ready` with the port. OSError: the port is in use."""
     runner = web.AppRunner(build_app(exchange), access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     try:
@@ -65,7 +65,7 @@ def _stop_signals() -> asyncio.Event:
 
 
 async def _until(stop: asyncio.Event, playing: asyncio.Task[None]) -> None:
-    """Also ends, with its error, when playing fails."""
+    """Returns at `stop`; raises the error of a play that failed."""
     asked = asyncio.create_task(stop.wait())
     await asyncio.wait({playing, asked}, return_when=asyncio.FIRST_COMPLETED)
     asked.cancel()

@@ -1,4 +1,4 @@
-"""Which packets the exchange sends in a minute, and what is in them.
+"""The packets that the exchange sends in a minute, and their content.
 
 Each look (simulator/looks.py) that finds something new in an instrument gives a packet, with the second of the look
 as its exchange time. As on the real feed, a packet can have a new last price and quantity with all else still old,
@@ -30,10 +30,10 @@ Records = np.ndarray[tuple[int], np.dtype[np.void]]
 
 @dataclass(frozen=True, slots=True)
 class Packets:
-    """Parallel columns sorted by slot: row, epoch second of the state, slot = send second * PARTS + part.
+    """Parallel arrays sorted by slot: row, epoch second of the state, slot = send second * PARTS + part.
 
-    Records are in the full layout of tradables or of indices. `true` is False for what a fault has touched,
-    `misprinted` True for what has a price that a fault made up.
+    Records are in the full layout of tradables or of indices. `true` is False for packets that a fault changed,
+    `misprinted` True for packets with a price that a fault made up.
     """
 
     row: Ints
@@ -46,17 +46,17 @@ class Packets:
     def __len__(self) -> int:
         return len(self.row)
 
-    def taken(self, which: Ints | Flags | slice) -> Packets:
+    def select(self, which: Ints | Flags | slice) -> Packets:
         return Packets(*(getattr(self, one.name)[which] for one in fields(self)))
 
     @classmethod
     def untouched(cls, row: Ints, second: Ints, slot: Ints, records: Records) -> Packets:
-        """As the exchange made them."""
+        """Packets as the exchange made them, without faults."""
         return cls(row, second, slot, np.ones(len(row), np.bool_), np.zeros(len(row), np.bool_), records)
 
 
 def joined_packets(parts: list[Packets]) -> Packets:
-    """All of them, sorted by slot; within a slot in the order given."""
+    """All packets, sorted by slot; within a slot in the order given."""
     slot = np.concatenate([part.slot for part in parts])
     order = np.argsort(slot, kind="stable")
     return Packets(
@@ -70,7 +70,7 @@ def joined_packets(parts: list[Packets]) -> Packets:
 
 
 def _stacked(parts: list[Records]) -> Records:
-    """np.concatenate would turn the wire's big-endian fields into the machine's own."""
+    """Concatenates as bytes: np.concatenate would turn the wire's big-endian fields into native ones."""
     stacked: Records = np.empty(sum(map(len, parts)), dtype=parts[0].dtype)
     np.concatenate([part.view(np.uint8) for part in parts], out=stacked.view(np.uint8))
     return stacked
@@ -86,7 +86,7 @@ class MinutePackets:
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """Per row what stays for the day: previous close, last price before the first trade, and its trade time (s)."""
+    """Constants of each row's day: previous close (the price before the first trade) and its trade time (s)."""
 
     previous_close: Ints
     last_trade_s: Ints
@@ -94,7 +94,7 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What each packet takes its fields from: price and quantity, day range, all else."""
+    """The sources of each packet's fields: price and quantity, day range, and the rest."""
 
     price: States
     day_range: States
@@ -104,8 +104,8 @@ class Shown:
     def at_once(cls, states: States) -> Shown:
         return cls(states, states, states)
 
-    def taken(self, which: Ints) -> Shown:
-        return Shown(self.price.taken(which), self.day_range.taken(which), self.rest.taken(which))
+    def select(self, which: Ints) -> Shown:
+        return Shown(self.price.select(which), self.day_range.select(which), self.rest.select(which))
 
 
 class SnapshotMaker:
@@ -132,16 +132,16 @@ class SnapshotMaker:
         return self._book.now.volume
 
     def skip(self, minute: int, *, is_last: bool) -> None:
-        """Take a minute's trades without sending any; the last one skipped leaves what the next begins with."""
+        """Applies a minute's trades without packets; with `is_last` also the looks that the next minute needs."""
         states = self._book.advance(self._tape.minute(minute))
         if is_last:
             self._looked_at(minute, states)
         self._interest(minute)
 
     def everything(self, second: int) -> MinutePackets:
-        """One packet of each row that trades today and has begun, as it was last looked at, dated `second`."""
+        """One packet of each row whose day has begun, as of its last look, with the exchange time `second`."""
         begun = np.flatnonzero((self._start_ms > 0) & (self._start_ms <= second * 1000))
-        shown = Shown.at_once(self._carried.shown.taken(begun))
+        shown = Shown.at_once(self._carried.shown.select(begun))
         seconds = np.full(len(begun), second)
         return self._packets(shown, begun, seconds, np.ones(len(begun), dtype=np.int64), second // 60 % 1440)
 
@@ -152,7 +152,7 @@ class SnapshotMaker:
         row, column = np.nonzero(looks.found | looks.owed | (looks.there & self._changes_of_the_book(first_s)))
         at, before = looks.at[row, column], looks.before[row, column]
         rest = np.where(looks.leads[row, column], before, at)
-        shown = Shown(*(looks.table.taken(which) for which in (at, looks.range_at[row, column], rest)))
+        shown = Shown(*(looks.table.select(which) for which in (at, looks.range_at[row, column], rest)))
         return self._packets(shown, row, first_s + column // 2, column % 2, minute)
 
     def _first_second(self, minute: int) -> int:
@@ -167,7 +167,7 @@ class SnapshotMaker:
         return looks
 
     def _changes_of_the_book(self, first_s: int) -> Mask:
-        """[rows, LOOKS]: those without a trade, and an index's idle repetition outside its hours."""
+        """[rows, LOOKS]: looks at a changed book without a trade, and an index's repetition outside its hours."""
         tape, at_ms = self._tape, (first_s + SECONDS[None, :]) * 1000
         open_now = (self._start_ms[:, None] <= at_ms) & (at_ms < self._end_ms[:, None])
         trading = (tape.opening[:, None] <= at_ms) & (at_ms < tape.closing[:, None])
@@ -184,12 +184,12 @@ class SnapshotMaker:
         halves = []
         for which, write in ((~is_index, self._tradables), (is_index, self._indices)):
             some = np.flatnonzero(which)
-            records = write(shown.taken(some), row[some], second[some], half[some], interest)
+            records = write(shown.select(some), row[some], second[some], half[some], interest)
             halves.append(joined_packets([Packets.untouched(row[some], second[some], slot[some], records)]))
         return MinutePackets(*halves)
 
     def _parts(self, row: Ints, second: Ints) -> Ints:
-        """In which of the second's frames a packet goes: usually one frame, now and then two or three."""
+        """The frame of the second that a packet is sent in: usually one frame, now and then two or three."""
         dice = uniform(draw_keys(self._universe.seed, Salt.PART, second))
         frames = 1 + (dice < 0.3) + (dice < 0.1)
         return 1 + self._universe.tokens[row] // 256 % frames

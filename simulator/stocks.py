@@ -1,4 +1,4 @@
-"""What is listed: real symbols, NSE exchange tokens (instrument token = that * 256 + segment), plausible prices."""
+"""The listings: real symbols, NSE exchange tokens (instrument token = that * 256 + segment), plausible prices."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The true trade tape of a day: every trade of every instrument, a pure function of (seed, date, instrument).
 
-Either one minute of all rows is asked for (to play the day) or the whole day of one row (for the truth); both go
+Either one minute of all rows is asked for (to play the day) or the full day of one row (for the truth); both go
 through the same closed forms, so neither depends on the other, on the order or on how many rows there are.
 """
 
@@ -30,7 +30,7 @@ CURRENT_MONTH_DAYS = 35  # from one monthly expiry to the next
 
 @dataclass(frozen=True, slots=True)
 class Trades:
-    """Parallel columns, sorted by row and time: epoch ms, price in wire integers, quantity (0 for an index value)."""
+    """Parallel arrays, sorted by row and time: epoch ms, price in wire integers, quantity (0 for an index value)."""
 
     row: Ints
     ms: Ints
@@ -40,8 +40,8 @@ class Trades:
     def __len__(self) -> int:
         return len(self.row)
 
-    def taken(self, which: Ints | np.ndarray[tuple[int], np.dtype[np.bool_]]) -> Trades:
-        """Some of them, by index or by mask."""
+    def select(self, which: Ints | np.ndarray[tuple[int], np.dtype[np.bool_]]) -> Trades:
+        """The trades at these indices, or of this mask."""
         return Trades(self.row[which], self.ms[which], self.price[which], self.quantity[which])
 
     @classmethod
@@ -77,7 +77,7 @@ class Tape:
         return np.array(times, dtype=np.int64)
 
     def _work_out_knots(self, calendar: SessionCalendar) -> tuple[list[Floats], Floats]:
-        """Grouped by session length, so that a stock's row is not as wide as a commodity's."""
+        """Knots by row, computed in groups of one session length: a stock needs fewer columns than a commodity."""
         rows = [row for row, session in enumerate(self.sessions) if session is not None]
         found: list[Floats] = [np.zeros(1)] * len(self.universe)
         volatility = np.zeros(len(self.universe))
@@ -90,28 +90,28 @@ class Tape:
         rows.sort(key=lambda row: courses[row].minutes)
         for group in _groups(rows, courses):
             table = knots(self.universe.seed, [courses[row] for row in group])
-            for nth, row in enumerate(group):
-                found[row] = table[nth]
+            for index, row in enumerate(group):
+                found[row] = table[index]
         return found, volatility
 
     def minute(self, minute_of_day: int) -> Trades:
         """All trades of one minute (0 to 1439), sorted by row and time."""
         rows = np.flatnonzero((self._open_minute <= minute_of_day) & (minute_of_day < self._close_minute))
         ordinary = self._continuous(rows, np.full(len(rows), minute_of_day))
-        return _merged(ordinary, self.specials.taken(self._special_minute == minute_of_day))
+        return _merged(ordinary, self.specials.select(self._special_minute == minute_of_day))
 
-    def whole_day(self, row: int) -> Trades:
-        """All trades of one row, in time. The row asked for last is kept: each of its timeframes asks again."""
+    def full_day(self, row: int) -> Trades:
+        """All trades of one row, in time. The last row is cached: each of its timeframes asks for it."""
         kept_row, trades = self._kept
         if kept_row != row:
-            trades = self._whole_day(row)
+            trades = self._full_day(row)
             self._kept = (row, trades)
         return trades
 
-    def _whole_day(self, row: int) -> Trades:
+    def _full_day(self, row: int) -> Trades:
         minutes = np.arange(self._open_minute[row], self._close_minute[row])
         ordinary = self._continuous(np.full(len(minutes), row), minutes)
-        return _merged(ordinary, self.specials.taken(self.specials.row == row))
+        return _merged(ordinary, self.specials.select(self.specials.row == row))
 
     def _continuous(self, rows: Ints, minutes: Ints) -> Trades:
         """The trades of continuous trading in the pairs (row, minute of the day), which come sorted."""
@@ -121,9 +121,9 @@ class Tape:
         pair_keys = draw_keys(seed, universe.tokens[rows], self.day.toordinal(), Salt.TRADE, minutes)
         counts = self._counts(pair_keys, rows, minutes)
         pair = np.repeat(np.arange(len(rows)), counts)
-        nth = np.arange(len(pair)) - np.repeat(np.cumsum(counts) - counts, counts)
-        keys = draw_keys(pair_keys[pair], nth)
-        offset_ms = _offsets(keys, pair, nth, universe.shapes[rows][pair] == Shape.INDEX)
+        number = np.arange(len(pair)) - np.repeat(np.cumsum(counts) - counts, counts)
+        keys = draw_keys(pair_keys[pair], number)
+        offset_ms = _offsets(keys, pair, number, universe.shapes[rows][pair] == Shape.INDEX)
         trade_rows, ms = rows[pair], self.midnight_ms + minutes[pair] * MINUTE_MS + offset_ms
         return Trades(
             row=trade_rows,
@@ -166,7 +166,7 @@ class Tape:
         return max(1, round(price / tick)) * tick
 
     def _work_out_specials(self) -> Trades:
-        """Auctions, and the post-close session, as far as the day's hours have them."""
+        """Trades of auctions and the post-close session, where the day's hours have them."""
         found: list[tuple[int, int, int, int]] = []
         for row, (session, instrument) in enumerate(zip(self.sessions, self.universe.instruments, strict=True)):
             if session is not None and _has_auctions(instrument, self.day):
@@ -204,7 +204,7 @@ def _has_auctions(instrument: Instrument, day: date) -> bool:
 
 
 def trade_counts(keys: Keys, mean: Floats) -> Ints:
-    """How many trades in a minute whose mean is given: over-dispersed, so that quiet minutes are empty."""
+    """The number of trades in a minute with this mean: over-dispersed, with many empty minutes."""
     noise = np.exp(0.7 * normal(draw_keys(keys, Salt.COUNT_NOISE)) - 0.245)
     return np.floor(mean * noise + uniform(draw_keys(keys, Salt.COUNT))).astype(np.int64)
 
@@ -215,10 +215,10 @@ def minute_swing(price: Floats, volatility: Floats, minutes: Ints) -> Floats:
     return swing
 
 
-def _offsets(keys: Keys, pair: Ints, nth: Ints, is_index: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> Ints:
-    """Milliseconds into the minute, rising within each pair; an index speaks at each half second."""
+def _offsets(keys: Keys, pair: Ints, number: Ints, is_index: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> Ints:
+    """Milliseconds into the minute, rising within each pair; an index has its value at each half second."""
     drawn = np.floor(uniform(keys) * MINUTE_MS).astype(np.int64)
-    offset = np.where(is_index, nth * 1000 + 500, drawn)
+    offset = np.where(is_index, number * 1000 + 500, drawn)
     return np.sort(pair * MINUTE_MS + offset) - pair * MINUTE_MS
 
 
@@ -232,8 +232,8 @@ def _bridge(keys: Keys, pair: Ints) -> Floats:
     within = total - np.repeat(before, sizes)
     ends = within[starts + sizes - 1]
     size = np.repeat(sizes, sizes)
-    nth = np.arange(len(pair)) - np.repeat(starts, sizes)
-    bridged: Floats = (within - np.repeat(ends, sizes) * (nth + 1) / size) / np.sqrt(size)
+    number = np.arange(len(pair)) - np.repeat(starts, sizes)
+    bridged: Floats = (within - np.repeat(ends, sizes) * (number + 1) / size) / np.sqrt(size)
     return bridged
 
 

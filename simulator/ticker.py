@@ -37,7 +37,7 @@ async def _converse(exchange: Exchange, request: web.Request, api_key: str) -> w
     socket = web.WebSocketResponse(compress=False, max_msg_size=1 << 20, autoping=False)
     connection = Connection(api_key, socket, len(exchange.universe), exchange.clock.now_ms, _recording(exchange))
     connection.abort = lambda: request.transport.abort() if request.transport else None
-    # Before the handshake is answered: a client that knows it is connected is part of the next step.
+    # Before the handshake is answered: the next step waits for every client that is connected.
     exchange.connections.append(connection)
     sender: asyncio.Task[None] | None = None
     try:

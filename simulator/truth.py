@@ -1,4 +1,4 @@
-"""The true candles of the session's day, from the tape alone: what a perfect observer of every trade would draw."""
+"""The true candles of the session's day, from the tape alone, as an observer of every trade would draw them."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ class TrueCandle:
 def truth_candles(tape: Tape, row: int, timeframe: Timeframe, until_ms: int | None = None) -> list[TrueCandle]:
     """One row's candles in time, buckets without a trade left out.
 
-    Intraday buckets are anchored at the session's open and hold continuous trading alone; `1d` is
-    [open, day_end) and takes its trades from [day_start, day_end), auctions included. With `until_ms`,
-    trades from then on have not happened yet.
+    Intraday buckets are anchored at the session's open and contain continuous trading alone. `1d` is
+    [open, day_end) with the trades of [day_start, day_end), auctions included. With `until_ms`, later
+    trades are left out.
     """
     session = tape.sessions[row]
     if session is None:
         return []
-    trades = tape.whole_day(row)
+    trades = tape.full_day(row)
     if timeframe.is_day:
         window = _between(trades, session.day_start_ms, _earlier(session.day_end_ms, until_ms))
         return _candles(window, np.full(len(window), session.open_ms), session.day_end_ms, session.day_end_ms)
@@ -49,7 +49,7 @@ def _earlier(end_ms: int, until_ms: int | None) -> int:
 
 
 def _between(trades: Trades, from_ms: int, to_ms: int) -> Trades:
-    return trades.taken((trades.ms >= from_ms) & (trades.ms < to_ms))
+    return trades.select((trades.ms >= from_ms) & (trades.ms < to_ms))
 
 
 def _candles(trades: Trades, starts: Ints, length_ms: int, last_end_ms: int) -> list[TrueCandle]:

@@ -36,10 +36,10 @@ DUMP_COLUMNS = (
 
 @dataclass(frozen=True)
 class Universe:
-    """Row numbers run over `instruments`, `contracts` and the columns alike.
+    """Row numbers index `instruments`, `contracts` and the arrays alike.
 
     divisor: wire integers per unit of currency; tick_wire, strike_wire: in wire integers;
-    rate: trades a second over the whole session, on average.
+    rate: average trades a second over the full session.
     """
 
     seed: int
@@ -73,10 +73,10 @@ def build_universe(how_many: int, seed: int, calendar: SessionCalendar, day: dat
     """The first `how_many` contracts on a session's date. ValueError outside 5 to 27000.
 
     The front futures of stocks with derivatives are listed even where they are beyond N (listed_only: they never
-    trade), because having a future is what makes such a stock's hours.
+    trade): a stock with a future has other hours.
     """
     if not FEWEST <= how_many <= MOST:
-        raise ValueError(f"{how_many} instruments: the simulator takes {FEWEST} to {MOST}")
+        raise ValueError(f"{how_many} instruments: the simulator accepts {FEWEST} to {MOST}")
     listing = ContractList(calendar, day)
     contracts = tuple(listing.first(how_many))
     listed = {one.symbol for one in contracts}

@@ -161,7 +161,7 @@ class Chaos(Timetable):
     def feed_frozen(self) -> None:
         """The socket stays open, and nothing comes: shorter or longer than the watchdog waits."""
         self.counted["feed frozen"] += 1
-        self.stage.exchange_fault(name="freeze", seconds=self.between(0.5, 4.0) * self.stage.plan.speed)
+        self.stage.exchange_fault(name="stall", seconds=self.between(0.5, 4.0) * self.stage.plan.speed)
 
     def feed_flapping(self) -> None:
         self.counted["feed flapping"] += 1

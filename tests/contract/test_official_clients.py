@@ -83,7 +83,7 @@ def test_instruments(rest: dict[str, Any], tape: Tape) -> None:
 def test_history(rest: dict[str, Any], tape: Tape) -> None:
     minutes = rest["minute"]
     row = tape.universe.row_of_token()[STOCK]
-    trades = tape.whole_day(row)
+    trades = tape.full_day(row)
     first_minute = [
         t for t in zip(trades.ms, trades.price, trades.quantity, strict=True) if 0 <= t[0] - 1795146300000 < 60_000
     ]
@@ -112,7 +112,7 @@ def test_quotes(rest: dict[str, Any], tape: Tape) -> None:
 
 
 def _prices(tape: Tape, token: int) -> set[int]:
-    return set(tape.whole_day(tape.universe.row_of_token()[token]).price.tolist())
+    return set(tape.full_day(tape.universe.row_of_token()[token]).price.tolist())
 
 
 def _of(ticks: dict[str, Any], token: int, mode: str) -> list[dict[str, Any]]:
@@ -122,7 +122,7 @@ def _of(ticks: dict[str, Any], token: int, mode: str) -> list[dict[str, Any]]:
 def _traded(tape: Tape, token: int, until_ms: int) -> tuple[int, int, int]:
     """(last price, volume, last trade's second) of the trades before `until_ms`, added up one by one."""
     price = volume = last_s = 0
-    trades = tape.whole_day(tape.universe.row_of_token()[token])
+    trades = tape.full_day(tape.universe.row_of_token()[token])
     for ms, one, quantity in zip(trades.ms.tolist(), trades.price.tolist(), trades.quantity.tolist(), strict=True):
         if ms < until_ms:
             price, volume, last_s = one, volume + quantity, ms // 1000
@@ -140,7 +140,7 @@ def test_full_ticks_are_the_tape(ticks: dict[str, Any], tape: Tape, token: int, 
     day range is of this tick or a little older: a trade behind, or as in the tick before."""
     full = _of(ticks, token, "full")
     assert len(full) > 10
-    trades = tape.whole_day(tape.universe.row_of_token()[token])
+    trades = tape.full_day(tape.universe.row_of_token()[token])
     volumes, prices, times = np.cumsum(trades.quantity).tolist(), trades.price.tolist(), trades.ms.tolist()
     ranges, before, leading = _ranges(prices), volumes.index(full[0]["volume_traded"]) + 1, 0
     for tick in full[1:]:

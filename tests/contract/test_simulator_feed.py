@@ -216,7 +216,7 @@ def test_an_expired_token_is_refused_until_a_new_one_is_good() -> None:
 def test_a_wrong_switch_is_explained(exchange: SimulatorProcess) -> None:
     answer = exchange.fault(name="explode")
     assert answer.status_code == 400
-    assert "none of freeze, drop, expire, accept" in answer.json()["message"]
+    assert "none of stall, drop, expire, accept" in answer.json()["message"]
 
 
 def test_the_recording_is_what_was_received(tmp_path: Path) -> None:

@@ -164,7 +164,7 @@ def test_a_wrong_option_is_one_sentence_and_exit_2(options: tuple[str, ...], clo
 def test_a_taken_port_is_one_sentence(exchange: SimulatorProcess) -> None:
     code, told = _refused_start("--port", str(exchange.port), "--instruments", "5")
     assert code == 1
-    assert f"port {exchange.port} can not be opened" in told
+    assert f"port {exchange.port} cannot be opened" in told
     assert "Traceback" not in told
 
 

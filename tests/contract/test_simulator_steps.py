@@ -115,7 +115,7 @@ def test_a_freeze_silences_open_connections_and_no_others(stepped: Stepped) -> N
 
     async def talk() -> list[list[tuple[int, bytes]]]:
         async with subscribed(stepped) as frozen:
-            answer = await asyncio.to_thread(stepped.exchange.fault, name="freeze", seconds=60)
+            answer = await asyncio.to_thread(stepped.exchange.fault, name="stall", seconds=60)
             assert answer.status_code == 200, answer.text
             async with subscribed(stepped) as fresh:
                 both = asyncio.gather(*(received_until(stepped, socket, end_ms) for socket in (frozen, fresh)))

@@ -50,7 +50,7 @@ def _packets_by_row(played: PlayedDay) -> list[Ints]:
 
 def _shown(played: PlayedDay, row: int, packets: Ints) -> tuple[Ints, Ints]:
     """Rising numbers of trades (from 1 on): of all that are shown, and of those that a packet's volume ends with."""
-    trades = played.tape.whole_day(row)
+    trades = played.tape.full_day(row)
     if played.tape.universe.shapes[row] == Shape.INDEX:
         every_trade = np.arange(1, len(trades) + 1)
         return every_trade, every_trade
@@ -69,7 +69,7 @@ def _shown(played: PlayedDay, row: int, packets: Ints) -> tuple[Ints, Ints]:
 
 
 def _knowable(played: PlayedDay, row: int, true: TrueCandle, shown: Ints, ends: Ints) -> TrueCandle | None:
-    trades = played.tape.whole_day(row)
+    trades = played.tape.full_day(row)
     first, last = np.searchsorted(trades.ms, (_begins_ms(played, row, true), true.end_ms)).tolist()
     inside = shown[np.searchsorted(shown, first + 1) : np.searchsorted(shown, last + 1)] - 1
     if not len(inside):

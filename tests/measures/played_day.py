@@ -171,5 +171,5 @@ class _Session:
 
 def _without_misprints(packets: MinutePackets) -> MinutePackets:
     return MinutePackets(
-        packets.tradables.taken(~packets.tradables.misprinted), packets.indices.taken(~packets.indices.misprinted)
+        packets.tradables.select(~packets.tradables.misprinted), packets.indices.select(~packets.indices.misprinted)
     )

@@ -259,7 +259,7 @@ def _observed(tape: Tape, row: int, name: str, length_ms: int) -> list[Candle]:
     """The row's candles of continuous trading, made of its trades in plain pandas."""
     session, instrument = tape.sessions[row], tape.universe.instruments[row]
     assert session is not None
-    trades = tape.whole_day(row)
+    trades = tape.full_day(row)
     table = pd.DataFrame({"ms": trades.ms, "price": trades.price, "quantity": trades.quantity})
     table = table[(table.ms >= session.open_ms) & (table.ms < session.close_ms)].copy()
     table["start"] = session.open_ms + (table.ms - session.open_ms) // length_ms * length_ms

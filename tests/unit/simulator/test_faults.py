@@ -209,7 +209,7 @@ def test_the_cache_holds_no_faulty_packet() -> None:
             coming = day.next_minute_when(FOREVER)
             assert coming is not None
             for sending in day.sendings(coming.result()):
-                day.last_sent.take(sending.packets)
+                day.last_sent.update(sending.packets)
         records = days[1].last_sent.tradables
         bids, asks = records["bids"]["price"][:, 0], records["asks"]["price"][:, 0]
         assert ((bids < asks) | (asks == 0)).all()

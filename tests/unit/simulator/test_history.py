@@ -97,7 +97,7 @@ def test_days_follow_each_other(history: History, symbol: str) -> None:
 def test_the_session_goes_on_from_the_day_before(history: History, symbol: str) -> None:
     row = _row(symbol)
     before = history.previous_day_bars()[row]
-    first = int(TAPE.whole_day(row).price[0])
+    first = int(TAPE.full_day(row).price[0])
     assert abs(np.log(first / before.close[0])) < 0.05
 
 

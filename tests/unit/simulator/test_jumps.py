@@ -52,7 +52,7 @@ def test_many_rows_jump_and_no_index_does(universe: Universe, calm: Tape, jumpin
 def test_the_new_level_is_there_from_one_trade_to_the_next_and_stays(universe: Universe, jumping: Tape) -> None:
     factors: dict[bool, list[float]] = {True: [], False: []}
     for row in _jumpers(jumping):
-        trades, at_ms = jumping.whole_day(row), int(jumping.jumps.at_ms[row])
+        trades, at_ms = jumping.full_day(row), int(jumping.jumps.at_ms[row])
         around = np.abs(trades.ms - at_ms) < 10 * 60_000
         before, after = around & (trades.ms < at_ms), around & (trades.ms >= at_ms + RESTLESS_MS)
         if before.sum() > 5 and after.sum() > 5 and trades.price[before].min() > 40 * universe.tick_wire[row]:
@@ -69,7 +69,7 @@ def test_an_option_is_restless_and_busy_after_its_jump(universe: Universe, jumpi
     moves, trades_then = [], []
     for row in _jumpers(jumping):
         if universe.shapes[row] in (Shape.CALL, Shape.PUT):
-            trades, since = jumping.whole_day(row), jumping.whole_day(row).ms - jumping.jumps.at_ms[row]
+            trades, since = jumping.full_day(row), jumping.full_day(row).ms - jumping.jumps.at_ms[row]
             prices = trades.price[(since >= 0) & (since < RESTLESS_MS)]
             trades_before = int(np.count_nonzero((since < 0) & (since >= -RESTLESS_MS)))
             trades_then.append(len(prices) / max(1, trades_before))
@@ -81,10 +81,10 @@ def test_an_option_is_restless_and_busy_after_its_jump(universe: Universe, jumpi
 def test_minutes_and_whole_days_are_the_same_tape(jumping: Tape) -> None:
     row = _jumpers(jumping)[3]
     minute = (int(jumping.jumps.at_ms[row]) - jumping.midnight_ms) // 60_000
-    whole = jumping.whole_day(row)
+    whole = jumping.full_day(row)
     for one in range(minute - 1, minute + 3):
         some = jumping.minute(one)
-        mine = some.taken(some.row == row)
+        mine = some.select(some.row == row)
         there = (whole.ms - jumping.midnight_ms) // 60_000 == one
         assert mine.price.tolist() == whole.price[there].tolist()
         assert mine.ms.tolist() == whole.ms[there].tolist()

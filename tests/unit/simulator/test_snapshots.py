@@ -66,7 +66,7 @@ def walked(universe: Universe, played: list[MinutePackets]) -> Counter[str]:
     """What a walk over all packets of tradables counted; it fails where one is not what the tape says."""
     day = _open(universe, 9)
     walks = {
-        row: PacketWalk(day.tape.whole_day(row)) for row in np.flatnonzero(universe.shapes != Shape.INDEX).tolist()
+        row: PacketWalk(day.tape.full_day(row)) for row in np.flatnonzero(universe.shapes != Shape.INDEX).tolist()
     }
     day.close()
     counted: Counter[str] = Counter()
@@ -108,7 +108,7 @@ def test_a_new_high_or_low_is_outside_its_own_packet_s_range(walked: Counter[str
 def test_index_packets_agree_with_the_tape(universe: Universe, played: list[MinutePackets]) -> None:
     day = _open(universe, 9)
     rows = np.flatnonzero(universe.shapes == Shape.INDEX).tolist()
-    states = {row: states_of(day.tape.whole_day(row)) for row in rows}
+    states = {row: states_of(day.tape.full_day(row)) for row in rows}
     times = {row: [state.last_ms for state in some] for row, some in states.items()}
     seconds = set()
     for packets in played:
@@ -145,7 +145,7 @@ def test_every_trade_is_told_within_eight_seconds(universe: Universe, played: li
     row = universe.row_of_symbol()["NFO:INFY26NOVFUT"]
     day = _open(universe, 9)
     hours = [(MIDNIGHT_S + hour * 3600, MIDNIGHT_S + hour * 3600 + 3600) for hour in (9, 15)]
-    traded = {ms // 1000 for ms in day.tape.whole_day(row).ms.tolist()}
+    traded = {ms // 1000 for ms in day.tape.full_day(row).ms.tolist()}
     traded = {second for second in traded if any(start <= second < end - 8 for start, end in hours)}
     sent = {int(s) for packets in played for s in packets.tradables.second[packets.tradables.row == row]}
     assert all(sent & set(range(second, second + 9)) for second in traded)
@@ -258,7 +258,7 @@ def test_a_cached_packet_without_a_time_stays_until_the_first_trade(universe: Un
         packets = _next(day)
         assert packets is not None
         for sending in day.sendings(packets):
-            day.last_sent.take(sending.packets)
+            day.last_sent.update(sending.packets)
             records = day.last_sent.tradables[timeless]
             assert ((records["exchange_time"] == 0) == (records["volume"] == 0)).all()
             if minute == 0:
@@ -273,7 +273,7 @@ def test_after_the_open_the_cache_holds_today(universe: Universe) -> None:
     for row, instrument in enumerate(universe.instruments):
         if instrument.is_index:
             continue
-        trades = day.tape.whole_day(row)
+        trades = day.tape.full_day(row)
         record = day.last_sent.tradables[row]
         told = int(np.searchsorted(np.cumsum(trades.quantity), record["volume"])) + 1
         assert record["volume"] == trades.quantity[:told].sum()

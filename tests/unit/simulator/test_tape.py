@@ -40,7 +40,7 @@ def tape() -> Tape:
 
 
 def _day(tape: Tape, symbol: str) -> list[tuple[int, int, int]]:
-    trades = tape.whole_day(_row(tape.universe, symbol))
+    trades = tape.full_day(_row(tape.universe, symbol))
     return list(zip(trades.ms.tolist(), trades.price.tolist(), trades.quantity.tolist(), strict=True))
 
 
@@ -64,7 +64,7 @@ def test_minutes_in_any_order_are_the_day(tape: Tape) -> None:
         row = _row(tape.universe, symbol)
         found = []
         for minute in range(1440):
-            some = minutes[minute].taken(minutes[minute].row == row)
+            some = minutes[minute].select(minutes[minute].row == row)
             found += list(zip(some.ms.tolist(), some.price.tolist(), some.quantity.tolist(), strict=True))
         assert found == _day(tape, symbol)
 
@@ -83,14 +83,14 @@ def test_rates_differ_and_quiet_minutes_are_empty() -> None:
     assert rates.max() == 2.0
     assert 0.2 < rates.mean() < 0.45
     quiet = int(np.argmin(rates))
-    minutes = {ms // 60_000 for ms in tape.whole_day(quiet).ms.tolist()}
+    minutes = {ms // 60_000 for ms in tape.full_day(quiet).ms.tolist()}
     assert 50 < len(minutes) < 300
 
 
 def test_prices_stand_on_the_tick_and_move_with_fat_tails(tape: Tape) -> None:
     for symbol in SYMBOLS:
         row = _row(tape.universe, symbol)
-        prices = tape.whole_day(row).price
+        prices = tape.full_day(row).price
         assert (prices > 0).all()
         assert (prices % tape.universe.tick_wire[row] == 0).all()
     closes = np.array([one.close for one in truth_candles(tape, 0, parse_timeframe("1m"))])
