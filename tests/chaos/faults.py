@@ -1,4 +1,4 @@
-"""The faults, each with its own end: what is done to a process, a server, the network, the feed, disk and clock."""
+"""The faults, each with its own end: of a process, a server, the network, the feed, the disk and the clock."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Chaos(Timetable):
     # -- processes --------------------------------------------------------------------------------------------
 
     def kill_any(self) -> None:
-        """kill -9 of one of the three, and its restart."""
+        """kill -9 of a random process, and its restart."""
         self.kill_one(SCRIPTS)
 
     def kill_worker(self) -> None:
@@ -62,7 +62,7 @@ class Chaos(Timetable):
                 return
 
     def stop_any(self) -> None:
-        """SIGSTOP of one, and SIGCONT: shorter or longer than a lease lasts."""
+        """SIGSTOP and SIGCONT of a random process, for shorter or longer than its lease."""
         self.stop_one(self.dice.choice(SCRIPTS), (0.2, 5.0))
 
     def stop_one(self, name: str, seconds: Range) -> None:
@@ -73,11 +73,11 @@ class Chaos(Timetable):
     # -- Redis ------------------------------------------------------------------------------------------------
 
     def redis_killed(self) -> None:
-        """And restarted from its append-only file."""
+        """Redis is killed, and restarted from its append-only file."""
         self._kill_server("Redis killed", self.stage.valkey, (0.1, 2.5))
 
     def redis_torn(self) -> None:
-        """Killed, and the end of its append-only file lost, as a power cut would."""
+        """Redis is killed and the end of its append-only file cut off, as by a power failure."""
         valkey = self.stage.valkey
         if not valkey.is_alive:
             return
@@ -142,7 +142,7 @@ class Chaos(Timetable):
     # -- the network ------------------------------------------------------------------------------------------
 
     def network_any(self) -> None:
-        """Something between any two."""
+        """A random fault of a random connection between two processes."""
         proxy = self.dice.choice([one for _, one in sorted(self.stage.proxies.opened.items())])
         how = self.dice.choice(("reset", "delay", "cut", "swallow", "refuse"))
         self.counted[f"network: {how}"] += 1
@@ -159,7 +159,7 @@ class Chaos(Timetable):
     # -- the feed ---------------------------------------------------------------------------------------------
 
     def feed_frozen(self) -> None:
-        """The socket stays open, and nothing comes: shorter or longer than the watchdog waits."""
+        """The socket stays open without frames, for shorter or longer than the watchdog waits."""
         self.counted["feed frozen"] += 1
         self.stage.exchange_fault(name="stall", seconds=self.between(0.5, 4.0) * self.stage.plan.speed)
 
@@ -169,7 +169,7 @@ class Chaos(Timetable):
             self.after(0.7 * index, lambda: self.stage.exchange_fault(name="drop"))
 
     def feed_403(self) -> None:
-        """The token dies; a new one comes into the file some time later."""
+        """The token becomes invalid; a new one is written to its file some seconds later."""
         self.counted["feed 403"] += 1
         self.stage.exchange_fault(name="expire")
         self.after(self.between(0.5, 3.0), self._new_token)
@@ -180,7 +180,7 @@ class Chaos(Timetable):
         (self.stage.directory / "access_token").write_text(self._token)
 
     def feed_429(self) -> None:
-        """Others take all connections that the broker allows, and the connector's own is cut."""
+        """Other clients occupy all connections that the broker allows, and the connector's own is cut."""
         port, others = self.stage.exchange.port, list[socket.socket]()
         request = f"GET /?api_key=plain_key&access_token={self._token} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n"
         request += (
@@ -208,7 +208,7 @@ class Chaos(Timetable):
     # -- the disk and the clock -------------------------------------------------------------------------------
 
     def disk_full(self) -> None:
-        """ENOSPC on a small file system of its own; where we may not mount, a limit on the length of files."""
+        """ENOSPC on a small file system; without the right to mount, a limit on the length of files."""
         if self._is_disk_full or CONNECTOR not in self.stage.scripts.running:
             return
         self._is_disk_full = True
@@ -247,7 +247,7 @@ class Chaos(Timetable):
         self.after(self.between(0.0, 1.0), lambda: self.stage.start(CONNECTOR))
 
     def clock_stepped(self, hours: float, seconds: float) -> None:
-        """The connector's clock is so many hours off for a while."""
+        """Sets the connector's clock wrong by so many hours, for so many seconds."""
         if self._is_disk_full:
             self.after(0.5, lambda: self.clock_stepped(hours, seconds))
             return

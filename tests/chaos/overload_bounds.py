@@ -14,7 +14,7 @@ CAUGHT_UP_REAL_MS = 3_000.0
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """One run: the offer, what is done to the pipeline meanwhile, and what has to come of it.
+    """One run: the offer, the faults meanwhile, and the required results.
 
     `away_seconds`, `leave_after_seconds`: market seconds, of which the candle worker is killed after the second and
     back after the first. `loses`: whether entries must be forced out unread (None: they may). `lag_bound_ms`: real
@@ -43,7 +43,7 @@ class Scenario:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One look. `at` real seconds since the feed began; lags in market milliseconds, -1: no report; sizes in MB."""
+    """One sample. `at`: real seconds of the feed; lags in market milliseconds, -1: no report; sizes in MB."""
 
     at: float
     part: int

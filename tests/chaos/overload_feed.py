@@ -2,10 +2,10 @@
 
     python -m tests.chaos.overload_feed '{"instruments": 9000, "shards": 3, "seed": 1, "begin": "10:00:00", …}'
 
-No single socket carries a hundred times what the broker can send; everything behind it is the connector's own:
-recorders, the journal and its keeper, the sender with the limits of the stream, the health report. Frames are stamped
-with the time they are due at, so that a seed makes the same journal on any machine. The settings come, as ever, from
-the environment.
+No single socket carries a hundred times what the broker can send. Everything behind the socket is the connector's
+own: recorders, the journal and its keeper, the sender with the limits of the stream, the health report. Frames are
+stamped with the time they are due at: a seed makes the same journal on any machine. Settings come from the
+environment.
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ class Loss:
 
 
 def log_lines(path: Path) -> list[Document]:
-    """A process's JSON lines, those of rotated files first; none when it never wrote any."""
+    """A process's JSON lines, those of rotated files first; empty when it never wrote any."""
     paths = [*sorted(path.parent.glob(f"{path.name}.*"), reverse=True), path]
     return [orjson.loads(line) for one in paths if one.exists() for line in one.open("rb")]
 
@@ -72,7 +72,7 @@ def announcements(lines: Iterable[Mapping[str, Any]]) -> list[Announcement]:
 
 
 def since_start(lines: Sequence[Document]) -> Sequence[Document]:
-    """The lines of the process that was started last: its health report counts from there."""
+    """The lines since the last start of the process, from which its health report counts."""
     starts = [index for index, one in enumerate(lines) if one["event"] == "starts"]
     return lines[starts[-1] :] if starts else lines
 
@@ -83,7 +83,7 @@ def logged_sum(lines: Iterable[Mapping[str, Any]], beginning: str, name: str) ->
 
 
 def losses(ids: Sequence[EntryId], announced: Iterable[Announcement], findings: list[str]) -> list[Loss]:
-    """Where the announced losses lie among the ids of a journal; what does not fit is a finding."""
+    """The announced losses by index in a journal's ids; one that does not fit the journal is a finding."""
     found = []
     for one in sorted(announced, key=lambda one: one.after):
         first = _index_after(ids, one.after)

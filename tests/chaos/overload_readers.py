@@ -1,4 +1,4 @@
-"""Readers that never read: a subscriber of everything, and a client that asks for everything and takes no answer."""
+"""Clients that never read: a subscriber to everything, and one that requests everything and reads no reply."""
 
 from __future__ import annotations
 

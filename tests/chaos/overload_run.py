@@ -57,7 +57,7 @@ WORKER, SIGNALS, FEED = "candle_worker", "signal_worker", "feed"
 
 @dataclass
 class Played:
-    """The figures of a run, and what did not hold, as sentences."""
+    """The figures of a run, and the bounds that it broke, as sentences."""
 
     name: str
     seed: int

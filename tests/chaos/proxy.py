@@ -59,11 +59,11 @@ class Proxy:
         self._loop.call_soon_threadsafe(self._reset_all)
 
     def delay(self, seconds: float) -> None:
-        """Every piece, in both directions, arrives so much later."""
+        """Delays every piece of data, in both directions."""
         self._delay_seconds = seconds
 
     def cut_after(self, count: int) -> None:
-        """`count` more bytes pass, from whoever speaks next; then that connection is reset in mid-message."""
+        """After `count` more bytes of any connection, that connection is reset in mid-message."""
         self._cut_after = count
 
     def swallow(self) -> None:
@@ -72,7 +72,7 @@ class Proxy:
             pair.swallows = True
 
     def refuse(self) -> None:
-        """As if nobody listened: present connections are reset, new ones at once."""
+        """Resets present connections, and new ones at once."""
         self._refuses = True
         self.reset()
 
@@ -82,7 +82,7 @@ class Proxy:
         self.answers_errors = True
 
     def heal(self) -> None:
-        """Well-behaved again; connections that were swallowed stay so until they end."""
+        """Ends all faults, except on swallowed connections, which stay so until they end."""
         self._delay_seconds, self._refuses, self._cut_after, self.answers_errors = 0.0, False, None, False
 
     async def listen(self) -> None:
@@ -116,7 +116,7 @@ class Proxy:
             pair.abort()
 
     def allowance(self, length: int) -> int | None:
-        """How much of a piece still passes when a cut is due; None when none is."""
+        """The bytes of a piece that still pass when a cut is due; None when no cut is due."""
         if self._cut_after is None:
             return None
         allowed, self._cut_after = min(self._cut_after, length), self._cut_after - length

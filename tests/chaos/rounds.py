@@ -1,4 +1,4 @@
-"""The kinds of rounds, what each one puts the pipeline through, and one round from its beginning to its verdict."""
+"""The kinds of rounds with the faults of each, and one round from its beginning to its verdict."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Schedule = Callable[[Chaos, float], None]
 
 @dataclass
 class Round:
-    """What one round was and what came of it; `differences` empty means that it held."""
+    """A round and its results; it held when `differences` is empty."""
 
     kind: str
     seed: int
@@ -99,7 +99,7 @@ def doubles(chaos: Chaos, seconds: float) -> None:
 
 
 def shared(chaos: Chaos, seconds: float) -> None:
-    """Three shards, three candle workers, two signal workers: each dies and hangs, and the others share its part."""
+    """Three shards, three candle workers, two signal workers: each is killed and suspended, others take over."""
     for name in MORE_WORKERS:
         chaos.at(0.0, partial(chaos.stage.start, name))
     chaos.now_and_then((0.8, 2.0), seconds, partial(chaos.kill_one, (*SCRIPTS, *MORE_WORKERS)))
@@ -134,12 +134,12 @@ SCHEDULES = KINDS | {"short": short}
 
 
 def kind_of(seed: int) -> str:
-    """A round's kind follows from its seed, so that the seed alone plays it again."""
+    """A round's kind follows from its seed: the seed alone repeats the round."""
     return list(KINDS)[seed % len(KINDS)]
 
 
 def play(seed: int, directory: Path, plan: Plan, kind: str = "") -> Round:
-    """One round. Its directory is left behind when it failed, with every log, and removed when it held."""
+    """Plays one round. Its directory, with all logs, is kept when it failed, and removed when it held."""
     began = time.monotonic()
     played = Round(kind or kind_of(seed), seed)
     if played.kind == "disk_and_clock" and can_mount_tmpfs(directory / "journal"):

@@ -2,7 +2,7 @@
 
 --kills N       at least so many kill -9 in total (default 200); every kind of round is played at least once
 --seed S        the first round's seed; the next ones have S + 1, S + 2, …
---rounds R      so many rounds instead, whatever the kills: `--seed S --rounds 1` plays one round again
+--rounds R      so many rounds, regardless of the kills: `--seed S --rounds 1` plays one round again
 --json FILE     keep the figures
 """
 
@@ -27,7 +27,7 @@ DEFAULT_SEED = 20_261_120
 @click.command()
 @click.option("--kills", default=200, show_default=True, help="At least so many kill -9 in total.")
 @click.option("--seed", default=DEFAULT_SEED, show_default=True, help="Of the first round; each next has one more.")
-@click.option("--rounds", default=0, help="So many rounds, whatever the kills (1 plays a round again).")
+@click.option("--rounds", default=0, help="So many rounds, regardless of the kills (1 repeats a round).")
 @click.option("--kind", default="", help="Only rounds of this kind.")
 @click.option("--seconds", default=60.0, show_default=True, help="Real seconds of market each round plays.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Keep the figures there.")

@@ -65,7 +65,7 @@ class Sessions:
         ]
 
     def symbols(self, weeks: int) -> list[str]:
-        """Of all that are listed in so many weeks: each shard's together, as the connector spreads them."""
+        """The symbols listed in so many weeks, shard after shard, as the connector distributes them."""
         by_week = [self.members(week) for week in range(weeks)]
         return [
             symbol
@@ -102,7 +102,7 @@ def at_ms(day: date, minute: float) -> int:
 
 
 class SoakBroker:
-    """Speaks what the connector needs of Kite."""
+    """The part of Kite's REST and WebSocket that the connector uses."""
 
     def __init__(self, sessions: Sessions, clock: SteppedClock) -> None:
         self._sessions = sessions
@@ -175,7 +175,7 @@ class SoakBroker:
             self._sockets[socket] = self._shard_of.get(message["v"][0], self._sockets[socket])
 
     async def _send(self, shard: int, frame: bytes) -> None:
-        """To the connection of the shard; -1: to all."""
+        """Sends a frame to the connection of the shard; -1: to all."""
         for socket, of_shard in list(self._sockets.items()):
             if shard in (-1, of_shard) and not socket.closed:
                 try:
@@ -200,7 +200,7 @@ class SoakBroker:
         self.played.append(day.isoformat())
 
     def _is_subscribed(self) -> bool:
-        """Whether the instruments of this week are, and each shard's by one connection."""
+        """Whether the instruments of this week are subscribed, each shard's on one connection."""
         wanted = [{one.token for one in members} for members in self._members]
         return len(self._sockets) == len(wanted) and all(
             shard >= 0 and self._subscribed[socket] == wanted[shard] for socket, shard in self._sockets.items()
@@ -213,7 +213,7 @@ class SoakBroker:
         return next(ms for ms in (at_ms(day, DUMP_MINUTE) for day in days) if ms > self._clock.now_ms())
 
     async def _until(self, condition: Callable[[], bool]) -> None:
-        """The market stands still meanwhile."""
+        """Waits until the condition is true; the market does not move meanwhile."""
         while not condition():
             await asyncio.sleep(LOOK_SECONDS)
 

@@ -1,4 +1,4 @@
-"""How much a soak plays, and what follows from it for Redis, the journal and MongoDB."""
+"""The size of a soak, and the sizes of Redis, journal and MongoDB that follow from it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from utils.market.timeframes import parse_timeframes
 FIRST_DAY = date(2026, 10, 5)  # a Monday, with ten trading days in the two weeks from it
 JOURNAL_DAYS, STREAM_HOURS = 2, 18.0  # a session is gone before the next one begins, and not before it is sampled
 TRIM_HOURS = 1.75  # market time that a node of a stream may span: a hundred heartbeats, one a minute
-LEAST_CLOSED_ENTRIES = 10_000  # CLOSED_MAX_ENTRIES takes no less
+LEAST_CLOSED_ENTRIES = 10_000  # the least CLOSED_MAX_ENTRIES
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Plan:
 
     @property
     def live_hashes(self) -> int:
-        """Of all that trade: a tick, and for each timeframe a candle and indicator values."""
+        """The live hashes of all instruments: a tick, and for each timeframe a candle and indicator values."""
         return self.instruments * (1 + 2 * len(parse_timeframes(self.timeframes)))
 
     @property
@@ -49,7 +49,7 @@ class Plan:
 
     @property
     def closed_max_entries(self) -> int:
-        """Of each shard: a session's, so that the streams are full when the first one is over."""
+        """The entries of a session in each shard: the streams are full after the first one."""
         return max(LEAST_CLOSED_ENTRIES, self.candles_a_session // self.shards)
 
     @property

@@ -43,7 +43,7 @@ PAGE = 20_000
 
 @dataclass
 class Soaked:
-    """What was sampled, and what did not hold, as sentences."""
+    """The samples of a soak, and the bounds that it broke, as sentences."""
 
     plan: Plan
     samples: list[Sample] = field(default_factory=list)
@@ -109,7 +109,7 @@ class Soak:
         return day
 
     def _is_saved(self) -> bool:
-        """The candle worker's snapshots are of now; the signal worker takes hashes out of Redis with its own."""
+        """Whether the candle worker's snapshots are current and the signal worker has removed expired hashes."""
         worker = self.made.health("candle_worker")
         shards = range(self.plan.shards)
         counts: Any = self.made.client.mget([Keys().candle_state_counts(n) for n in shards])
@@ -145,7 +145,7 @@ class Soak:
         return (*positions, worker.get("archive_written", ""))
 
     def _is_through(self) -> bool:
-        """Every process is where the stopped market is: the last frames sent, aggregated, evaluated and stored."""
+        """Whether the last frames of the stopped market are sent, aggregated, evaluated and stored."""
         return all(self._is_shard_through(shard) for shard in range(self.plan.shards)) and self._is_stored()
 
     def _is_shard_through(self, shard: int) -> bool:
@@ -211,9 +211,9 @@ class Soak:
 
 
 def _redis_mb(client: Any, ticks: list[str]) -> float:
-    """Without the streams of ticks, which have a bound of their own and are trimmed at any moment.
+    """Redis' memory in MB without the streams of ticks, which have a bound of their own.
 
-    The least of some readings: a snapshot on its way, or a long reply, is in Redis' memory for a moment only.
+    The least of several readings: a snapshot in transit or a long reply is in memory for a moment only.
     """
     readings: list[int] = []
     for _ in range(MEMORY_READINGS):

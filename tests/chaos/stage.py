@@ -1,4 +1,4 @@
-"""The world of one round: servers, proxies, an exchange at speed, and the three scripts, which may die and return."""
+"""The stage of one round: servers, proxies, a fast exchange, and the three scripts, which may be killed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ START_CLOCK = "09:13:30"
 
 @dataclass(frozen=True)
 class Plan:
-    """How much is played, and with which settings; `seconds` are real ones."""
+    """The size and settings of a round; `seconds` are real ones."""
 
     seconds: float
     speed: float
@@ -46,7 +46,7 @@ class Plan:
 
 @dataclass
 class Stage:
-    """What a round plays on. `alive` scripts are wanted alive: one that ends by itself is a finding."""
+    """The processes of a round. A script that ends by itself is a finding."""
 
     directory: Path
     plan: Plan
@@ -65,7 +65,10 @@ class Stage:
     # -- processes --------------------------------------------------------------------------------------------
 
     def start(self, name: str) -> None:
-        """Unless it runs; behind its proxies, with its own settings. A name may end in a number: candle_worker-2."""
+        """Starts a script that does not run, behind its proxies, with its own settings.
+
+        A name may end in a number, for a second worker: candle_worker-2.
+        """
         if name in self.scripts.running:
             return
         script = name.partition("-")[0]
@@ -73,7 +76,7 @@ class Stage:
         self.scripts.start(name, [f"{script}.py"], **own, **self.own_settings.get(name, {}))
 
     def kill(self, name: str) -> bool:
-        """kill -9; False when it is not there at the moment."""
+        """kill -9; False when the script is not running."""
         if name not in self.scripts.running:
             return False
         self.stopped.pop(name, None)
@@ -82,7 +85,7 @@ class Stage:
         return True
 
     def suspend(self, name: str) -> bool:
-        """SIGSTOP."""
+        """SIGSTOP; False when the script is not running, or suspended already."""
         child = self.scripts.running.get(name)
         if child is None or name in self.stopped:
             return False
@@ -91,13 +94,13 @@ class Stage:
         return True
 
     def resume(self, name: str) -> None:
-        """SIGCONT, if it is still that process."""
+        """SIGCONT, if the suspended process is still alive."""
         child = self.stopped.pop(name, None)
         if child is not None and child.is_alive:
             child.popen.send_signal(signal.SIGCONT)
 
     def note_deaths(self) -> None:
-        """A script that ended by itself: that is a finding, and it is started again."""
+        """Notes each script that ended by itself as a finding, and starts it again."""
         for name, child in list(self.scripts.running.items()):
             if not child.is_alive:
                 self.findings.append(f"{name} ended by itself with {child.exit_code}: {child.last_lines(6)}")
@@ -134,7 +137,7 @@ class Stage:
     # -- the end ----------------------------------------------------------------------------------------------
 
     def make_well(self) -> None:
-        """Every fault ends, and everything that should run does."""
+        """Ends every fault, and starts all that should run."""
         for proxy in self.proxies.opened.values():
             proxy.heal()
         for name in list(self.stopped):
@@ -154,7 +157,7 @@ class Stage:
         self.scripts.stores.client.delete("health:connector", f"health:{CANDLE_WORKER}", f"health:{SIGNAL_WORKER}")
 
     def play_on(self) -> None:
-        """Until enough has closed for a verdict: a slow machine takes longer for the faults than for the market."""
+        """Plays until `fewest_closed` candles have closed: on a slow machine the faults end before that."""
         closed = [Keys().closed(shard) for shard in range(self.plan.shards)]
         self.scripts.until(
             lambda: sum(map(self.scripts.length, closed)) >= self.plan.fewest_closed, "enough has closed", 600
@@ -175,7 +178,7 @@ class Stage:
 
 @contextmanager
 def stage(directory: Path, plan: Plan, seed: int) -> Iterator[Stage]:
-    """Everything runs, and the market's clock reaches START_CLOCK a moment later; all is ended on leaving."""
+    """A stage on which everything runs; the clock reaches START_CLOCK `ready_seconds` later. Ended on leaving."""
     directory.mkdir(parents=True, exist_ok=True)
     compile_candle_kernels()  # or each script would, at its first start
     compile_indicator_kernels()
@@ -229,7 +232,7 @@ def _resume_all(made: Stage) -> None:
 
 
 def can_mount_tmpfs(directory: Path) -> bool:
-    """Whether we may: root, and not forbidden by the container."""
+    """Whether this process may mount: root, and not forbidden by the container."""
     directory.mkdir(parents=True, exist_ok=True)
     tried = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(directory)], capture_output=True, check=False

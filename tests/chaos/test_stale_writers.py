@@ -70,7 +70,7 @@ def test_a_stale_writer_does_not_undo_a_revision(tmp_path: Path) -> None:
 
 
 def test_what_another_archiver_left_behind_is_written(client: redis.Redis) -> None:
-    """It read entries, and died while this one was running: nobody but this one can still write them."""
+    """Another archiver read entries and died while this one was running: only this one can still write them."""
     written: list[str] = []
 
     def write(documents: Sequence[dict[str, Any]]) -> list[RefusedDocument]:
@@ -85,16 +85,16 @@ def test_what_another_archiver_left_behind_is_written(client: redis.Redis) -> No
     try:
         client.xadd("closed:{a}", {"json": orjson.dumps({"_id": "first"})})
         until(lambda: written == ["first"], "the archiver runs")
-        while "second" not in written and not _takes_away(client, "second"):
+        while "second" not in written and not _read_by_another(client, "second"):
             pass
-        until(lambda: "second" in written, "the entry that the other one took is written")
+        until(lambda: "second" in written, "the entry that the other one read is written")
     finally:
         stop.request()
         thread.join(90)
 
 
-def _takes_away(client: redis.Redis, name: str) -> bool:
-    """Adds an entry and takes it as a second archiver would, in one go."""
+def _read_by_another(client: redis.Redis, name: str) -> bool:
+    """Adds an entry and reads it as a second archiver would, in one transaction."""
     pipeline = client.pipeline(transaction=True)
     pipeline.xadd("closed:{a}", {"json": orjson.dumps({"_id": name})})
     pipeline.xreadgroup("candles", CONSUMER, {"closed:{a}": ">"})

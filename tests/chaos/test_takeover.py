@@ -41,9 +41,9 @@ def seconds_until_taken_over(made: Stage, name: str, role: str, shard: int) -> f
     killed = time.monotonic()
     last = made.scripts.last_id(stream)
     made.scripts.until(lambda: owner(made, role, shard) not in ("", name), f"{role} {shard} is taken over")
-    taken = time.monotonic() - killed
+    seconds = time.monotonic() - killed
     made.scripts.until(lambda: made.scripts.last_id(stream) > last, f"{stream} continues")
-    return taken
+    return seconds
 
 
 def test_shards_are_shared_and_taken_over(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""When faults come: actions at times drawn from a seed, played as they fall due."""
+"""The times of faults: actions at times drawn from a seed, played when they fall due."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Range = tuple[float, float]
 
 
 class Timetable:
-    """Every random choice is drawn from `dice`; `each_time` is called before what is due is played."""
+    """Every random choice is drawn from `dice`; `each_time` is called before due actions are played."""
 
     def __init__(self, seed: int, each_time: Callable[[], None]) -> None:
         self.dice = random.Random(seed)
@@ -36,14 +36,14 @@ class Timetable:
         self.at(self.seconds + seconds, action)
 
     def now_and_then(self, gaps: Range, until: float, *actions: Callable[[], None]) -> None:
-        """One of `actions` again and again, a gap drawn from `gaps` between them."""
+        """Schedules random `actions` until `until`, with gaps drawn from `gaps` between them."""
         at = self.dice.uniform(*gaps)
         while at < until:
             self.at(at, self.dice.choice(actions))
             at += self.dice.uniform(*gaps)
 
     def run(self, until: float) -> None:
-        """Plays what is due; the rest is dropped when the time is over."""
+        """Plays the actions that fall due; the rest is dropped when the time is over."""
         while self.seconds < until:
             self._each_time()
             while self._due and self._due[0][0] <= self.seconds:
