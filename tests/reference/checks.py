@@ -1,4 +1,4 @@
-"""Why a packet is rejected whatever comes after it (the checks of CANDLES.md, section 3)."""
+"""The checks that reject a packet regardless of the next one (CANDLES.md, section 3)."""
 
 from __future__ import annotations
 

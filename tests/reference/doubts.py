@@ -53,7 +53,7 @@ class Held:
         return self.reading.packet
 
     def is_judged_by(self, judge: Packet) -> bool:
-        """Of a judge that is not late: whether it has a price to show, and is not older."""
+        """Whether a judge that is not late has a price, and is not older than the held packet."""
         if judge.price == 0 or judge.exchange_s == 0:
             return False
         if judge.exchange_s is None or self.packet.exchange_s is None:
@@ -106,5 +106,5 @@ def doubt_of(packet: Packet, standing: Standing, window: PriceWindow) -> Doubt:
 
 
 def _is_new_to_the_day(packet: Packet, standing: Standing) -> bool:
-    """A new extreme of a known day range, in a packet with a book: a misprint may drag its own range along."""
+    """Whether a packet with a book has a new extreme of the day: a misprint may drag its own range along."""
     return packet.has_book and standing.has_range and not standing.includes(packet.price)

@@ -1,4 +1,4 @@
-"""What the reference is given: instruments with the session of the day, settings, and journal entries."""
+"""The reference's inputs: instruments with the session of the day, settings, and journal entries."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True)
 class ReferenceInstrument:
-    """Who trades, and when on the date at hand. `tick_units` is the tick size in wire units.
+    """An instrument with its hours of the date. `tick_units`: the tick size in wire units.
 
     Continuous trading is [open_ms, close_ms), the day window [day_start_ms, day_end_ms); all None = closed that day.
     """

@@ -251,12 +251,12 @@ class InstrumentDay:
         self._forget_volume_of_yesterday(reading)
 
     def _forget_volume_of_yesterday(self, reading: Reading) -> None:
-        """Neither this packet nor one before it was traded today, whatever volume a quote had."""
+        """Resets the volume while no packet was traded today, regardless of a quote's volume."""
         if reading.cum_now is not None and not reading.today and self._trade_s * 1000 < reading.midnight_ms:
             self._cum, self._has_had_volume = 0, False
 
     def _move_day_range(self, reading: Reading) -> tuple[int, int]:
-        """The extremes that were missed since the last trade (0: none); the day range takes the packet's, and p."""
+        """The extremes missed since the last trade (0: none); widens the day range by range and price."""
         packet, high, low = reading.packet, 0, 0
         if reading.today:
             high = packet.day_high if 0 < self._day_high < packet.day_high else 0

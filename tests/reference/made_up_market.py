@@ -1,4 +1,4 @@
-"""One instrument's made-up market, and the packets that the feed shows of it: late, first, wrong, and again.
+"""One instrument's made-up market, and the feed's packets of it: late, price first, wrong, and repeated.
 
 Not a market: prices and times are drawn to hit the rules' edges (bucket ends, the open, the close, equal seconds).
 """
@@ -17,7 +17,7 @@ _FORMS = ("full", "full", "full", "full", "full", "full", "quote", "price", "mix
 
 @dataclass(frozen=True)
 class Shown:
-    """What a packet shows of a market, in wire integers."""
+    """The state of a market as a packet shows it, in wire integers."""
 
     price: int
     quantity: int
@@ -84,7 +84,7 @@ class MadeUpMarket:
     # -- what the feed shows ----------------------------------------------------------------------------
 
     def _lagging(self, before: Shown) -> Shown:
-        """The price a packet before the rest, the range a packet behind, a price that is gone again, or all."""
+        """The state with its price a packet ahead, its range a packet behind, a price soon gone, or unchanged."""
         dice, true = self._dice, self._true
         if true != before and dice.random() < 0.15:
             return replace(before, price=true.price, quantity=true.quantity)
@@ -97,7 +97,7 @@ class MadeUpMarket:
         return true
 
     def _misprinted(self, shown: Shown) -> Shown:
-        """For a packet or some; with or without the day range dragged along."""
+        """The state with a bad price for one packet or several, which may drag the day range along."""
         dice = self._dice
         if self._misprint is None and dice.random() < 0.01:
             price = self._on_grid(shown.price * dice.choice((0.9, 0.96, 1.04, 1.1))) + dice.choice((0, 0, 1))
@@ -112,7 +112,7 @@ class MadeUpMarket:
         return replace(shown, high=max(shown.high, price), low=min(shown.low, price))
 
     def cached(self, now_ms: int) -> bytes:
-        """The last packet again, or the market as it stands; with exchange time 0 before the first trade."""
+        """The last packet again, or the current state; with exchange time 0 before the first trade."""
         if self.sent and self._dice.random() < 0.4:
             return self.sent[-1]
         exchange_s = 0 if not self._has_traded and self._dice.random() < 0.5 else now_ms // 1000

@@ -54,7 +54,7 @@ class Packet(NamedTuple):
         return price % tick == 0 and self.has_book and self.best_bid - tick <= price <= self.best_ask + tick
 
     def has_book_near(self, price: int, tick: int) -> bool:
-        """As `has_book_around`, but within a spread of the book where that is wider than a tick."""
+        """Whether the price is on the grid and within a tick or a spread, the wider one, of the book."""
         reach = max(tick, self.best_ask - self.best_bid)
         return price % tick == 0 and self.has_book and self.best_bid - reach <= price <= self.best_ask + reach
 

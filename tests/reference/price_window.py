@@ -25,7 +25,7 @@ class PriceWindow:
         return len(self._prices) >= self._settings.z_min_ticks
 
     def is_far(self, price: int) -> bool:
-        """By z-score against the prices before, where there are enough of them."""
+        """Whether the z-score against the prices before is above the limit; False with too few prices."""
         if not self.has_enough:
             return False
         mean, width = self._mean_and_width()

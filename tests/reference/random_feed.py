@@ -1,4 +1,4 @@
-"""A seeded feed with everything wrong in it that a feed can have, for comparing two readings of the rules."""
+"""A seeded feed with all faults that a feed can have, for comparing two implementations of the rules."""
 
 from __future__ import annotations
 
