@@ -53,7 +53,7 @@ class Access:
 
 
 class RateLimit:
-    """At most so many requests in any second of real time."""
+    """A limit of requests in any second of real time."""
 
     def __init__(self, per_second: float) -> None:
         self._per_second = per_second

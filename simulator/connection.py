@@ -136,7 +136,7 @@ class Connection:
         refused = set(fresh[max(room, 0) :])
         rows = [row for row in rows if row not in refused]
         self.modes[rows] = MODES[mode]
-        error = f"A connection takes {MOST_INSTRUMENTS} instruments; {len(refused)} were refused." if refused else ""
+        error = f"{len(refused)} instruments refused: a connection has {MOST_INSTRUMENTS} at most." if refused else ""
         return Asked(rows, mode, error)
 
 

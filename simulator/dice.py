@@ -1,7 +1,7 @@
 """Randomness without a sequence: every draw is a hash of its purpose and keys.
 
 A trade's price depends on (seed, date, token, minute, number of the trade) and on nothing else, so the tape is the
-same whoever asks, in whatever order, at whatever speed, and however many other instruments there are.
+same in any order and at any speed, with any number of other instruments.
 The hash is the finaliser of SplitMix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, 2014).
 """
 

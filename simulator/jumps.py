@@ -2,7 +2,7 @@
 
 An option goes from 20 to some 70 to 110 within a tick, as on an expiry day, or down by as much, and is restless for
 two minutes, by some per cent from trade to trade; a stock or a future moves by 5 to 8 %. The trades are on the tape,
-in the volume and, a packet late as ever, in the day range; the book follows them, wider while the row is restless.
+in the volume and, always a packet late, in the day range; the book follows them, wider while the row is restless.
 """
 
 from __future__ import annotations

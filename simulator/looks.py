@@ -21,7 +21,7 @@ from simulator.dice import Ints, Keys, Salt, draw_keys, mix, uniform
 LOOKS = 120  # a minute's: column 2 * second is the early one of that second, 2 * second + 1 the usual one
 EARLY_SHARE = 0.5
 # Of the looks that find a trade: where the next finds one too, where it does not, where the next is another minute's.
-# Two in a row do not lead. It comes to one in seven, and about half of the prices are gone in the next packet.
+# Two in a row do not lead. In all one in seven leads, and about half of their prices are gone in the next packet.
 LEAD_SHARES = (0.24, 0.13, 0.15)
 STALL_BLOCK_S, STALL_SHARE = 10, 0.03
 SHORTEST_STALL_S, LONGEST_STALL_S = 2, 7

@@ -1,6 +1,6 @@
-"""Faults of single packets: withheld, out of order, repeated, badly priced, crossed, reset, of nobody.
+"""Faults of single packets: withheld, out of order, repeated, badly priced, crossed, reset, of an unknown token.
 
-Each is drawn for (kind, token, slot), so the same seed gives the same faults whoever is connected.
+Each is drawn for (kind, token, slot), so the same seed gives the same faults with any clients.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ FAR_TICKS = 20
 RESET_SHARE = 0.04
 RESET_PART_OF_VOLUME = 0.3
 RESET_MINUTES = (600, 870)
-NOBODYS_BIT = 1 << 31
+UNKNOWN_BIT = 1 << 31
 DAY_S = 86_400
 IST_OFFSET_S = IST_OFFSET_MS // 1000
 
@@ -140,7 +140,7 @@ class PacketFaults:
 
     def _reordered(self, name: str, packets: Packets, until_slot: int) -> Packets:
         """Adds repetitions, unknown tokens and delays; packets due after the minute are kept for later."""
-        copies = [self._repeated(packets), self._of_nobody(packets)]
+        copies = [self._repeated(packets), self._unknown(packets)]
         self._delay(packets)
         self._swap(packets)
         both = joined_packets([*self._delayed[name], packets, *copies])
@@ -154,10 +154,10 @@ class PacketFaults:
         again.slot[:] += (1 + at % 3) * PARTS
         return again
 
-    def _of_nobody(self, packets: Packets) -> Packets:
+    def _unknown(self, packets: Packets) -> Packets:
         """A copy under a token that no dump names."""
         stranger = _touched(packets.select(self._chosen(Fault.UNKNOWNTOKEN, packets)))
-        stranger.records["token"] |= np.uint32(NOBODYS_BIT)
+        stranger.records["token"] |= np.uint32(UNKNOWN_BIT)
         return stranger
 
     def _delay(self, packets: Packets) -> None:

@@ -20,7 +20,7 @@ from simulator.order_book import fill_book
 from simulator.tape import Tape
 from utils.kite import frames as wire
 
-PARTS = 4  # a second's packets go out in at most so many frames, one after the other
+PARTS = 4  # a second's packets are sent in at most this many frames, one after the other
 IDLE_EVERY_SECONDS = 30
 AFTERWARDS_MS = 30 * 60_000
 SECONDS = np.arange(60)

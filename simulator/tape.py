@@ -198,7 +198,7 @@ class Tape:
 
 
 def _has_auctions(instrument: Instrument, day: date) -> bool:
-    """Futures beyond the current month have none; the next month's, in its last five days, has none here either."""
+    """Whether a row has auctions. Futures beyond the current month have none, here not even in its last days."""
     is_future = instrument.instrument_type == "FUT"
     return not is_future or (date.fromisoformat(instrument.expiry) - day).days <= CURRENT_MONTH_DAYS
 
