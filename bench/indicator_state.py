@@ -1,4 +1,4 @@
-"""Warm indicator tables, made column-wise: so many candles of so many instruments through the kernel itself."""
+"""Warm indicator tables: candles of many instruments through the kernel itself, array by array."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The official client's parser with the aggregator of a tutorial: what one would write in an afternoon.
 
-Frames go in where the socket would give them (`_on_message`), so that kiteconnect parses every packet into a dict and
+Frames are passed to `_on_message`, as by the socket: kiteconnect parses every packet into a dict and
 calls `on_ticks`, as documented. The aggregator keeps a dict a token and timeframe. Its hours are those of the process
 (kiteconnect gives naive local times), so the process must run in India's time zone.
 """

@@ -82,10 +82,10 @@ class NautilusBars:
 def trade_ticks(named: list[Instrument], ticks: NDArray[np.void]) -> list[tuple[int, Any]]:
     """Rows and trade ticks; the time within the second only matters to the clock."""
     ids = [InstrumentId.from_str(f"{one.tradingsymbol}.NSE") for one in named]
-    side, nobody = AggressorSide.NO_AGGRESSOR, TradeId("1")
+    side, trade_id = AggressorSide.NO_AGGRESSOR, TradeId("1")
     made = []
     for row, price, quantity, second in ticks[["row", "price", "quantity", "trade_s"]].tolist():
         at = second * _NS
-        trade = TradeTick(ids[row], Price(price / 100, 2), Quantity.from_int(quantity), side, nobody, at, at)
+        trade = TradeTick(ids[row], Price(price / 100, 2), Quantity.from_int(quantity), side, trade_id, at, at)
         made.append((row, trade))
     return made

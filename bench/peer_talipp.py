@@ -11,7 +11,7 @@ from bench.bars import Bars
 
 
 class TalippRows:
-    """The indicators of all instruments; VWAP is the one of the whole series (talipp knows no session)."""
+    """The indicators of all instruments; VWAP is that of the full series (talipp has no sessions)."""
 
     def __init__(self, bars: Bars, before: int) -> None:
         self._rows = [_made() for _ in range(bars.instruments)]
@@ -20,16 +20,16 @@ class TalippRows:
 
     def add(self, candles: list[Any]) -> None:
         """One candle of each instrument."""
-        for (closes, whole), candle in zip(self._rows, candles, strict=True):
+        for (closes, candle_fed), candle in zip(self._rows, candles, strict=True):
             for one in closes:
                 one.add(candle.close)
-            for one in whole:
+            for one in candle_fed:
                 one.add(candle)
 
     def value(self, row: int) -> dict[str, float]:
         """The last values, by our names."""
-        closes, whole = self._rows[row]
-        macd, trend = closes[4][-1], whole[1][-1]
+        closes, candle_fed = self._rows[row]
+        macd, trend = closes[4][-1], candle_fed[1][-1]
         return {
             "sma_20": closes[0][-1],
             "sma_200": closes[1][-1],
@@ -38,9 +38,9 @@ class TalippRows:
             "macd": macd.macd,
             "macd_signal": macd.signal,
             "macd_histogram": macd.histogram,
-            "atr_14": whole[0][-1],
+            "atr_14": candle_fed[0][-1],
             "supertrend": trend.value,
-            "vwap": whole[2][-1],
+            "vwap": candle_fed[2][-1],
         }
 
 

@@ -35,7 +35,7 @@ DEFAULT_INSTRUMENTS = 50
 DAY_INSTRUMENTS = 500
 WORKERS = OURS[1:]
 NOBODY = "127.0.0.1:1"  # no server listens there
-START_SECOND = 44  # of a market minute: the minute's end falls into what is measured
+START_SECOND = 44  # of a market minute: the measurement includes a minute's end
 STARTS = 3
 
 

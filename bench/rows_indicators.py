@@ -41,7 +41,7 @@ def indicator_rows(instruments: int, repetitions: int, peers: Peers, log: Log) -
     name = f"all indicators at one close, {instruments} instruments"
     return checks, [
         Row("3", f"{name}, kernel", "ms", kernel, samples, targets, False, note),
-        Row("3", f"{name}, from Candle objects", "ms", table, samples, {}, False, "what a call of the table takes"),
+        Row("3", f"{name}, from Candle objects", "ms", table, samples, {}, False, "one call of the table"),
     ]
 
 
@@ -83,7 +83,7 @@ def _peer_sides(bars: Bars, peers: Peers) -> dict[str, Side]:
 
 
 def _talipp_side(bars: Bars, module: Any) -> Side:
-    """201 candles have every indicator working. Making all rows would take half a minute: some, scaled up."""
+    """talipp after 201 candles, with every indicator warm; some instruments, scaled up: making all takes 30 s."""
     some = bars.first(min(TALIPP_ROWS, bars.instruments))
     rows, at = module.TalippRows(some, 201), iter(range(201, bars.count))
 

@@ -28,7 +28,7 @@ AFTERWARDS_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One load: so many instruments, ticks a second of each, timeframes; and the bound of its p99, 0 for none."""
+    """One load: instruments, ticks a second of each, timeframes; and the bound of its p99 in ms, 0 for none."""
 
     instruments: int
     rate: float
