@@ -207,7 +207,7 @@ class Scripts:
             return -1
         return sum(int(one["lag"]) + int(one["pending"]) for one in groups)
 
-    # -- what came out ----------------------------------------------------------------------------------------
+    # -- the output -------------------------------------------------------------------------------------------
 
     def closed_stream(self) -> list[Document]:
         """All documents of `closed:*`, shard after shard, in order."""

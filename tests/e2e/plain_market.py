@@ -135,7 +135,7 @@ def play(manners: Manners) -> dict[int, Second]:
     day: dict[int, Second] = {}
     first_s, last_s = seconds_of(manners.first_trade), seconds_of(manners.until)
     if manners.preopen_volume:
-        # The pre-open auction is over at 09:08; its volume stands in every packet from then on.
+        # The pre-open auction is over at 09:08; its volume is in every packet from then on.
         day[seconds_of("09:08")] = second = Second()
         for one in MARKET[1:3]:
             states[one.token].trade(one.price, manners.preopen_volume, seconds_of("09:08"))

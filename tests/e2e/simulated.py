@@ -133,7 +133,7 @@ def start_exchange(
 
 
 def _printed_port(log: Path) -> int:
-    """From the line `{"port": ...}` of its stdout, which goes to the same file as its stderr; 0 until it is there."""
+    """The port in the line `{"port": ...}` of the simulator's output; 0 while there is no such line."""
     lines = [line for line in log.read_text().splitlines(keepends=True) if line.startswith('{"port"')]
     return int(json.loads(lines[0])["port"]) if lines and lines[0].endswith("\n") else 0
 

@@ -29,7 +29,7 @@ ALL_BUT_REV = tuple(field for field in FIELDS if field != "rev")
 
 HEARTBEATS_SELDOM = 120  # market seconds; between two of them the connector's own marks carry the time
 
-# All of them end where every timeframe's bucket ends, so that nothing is left half done.
+# All of them end where every timeframe's bucket ends: no candle is left open.
 RUNS = (
     Manners("from before the open"),
     Manners(
@@ -88,7 +88,7 @@ def played(manners: Manners, directory: Path) -> Iterator[Played]:
                 scripts.start(name)
             scripts.until_connected()
             scripts.until_ready(SIGNAL_WORKER)  # what closes before is past to it; the candle worker catches up
-            # One more frame has to come after the last candle's end, or the connector's own end would blemish it.
+            # One frame has to follow the last candle's end: otherwise the connector's stop makes it incomplete.
             over_s = _next_heartbeat(seconds_of(manners.until) + 9, manners)
             broker.play_until(seconds_of(manners.until) + 8)
             scripts.until(lambda: _last_minute_is_closed(scripts, manners), "the last minute is closed", PLAY_SECONDS)
@@ -110,7 +110,7 @@ def _next_heartbeat(second: int, manners: Manners) -> int:
 
 
 def _last_minute_is_closed(scripts: Scripts, manners: Manners) -> bool:
-    """Where heartbeats are seldom, only the connector's own marks can have closed it: the market stands still now."""
+    """Whether the last minute is closed. With rare heartbeats only the connector's marks can have closed it."""
     last_start_ms = (seconds_of(manners.until) - 60) * 1000
     closed = {
         one["symbol"] for one in scripts.closed_stream() if (one["timeframe"], one["t"]) == ("1m", last_start_ms)

@@ -1,4 +1,4 @@
-"""The kernels as plain Python, so that a fuzzer sees which of their branches an input takes.
+"""The kernels as plain Python: a fuzzer sees which of their branches an input takes.
 
 Import this before anything of utils.candles, with NUMBA_DISABLE_JIT=1 in the environment. Inside a kernel numba gives
 a record's fields as attributes; numpy does so only for records of this type.

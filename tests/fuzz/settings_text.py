@@ -18,7 +18,7 @@ from utils.stores.redis_connection import open_redis
 SECRET = "hunter2secret"
 SECRETS = ("API_KEY", "API_SECRET", "ACCESS_TOKEN", "REDIS_URL", "MONGO_URL")
 NAMES = tuple(name.upper() for name in Settings.model_fields)
-LARGEST = 2**53  # what any number of a setting must stay below, so that sums and products fit into 64 bits
+LARGEST = 2**53  # the limit of every numeric setting: sums and products fit into 64 bits
 VALUES = (
     *(
         "",

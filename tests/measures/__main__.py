@@ -28,8 +28,8 @@ TIMEFRAMES = "15s,1m,5m,15m,1h,1d"
 @click.option("--seed", "seeds", multiple=True, type=int, default=(7,), show_default=True)
 @click.option("--instruments", default=80, show_default=True)
 @click.option("--minutes", default=425, show_default=True, help="From 09:00 on.")
-@click.option("--bad-prints", default=200, show_default=True, help="One packet in so many is misprinted.")
-@click.option("--examples", default=0, show_default=True, help="Of each kind of failure so many are shown.")
+@click.option("--bad-prints", default=200, show_default=True, help="One packet in this many is misprinted.")
+@click.option("--examples", default=0, show_default=True, help="How many failures of each kind are shown.")
 def main(seeds: tuple[int, ...], instruments: int, minutes: int, bad_prints: int, examples: int) -> None:
     """Play each seed on a calm, a jumping and a faulty market, and print three measures."""
     for seed in seeds:
