@@ -53,7 +53,7 @@ def test_an_update_in_mid_day_loses_nothing(tmp_path: Path) -> None:
             assert (tmp_path / f"{name}.err").read_text().count(LEFT) == 1, name
         play_on(scripts, exchange, clock, ist_ms(OVER))
         scripts.drain()
-        candles, after = scripts.candles_said_once(), scripts.entries("closed:{a}")
+        candles, after = scripts.candles_published_once(), scripts.entries("closed:{a}")
         stored = [one["_id"] for one in scripts.collection(SIGNALS_COLLECTION)]
         clean_up(scripts, left)
     assert len(before) > 1_000 and len(after) > len(before) and after[: len(before)] == before
