@@ -34,6 +34,12 @@ def _position(made: Stage, shard: int) -> tuple[int, int]:
     return as_id(made.scripts.health(SIGNAL_WORKER).get(f"position_{shard}", "0-0"))
 
 
+def _reported(made: Stage) -> set[int]:
+    """The shards of which the candle workers' report has a position."""
+    report = made.scripts.health(CANDLE_WORKER)
+    return {shard for shard in range(SHARDS) if f"position_{shard}" in report}
+
+
 def seconds_until_taken_over(made: Stage, name: str, role: str, shard: int) -> float:
     """Kills the process; until another owns its lease and says more in the shard's closed stream."""
     stream = Keys().closed(shard)
@@ -63,8 +69,7 @@ def test_shards_are_shared_and_taken_over(tmp_path: Path) -> None:
 
         victim = owners(made)[1]
         seconds = {victim: seconds_until_taken_over(made, victim, CANDLE_WORKER, 1)}
-        report = made.scripts.health(CANDLE_WORKER)
-        assert all(f"position_{n}" in report for n in range(SHARDS)), report
+        made.scripts.until(lambda: _reported(made) == set(range(SHARDS)), "the report of all has every shard")
         assert len(set(owners(made))) == 2, "the two that are left share the three shards"
 
         victim = owners(made, SIGNAL_WORKER)[0]
