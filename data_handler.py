@@ -138,8 +138,8 @@ class ShardCandles:
     def process(self, entries: Sequence[Entry]) -> Said:
         """Apply entries and publish what came of them. After a RedisError only `recover` may follow."""
         said = self._engine.take(entries)
-        self._store.say_closed(self.shard, said.records)
-        self._store.say_rejected(self.shard, said.rejected)
+        self._store.publish_closed(self.shard, said.records)
+        self._store.publish_rejected(self.shard, said.rejected)
         # Before the next snapshot: a worker that resumes from an earlier one meets this day's begin again.
         self._store.remove_live([one.symbol for one in said.gone], self._timeframe_names)
         for day in self._new_unknown_days():

@@ -77,9 +77,9 @@ def test_the_candle_worker_stays_in_the_slot_of_a_shard(client: redis.Redis, sha
     store = CandleStore(client, KEYS, 10_000, 1_000)
     assert store.load_state(shard) is None
     store.read_ticks({shard: ZERO_ID}, 1, 10)
-    store.say_closed(shard, closed)
+    store.publish_closed(shard, closed)
     rejected = RejectedPacket(MARK.id, 0, "token", 1, "", b"x")
-    assert store.say_rejected(shard, [rejected]) == 1
+    assert store.publish_rejected(shard, [rejected]) == 1
     store.save_state(shard, b"a snapshot")
     store.end_source(shard, str(MARK.id))
     store.remove_live(["NSE:A", "NSE:B"], ["1m", "5m"])

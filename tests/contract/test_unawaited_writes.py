@@ -50,7 +50,7 @@ def write_round(store: CandleStore, engine: CandleEngine) -> None:
 
 def test_what_was_not_waited_for_is_there_when_the_snapshot_is(client: redis.Redis, behind: CandleStore) -> None:
     engine, closed = worked_engine()
-    behind.say_closed(0, closed)
+    behind.publish_closed(0, closed)
     write_round(behind, engine)
     behind.save_state(0, engine.snapshot())
     assert client.xlen(KEYS.closed(0)) == sum(map(len, closed))
@@ -82,11 +82,11 @@ def test_no_snapshot_after_a_link_that_broke(client: redis.Redis, behind: Candle
 
 def test_no_snapshot_after_closes_that_redis_forgot(client: redis.Redis, behind: CandleStore) -> None:
     engine, closed = worked_engine()
-    behind.say_closed(0, closed)
+    behind.publish_closed(0, closed)
     client.delete(KEYS.published(0), KEYS.closed(0))
     with pytest.raises(OutboxMovedError):
         behind.save_state(0, engine.snapshot())
     assert behind.load_state(0) is None
-    behind.say_closed(0, closed)
+    behind.publish_closed(0, closed)
     behind.save_state(0, engine.snapshot())
     assert client.xlen(KEYS.closed(0)) == sum(map(len, closed))

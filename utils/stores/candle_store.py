@@ -58,7 +58,7 @@ class CandleStore:
         return gaps
 
     def load_state(self, shard: int) -> bytes | None:
-        """The shard's snapshot. What comes after it is said again, to whatever Redis this is now."""
+        """The shard's snapshot. What comes after it is published again, to whatever Redis this is now."""
         for outbox in self._outboxes_of(shard):
             outbox.forget()
         self._live_of(shard).forget()  # it may be dead without having been asked anything since
@@ -67,7 +67,7 @@ class CandleStore:
         return content if isinstance(content, bytes) else None
 
     def save_state(self, shard: int, content: bytes) -> None:
-        """OutboxMovedError instead of a snapshot that is further than what Redis knows to have been said."""
+        """OutboxMovedError instead of a snapshot that is further than what Redis knows to have been published."""
         for outbox in self._outboxes_of(shard):
             outbox.check()
         self._live_of(shard).settle()
@@ -82,16 +82,16 @@ class CandleStore:
         if _is_id(position):
             self._closed_outbox(shard).end_source(EntryId.parse(position))
 
-    def say_closed(self, shard: int, closed: Sequence[ClosedRecords]) -> None:
-        """To the closed stream and its channels, what had not been said before."""
+    def publish_closed(self, shard: int, closed: Sequence[ClosedRecords]) -> None:
+        """To the closed stream and its channels, what was not published before."""
         outbox = self._closed_outbox(shard)
         for records in closed:
             for part in records.parts(MESSAGES_AT_ONCE):
-                outbox.send(self._sayings(part))
+                outbox.send(self._messages(part))
         if not self.is_behind:
             outbox.flush()
 
-    def _sayings(self, records: ClosedRecords) -> list[Message]:
+    def _messages(self, records: ClosedRecords) -> list[Message]:
         candles = [records.rows.at(place) for place in records.places]
         return [
             Message(message_id(*source), json, self._keys.closed_channel(instrument.symbol, timeframe))
@@ -100,7 +100,7 @@ class CandleStore:
             )
         ]
 
-    def say_rejected(self, shard: int, rejected: Sequence[RejectedPacket]) -> int:
+    def publish_rejected(self, shard: int, rejected: Sequence[RejectedPacket]) -> int:
         """To the bounded stream of rejected packets, with reason and bytes."""
         messages = [
             Message(message_id(one.source.ms, one.source.counter, one.nth), orjson.dumps(_rejection(one)))
@@ -126,7 +126,7 @@ class CandleStore:
     def live_view(self, shard: int, position: EntryId) -> object | None:
         """None while the hashes are newer than what is true for `position`: another worker wrote them.
 
-        When it is another object than before, all is to be told anew.
+        When it is another object than before, all is to be written anew.
         """
         return self._live_of(shard).view(position)
 
