@@ -17,7 +17,7 @@ from utils.stores.stream_read import StreamAnswer, StreamRequest, ask_streams, s
 
 
 class ClosedEntry(NamedTuple):
-    """One entry of a closed stream; `candle` is None when it can not be read."""
+    """One entry of a closed stream; `candle` is None when it cannot be read."""
 
     shard: int
     id: EntryId
