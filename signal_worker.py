@@ -109,7 +109,7 @@ class SignalWorker(ShardWorker[ShardSignals]):
             signals.write_values()
         for signals in covered:
             signals.write()
-        self._store.settle()
+        self._store.flush_values()
 
     def _covered(self, shards: Iterable[int]) -> list[ShardSignals]:
         return [self._owned[shard] for shard in shards if self._is_covered(shard)]

@@ -223,13 +223,13 @@ def test_a_stale_worker_leaves_the_indicator_values_as_they_are(valkey: ValkeySe
     stale, other = (ValuesWriter(store, 0) for store in stores)
     stale.write([values("NSE:A", 1.5)], list, at(1))
     other.write([values("NSE:A", 9.5), values("NSE:B", 9.5)], list, at(9))
-    stores[1].settle()
+    stores[1].flush_values()
     for ms in (2, 3):
         stale.write([values("NSE:A", 2.5)], list, at(ms))
-        stores[0].settle()
+        stores[0].flush_values()
         assert (rsi(client, "NSE:A"), rsi(client, "NSE:B")) == (b"9.5", b"9.5")
     stale.write([values("NSE:A", 10.5)], lambda: [values("NSE:A", 10.5), values("NSE:B", 9.0)], at(10))
-    stores[0].settle()
+    stores[0].flush_values()
     assert (rsi(client, "NSE:A"), rsi(client, "NSE:B")) == (b"10.5", b"9.0")  # all of them: any may be stale
 
 

@@ -258,7 +258,7 @@ class ShardSignals:
         if entries and ist_date(entries[-1].id.ms) != ist_date(self.position.ms):
             self._tools.look_up()  # a new day's dump may give an instrument other hours
         taken = self._progress.take(entries)
-        self._store.say(taken.fired)
+        self._store.send(taken.fired)
         self._unwritten.add(taken)
         self._tools.counts.update(
             candles=len(entries),
@@ -285,7 +285,7 @@ class ShardSignals:
 
     def write_values(self) -> None:
         """What was taken goes to the latest values, when all its signals are said. RedisError."""
-        self._tools.counts.update(signals=self._store.heard(self.shard))
+        self._tools.counts.update(signals=self._store.flush(self.shard))
         self._unwritten.note_said()
         self._values.write(self._unwritten.take_latest(), self._progress.engine.latest, self.position)
 

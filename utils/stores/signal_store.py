@@ -25,7 +25,7 @@ ROLE = "signal_worker"
 
 
 class SignalStore:
-    """Every call may raise RedisError. What `say` and `write_values` sent may be undone then: only `load_snapshot`
+    """Every call may raise RedisError. What `send` and `write_values` sent may be undone then: only `load_snapshot`
     may follow, for every shard.
     """
 
@@ -89,7 +89,7 @@ class SignalStore:
             return None
 
     def load_snapshot(self, shard: int) -> bytes | None:
-        """The last one saved. What comes after it is said again, to whatever Redis this is now."""
+        """The last one saved. What comes after it is published again, to whatever Redis this is now."""
         self._outboxes[shard].forget()
         self._values[shard].forget()  # it may be dead without having been asked anything since
         self._reader.forget()
@@ -101,7 +101,7 @@ class SignalStore:
         return bytes(content) if content is not None else None
 
     def save_snapshot(self, shard: int, content: bytes) -> None:
-        """OutboxMovedError instead of a snapshot that is further than what Redis knows to have been said."""
+        """OutboxMovedError instead of a snapshot that is further than what Redis knows to have been published."""
         self.check(shard)
         self._values[shard].settle()
         self._client.set(self._keys.signal_state(shard), content)
@@ -111,25 +111,28 @@ class SignalStore:
         self._client.set(self._keys.signal_state(shard), content, nx=True)
 
     def check(self, shard: int) -> None:
-        """OutboxMovedError when Redis does not know any more what was said."""
+        """OutboxMovedError when Redis does not know any more what was published."""
         self._outboxes[shard].check()
 
-    def say(self, fired: Sequence[tuple[ClosedEntry, Signal]]) -> None:
-        """Send signals with the entries that caused them, in order; what became of them `heard` tells."""
+    def send(self, fired: Sequence[tuple[ClosedEntry, Signal]]) -> None:
+        """Send signals with the entries that caused them, in order; `flush` waits for them.
+
+        A signal's entry id is made of the closed entry's: the same signal has the same id.
+        """
         messages: dict[int, list[Message]] = {}
-        last, nth = (-1, ZERO_ID), 0
+        last, index = (-1, ZERO_ID), 0
         for entry, signal in fired:
-            nth = nth + 1 if (entry.shard, entry.id) == last else 0
+            index = index + 1 if (entry.shard, entry.id) == last else 0
             last = (entry.shard, entry.id)
             channel = self._keys.signals_channel(signal.symbol, signal.timeframe)
-            message = Message(message_id(*entry.id, nth), orjson.dumps(signal.as_document()), channel)
+            message = Message(message_id(*entry.id, index), orjson.dumps(signal.as_document()), channel)
             messages.setdefault(entry.shard, []).append(message)
         for shard, of_shard in messages.items():
             for first in range(0, len(of_shard), MESSAGES_AT_ONCE):
                 self._outboxes[shard].send(of_shard[first : first + MESSAGES_AT_ONCE])
 
-    def heard(self, shard: int) -> int:
-        """Wait until all signals are said that were sent; returns how many of them had not been said before."""
+    def flush(self, shard: int) -> int:
+        """Wait until all signals that were sent are published; returns how many of them were new."""
         return self._outboxes[shard].flush()
 
     def values_view(self, shard: int, position: EntryId) -> object | None:
@@ -142,8 +145,8 @@ class SignalStore:
     def write_values(self, shard: int, latest: Sequence[LatestValues], position: EntryId) -> None:
         """The newest values of each instrument and timeframe; those that are absent leave the hash.
 
-        Sent, and not waited for: `settle` does, and `save_snapshot` before it saves. Not safe for threads. When they
-        were refused, `values_view` is another one.
+        Sent, and not waited for: `flush_values` does, and `save_snapshot` before it saves. Not safe for threads. When
+        they were refused, `values_view` is another one.
         """
         view = self._values[shard].view(position)
         for first in range(0, len(latest), VALUES_AT_ONCE):
@@ -153,11 +156,11 @@ class SignalStore:
 
     def remove_values(self, symbols: Iterable[str], timeframes: Sequence[str]) -> None:
         """Delete the hashes of instruments that come no more."""
-        self.settle()  # a write that is on its way would bring the hash back
+        self.flush_values()  # a write that is on its way would bring the hash back
         names = values_names(self._keys, symbols, timeframes)
         send_packed(self._client, [pack("DEL", name) for name in names])
 
-    def settle(self) -> None:
+    def flush_values(self) -> None:
         """Wait until all values are written that were sent."""
         for values in self._values:
             values.settle()

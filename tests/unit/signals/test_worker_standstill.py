@@ -38,7 +38,7 @@ class _Store:
     def __init__(self, done: list[str]) -> None:
         self._done = done
 
-    def settle(self) -> None:
+    def flush_values(self) -> None:
         self._done.append("all is answered")
 
 

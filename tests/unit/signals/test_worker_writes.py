@@ -41,7 +41,7 @@ def busy_store(now: list[float], saved: list[float]) -> MagicMock:
 
     store = MagicMock(spec=SignalStore)
     store.read_closed = read_closed
-    store.heard.return_value = 0
+    store.flush.return_value = 0
     store.instruments.return_value = {}
     store.save_snapshot = lambda *_: saved.append(now[0])
     return store
