@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import structlog
 
 from utils.candles.engine import CandleEngine
-from utils.candles.engine_output import Said
+from utils.candles.engine_output import EngineOutput
 from utils.candles.feed_content import FeedContent, Fields
 from utils.candles.kernels.layout import Count, Reason, Rules
 from utils.candles.refused_state import Left, left_by
@@ -135,16 +135,16 @@ class ShardCandles:
         self._store.remove_timeframes(left.symbols, dropped)
         self._store.remove_live(left.symbols, self._timeframe_names)
 
-    def process(self, entries: Sequence[Entry]) -> Said:
+    def process(self, entries: Sequence[Entry]) -> EngineOutput:
         """Apply entries and publish what came of them. After a RedisError only `recover` may follow."""
-        said = self._engine.take(entries)
-        self._store.publish_closed(self.shard, said.records)
-        self._store.publish_rejected(self.shard, said.rejected)
+        output = self._engine.take(entries)
+        self._store.publish_closed(self.shard, output.records)
+        self._store.publish_rejected(self.shard, output.rejected)
         # Before the next snapshot: a worker that resumes from an earlier one meets this day's begin again.
-        self._store.remove_live([one.symbol for one in said.gone], self._timeframe_names)
+        self._store.remove_live([one.symbol for one in output.gone], self._timeframe_names)
         for day in self._new_unknown_days():
             self._log.warning("the session table does not know this day: ordinary hours are assumed", day=day)
-        return said
+        return output
 
     def refresh_live(self) -> bool:
         """Write a portion of what changed to the live view; returns whether more of this round is left.

@@ -37,9 +37,9 @@ def worked_engine() -> tuple[CandleEngine, list[ClosedRecords]]:
     print(f"seed {SEED}")
     engine = new_engine([who.reference for who in WHO], SETTINGS)
     feed = random_feed(SEED, "09:13:00", 600)
-    said = engine.take([Entry(EntryId(one.ms, one.counter), Kind(one.kind), one.payload) for one in feed])
-    assert sum(map(len, said.records)) > 20
-    return engine, said.records
+    output = engine.take([Entry(EntryId(one.ms, one.counter), Kind(one.kind), one.payload) for one in feed])
+    assert sum(map(len, output.records)) > 20
+    return engine, output.records
 
 
 def write_round(store: CandleStore, engine: CandleEngine) -> None:

@@ -17,7 +17,7 @@ from tests.reference.packets import split_frame as reference_split
 from tests.shared.shown_candles import shown_candles
 from utils.candles.closed_form import ClosedCandle
 from utils.candles.engine import CandleEngine
-from utils.candles.engine_output import RejectedPacket, Said
+from utils.candles.engine_output import EngineOutput, RejectedPacket
 from utils.candles.kernels.layout import Count, Reason, Rules
 from utils.journal.entries import Entry, Kind
 from utils.kite.frames import FrameError, split_frame
@@ -43,7 +43,7 @@ class Outcome:
     closed: list[ClosedCandle] = field(default_factory=list)
     rejected: list[RejectedPacket] = field(default_factory=list)
 
-    def add(self, output: Said) -> None:
+    def add(self, output: EngineOutput) -> None:
         self.closed += output.closed
         self.rejected += output.rejected
 

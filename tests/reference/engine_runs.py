@@ -12,7 +12,7 @@ from tests.reference.inputs import ReferenceInstrument, ReferenceSettings
 from tests.shared.shown_candles import shown_candles
 from utils.candles.closed_form import ClosedCandle
 from utils.candles.engine import CandleEngine
-from utils.candles.engine_output import Said
+from utils.candles.engine_output import EngineOutput
 from utils.candles.kernels.layout import Count, Rules
 from utils.journal.entries import Entry, EntryId, Kind
 from utils.market.candle import Candle
@@ -47,7 +47,7 @@ class EngineRun:
     counts: Counter[str] = field(default_factory=Counter)
     still_open: dict[str, Candle] = field(default_factory=dict)
 
-    def add(self, output: Said) -> None:
+    def add(self, output: EngineOutput) -> None:
         self.published += output.closed
         self.final |= {one.candle.id: one.candle for one in output.closed}
         self.rejected.update(one.reason for one in output.rejected)

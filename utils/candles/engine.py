@@ -14,7 +14,7 @@ import numpy as np
 import orjson
 
 from utils.candles.closed_form import ClosedRecords
-from utils.candles.engine_output import RejectedPacket, Said
+from utils.candles.engine_output import EngineOutput, RejectedPacket
 from utils.candles.kernels import closing
 from utils.candles.kernels import entries as kernels
 from utils.candles.kernels.layout import AWAITS_ANY, PACKET, Array, Reason, Rules, Shard, new_output
@@ -79,15 +79,15 @@ class CandleEngine:
         """The state arrays, to be read only."""
         return self._shard
 
-    def take(self, entries: Iterable[Entry]) -> Said:
+    def take(self, entries: Iterable[Entry]) -> EngineOutput:
         """Take entries in rising order of id; those at or below `position` were taken before and are skipped."""
-        said, run = Said(), list(entries)
+        output, run = EngineOutput(), list(entries)
         if self._is_one_run(run):
             self.position = run[-1].id
-            self._take_run(run, said)
+            self._take_run(run, output)
         else:
-            self._take_mixed(run, said)
-        return said
+            self._take_mixed(run, output)
+        return output
 
     def _is_one_run(self, entries: Sequence[Entry]) -> bool:
         """Whether they are all new, of the day that it is, and without a mark: nearly always."""
@@ -96,7 +96,7 @@ class CandleEngine:
         days = {ist_day(entries[0].id.ms), ist_day(entries[-1].id.ms)}
         return days == {self._day} and Kind.MARK not in [entry.kind for entry in entries]
 
-    def _take_mixed(self, entries: Sequence[Entry], said: Said) -> None:
+    def _take_mixed(self, entries: Sequence[Entry], output: EngineOutput) -> None:
         run: list[Entry] = []
         for entry in entries:
             if entry.id <= self.position:
@@ -104,16 +104,16 @@ class CandleEngine:
             self.position = entry.id
             new_day = ist_day(entry.id.ms) != self._day
             if new_day or entry.kind is Kind.MARK:
-                self._take_run(run, said)
+                self._take_run(run, output)
                 run = []
                 if new_day:
-                    self._begin_day(entry.id, said)
+                    self._begin_day(entry.id, output)
                 if entry.kind is Kind.MARK:
-                    self._take_mark(entry, said)
+                    self._take_mark(entry, output)
             run.append(entry)
-        self._take_run(run, said)
+        self._take_run(run, output)
 
-    def _take_run(self, run: Sequence[Entry], said: Said) -> None:
+    def _take_run(self, run: Sequence[Entry], output: EngineOutput) -> None:
         """Entries of one day; every mark among them has had its effect and now only moves the clock."""
         if not run:
             return
@@ -128,7 +128,7 @@ class CandleEngine:
             taken = kernels.process_entries(
                 self._shard, self._rules, self._output, data, bounds, ids, kinds, taken, self._packet
             )
-            self._drain(data, said)
+            self._drain(data, output)
 
     def _make_room(self, longest_frame: int) -> None:
         """Output buffers that hold whatever one entry can cause, and are reused."""
@@ -138,12 +138,12 @@ class CandleEngine:
         if len(self._output.heads) < events or len(self._output.rejections) < rejections:
             self._output = new_output(2 * events + 1024, 2 * rejections + 1024)
 
-    def _drain(self, data: Array, said: Said) -> None:
+    def _drain(self, data: Array, output: EngineOutput) -> None:
         events, rejections = self._output.filled.tolist()
         self._output.filled[:] = 0
         if events:
             heads, candles = self._output.heads[:events].copy(), self._output.candles[:events].copy()
-            said.records.append(ClosedRecords(self._who, heads, candles, self._numbering.next_events(heads)))
+            output.records.append(ClosedRecords(self._who, heads, candles, self._numbering.next_events(heads)))
         for n, (ms, counter, reason, token, at, length) in enumerate(self._output.rejections[:rejections].tolist()):
             source, nth = self._numbering.next_rejection(EntryId(ms, counter))
             held, begin = at < 0, max(at, 0)
@@ -151,7 +151,7 @@ class CandleEngine:
                 begin : begin + min(length, _KEPT_PACKET_BYTES)
             ].tobytes()
             symbol = self._symbol_of(token)
-            said.rejected.append(RejectedPacket(source, nth, Reason(reason).name.lower(), token, symbol, packet))
+            output.rejected.append(RejectedPacket(source, nth, Reason(reason).name.lower(), token, symbol, packet))
 
     def _symbol_of(self, token: int) -> str:
         slot = kernels.slot_of(self._shard.token_keys, token)
@@ -159,12 +159,12 @@ class CandleEngine:
             return ""
         return self.instruments[int(self._shard.token_rows[slot])].symbol
 
-    def _begin_day(self, at: EntryId, said: Said) -> None:
+    def _begin_day(self, at: EntryId, output: EngineOutput) -> None:
         self._make_room(0)
         day = ist_day(at.ms)
         closing.begin_day(self._shard, self._output, ist_day_start_ms(day), at.ms, at.counter)
-        self._drain(_NO_DATA, said)
-        self._drop_expired(said)
+        self._drain(_NO_DATA, output)
+        self._drop_expired(output)
         self._day = day
         today = ist_date(at.ms)
         if not self._calendar.is_known(today):
@@ -172,30 +172,30 @@ class CandleEngine:
         for row, one in enumerate(self.instruments):
             set_session(self._shard, row, self._calendar.for_instrument(one, today))
 
-    def _drop_expired(self, said: Said) -> None:
+    def _drop_expired(self, output: EngineOutput) -> None:
         """Rows that the newest `subscribed` mark does not name, nor any mark of the day that is over."""
         day_start_ms = ist_day_start_ms(self._day)
         kept = (self._named_ms == self._named_ms.max(initial=0)) | (self._named_ms >= day_start_ms)
         if kept.all():
             return
-        said.gone += [one for one, is_kept in zip(self.instruments, kept.tolist(), strict=True) if not is_kept]
+        output.gone += [one for one, is_kept in zip(self.instruments, kept.tolist(), strict=True) if not is_kept]
         self.instruments = [one for one, is_kept in zip(self.instruments, kept.tolist(), strict=True) if is_kept]
         self._named_ms = self._named_ms[kept]
         self._shard = keep_rows(self._shard, kept)
         self._know_rows()
 
-    def _take_mark(self, entry: Entry, said: Said) -> None:
+    def _take_mark(self, entry: Entry, output: EngineOutput) -> None:
         try:
             mark, named = _mark_and_instruments(entry.payload)
         except ValueError:
-            self._reject_mark(entry, said)
+            self._reject_mark(entry, output)
             return
         feed = self._shard.feed[0]
         is_gap = mark == Mark.GAP and bool(feed["up"])
         if mark != Mark.CLOCK and feed["up"]:
             self._make_room(0)
             closing.begin_outage(self._shard, self._rules, self._output, entry.id.ms, entry.id.counter)
-            self._drain(_NO_DATA, said)
+            self._drain(_NO_DATA, output)
         if mark == Mark.SUBSCRIBED:
             self._name_instruments(named, entry.id.ms)
         elif is_gap:
@@ -204,12 +204,12 @@ class CandleEngine:
         if mark == Mark.SUBSCRIBED or is_gap:
             feed["up"], feed["up_since_ms"], feed["last_frame_ms"] = 1, entry.id.ms, entry.id.ms
 
-    def _reject_mark(self, entry: Entry, said: Said) -> None:
+    def _reject_mark(self, entry: Entry, output: EngineOutput) -> None:
         """It changes nothing: the packet goes to `ticks.rejected:*`, and its meaning is not guessed."""
         self._shard.rejected[Reason.MARK] += 1
         source, nth = self._numbering.next_rejection(entry.id)
         packet = entry.payload[:_KEPT_PACKET_BYTES]
-        said.rejected.append(RejectedPacket(source, nth, Reason.MARK.name.lower(), 0, "", packet))
+        output.rejected.append(RejectedPacket(source, nth, Reason.MARK.name.lower(), 0, "", packet))
 
     def _name_instruments(self, named: Sequence[Instrument], at_ms: int) -> None:
         """Rows for the instruments of a connection, in their order; each awaits its baseline."""

@@ -22,7 +22,7 @@ class RejectedPacket:
 
 
 @dataclass(slots=True)
-class Said:
+class EngineOutput:
     """What came of some entries, in order; `gone` are the instruments that left its state."""
 
     records: list[ClosedRecords] = field(default_factory=list)

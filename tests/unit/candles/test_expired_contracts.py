@@ -8,7 +8,7 @@ import pytest
 
 from tests.shared.weekly_options import contracts, expiry_day, expiry_of, heartbeat, mark, trades
 from utils.candles.engine import CandleEngine
-from utils.candles.engine_output import Said
+from utils.candles.engine_output import EngineOutput
 from utils.candles.kernels.layout import Rules
 from utils.journal.entries import Entry
 from utils.market.instruments import Instrument
@@ -31,19 +31,19 @@ def symbols(instruments: list[Instrument]) -> list[str]:
     return [one.symbol for one in instruments]
 
 
-def closes(said: Said) -> list[tuple[str, str]]:
-    return [(one.candle.symbol, one.candle.timeframe) for one in said.closed]
+def closes(output: EngineOutput) -> list[tuple[str, str]]:
+    return [(one.candle.symbol, one.candle.timeframe) for one in output.closed]
 
 
 def test_it_leaves_at_the_day_roll_after_the_next_one() -> None:
     engine = new_engine()
     engine.take([mark(FIRST, "09:10", GOING + STAYING), heartbeat(FIRST, "15:45")])
-    said = engine.take([heartbeat(NEXT, "08:00"), mark(NEXT, "08:30", STAYING), heartbeat(NEXT, "15:45")])
+    output = engine.take([heartbeat(NEXT, "08:00"), mark(NEXT, "08:30", STAYING), heartbeat(NEXT, "15:45")])
     assert symbols(engine.instruments) == symbols(GOING + STAYING), "named on the day before"
-    assert said.gone == []
-    said = engine.take([heartbeat(AFTER_NEXT, "08:00")])
+    assert output.gone == []
+    output = engine.take([heartbeat(AFTER_NEXT, "08:00")])
     assert symbols(engine.instruments) == symbols(STAYING)
-    assert said.gone == GOING
+    assert output.gone == GOING
     assert len(engine.shard.instruments) == len(engine.shard.open) == len(engine.shard.due) == COUNT
 
 
@@ -63,9 +63,9 @@ def test_what_was_open_is_closed_and_said_before_it_leaves() -> None:
     )
     engine.take([mark(NEXT, "09:17", STAYING)])
     later = NEXT + timedelta(days=2)
-    said = engine.take([heartbeat(later, "00:00")])
-    assert said.gone == [], "it was named on the day that was the last one"
-    assert sorted(closes(said)) == sorted((one.symbol, frame) for one in GOING for frame in ("1m", "1h", "1d"))
+    output = engine.take([heartbeat(later, "00:00")])
+    assert output.gone == [], "it was named on the day that was the last one"
+    assert sorted(closes(output)) == sorted((one.symbol, frame) for one in GOING for frame in ("1m", "1h", "1d"))
     assert engine.take([heartbeat(later + timedelta(days=1), "00:00")]).gone == GOING
 
 
@@ -80,8 +80,8 @@ def test_whoever_is_named_now_has_a_token_that_was_used_before(is_named_first: b
     if is_named_first:
         engine.take([mark(day, "09:00", [new])])
     engine.take([mark(day, "09:05", [old]), mark(day, "09:10", [new])])
-    said = engine.take([trades(day, clock, [new], 100 + n) for n, clock in enumerate(minutes)])
-    assert {symbol for symbol, _ in closes(said)} == {new.symbol}
+    output = engine.take([trades(day, clock, [new], 100 + n) for n, clock in enumerate(minutes)])
+    assert {symbol for symbol, _ in closes(output)} == {new.symbol}
 
 
 def weeks_of(count: int) -> list[Entry]:
@@ -94,11 +94,11 @@ def test_restarts_and_batches_change_nothing(every: int) -> None:
     entries = weeks_of(4)
     at_once = new_engine()
     expected = at_once.take(entries)
-    engine, found = new_engine(), Said()
+    engine, found = new_engine(), EngineOutput()
     for first in range(0, len(entries), every):
-        said = engine.take(entries[first : first + every])
-        found.records += said.records
-        found.gone += said.gone
+        output = engine.take(entries[first : first + every])
+        found.records += output.records
+        found.gone += output.gone
         again = new_engine()
         again.restore(engine.snapshot())
         engine = again
@@ -122,10 +122,10 @@ def test_an_instrument_that_comes_back_begins_anew() -> None:
     day = date(2026, 1, 20)
     engine.take([mark(FIRST + timedelta(days=7), "09:10", STAYING), heartbeat(day, "00:00")])
     assert symbols(engine.instruments) == symbols(STAYING)
-    said = engine.take(
+    output = engine.take(
         [mark(day, "09:10", STAYING + GOING), *(trades(day, f"09:{15 + n}", GOING, 200 + n) for n in range(4))]
     )
-    assert [one.candle.volume for one in said.closed if one.candle.timeframe == "1m"] == [1] * (2 * COUNT)
+    assert [one.candle.volume for one in output.closed if one.candle.timeframe == "1m"] == [1] * (2 * COUNT)
     assert symbols(engine.instruments) == symbols(STAYING + GOING)
 
 

@@ -11,7 +11,7 @@ from tests.reference.case_building import FUTURE, STOCK, at, cached, full, mark,
 from tests.reference.engine_runs import new_engine
 from tests.reference.inputs import ReferenceSettings
 from utils.candles.engine import CandleEngine
-from utils.candles.engine_output import Said
+from utils.candles.engine_output import EngineOutput
 from utils.candles.kernels.layout import Count, Reason
 from utils.journal.entries import Entry, EntryId, Kind, mark_instruments, read_mark
 from utils.market.instruments import Instrument
@@ -74,7 +74,7 @@ def entry(clock: str, kind: Kind, payload: bytes, counter: int = 0) -> Entry:
     return Entry(EntryId(at(clock), counter), kind, payload)
 
 
-def take_session(engine: CandleEngine, bad: bytes | None) -> Said:
+def take_session(engine: CandleEngine, bad: bytes | None) -> EngineOutput:
     """A minute of trades, with a bad mark between them or without."""
     said = [
         Entry(EntryId(at(clock), 0), Kind(kind), payload)
@@ -91,11 +91,11 @@ def take_session(engine: CandleEngine, bad: bytes | None) -> Said:
 @pytest.mark.parametrize("bad", BAD_MARKS)
 def test_a_bad_mark_is_rejected_and_changes_nothing_else(bad: bytes) -> None:
     engine, undisturbed = (new_engine([STOCK.reference], SETTINGS) for _ in range(2))
-    said, expected = take_session(engine, bad), take_session(undisturbed, None)
-    (kept,) = said.rejected
+    output, expected = take_session(engine, bad), take_session(undisturbed, None)
+    (kept,) = output.rejected
     assert (kept.reason, kept.packet, kept.source) == ("mark", bad[:512], EntryId(at("09:15:10"), 0))
-    assert [one.candle for one in said.closed] == [one.candle for one in expected.closed] != []
-    assert all(one.candle.complete for one in said.closed)
+    assert [one.candle for one in output.closed] == [one.candle for one in expected.closed] != []
+    assert all(one.candle.complete for one in output.closed)
     assert engine.shard.rejected.tolist() == [0] * Reason.MARK + [1]
     assert engine.shard.counts.tolist() == undisturbed.shard.counts.tolist()
     assert engine.instruments == undisturbed.instruments
@@ -117,8 +117,8 @@ def test_an_instrument_named_twice_has_one_row() -> None:
     engine = new_engine([STOCK.reference], SETTINGS)
     engine.take([entry("09:14:00", Kind.MARK, subscribed(GOOD, {**GOOD, "lot_size": 5}))])
     assert [one.lot_size for one in engine.instruments] == [5]
-    said = engine.take([entry("09:14:01", Kind.FRAME, pack(cached(STOCK), b"\0" * 8))])
-    assert [one.reason for one in said.rejected] == ["token"]
+    output = engine.take([entry("09:14:01", Kind.FRAME, pack(cached(STOCK), b"\0" * 8))])
+    assert [one.reason for one in output.rejected] == ["token"]
     assert engine.shard.counts[Count.BASELINES] == 1
 
 

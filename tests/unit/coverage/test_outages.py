@@ -13,7 +13,7 @@ DAY_MS = 1_795_113_000_000  # 2026-11-20, 00:00 IST
 END_MS = DAY_MS + 86_400_000
 AT_MS = DAY_MS + 10 * 3_600_000
 
-Said = tuple[float, str]  # seconds after ten o'clock, and a frame or a mark
+EngineOutput = tuple[float, str]  # seconds after ten o'clock, and a frame or a mark
 
 
 def entry(seconds: float, what: str) -> Entry:
@@ -25,7 +25,7 @@ def entry(seconds: float, what: str) -> Entry:
     return Entry(EntryId(AT_MS + round(seconds * 1000), 0), kind, payload if is_mark else b"\x00")
 
 
-def outages(*said: Said, is_over: bool = False) -> list[tuple[float, float | None, str]]:
+def outages(*said: EngineOutput, is_over: bool = False) -> list[tuple[float, float | None, str]]:
     """(began, ended, reason), in seconds after ten."""
     found = outages_of_day(2, [entry(*one) for one in said], END_MS, is_over)
     assert all(one.shard == 2 for one in found)
