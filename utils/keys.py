@@ -88,7 +88,7 @@ class Keys:
         return self._of_shard("archive.rejected", shard)
 
     def candle_state(self, shard: int) -> str:
-        """Snapshot of a candle worker's whole state and the entry id it is true for."""
+        """Snapshot of a candle worker's full state and the entry id it is true for."""
         return self._of_shard("state", shard)
 
     def candle_state_counts(self, shard: int) -> str:
@@ -96,7 +96,7 @@ class Keys:
         return self._of_shard("state-counts", shard)
 
     def signal_state(self, shard: int) -> str:
-        """Snapshot of a signal worker's whole state and the entry id it is true for."""
+        """Snapshot of a signal worker's full state and the entry id it is true for."""
         return self._of_shard("signal-state", shard)
 
     def published(self, shard: int) -> str:
@@ -108,11 +108,11 @@ class Keys:
         return self._of_shard(f"written:{role}", shard)
 
     def lease(self, role: str, shard: int) -> str:
-        """Lock that lets one worker of a role hold a shard."""
+        """Lock that lets one worker of a role own a shard."""
         return self._of_shard(f"lease:{role}", shard)
 
     def last_owner(self, role: str, shard: int) -> str:
-        """Who held the lease last: whoever gets it back need not start anew if it was the same."""
+        """Who owned the shard last: whoever gets it back need not start anew if it was the same."""
         return f"{self.lease(role, shard)}:last"
 
     def workers(self, role: str) -> str:
