@@ -22,7 +22,7 @@ from utils.stores.mongo import MongoStore, RefusedDocument, StoreError
 
 STREAM, GROUP, REJECTED = "closed:{a}", "archive", "archive.rejected:{a}"
 TIMING = ArchiverTiming(
-    faults=3, reset_seconds=0.2, first_backoff_seconds=0.05, longest_backoff_seconds=0.2, pause_seconds=0.0
+    failures=3, reset_seconds=0.2, first_backoff_seconds=0.05, longest_backoff_seconds=0.2, pause_seconds=0.0
 )
 
 
@@ -86,11 +86,11 @@ def test_mongo_killed_and_restarted_loses_nothing(client: redis.Redis, tmp_path:
             mongo.kill()
             say(client, *documents(*(candle(minute) for minute in range(100, 300)), candle(299, 7.0, rev=1)))
             wait_for(lambda: one.health.state is ArchiverState.FAILING)
-            assert one.health.fault
+            assert one.health.error
             mongo.start()
             wait_for(lambda: nothing_pending(client))
         assert one.health.state is ArchiverState.STOPPED
-        assert one.health.fault == ""
+        assert one.health.error == ""
         assert one.health.backlog == 0
         held = store.candles_before("NSE:INFY", "1m", START_MS * 2, 1_000)
         assert held == [*(candle(minute) for minute in range(299)), candle(299, 7.0, rev=1)]
@@ -145,12 +145,12 @@ def test_the_first_entries_after_a_quiet_time_are_left_alone_for_a_while(client:
 def test_it_rests_while_others_need_the_cores_until_too_much_waits(client: redis.Redis) -> None:
     memory, asked = Memory(), list[int]()
 
-    def is_to_rest(backlog: int) -> bool:
+    def is_to_back_off(backlog: int) -> bool:
         asked.append(backlog)
         return 0 <= backlog < 5
 
     timing = ArchiverTiming(backlog_seconds=0.0)
-    one = StreamArchiver(client, STREAM, GROUP, memory.write, REJECTED, 100, timing, is_to_rest)
+    one = StreamArchiver(client, STREAM, GROUP, memory.write, REJECTED, 100, timing, is_to_back_off)
     client.xgroup_create(STREAM, GROUP, id="0", mkstream=True)
     say(client, *({"_id": str(n)} for n in range(3)))
     with running(one):
@@ -175,9 +175,9 @@ def test_it_does_not_rest_on_a_fault(client: redis.Redis) -> None:
         wait_for(lambda: one.health.state is ArchiverState.FAILING)
         is_busy, left = True, memory.faults_left
         wait_for(lambda: memory.faults_left < left - 2)
-        assert one.health.fault == "away"
+        assert one.health.error == "away"
         memory.faults_left = 0
-        wait_for(lambda: one.health.fault == "")
+        wait_for(lambda: one.health.error == "")
     assert "a" in memory.documents
 
 
@@ -205,7 +205,7 @@ def test_the_breaker_spares_a_failing_server_and_closes_again(client: redis.Redi
         wait_for(lambda: "a" in memory.documents)
         wait_for(lambda: one.health.state is ArchiverState.WAITING)
     assert memory.faults_left == 0
-    assert one.health.fault == ""
+    assert one.health.error == ""
 
 
 def test_entries_trimmed_while_pending_are_counted_and_do_not_block(client: redis.Redis) -> None:
@@ -293,9 +293,9 @@ def test_a_database_that_is_away_is_known_before_there_is_anything_to_write(clie
     one = StreamArchiver(client, STREAM, GROUP, memory.write, REJECTED, 100, timing, ping=ping)
     with running(one):
         wait_for(lambda: one.health.state is ArchiverState.FAILING)
-        assert one.health.fault == "MongoDB is away: check MONGO_URL"
+        assert one.health.error == "MongoDB is away: check MONGO_URL"
         is_away.clear()
         wait_for(lambda: one.health.state is ArchiverState.WAITING)
-        assert one.health.fault == ""
+        assert one.health.error == ""
         is_away.set()
         wait_for(lambda: one.health.state is ArchiverState.FAILING)

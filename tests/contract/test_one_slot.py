@@ -110,11 +110,11 @@ def test_an_archiver_stays_in_the_slot_of_a_shard(client: redis.Redis, shard: in
     )
     thread = threading.Thread(target=archiver.run, args=(stop,))
     thread.start()
-    while archiver.health.backlog != 0 and not archiver.health.fault:
+    while archiver.health.backlog != 0 and not archiver.health.error:
         stop.wait(0.01)
     stop.request()
     thread.join()
-    assert (archiver.health.fault, archiver.health.rejected > 0) == ("", True)
+    assert (archiver.health.error, archiver.health.rejected > 0) == ("", True)
 
 
 def test_what_is_of_no_shard_has_one_key_each(client: redis.Redis) -> None:

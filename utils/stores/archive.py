@@ -29,7 +29,7 @@ CONSUMER = "archiver"  # one name for all: whoever comes next finds what the las
 SMALLEST_BULK = 50
 LARGEST_BULK = 1_000
 GATHER_SECONDS = 0.1
-REST_SECONDS = 0.1
+BACK_OFF_SECONDS = 0.1
 LONGEST_REASON = 300
 
 WriteDocuments = Callable[[Sequence[Document]], list[RefusedDocument]]
@@ -56,7 +56,7 @@ class ArchiverHealth:
     written: int = 0
     rejected: int = 0
     lost: int = 0
-    fault: str = ""
+    error: str = ""
 
     def as_fields(self) -> dict[str, str | int]:
         """For a health report."""
@@ -67,19 +67,19 @@ class ArchiverHealth:
             "archive_written": self.written,
             "archive_rejected": self.rejected,
             "archive_lost": self.lost,
-            "archive_fault": self.fault,
+            "archive_fault": self.error,
         }
 
 
 @dataclass(frozen=True, slots=True)
 class ArchiverTiming:
-    """Real seconds. The breaker opens after `faults` in a row, and lets one try through every `reset_seconds`.
+    """Real seconds. The breaker opens after `failures` in a row, and lets one try through every `reset_seconds`.
 
-    After a quiet time the first entries are taken `pause_seconds` after they came: candles close in crowds, and then
+    After a quiet time the first entries are read `pause_seconds` after they came: candles close in bursts, and then
     whoever makes signals of them needs the cores more.
     """
 
-    faults: int = 3
+    failures: int = 3
     reset_seconds: float = 5.0
     first_backoff_seconds: float = 0.25
     longest_backoff_seconds: float = 5.0
@@ -94,13 +94,13 @@ class _Progress:
     """Where the loop is: entries left pending by an earlier run or a failed write come first."""
 
     has_pending: bool = True
-    faults_in_row: int = 0
+    failures_in_row: int = 0
     backlog_at: float = float("-inf")
     pinged_at: float = float("-inf")
 
 
 class StreamArchiver:
-    """Takes one stream's entries (one field, `json`) to one `write` function, in order."""
+    """Writes one stream's entries (one field, `json`) with one `write` function, in order."""
 
     def __init__(
         self,
@@ -111,13 +111,14 @@ class StreamArchiver:
         rejected_stream: str,
         rejected_max_entries: int,
         timing: ArchiverTiming | None = None,
-        is_to_rest: Callable[[int], bool] = lambda backlog: False,
+        is_to_back_off: Callable[[int], bool] = lambda backlog: False,
         ping: Callable[[], None] = lambda: None,
     ) -> None:
         """`write` is `MongoStore.upsert_candles` or its like; `client` may be shared between threads.
 
-        `is_to_rest` is asked, with the backlog, whether somebody else needs the cores more. `ping` raises StoreError
-        when the database is away: it is asked while there is nothing to write, so that this is known before.
+        `is_to_back_off` is asked, with the backlog, whether somebody else needs the cores more. `ping` raises
+        StoreError when the database is away: it is asked while there is nothing to write, so that this is known
+        before.
         """
         self._client = client
         self._stream = stream
@@ -126,10 +127,10 @@ class StreamArchiver:
         self._rejected_stream = rejected_stream
         self._rejected_max_entries = rejected_max_entries
         self._timing = timing or ArchiverTiming()
-        self._is_to_rest = is_to_rest
+        self._is_to_back_off = is_to_back_off
         self._ping = ping
         self._breaker = pybreaker.CircuitBreaker(
-            fail_max=self._timing.faults, reset_timeout=self._timing.reset_seconds, throw_new_error_on_trip=False
+            fail_max=self._timing.failures, reset_timeout=self._timing.reset_seconds, throw_new_error_on_trip=False
         )
         self._log = structlog.get_logger("archive").bind(stream=stream)
         self._progress = _Progress()
@@ -140,7 +141,7 @@ class StreamArchiver:
         while not stop.requested:
             self._guarded(stop, BLOCK_MS)
         deadline = time.monotonic() + self._timing.drain_seconds
-        while not self._progress.faults_in_row and time.monotonic() < deadline and self._guarded(stop, 0):
+        while not self._progress.failures_in_row and time.monotonic() < deadline and self._guarded(stop, 0):
             pass
         self._note_backlog()
         self.health = replace(self.health, state=ArchiverState.STOPPED)
@@ -148,30 +149,30 @@ class StreamArchiver:
     def _guarded(self, stop: StopRequest, block_ms: int) -> int:
         """One round; whatever goes wrong is noted and waited out, so that the thread never dies."""
         try:
-            taken = self._run_once(stop, block_ms)
+            count = self._run_once(stop, block_ms)
         except redis.ResponseError as error:
             self._on_response_error(stop, error)
         except (redis.RedisError, StoreError, pybreaker.CircuitBreakerError) as error:
-            self._on_fault(stop, error)
+            self._on_failure(stop, error)
         except Exception as error:
             self._log.exception("archiving fails")
-            self._on_fault(stop, error)
+            self._on_failure(stop, error)
         else:
             self._on_success()
-            return taken
+            return count
         return 0
 
     def _run_once(self, stop: StopRequest, block_ms: int) -> int:
         if time.monotonic() - self._progress.backlog_at >= self._timing.backlog_seconds:
             self._note_backlog()
-        if block_ms and not self._progress.faults_in_row and self._is_to_rest(self.health.backlog):
-            stop.wait(REST_SECONDS)
+        if block_ms and not self._progress.failures_in_row and self._is_to_back_off(self.health.backlog):
+            stop.wait(BACK_OFF_SECONDS)
             return 0
         entries = self._read_pending()
         if not entries:
             entries = self._read_new(stop, block_ms)
         if entries:
-            if not self._progress.faults_in_row:  # one that fails goes on failing until a write succeeded
+            if not self._progress.failures_in_row:  # one that fails goes on failing until a write succeeded
                 self.health = replace(self.health, state=ArchiverState.WRITING)
             self._archive(entries)
         elif block_ms:
@@ -180,7 +181,7 @@ class StreamArchiver:
 
     def _ping_now_and_then(self) -> None:
         now = time.monotonic()
-        if self._progress.faults_in_row or now - self._progress.pinged_at >= self._timing.ping_seconds:
+        if self._progress.failures_in_row or now - self._progress.pinged_at >= self._timing.ping_seconds:
             self._progress.pinged_at = now
             self._ping()
 
@@ -193,16 +194,16 @@ class StreamArchiver:
         return entries
 
     def _read_new(self, stop: StopRequest, block_ms: int) -> list[StreamEntry]:
-        entries, position = self._take_new(LARGEST_BULK)
+        entries, position = self._fetch_new(LARGEST_BULK)
         if not entries and block_ms and self._client.xread({self._stream: position}, count=1, block=block_ms):
             stop.wait(self._timing.pause_seconds)
-            entries, _ = self._take_new(LARGEST_BULK)
+            entries, _ = self._fetch_new(LARGEST_BULK)
         if 0 < len(entries) < SMALLEST_BULK and block_ms:
-            stop.wait(GATHER_SECONDS)  # candles close in crowds: one write for the crowd
-            entries += self._take_new(LARGEST_BULK - len(entries))[0]
+            stop.wait(GATHER_SECONDS)  # candles close in bursts: one write for the burst
+            entries += self._fetch_new(LARGEST_BULK - len(entries))[0]
         return entries
 
-    def _take_new(self, count: int) -> tuple[list[StreamEntry], bytes]:
+    def _fetch_new(self, count: int) -> tuple[list[StreamEntry], bytes]:
         """New entries, and the id that they come after; in one transaction with what shows whether some are gone."""
         pipeline = self._client.pipeline(transaction=True)
         pipeline.xinfo_groups(self._stream)
@@ -215,10 +216,10 @@ class StreamArchiver:
         group = next(one for one in groups if one["name"] in (self._group, self._group.encode()))
         entries: list[StreamEntry] = list(read[0][1]) if read else []
         if entries:
-            self._tell_dropped(_dropped_unread(group, about))
+            self._log_dropped(_dropped_unread(group, about))
         return entries, group["last-delivered-id"]
 
-    def _tell_dropped(self, count: int) -> None:
+    def _log_dropped(self, count: int) -> None:
         if count:
             self.health = replace(self.health, lost=self.health.lost + count)
             self._log.error(
@@ -254,50 +255,50 @@ class StreamArchiver:
             self._client.xadd(self._rejected_stream, fields, maxlen=self._rejected_max_entries, approximate=True)
 
     def _on_success(self) -> None:
-        if self._progress.faults_in_row:
-            self._log.info("archiving goes on")
-        self._progress.faults_in_row = 0
-        self.health = replace(self.health, state=ArchiverState.WAITING, fault="")
+        if self._progress.failures_in_row:
+            self._log.info("archiving resumed")
+        self._progress.failures_in_row = 0
+        self.health = replace(self.health, state=ArchiverState.WAITING, error="")
 
     def _on_response_error(self, stop: StopRequest, error: redis.ResponseError) -> None:
         if not str(error).startswith("NOGROUP"):
-            self._on_fault(stop, error)
+            self._on_failure(stop, error)
             return
         # No group yet, or Redis lost everything: from the beginning, since what is written again does no harm.
         try:
             self._client.xgroup_create(self._stream, self._group, id="0", mkstream=True)
         except redis.RedisError as second:
             if not str(second).startswith("BUSYGROUP"):
-                self._on_fault(stop, second)
+                self._on_failure(stop, second)
         self._progress.has_pending = True
         self._progress.backlog_at = float("-inf")
 
-    def _on_fault(self, stop: StopRequest, error: Exception) -> None:
+    def _on_failure(self, stop: StopRequest, error: Exception) -> None:
         progress = self._progress
         progress.has_pending = True  # what was read is pending now
-        progress.faults_in_row += 1
+        progress.failures_in_row += 1
         if not isinstance(error, pybreaker.CircuitBreakerError):
             sentence = failure_of(error).sentence if isinstance(error, redis.RedisError) else str(error)
             reason = shortened(sentence, LONGEST_REASON)
-            if progress.faults_in_row == 1 or reason != self.health.fault:
+            if progress.failures_in_row == 1 or reason != self.health.error:
                 self._log.warning("archiving fails, trying again", reason=reason)
-            self.health = replace(self.health, fault=reason)
+            self.health = replace(self.health, error=reason)
         self.health = replace(self.health, state=ArchiverState.FAILING)
         with contextlib.suppress(redis.RedisError):
             self._note_backlog()
-        longest, doubled = self._timing.longest_backoff_seconds, min(progress.faults_in_row - 1, 16)
+        longest, doubled = self._timing.longest_backoff_seconds, min(progress.failures_in_row - 1, 16)
         if not stop.requested:
             stop.wait(min(longest, self._timing.first_backoff_seconds * 2**doubled))
 
     def _note_backlog(self) -> None:
         self._progress.backlog_at = time.monotonic()
         pending, lag = self._unfinished()
-        # Nothing is in our hands at this moment: whoever took these may be dead.
+        # Nothing is in our hands at this moment: whoever read these may be dead.
         self._progress.has_pending |= pending > 0
         self.health = replace(self.health, backlog=pending + lag if lag >= 0 else -1)
 
     def _unfinished(self) -> tuple[int, int]:
-        """Entries taken but not acknowledged, and those not taken yet (-1 when Redis can not say)."""
+        """Entries read but not acknowledged, and those not read yet (-1 when Redis cannot tell)."""
         try:
             groups: Any = self._client.xinfo_groups(self._stream)
         except redis.RedisError:
@@ -310,7 +311,7 @@ class StreamArchiver:
 
 
 def _dropped_unread(group: dict[str, Any], about: dict[str, Any]) -> int:
-    """How many entries a limit dropped between the last one taken and the first one that is there."""
+    """How many entries a limit dropped between the last one read and the first one that is there."""
     position, read = EntryId.parse(group["last-delivered-id"]), group["entries-read"]
     if read is None and position == ZERO_ID:
         read = 0

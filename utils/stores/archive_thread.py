@@ -12,7 +12,7 @@ _STOP_SECONDS = 8.0  # longer than the archiver's own draining
 
 
 class ArchiveThread:
-    """Runs one archiver until stopped. A daemon: a hung database can not keep the process from ending."""
+    """Runs one archiver until stopped. A daemon: a hung database cannot keep the process from ending."""
 
     def __init__(self, name: str, archiver: StreamArchiver) -> None:
         self._archiver = archiver
@@ -34,7 +34,7 @@ class ArchiveThread:
         return not self._thread.is_alive()
 
     def _run(self) -> None:
-        # Now, with the shard held, and not when the first crowd of candles closes.
+        # Now, with the shard owned, and not when the first burst of candles closes.
         from utils.stores import mongo_database  # noqa: F401, PLC0415
 
         self._archiver.run(self._stop)
@@ -85,5 +85,5 @@ def _total(healths: Sequence[ArchiverHealth]) -> ArchiverHealth:
         written=sum(health.written for health in healths),
         rejected=sum(health.rejected for health in healths),
         lost=sum(health.lost for health in healths),
-        fault=worst.fault,
+        error=worst.error,
     )
