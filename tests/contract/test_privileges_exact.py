@@ -34,6 +34,7 @@ from utils.journal.entries import Entry, EntryId, Kind
 from utils.keys import Keys
 from utils.stores.candle_store import CandleStore
 from utils.stores.leases import Lease
+from utils.stores.left_shards import LeftShards
 from utils.stores.redis_connection import open_redis
 from utils.stores.tick_reader import TickReader
 from utils.stores.tick_stream import TickStream
@@ -81,6 +82,11 @@ def remove_an_expired_contract(client: redis.Redis) -> None:
     CandleStore(client, Keys(), 10_000, 1_000).remove_live(["NSE:EXPIRED"], ["1m"])
 
 
+def look_at_a_left_shard(client: redis.Redis) -> None:
+    """CONNECTIONS was lowered."""
+    assert LeftShards(client, Keys(), UNUSED_SHARD).fields(0.0)["left_shards"].startswith(f"{UNUSED_SHARD}:")
+
+
 def own_a_shard_first(client: redis.Redis) -> None:
     """Of a Redis that knows no script yet."""
     assert Lease(client, Keys(), SIGNAL_WORKER, UNUSED_SHARD, "first", 0.1).renew()
@@ -90,6 +96,7 @@ RARE: tuple[tuple[str, Callable[[redis.Redis], None]], ...] = (
     ("connector", trim_a_large_stream),
     ("candle_worker", read_behind_a_dropped_mark),
     ("candle_worker", remove_an_expired_contract),
+    ("candle_worker", look_at_a_left_shard),
     ("signal_worker", own_a_shard_first),
 )
 

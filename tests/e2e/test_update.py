@@ -63,6 +63,8 @@ def test_an_update_in_mid_day_loses_nothing(tmp_path: Path) -> None:
 
 
 def start_all(scripts: Scripts) -> None:
+    reports = [f"health:{name}" for name in ("connector", *WORKERS)]
+    scripts.stores.client.delete(*reports)  # of those that ended
     for name in (*WORKERS, CONNECTOR):
         scripts.start(name)
     scripts.until_ready(*WORKERS)

@@ -37,7 +37,7 @@ class Refusals:
         return what in self._sentences
 
     def tried(self, what: str, step: Callable[[], bool]) -> bool:
-        """What the step returns, False where it is refused: `what` (`broker:0`) waits then. Other RedisErrors."""
+        """What the step returns, False where it is refused: `what` (`broker:{a}`) waits then. Other RedisErrors."""
         if self._monotonic() < self._due.get(what, 0.0):
             return False
         try:

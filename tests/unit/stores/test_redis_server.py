@@ -22,14 +22,8 @@ class _Filling:
         self.used += 1
         return {"maxmemory": 1_000 * MEGABYTE, "used_memory": self.used * MEGABYTE, "role": "master"}
 
-    def pipeline(self, transaction: bool) -> Any:
-        return self
-
-    def type(self, name: str) -> None:
-        pass
-
-    def execute(self, raise_on_error: bool) -> list[bytes]:
-        return []
+    def type(self, name: str) -> bytes:
+        return b"none"
 
 
 def test_a_server_that_fills_up_is_named_once() -> None:
