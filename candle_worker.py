@@ -99,7 +99,7 @@ class CandleWorker(ShardWorker[ShardCandles]):
         }
 
     def _content(self, now_ms: int) -> Fields:
-        """What the packets of all shards say of the feed."""
+        """What the packets of all shards show of the feed."""
         furthest_ms = now_ms - 1_000 * LIVE_SECONDS * max(1.0, self._clock.speed)
         return merged([candles.content(candles.position.ms >= furthest_ms) for candles in self._owned.values()])
 

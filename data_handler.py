@@ -124,7 +124,7 @@ class ShardCandles:
             self._log.warning("snapshot refused, starting anew", reason=recovery.snapshot_refused)
         if recovery.new_hours:
             self._log.warning(
-                "the hours of the day were edited: they hold from here on",
+                "the hours of the day were edited: they apply from here on",
                 instruments=len(recovery.new_hours),
                 first=recovery.new_hours[0],
             )
@@ -179,7 +179,7 @@ class ShardCandles:
         return counted | {f"rejected_{one.name.lower()}": int(shard.rejected[one]) for one in Reason}
 
     def content(self, is_live: bool) -> Fields:
-        """What the packets say of the feed, for the health report; once a second, `is_live` when nothing waits."""
+        """What the packets show of the feed, for the health report; once a second, `is_live` when nothing waits."""
         return self._content.look(self._engine.shard, self._engine.rows, self.position.ms, is_live)
 
     def _new_unknown_days(self) -> list[str]:

@@ -20,7 +20,7 @@ def merged(parts: Sequence[Fields]) -> dict[str, str | int | float]:
 
 
 def worst_state(states: Iterable[str]) -> str:
-    """What keeps the whole from running; `running` when some run and the others stand by."""
+    """What keeps the role from running; `running` when some workers run and the others stand by."""
     return min(states, key=_how_well, default=STANDING_BY)
 
 
@@ -28,12 +28,12 @@ def _how_well(state: str) -> int:
     return next((nth for nth, begin in enumerate(BETTER_STATES) if state.startswith(begin)), -1)
 
 
-def with_free_shards(whole: Fields) -> Fields:
-    """Nothing runs as a whole while one of `all_shards` (how many there are) is held by nobody."""
-    held = [one for one in str(whole.get("shards", "")).split(",") if one]
-    is_well = _how_well(str(whole.get("state", ""))) >= BETTER_STATES.index(RUNNING)
-    has_free = len(held) < int(whole.get("all_shards", 0))
-    return {**whole, "state": SHARDS_FREE} if is_well and has_free else whole
+def with_free_shards(report: Fields) -> Fields:
+    """The role does not run while one of `all_shards` (how many there are) is owned by nobody."""
+    owned = [one for one in str(report.get("shards", "")).split(",") if one]
+    is_well = _how_well(str(report.get("state", ""))) >= BETTER_STATES.index(RUNNING)
+    has_free = len(owned) < int(report.get("all_shards", 0))
+    return {**report, "state": SHARDS_FREE} if is_well and has_free else report
 
 
 def _all_shards(values: Iterable[str]) -> str:

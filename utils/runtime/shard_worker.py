@@ -1,4 +1,4 @@
-"""The loop of a worker that owns shards of a role, written once; a worker is a subclass, and holds what differs.
+"""The loop of a worker that owns shards of a role, written once; a worker is a subclass with what differs.
 
 Several processes of a role share its shards evenly, and each shard has one owner at a time. A turn of the loop:
 

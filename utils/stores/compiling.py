@@ -28,7 +28,7 @@ _NEVER_MS = 1 << 60
 
 
 class _AnyHours:
-    """A session that holds every instant: only the types matter here."""
+    """A session that covers every instant: only the types matter here."""
 
     def for_instrument(self, instrument: Instrument, day: date) -> Session | None:
         return Session(day, 0, _NEVER_MS, 0, _NEVER_MS)

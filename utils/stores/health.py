@@ -23,9 +23,9 @@ class HealthReport:
         self._noted: RedisFailure | None = None
 
     def write(self, fields: Fields) -> bool:
-        """Replaces the whole report and starts its time to live anew.
+        """Replaces the full report and starts its time to live anew.
 
-        False when Redis did not take it: a report is never worth stopping a process for.
+        False when Redis did not accept it: a report is never worth stopping a process for.
         """
         name = self._keys.health(self._process)
         pipeline = self._client.pipeline(transaction=True)
@@ -54,7 +54,7 @@ class HealthReport:
 
 
 class SharedHealth:
-    """Writes this worker's part, and the whole."""
+    """Writes this worker's part, and the report of all."""
 
     def __init__(self, client: redis.Redis, keys: Keys, process: str, owner: str, ttl_seconds: int) -> None:
         self._client = client
@@ -62,21 +62,21 @@ class SharedHealth:
         self._process = process
         self._owner = owner
         self._ttl_seconds = ttl_seconds
-        self._whole = HealthReport(client, keys, process, ttl_seconds)
+        self._shared = HealthReport(client, keys, process, ttl_seconds)
 
     def write(self, fields: Fields, owners: Sequence[str]) -> Fields | None:
-        """The whole. `owners`: all workers that are there, this one among them. None when Redis did not take it."""
+        """The report of all; None when Redis did not accept it. `owners`: all workers, this one among them."""
         others = [one for one in owners if one != self._owner]
         try:
             parts = self._exchange(fields, others) if others else []
         except redis.RedisError as error:
-            self._whole.note(error)
+            self._shared.note(error)
             return None
-        whole = with_free_shards(merged([fields, *parts]) if parts else fields)
-        return whole if self._whole.write(whole) else None
+        report = with_free_shards(merged([fields, *parts]) if parts else fields)
+        return report if self._shared.write(report) else None
 
     def _exchange(self, fields: Fields, others: Sequence[str]) -> list[dict[str, str]]:
-        """Leaves our part where the others find it, and takes theirs."""
+        """Leaves our part where the others find it, and reads theirs."""
         name = self._keys.health_part(self._process, self._owner)
         pipeline = self._client.pipeline(transaction=False)
         pipeline.delete(name)

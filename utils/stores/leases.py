@@ -52,21 +52,21 @@ class Lease:
         self._renew = client.register_script(_RENEW)
         self._release = client.register_script(_RELEASE)
         self._renewed_at = float("-inf")
-        self.was_taken = False
+        self.has_changed_hands = False
 
     def renew(self) -> bool:
         """Acquire or renew it: whether it is ours now. Asks Redis only when a third of it has passed. RedisError.
 
-        `was_taken` says that another may have worked since we last owned it; one that merely ran out is as it was.
+        `has_changed_hands`: another may have worked since we last owned it. One that merely ran out is as it was.
         """
         asked_at = time.monotonic()
-        self.was_taken = False
+        self.has_changed_hands = False
         if asked_at - self._renewed_at < self._seconds / 3:
             return True
         self._renewed_at = float("-inf")
         lasts_ms = max(1, round(self._seconds * 1000))
         answer: Any = self._renew(keys=[self._name, self._last_owner], args=[self._owner, lasts_ms])
-        self.was_taken = answer == 2
+        self.has_changed_hands = answer == 2
         ours = bool(answer)
         if ours:
             self._renewed_at = asked_at
@@ -135,7 +135,7 @@ class ShardLeases:
                 yield shard, Change.SPARE
             elif not self._leases[shard].renew():
                 yield shard, Change.LOST
-            elif not is_owned or self._leases[shard].was_taken:
+            elif not is_owned or self._leases[shard].has_changed_hands:
                 yield shard, Change.ACQUIRED
             elif is_spare:
                 yield shard, Change.SPARE
