@@ -12,7 +12,11 @@ _STOP_SECONDS = 8.0  # longer than the archiver's own draining
 
 
 class ArchiveThread:
-    """Runs one archiver until stopped. A daemon: a hung database cannot keep the process from ending."""
+    """Runs one archiver until stopped. A daemon: a hung database cannot keep the process from ending.
+
+    Its priority is the worker's. Niced, it is kept off the cores while it has the interpreter's lock, and the worker
+    waits for it: with two busy cores a worker's turn took 330 ms at the 99th percentile instead of 110 to 160.
+    """
 
     def __init__(self, name: str, archiver: StreamArchiver) -> None:
         self._archiver = archiver
