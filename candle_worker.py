@@ -104,7 +104,7 @@ class CandleWorker(ShardWorker[ShardCandles]):
         return merged([candles.content(candles.position.ms >= furthest_ms) for candles in self._owned.values()])
 
     def _on_report(self, report: Fields) -> None:
-        """Logs what the report of all workers speaks against, as it begins, and a class that is heard again.
+        """Logs what the report of all workers speaks against, as it begins, and a class that trades again.
 
         Without a shard (an error of Redis is reported so) nothing is known, and nothing of it has changed.
         """

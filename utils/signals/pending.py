@@ -13,7 +13,7 @@ from utils.stores.signal_store import SignalStore
 
 @dataclass(slots=True)
 class Unwritten:
-    """`sent` signals may not be said yet, and only what is said belongs into the file."""
+    """`sent` signals may not be published yet, and only what is published belongs into the file."""
 
     sent: list[Signal] = field(default_factory=list)
     said: list[Signal] = field(default_factory=list)

@@ -95,7 +95,7 @@ class _Parts:
 
 
 class _Worker(ShardWorker[_Shard]):
-    """Publishes in each turn what the test says, True for something; ends when there is no more to say."""
+    """Publishes in each turn, or not, or fails, as the test lists it; stops after the last."""
 
     def __init__(self, *rounds: list[tuple[int, Change]]) -> None:
         self.events: Events = []
