@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 
+from utils.market.signal import Direction
 
-class Direction(StrEnum):
-    """Buy first, or sell first."""
-
-    LONG = "LONG"
-    SHORT = "SHORT"
+__all__ = ["Direction", "Proposal"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,10 @@ import redis
 
 from strategies import Direction
 from tests.shared.servers import EmbeddedServer, mongo_server, valkey_server
-from utils.indicators import INDICATOR_NAMES, IndicatorValues
+from utils.indicators import INDICATOR_NAMES
 from utils.keys import Keys
+from utils.market.signal import Signal
 from utils.runtime.lifecycle import StopRequest
-from utils.signals.engine import Signal
 from utils.signals.file import SignalFile, SignalLine, signal_path
 from utils.stores.archive import CONSUMER, ArchiverTiming, StreamArchiver
 from utils.stores.mongo import MongoStore, RefusedDocument
@@ -137,9 +137,22 @@ def test_another_writer_that_is_ahead_is_no_error(client: redis.Redis) -> None:
 
 
 def signal(number: int) -> Signal:
-    values = IndicatorValues(*(1.0 for _ in INDICATOR_NAMES))
-    at_ms = AT_MS + number
-    return Signal("momentum", "NSE:INFY", "1m", at_ms, at_ms, Direction.LONG, 1.0, 0.5, 2.0, ("a",), values, True, 0)
+    values = dict.fromkeys(INDICATOR_NAMES, 1.0)
+    return Signal(
+        "momentum",
+        "NSE:INFY",
+        "1m",
+        AT_MS + number,
+        AT_MS + number,
+        Direction.LONG,
+        1.0,
+        0.5,
+        2.0,
+        ("a",),
+        values,
+        True,
+        0,
+    )
 
 
 def lines(*numbers: int) -> list[SignalLine]:

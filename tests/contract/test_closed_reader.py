@@ -9,10 +9,9 @@ import redis
 
 from tests.shared.closed_candles import ClosedCandle, past_and_day, say_closed
 from utils.indicators import INDICATOR_NAMES
-from utils.indicators.values import IndicatorValues
+from utils.indicators.values import IndicatorValues, LatestValues
 from utils.journal.entries import ZERO_ID, EntryId
 from utils.keys import Keys
-from utils.signals.engine import LatestValues
 from utils.stores.closed_reader import ClosedReader
 from utils.stores.redis_connection import open_redis
 from utils.stores.signal_store import SignalStore

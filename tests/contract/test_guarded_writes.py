@@ -14,10 +14,9 @@ from tests.shared.servers import ValkeyServer
 from tests.shared.shown_candles import candle_hash, shown_candles
 from utils.candles.engine import CandleEngine
 from utils.indicators import INDICATOR_NAMES
-from utils.indicators.values import IndicatorValues
+from utils.indicators.values import IndicatorValues, LatestValues
 from utils.journal.entries import ZERO_ID, Entry, EntryId, Kind
 from utils.keys import Keys
-from utils.signals.engine import LatestValues
 from utils.signals.pending import ValuesWriter
 from utils.stores.candle_store import CandleStore
 from utils.stores.guarded_writes import GuardedWrites

@@ -36,5 +36,14 @@ class IndicatorValues(NamedTuple):
         return {name: value for name, value in zip(self._fields, self, strict=True) if math.isfinite(value)}
 
 
+class LatestValues(NamedTuple):
+    """An instrument's values after its newest candle in a timeframe."""
+
+    symbol: str
+    timeframe: str
+    start_ms: int
+    values: IndicatorValues
+
+
 INDICATOR_NAMES: tuple[str, ...] = IndicatorValues._fields
 ABSENT = IndicatorValues()

@@ -5,69 +5,22 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from strategies import Direction, Proposal, Strategy
+from strategies import Proposal, Strategy
 from utils.indicators import DEFAULT_PARAMETERS, IndicatorParameters, IndicatorTable, IndicatorValues, Updated
 from utils.indicators.kernels import SKIPPED, STATE_DTYPE
 from utils.indicators.snapshot import SnapshotError, pack, unpack
 from utils.indicators.table import ARRAYS
+from utils.indicators.values import LatestValues
 from utils.market.candle import Candle
 from utils.market.entry_limit import EntryLimit, UntilTimeOfDay
 from utils.market.instruments import Instrument
-from utils.market.ist import iso_ist, ist_day
+from utils.market.ist import ist_day
+from utils.market.signal import Pair, Signal
 from utils.signals.price_scale import Jump, Last, PriceScale
-
-Pair = tuple[str, str]  # symbol, timeframe
-
-
-@dataclass(frozen=True, slots=True)
-class Signal:
-    """One thing a strategy says of one closed candle. Prices in the quote currency; `at_ms` is the candle's end."""
-
-    strategy: str
-    symbol: str
-    timeframe: str
-    start_ms: int
-    at_ms: int
-    direction: Direction
-    entry: float
-    stop: float
-    target: float
-    conditions: tuple[str, ...]
-    values: IndicatorValues
-    candle_complete: bool
-    candle_rev: int
-
-    @property
-    def id(self) -> str:
-        """The same candle can not give another: `momentum|NSE:INFY|5m|001767225600000|LONG`."""
-        return f"{self.strategy}|{self.symbol}|{self.timeframe}|{self.start_ms:015d}|{self.direction}"
-
-    def as_document(self) -> dict[str, Any]:
-        """Flat and JSON-safe, the indicator values that are there by name; `t` is the signal's time in epoch ms."""
-        return {
-            "_id": self.id,
-            "k": self.id,
-            "id": self.id,
-            "t": self.at_ms,
-            "timestamp": iso_ist(self.at_ms),
-            "symbol": self.symbol,
-            "timeframe": self.timeframe,
-            "strategy": self.strategy,
-            "direction": str(self.direction),
-            "entry": self.entry,
-            "stop": self.stop,
-            "target": self.target,
-            "conditions": list(self.conditions),
-            "candle_start": iso_ist(self.start_ms),
-            "candle_t": self.start_ms,
-            "candle_complete": self.candle_complete,
-            "candle_rev": self.candle_rev,
-            **self.values.as_dict(),
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,15 +29,6 @@ class Fired:
 
     at: int
     signal: Signal
-
-
-class LatestValues(NamedTuple):
-    """An instrument's values after its newest candle in a timeframe."""
-
-    symbol: str
-    timeframe: str
-    start_ms: int
-    values: IndicatorValues
 
 
 @dataclass(slots=True)
@@ -349,7 +293,7 @@ def _signal(strategy: str, candle: Candle, now: IndicatorValues, proposal: Propo
         stop=float(proposal.stop),
         target=float(proposal.target),
         conditions=proposal.conditions,
-        values=now,
+        values=now.as_dict(),
         candle_complete=candle.complete,
         candle_rev=candle.rev,
     )

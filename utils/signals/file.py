@@ -13,7 +13,7 @@ from pathlib import Path
 import orjson
 
 from utils.market.ist import ist_date
-from utils.signals.engine import Signal
+from utils.market.signal import Signal
 
 DAYS_HELD_OPEN = 3
 LOCK_SECONDS, LOOK_AGAIN_SECONDS = 0.3, 0.005

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from utils.market.signal import Signal
 from utils.runtime.log import BoundLogger
-from utils.signals.engine import Signal
 from utils.signals.file import SignalFile, SignalLine
 
 MOST_WAITING = 10_000  # of a shard: 10 MB in memory

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from utils.indicators.values import LatestValues
 from utils.journal.entries import EntryId
-from utils.signals.engine import LatestValues, Pair, Signal
+from utils.market.signal import Pair, Signal
 from utils.signals.state import Taken
 from utils.stores.signal_store import SignalStore
 

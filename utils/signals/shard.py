@@ -11,9 +11,9 @@ import structlog
 from utils.journal.entries import ZERO_ID, EntryId
 from utils.market.instruments import Instrument
 from utils.market.ist import ist_date
+from utils.market.signal import Pair
 from utils.runtime.health import RUNNING
 from utils.runtime.timing import Pacing
-from utils.signals.engine import Pair
 from utils.signals.jump_marks import JumpMarks
 from utils.signals.lines import SignalLines
 from utils.signals.pending import Unwritten, ValuesWriter

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from utils.indicators.snapshot import SnapshotError
+from utils.indicators.values import LatestValues
 from utils.journal.entries import EntryId
 from utils.market.candle import Candle
 from utils.market.hours_kept import Kept
 from utils.market.ist import ist_date
 from utils.market.sessions import SessionCalendar
-from utils.signals.engine import LatestValues, Pair, Signal, SignalEngine
+from utils.market.signal import Pair, Signal
+from utils.signals.engine import SignalEngine
 from utils.signals.price_scale import Jump
 from utils.signals.warmup import Cut
 from utils.signals.warmup_plan import BARS_NEEDED

@@ -19,8 +19,9 @@ from utils.market.candle import Candle
 from utils.market.instruments import Instrument
 from utils.market.ist import ist_date, ist_midnight_ms
 from utils.market.sessions import SessionCalendar
+from utils.market.signal import Pair
 from utils.market.timeframes import Timeframe
-from utils.signals.engine import Pair, SignalEngine
+from utils.signals.engine import SignalEngine
 from utils.signals.jump_marks import mark_jump
 from utils.signals.warmup_plan import BARS_ASKED, lacking_from, with_history
 from utils.stores.mongo import MongoStore, StoreError

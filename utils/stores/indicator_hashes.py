@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from utils.candles.texts import with_exponent
 from utils.indicators import INDICATOR_NAMES
+from utils.indicators.values import LatestValues
 from utils.keys import Keys
 from utils.market.ist import iso_ist
-from utils.signals.engine import LatestValues
 from utils.stores.packed_commands import Word, bulk, pack
 
 _COUNT = len(INDICATOR_NAMES)

@@ -9,10 +9,11 @@ import orjson
 import redis
 import structlog
 
+from utils.indicators.values import LatestValues
 from utils.journal.entries import ZERO_ID, EntryId
 from utils.keys import Keys
 from utils.market.instruments import Instrument
-from utils.signals.engine import LatestValues, Signal
+from utils.market.signal import Signal
 from utils.stores.closed_reader import ClosedEntry, ClosedRead, ClosedReader, closed_entry
 from utils.stores.guarded_writes import GuardedWrites
 from utils.stores.indicator_hashes import values_commands, values_names

@@ -21,7 +21,8 @@ from utils.indicators import IndicatorParameters, IndicatorValues
 from utils.indicators.snapshot import SnapshotError
 from utils.market.candle import Candle
 from utils.market.entry_limit import UntilTimeOfDay
-from utils.signals.engine import Signal, SignalEngine
+from utils.market.signal import Signal
+from utils.signals.engine import SignalEngine
 
 CUT_MINUTE = 15 * 60 + 15
 SYMBOLS = ("NSE:NIFTY 50", "NSE:INFY", "NSE:SBIN", "NSE:M&M", "NSE:TCS", "NSE:ITC")

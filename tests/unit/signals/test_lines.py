@@ -16,11 +16,11 @@ import structlog
 from structlog.testing import capture_logs
 
 from strategies import Direction
-from utils.indicators import INDICATOR_NAMES, IndicatorValues
+from utils.indicators import INDICATOR_NAMES
 from utils.indicators.snapshot import SnapshotError, pack, unpack
 from utils.market.ist import DAY_MS
+from utils.market.signal import Signal
 from utils.signals import lines as signal_lines
-from utils.signals.engine import Signal
 from utils.signals.file import SignalFile, signal_path
 from utils.signals.lines import SignalLines
 from utils.signals.snapshot import lines_of, with_lines
@@ -30,7 +30,7 @@ LOG: Any = structlog.get_logger()
 
 
 def signal(nth: int, at_ms: int = AT_MS) -> Signal:
-    values = IndicatorValues(*(1.0 for _ in INDICATOR_NAMES))
+    values = dict.fromkeys(INDICATOR_NAMES, 1.0)
     at_ms += nth
     return Signal("momentum", "NSE:INFY", "1m", at_ms, at_ms, Direction.LONG, 1.0, 0.5, 2.0, ("a",), values, True, 0)
 

@@ -145,7 +145,7 @@ def signals(engine: SignalEngine, candles: list[Candle], at_once: int) -> list[t
         for first in range(0, len(candles), at_once)
         for one in engine.apply(candles[first : first + at_once]).fired
     ]
-    return [(one.start_ms, one.entry, one.values.sma_20) for one in fired]
+    return [(one.start_ms, one.entry, one.values["sma_20"]) for one in fired]
 
 
 def test_no_signal_and_no_value_is_of_both_scales() -> None:

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from utils.indicators import INDICATOR_NAMES, IndicatorValues
+from utils.indicators.values import LatestValues
 from utils.keys import Keys
-from utils.signals.engine import LatestValues
 from utils.stores.indicator_hashes import float_texts, values_commands
 
 SEED = 20261120
