@@ -13,7 +13,7 @@ import structlog
 from strategies import load_strategies
 from utils.connector.instrument_watch import shard_of
 from utils.indicators.compiling import compile_indicator_kernels
-from utils.keys import SIGNALS_COLLECTION, Keys
+from utils.keys import Keys
 from utils.kite.history_access import BrokerHistory
 from utils.market.entry_limit import read_entry_limit, silenced
 from utils.market.hours_kept import hours_kept
@@ -27,13 +27,11 @@ from utils.runtime.settings import Settings
 from utils.runtime.shard_worker import Coordination, ShardWorker
 from utils.runtime.timing import Pacing
 from utils.runtime.trading_calendar import calendar_of
+from utils.signals.archives import SignalArchives
+from utils.signals.context import SignalContext
 from utils.signals.engine import SignalEngine
-from utils.signals.file import SignalFile
 from utils.signals.price_scale import PriceScale
 from utils.signals.shard import ENTRIES_AT_ONCE, ShardSignals
-from utils.signals.tools import SignalTools
-from utils.stores.archive import StreamArchiver
-from utils.stores.archive_thread import ShardArchives
 from utils.stores.coordination import coordinate
 from utils.stores.mongo import MongoStore
 from utils.stores.redis_connection import open_redis
@@ -44,7 +42,7 @@ WAIT_MS = 500
 WARMING_SECONDS = 0.05
 PROGRESS_SECONDS = 10.0
 WARMUP_END_SECONDS = 1.0
-LATEST_FILE_SECONDS = 2.0  # so long signals wait for the file at most, though there is always another candle
+LATEST_VALUES_SECONDS = 2.0  # so long values wait for their hashes at most, though there is always another candle
 COUNTED = (
     "signals",
     "candles",
@@ -52,22 +50,22 @@ COUNTED = (
     "unreadable",
     "strategy_faults",
     "cut_off",
-    "file_lost",
     "history_refused",
 )
 
 
 class SignalWorker(ShardWorker[ShardSignals]):
-    """Warms up what is cold, reads closed candles, publishes signals, and writes files when nothing closes."""
+    """Warms up what is cold, reads closed candles, publishes signals, and writes values when nothing closes."""
 
     def __init__(self, settings: Settings, stop: StopRequest, log: BoundLogger, coordination: Coordination) -> None:
         self._history = BrokerHistory(settings, lambda: len(coordination.leases.owners), stop)
-        self._tools = tools = open_tools(settings, self._history, log)
-        self._store = tools.store
-        shards = {shard: ShardSignals(shard, tools) for shard in range(settings.shards)}
-        super().__init__(settings, stop, log, shards, signal_archives(settings, tools.mongo), coordination)
+        self._context = context = open_context(settings, self._history, log)
+        self._store = context.store
+        shards = {shard: ShardSignals(shard, context) for shard in range(settings.shards)}
+        archives = SignalArchives(settings, context.mongo, log)
+        super().__init__(settings, stop, log, shards, archives, coordination)
         self._ready: list[int] = []
-        self._now_and_then = Pacing(progress=PROGRESS_SECONDS, files=LATEST_FILE_SECONDS)
+        self._now_and_then = Pacing(progress=PROGRESS_SECONDS, values=LATEST_VALUES_SECONDS)
 
     # ---- candles in, signals out
 
@@ -87,7 +85,7 @@ class SignalWorker(ShardWorker[ShardSignals]):
         return bool(found)
 
     def _wait_ms(self, now_seconds: float) -> int:
-        """How long to wait for candles: not at all while files and values are pending."""
+        """How long to wait for candles: not at all while values are pending."""
         if self._has_pending():
             return 0
         is_warm = len(self._ready) == len(self._owned)
@@ -98,17 +96,13 @@ class SignalWorker(ShardWorker[ShardSignals]):
         return any(self._owned[shard].has_pending for shard in self._ready)
 
     def _catch_up(self, has_published: bool) -> None:
-        """Values and files, when every candle at hand is processed."""
-        if self._has_pending() and (not has_published or self._now_and_then.is_due("files", time.monotonic())):
-            self._write(self._ready)
+        """The latest values, when every candle at hand is processed."""
+        if self._has_pending() and (not has_published or self._now_and_then.is_due("values", time.monotonic())):
+            self._write_values(self._ready)
 
-    def _write(self, ready: Iterable[int]) -> None:
-        """The values of all shards before the first file."""
-        covered = self._covered(ready)
-        for signals in covered:
+    def _write_values(self, ready: Iterable[int]) -> None:
+        for signals in self._covered(ready):
             signals.write_values()
-        for signals in covered:
-            signals.write()
         self._store.flush_values()
 
     def _covered(self, shards: Iterable[int]) -> list[ShardSignals]:
@@ -126,9 +120,8 @@ class SignalWorker(ShardWorker[ShardSignals]):
     def _fields(self, now_ms: int) -> Fields:
         owned = self._owned.values()
         return {
-            **{name: self._tools.counts[name] for name in COUNTED},
+            **{name: self._context.counts[name] for name in COUNTED},
             "jumped": ";".join(filter(None, (signals.jumped for signals in owned))),
-            "file_waiting": sum(signals.waiting_lines for signals in owned),
             **self._history.health_fields(),
             "last_entry_ms": max((signals.position.ms for signals in owned), default=0),
             "warm_rows": sum(signals.warm_rows() for signals in owned),
@@ -138,14 +131,11 @@ class SignalWorker(ShardWorker[ShardSignals]):
         }
 
     def _close(self) -> None:
-        waiting = sum(signals.waiting_lines for signals in self._owned.values())
-        if waiting:
-            self._log.warning("LOG_DIR's file still lacks signals: the next start writes them", signals=waiting)
-        self._tools.turn.join(WARMUP_END_SECONDS)
+        self._context.turn.join(WARMUP_END_SECONDS)
 
 
-def open_tools(settings: Settings, history: BrokerHistory, log: BoundLogger) -> SignalTools:
-    """What the shards of a worker work with."""
+def open_context(settings: Settings, history: BrokerHistory, log: BoundLogger) -> SignalContext:
+    """What the shards of a worker share."""
     symbols = settings.symbols
     of: dict[int, list[str]] = {shard: [] for shard in range(settings.shards)}
     for position, symbol in enumerate(symbols):
@@ -155,7 +145,7 @@ def open_tools(settings: Settings, history: BrokerHistory, log: BoundLogger) -> 
     _log_silenced(settings, calendar, log)
     limit = read_entry_limit(settings.no_new_entries_after, calendar, instruments)
     client, keys = open_redis(settings.redis_url.get_secret_value()), Keys(settings.redis_prefix)
-    return SignalTools(
+    return SignalContext(
         settings=settings,
         symbols_of=of,
         make_engine=lambda: SignalEngine(strategies, limit, scale=PriceScale(calendar)),
@@ -163,27 +153,8 @@ def open_tools(settings: Settings, history: BrokerHistory, log: BoundLogger) -> 
         instruments=instruments,
         store=SignalStore(client, keys, settings.shards, settings.signals_max_per_shard),
         mongo=MongoStore(settings.mongo_url.get_secret_value(), settings.mongo_db),
-        file=SignalFile(settings.log_dir),
         history=history.for_warm_up,
     )
-
-
-def signal_archives(settings: Settings, mongo: MongoStore) -> ShardArchives:
-    """Brings the signals of the owned shards to MongoDB."""
-    keys = Keys(settings.redis_prefix)
-
-    def make(shard: int) -> StreamArchiver:
-        return StreamArchiver(
-            open_redis(settings.redis_url.get_secret_value()),
-            keys.signals(shard),
-            SIGNALS_COLLECTION,
-            mongo.upsert_signals,
-            keys.archive_rejected(shard),
-            settings.rejected_max_per_shard,
-            ping=mongo.ping,
-        )
-
-    return ShardArchives("archive-signals", make)
 
 
 def _log_silenced(settings: Settings, calendar: SessionCalendar, log: BoundLogger) -> None:

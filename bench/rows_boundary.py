@@ -109,7 +109,7 @@ def _store_warm_state(stage: Stage, count: int, shards: int) -> None:
     warmed = {(f"NSE:S{row:05d}", name) for row in range(count) for name in names}
     positions = dict.fromkeys(range(shards), ZERO_ID)
     progress = SignalProgress(engine, positions, now_ms, warmed, was_warmed_up=True)
-    stage.client.set("signal-state:{a}", progress.dump())
+    stage.client.set("signal-state:{a}", progress.snapshot())
 
 
 def _watch(stage: Stage, clock: MarketClock, count: int, shards: int, boundary_ms: int) -> _Seen:

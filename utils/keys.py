@@ -19,6 +19,8 @@ INSTRUMENTS_COLLECTION = "instruments"
 COVERAGE_COLLECTION = "coverage"
 OUTAGES_COLLECTION = "outages"
 
+SIGNALS_FILE_GROUP = "file"  # consumer group of the signals that go into LOG_DIR's file; MongoDB's has its name
+
 
 def shard_letter(shard: int) -> str:
     """A shard's name in keys. Letters: the slots of the first three fall on three equal parts of a cluster.

@@ -14,6 +14,7 @@ import redis
 
 from commands.shared.processes import SIGNAL_WORKER
 from commands.shared.readiness import Reports, position_of
+from commands.shared.waiting import mongodb_groups
 from utils.journal.entries import ZERO_ID, EntryId
 from utils.keys import Keys
 
@@ -48,7 +49,7 @@ def _facts(about: Any, groups: Any) -> StreamBacklog:
         if isinstance(answer, Exception):
             raise answer
     length, added = int(about["length"]), int(about["entries-added"])
-    left = [length if one["lag"] is None else int(one["lag"]) + int(one["pending"]) for one in groups]
+    left = [length if one["lag"] is None else int(one["lag"]) + int(one["pending"]) for one in mongodb_groups(groups)]
     return StreamBacklog(added, EntryId.parse(about["last-generated-id"]), max(left, default=added))
 
 

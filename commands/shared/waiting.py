@@ -15,7 +15,7 @@ import redis
 from commands.shared.processes import CANDLE_WORKER, SIGNAL_WORKER
 from commands.shared.readiness import position_of
 from utils.journal.entries import ZERO_ID, EntryId
-from utils.keys import Keys
+from utils.keys import SIGNALS_FILE_GROUP, Keys
 from utils.runtime.lifecycle import StopRequest
 from utils.stores.health import read_health
 
@@ -73,16 +73,21 @@ def last_id(client: redis.Redis, stream: str) -> EntryId:
 
 
 def unarchived(client: redis.Redis, stream: str) -> int | None:
-    """Entries that the stream's consumer group has not acknowledged; None when there is no telling yet.
+    """Entries that MongoDB's consumer group has not acknowledged; None when there is no telling yet.
 
     Redis counts what a group has not been given (`lag`); what it was given and did not acknowledge is `pending`.
     """
     if last_id(client, stream) == ZERO_ID:
         return 0
-    groups: Any = client.xinfo_groups(stream)
-    if not groups or any(one["lag"] is None for one in groups):
+    groups = mongodb_groups(client.xinfo_groups(stream))
+    if not groups or any(group["lag"] is None for group in groups):
         return None
-    return sum(int(one["lag"]) + int(one["pending"]) for one in groups)
+    return sum(int(group["lag"]) + int(group["pending"]) for group in groups)
+
+
+def mongodb_groups(groups: Any) -> list[dict[str, Any]]:
+    """Without the one of the file: a file that cannot be written holds nobody up."""
+    return [group for group in groups if group["name"] != SIGNALS_FILE_GROUP.encode()]
 
 
 def archived_streams(keys: Keys, shards: list[int]) -> list[str]:

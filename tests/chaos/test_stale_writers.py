@@ -155,8 +155,8 @@ def signal(number: int) -> Signal:
     )
 
 
-def lines(*numbers: int) -> list[SignalLine]:
-    return [SignalLine.of(signal(number)) for number in numbers]
+def lines(folder: Path, *numbers: int) -> list[SignalLine]:
+    return [SignalLine.of(signal(number).as_document(), folder) for number in numbers]
 
 
 def ids(path: Path) -> list[str]:
@@ -166,10 +166,10 @@ def ids(path: Path) -> list[str]:
 def test_two_writers_of_one_file_write_each_signal_once(tmp_path: Path) -> None:
     sleeper, other = SignalFile(tmp_path), SignalFile(tmp_path)
     path = signal_path(tmp_path, AT_MS)
-    assert sleeper.append(lines(1)) == 1
-    assert other.append(lines(1, 2, 3)) == 2
-    assert sleeper.append(lines(2, 3, 4)) == 1
-    assert other.append(lines(4, 5)) == 1
+    assert sleeper.append(lines(tmp_path, 1)) == 1
+    assert other.append(lines(tmp_path, 1, 2, 3)) == 2
+    assert sleeper.append(lines(tmp_path, 2, 3, 4)) == 1
+    assert other.append(lines(tmp_path, 4, 5)) == 1
     assert ids(path) == [signal(number).id for number in range(1, 6)]
 
 
@@ -178,26 +178,26 @@ def test_a_writer_that_hangs_with_the_lock_is_waited_for_once(
 ) -> None:
     path = signal_path(tmp_path, AT_MS)
     survivor = SignalFile(tmp_path)
-    survivor.append(lines(1))
+    survivor.append(lines(tmp_path, 1))
     with path.open("rb") as hanging:
         fcntl.flock(hanging, fcntl.LOCK_EX)
         with pytest.raises(BlockingIOError):
-            survivor.append(lines(2))
+            survivor.append(lines(tmp_path, 2))
         slept: list[float] = []
         monkeypatch.setattr(time, "sleep", slept.append)
         with pytest.raises(BlockingIOError, match="another process"):
-            survivor.append(lines(2))
+            survivor.append(lines(tmp_path, 2))
         assert slept == []  # once was enough
         assert ids(path) == [signal(1).id]
-    assert survivor.append(lines(2, 3)) == 2
+    assert survivor.append(lines(tmp_path, 2, 3)) == 2
     assert ids(path) == [signal(number).id for number in (1, 2, 3)]
 
 
 def test_a_line_that_another_writer_tore_is_written_anew(tmp_path: Path) -> None:
     survivor, killed = SignalFile(tmp_path), SignalFile(tmp_path)
     path = signal_path(tmp_path, AT_MS)
-    survivor.append(lines(1))
-    killed.append(lines(2))
+    survivor.append(lines(tmp_path, 1))
+    killed.append(lines(tmp_path, 2))
     path.write_bytes(path.read_bytes()[:-5])
-    assert survivor.append(lines(2, 3)) == 2
+    assert survivor.append(lines(tmp_path, 2, 3)) == 2
     assert ids(path) == [signal(number).id for number in (1, 2, 3)]

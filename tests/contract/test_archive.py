@@ -17,7 +17,8 @@ from tests.contract.test_mongo_store import START_MS, candle, documents
 from tests.shared.servers import ValkeyServer, mongo_server
 from utils.keys import CANDLES_COLLECTION
 from utils.runtime.lifecycle import StopRequest
-from utils.stores.archive import CONSUMER, ArchiverState, ArchiverTiming, StreamArchiver, WriteDocuments
+from utils.stores.archive import CONSUMER, ArchiverTiming, StreamArchiver, WriteDocuments
+from utils.stores.archive_health import ArchiverState
 from utils.stores.mongo import MongoStore, RefusedDocument, StoreError
 
 STREAM, GROUP, REJECTED = "closed:{a}", "archive", "archive.rejected:{a}"

@@ -50,8 +50,8 @@ def signals(valkey: ValkeyServer, mongo: EmbeddedServer, tmp_path: Path) -> Iter
     log = structlog.get_logger("test")
     worker = SignalWorker(settings, StopRequest(), log, coordinate(settings, "signal_worker", log))
     yield worker._shards[0]
-    worker._tools.turn.join(10)
-    worker._tools.mongo.close()
+    worker._context.turn.join(10)
+    worker._context.mongo.close()
 
 
 def play(client: redis.Redis, signals: ShardSignals, week: int) -> None:
@@ -87,7 +87,7 @@ def test_ten_weeks_are_flat(client: redis.Redis, signals: ShardSignals) -> None:
         play(client, signals, week)
         expected = {STAYING, *symbols_of(week)}
         assert signals._progress.symbols() >= expected
-        assert signals._tools.instruments.keys() == expected
+        assert signals._context.instruments.keys() == expected
         if week:  # before the first warm-up nothing is known, and all of INSTRUMENTS are noted as warm
             assert shown(client) == expected, f"week {week}"
             assert signals._progress.engine.newest_ms().keys() == expected

@@ -17,7 +17,7 @@ from utils.indicators import INDICATOR_NAMES
 from utils.indicators.values import IndicatorValues, LatestValues
 from utils.journal.entries import ZERO_ID, Entry, EntryId, Kind
 from utils.keys import Keys
-from utils.signals.pending import ValuesWriter
+from utils.signals.values import PendingValues
 from utils.stores.candle_store import CandleStore
 from utils.stores.guarded_writes import GuardedWrites
 from utils.stores.packed_commands import command_at, pack
@@ -219,15 +219,19 @@ def rsi(client: redis.Redis, symbol: str) -> Any:
 def test_a_stale_worker_leaves_the_indicator_values_as_they_are(valkey: ValkeyServer, client: redis.Redis) -> None:
     url = valkey.url_of("signal_worker")
     stores = [SignalStore(open_redis(url), KEYS, 1, 100) for _ in range(2)]
-    stale, other = (ValuesWriter(store, 0) for store in stores)
-    stale.write([values("NSE:A", 1.5)], list, at(1))
-    other.write([values("NSE:A", 9.5), values("NSE:B", 9.5)], list, at(9))
+    stale, other = (PendingValues(store, 0) for store in stores)
+    stale.add([values("NSE:A", 1.5)])
+    stale.write(list, at(1))
+    other.add([values("NSE:A", 9.5), values("NSE:B", 9.5)])
+    other.write(list, at(9))
     stores[1].flush_values()
     for ms in (2, 3):
-        stale.write([values("NSE:A", 2.5)], list, at(ms))
+        stale.add([values("NSE:A", 2.5)])
+        stale.write(list, at(ms))
         stores[0].flush_values()
         assert (rsi(client, "NSE:A"), rsi(client, "NSE:B")) == (b"9.5", b"9.5")
-    stale.write([values("NSE:A", 10.5)], lambda: [values("NSE:A", 10.5), values("NSE:B", 9.0)], at(10))
+    stale.add([values("NSE:A", 10.5)])
+    stale.write(lambda: [values("NSE:A", 10.5), values("NSE:B", 9.0)], at(10))
     stores[0].flush_values()
     assert (rsi(client, "NSE:A"), rsi(client, "NSE:B")) == (b"10.5", b"9.0")  # all of them: any may be stale
 

@@ -54,8 +54,8 @@ def make_signals(valkey: ValkeyServer, mongo: EmbeddedServer, tmp_path: Path) ->
 
     yield make
     for worker in workers:
-        worker._tools.turn.join(10)
-        worker._tools.mongo.close()
+        worker._context.turn.join(10)
+        worker._context.mongo.close()
 
 
 def play(client: redis.Redis, signals: ShardSignals) -> None:
@@ -79,7 +79,7 @@ def shown(client: redis.Redis) -> set[str]:
     return {name.decode().removeprefix("indicators:") for name in names}
 
 
-@pytest.mark.parametrize("start", ["goes on", "a session passed", "another version"])
+@pytest.mark.parametrize("start", ["resumed", "a session passed", "another version"])
 def test_its_hashes_go_and_no_others(
     client: redis.Redis, make_signals: MakeSignals, monkeypatch: pytest.MonkeyPatch, start: str
 ) -> None:

@@ -111,7 +111,7 @@ def test_older_candles_are_marked_and_no_other(servers: ServerUrls, split: World
     assert not any("rescaled_on" in each for each in stored(servers, split, SYMBOLS[0]))
 
 
-def test_killed_again_and_again_it_says_the_same(servers: ServerUrls, tmp_path: Path, split: World) -> None:
+def test_killed_again_and_again_it_publishes_the_same(servers: ServerUrls, tmp_path: Path, split: World) -> None:
     rng = np.random.default_rng(SEED + 7)
     with world(servers, tmp_path / "killed", "split_killed", OLD) as one:
         one.start()
@@ -123,9 +123,9 @@ def test_killed_again_and_again_it_says_the_same(servers: ServerUrls, tmp_path: 
             len(NEW),
         ]
         print(f"seed {SEED + 7}: {edges}")
-        for nth, (begin, until) in enumerate(itertools.pairwise(edges)):
+        for kill, (begin, until) in enumerate(itertools.pairwise(edges)):
             say_closed(one.client, one.keys, NEW[begin:until])
-            if nth % 2:
+            if kill % 2:
                 one.wait_until_at(NEW[begin:until])
             assert one.end(signal.SIGKILL) == -signal.SIGKILL
             one.start()

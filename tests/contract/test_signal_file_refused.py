@@ -1,4 +1,4 @@
-"""A signal worker whose file takes no lines: what was said is in the file in the end, each once, whoever writes it.
+"""A signal worker whose file takes no lines: what was published is in it in the end, once, whoever writes it.
 
 The file is refused in earnest: a folder has its name, or another process holds its lock.
 """
@@ -21,6 +21,7 @@ from tests.shared.servers import ServerUrls, both_servers
 from tests.shared.signal_worker_process import World, by_id, wait_for, world
 from utils.indicators.kernels import STATE_DTYPE
 from utils.indicators.snapshot import unpack
+from utils.keys import SIGNALS_FILE_GROUP
 
 PAST, DAY = past_and_day()
 SHARDS_OF_ONE = 2
@@ -41,12 +42,20 @@ def logged(one: World) -> str:
     return (one.folder / "stderr").read_text()
 
 
-def take(one: World, entries: list[ClosedCandle]) -> None:
-    """All of these are taken, and a snapshot is behind them."""
+def publish(one: World, entries: list[ClosedCandle]) -> None:
+    """All of these are processed, and a snapshot is behind them."""
     say_closed(one.client, one.keys, entries)
     one.wait_until_at(entries)
     last = {one.shard: one.entry_id for one in entries}
     wait_for(lambda: all(saved_at(one, shard) == last[shard] for shard in last), "the snapshots")
+
+
+def has_acknowledged_nothing(one: World) -> bool:
+    groups: list[Any] = []
+    for shard in range(SHARDS_OF_ONE):
+        found: Any = one.client.xinfo_groups(one.keys.signals(shard))
+        groups += [group for group in found if group["name"] == SIGNALS_FILE_GROUP.encode()]
+    return sum(int(group["pending"]) + int(group["lag"]) for group in groups) == len(one.in_stream())
 
 
 def saved_at(one: World, shard: int) -> str:
@@ -56,9 +65,9 @@ def saved_at(one: World, shard: int) -> str:
 
 
 def is_whole(one: World) -> bool:
-    """Whether everything that was said is in the file."""
-    said = by_id(one.in_stream())
-    return len(said) > 20 and day_file(one).is_file() and by_id(one.in_files()) == said
+    """Whether everything that was published is in the file."""
+    published = by_id(one.in_stream())
+    return len(published) > 20 and day_file(one).is_file() and by_id(one.in_files()) == published
 
 
 @contextmanager
@@ -75,44 +84,46 @@ def test_what_was_refused_is_written_by_the_next_start(
     servers: ServerUrls, tmp_path: Path, number: signal.Signals
 ) -> None:
     with running(servers, tmp_path / "refused", f"refused{number}") as one:
-        take(one, DAY)
-        assert one.health()["file_waiting"] == str(len(one.in_stream()))
+        publish(one, DAY)
+        wait_for(lambda: one.health()["file_waiting"] == str(len(one.in_stream())), "all of them wait")
+        assert has_acknowledged_nothing(one)
         one.end(number)
         assert ("the next start writes them" in logged(one)) == (number == signal.SIGTERM)
         day_file(one).rmdir()
         one.start()
-        wait_for(lambda: is_whole(one), "the file has all that was said", 20)
+        wait_for(lambda: is_whole(one), "the file has all that was published", 20)
         wait_for(lambda: one.health().get("file_waiting") == "0", "nothing waits")
         assert one.health()["file_lost"] == "0"
         assert one.end() == 0
         assert is_whole(one)
-        assert logged(one).count("starts fresh") == SHARDS_OF_ONE  # the snapshot was not put off
+        assert logged(one).count("started anew") == SHARDS_OF_ONE  # the snapshot was not put off
 
 
-def test_it_is_written_when_it_can_be_though_nothing_more_is_said(servers: ServerUrls, tmp_path: Path) -> None:
+def test_it_is_written_when_it_can_be_though_nothing_more_is_published(servers: ServerUrls, tmp_path: Path) -> None:
     with running(servers, tmp_path / "mended", "mended") as one:
-        take(one, DAY)
-        assert logged(one).count("LOG_DIR's file takes no signals") == SHARDS_OF_ONE
+        publish(one, DAY)
+        wait_for(lambda: "LOG_DIR's file takes no signals" in logged(one), "the log has it")
         day_file(one).rmdir()
-        wait_for(lambda: is_whole(one), "the file has all that was said", 20)
+        wait_for(lambda: is_whole(one), "the file has all that was published", 20)
         wait_for(lambda: one.health()["file_waiting"] == "0", "nothing waits")
         assert one.end() == 0
         assert is_whole(one)
+        assert logged(one).count("LOG_DIR's file takes no signals") == SHARDS_OF_ONE
 
 
 def test_a_lock_that_another_process_never_lets_go_costs_no_line(servers: ServerUrls, tmp_path: Path) -> None:
     with world(servers, tmp_path / "locked", "locked", PAST) as one:
         one.start()
         wait_for(lambda: one.health().get("state") == "running", "warm-up")
-        take(one, DAY[:900])
+        publish(one, DAY[:900])
         wait_for(lambda: len(one.in_files()) == len(one.in_stream()) > 0, "it begins well")
         with day_file(one).open("rb") as hanging:
             fcntl.flock(hanging, fcntl.LOCK_EX)
-            take(one, DAY[900:])
+            publish(one, DAY[900:])
             assert len(one.in_files()) < len(one.in_stream())
             assert one.end() == 0
         one.start()
-        wait_for(lambda: is_whole(one), "the file has all that was said", 20)
+        wait_for(lambda: is_whole(one), "the file has all that was published", 20)
         assert one.end() == 0
 
 
@@ -120,18 +131,18 @@ def test_a_lock_that_another_process_never_lets_go_costs_no_line(servers: Server
 def test_a_shard_that_changes_hands_takes_its_lines_along(
     servers: ServerUrls, tmp_path: Path, number: signal.Signals
 ) -> None:
-    """Given up to one that comes, and taken over from one that goes; who has said a signal never writes it itself."""
+    """Given up to one that comes, and taken over from one that goes; whoever published a signal never writes it."""
     with crew(servers, tmp_path / "handed", f"handed{number}") as made:
         one = made.world
         day_file(one).mkdir(parents=True)
         first = made.start()
         made.wait_until_shared()
-        take(one, THREE_DAY)
+        publish(one, THREE_DAY)
         made.start()
         made.wait_until_shared()
         made.end(first, number)
         made.wait_until_shared()
         day_file(one).rmdir()
-        wait_for(lambda: is_whole(one), "the file has all that was said", 20)
+        wait_for(lambda: is_whole(one), "the file has all that was published", 20)
         made.end_all()
         assert is_whole(one)

@@ -1,4 +1,4 @@
-"""signal_worker.py as a real process between a real Valkey and MongoDB: killed at any moment it says the same."""
+"""signal_worker.py as a real process between a real Valkey and MongoDB: killed at any time it publishes the same."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def undisturbed(servers: ServerUrls, tmp_path_factory: pytest.TempPathFactory) -
         yield one
 
 
-def test_the_undisturbed_run_says_enough_to_compare(undisturbed: World) -> None:
+def test_the_undisturbed_run_publishes_enough_to_compare(undisturbed: World) -> None:
     signals = undisturbed.in_stream()
     print(f"seed {SEED}: {len(signals)} signals")
     assert {one["direction"] for one in signals} == {"LONG", "SHORT"}
@@ -50,15 +50,17 @@ def test_the_undisturbed_run_says_enough_to_compare(undisturbed: World) -> None:
     assert b"sma_200" not in undisturbed.values()[b"indicators:NSE:INFY:5m"]
 
 
-def test_killed_again_and_again_it_says_the_same(servers: ServerUrls, tmp_path: Path, undisturbed: World) -> None:
+def test_killed_again_and_again_it_publishes_the_same(
+    servers: ServerUrls, tmp_path: Path, undisturbed: World
+) -> None:
     rng = np.random.default_rng(SEED)
     with world(servers, tmp_path / "killed", "killed", PAST) as one:
         one.start()
         wait_for(lambda: one.health().get("state") == "running", "warm-up")
         edges = [0, *sorted(rng.integers(1, len(DAY), KILLS).tolist()), len(DAY)]
-        for nth, (begin, until) in enumerate(itertools.pairwise(edges)):
+        for kill, (begin, until) in enumerate(itertools.pairwise(edges)):
             say_closed(one.client, one.keys, DAY[begin:until])
-            if nth % 2:  # now in the midst of it, now with all of it read
+            if kill % 2:  # now in the midst of it, now with all of it read
                 one.wait_until_at(DAY[begin:until])
             assert one.end(signal.SIGKILL) == -signal.SIGKILL
             one.start()
@@ -67,7 +69,7 @@ def test_killed_again_and_again_it_says_the_same(servers: ServerUrls, tmp_path: 
         same(one, undisturbed)
 
 
-def test_killed_while_it_works_through_a_backlog_it_says_the_same(
+def test_killed_while_it_works_through_a_backlog_it_publishes_the_same(
     servers: ServerUrls, tmp_path: Path, undisturbed: World
 ) -> None:
     rng = np.random.default_rng(SEED + 1)
@@ -78,8 +80,8 @@ def test_killed_while_it_works_through_a_backlog_it_says_the_same(
         say_closed(one.client, one.keys, DAY)
         for _ in range(KILLS_IN_A_BACKLOG):
             one.start()
-            said = len(one.in_stream())
-            wait_for(lambda said=said: len(one.in_stream()) > said or one.is_at(DAY), "going on")  # type: ignore[misc]
+            before = len(one.in_stream())
+            wait_for(lambda before=before: len(one.in_stream()) > before or one.is_at(DAY), "an advance")  # type: ignore[misc]
             time.sleep(float(rng.random()) * 0.05)  # any moment will do
             one.end(signal.SIGKILL)
         one.start()
@@ -96,7 +98,7 @@ def test_killed_in_the_warm_up_it_begins_the_same_one_again(
         one.start()
         wait_for(lambda: one.health().get("state") == "waiting for the instruments", "the cut")
         one.end(signal.SIGKILL)
-        say_closed(one.client, one.keys, DAY[:500])  # after the cut: news, however late it is read
+        say_closed(one.client, one.keys, DAY[:500])  # after the cut: it gives signals, however late it is read
         one.mongo.upsert_candles([entry.candle.as_document() for entry in DAY[:500]])
         tell_instruments(one)
         one.start(MARKET_CLOCK=f"2026-01-02T10:30:00+05:30@1@{time.time()}")
@@ -135,7 +137,7 @@ def test_a_timeframe_that_comes_back_is_warmed_up_anew(servers: ServerUrls, tmp_
             one.start(TIMEFRAMES=timeframes)
             wait_for(lambda: one.health().get("state") == "running", "warm-up")
             assert one.end() == 0
-            rows = re.findall(r"warms up .*rows=(\d+)", (one.folder / "stderr").read_text())
+            rows = re.findall(r"warm-up started .*rows=(\d+)", (one.folder / "stderr").read_text())
             print(timeframes, rows)
         assert rows == ["6", "4", "3", "2"]
 
@@ -170,8 +172,10 @@ def test_the_past_comes_from_the_closed_stream_where_mongo_lags(servers: ServerU
     with world(servers, tmp_path / "lagging", "lagging", half) as one:
         rest.sort(key=lambda candle: candle.end_ms)
         entries = [
-            ClosedCandle(SYMBOLS.index(candle.symbol) * 2 // len(SYMBOLS), f"{candle.end_ms + 3_000}-{nth}", candle)
-            for nth, candle in enumerate(rest)
+            ClosedCandle(
+                SYMBOLS.index(candle.symbol) * 2 // len(SYMBOLS), f"{candle.end_ms + 3_000}-{number}", candle
+            )
+            for number, candle in enumerate(rest)
         ]
         say_closed(one.client, one.keys, entries)
         one.start()

@@ -1,6 +1,6 @@
 """Several signal workers between a real Valkey and MongoDB: they share the shards, and who is left carries on.
 
-What they say together is judged by one undisturbed worker, and by one engine over all instruments.
+What they publish together is judged by one undisturbed worker, and by one engine over all instruments.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def all_in_one(entries: list[ClosedCandle]) -> tuple[SignalEngine, dict[str, dic
     return engine, {one.signal.id: orjson.loads(orjson.dumps(one.signal.as_document())) for one in fired}
 
 
-def test_what_shards_say_is_what_one_engine_over_all_instruments_says(undisturbed: World) -> None:
+def test_what_shards_publish_is_what_one_engine_over_all_instruments_gives(undisturbed: World) -> None:
     expected = all_in_one(DAY)[1]
     print(f"seed {SEED}: {len(expected)} signals")
     assert len(expected) > 20
@@ -139,7 +139,7 @@ def test_two_share_and_the_one_that_is_left_carries_on(
         made.wait_until_shared()
         one = made.world
         expected = {"shards": "0,1,2", "instruments": str(len(SYMBOLS)), "rows": str(2 * len(SYMBOLS))}
-        wait_for(lambda: expected.items() <= one.health().items(), f"the shared report says {expected}")
+        wait_for(lambda: expected.items() <= one.health().items(), f"the shared report has {expected}")
         say_closed(one.client, one.keys, DAY[:700])
         one.wait_until_at(DAY[:700])
         say_closed(one.client, one.keys, DAY[700:1100])
@@ -191,7 +191,7 @@ def test_killed_in_the_warm_up_another_begins_it_again(
         wait_for(lambda: set(made.holders()) == set(made.running), "each has a part")
         wait_for(lambda: one.health().get("state") == "waiting for the instruments", "the cut")
         made.end(made.holders()[0], signal.SIGKILL)
-        say_closed(one.client, one.keys, DAY[:500])  # after the cut: news, however late it is read
+        say_closed(one.client, one.keys, DAY[:500])  # after the cut: it gives signals, however late it is read
         one.mongo.upsert_candles([entry.candle.as_document() for entry in DAY[:500]])
         tell_instruments(one)
         say_closed(one.client, one.keys, DAY[500:])
@@ -203,13 +203,13 @@ def test_killed_in_the_warm_up_another_begins_it_again(
 def test_a_snapshot_of_all_shards_is_shared_out(servers: ServerUrls, tmp_path: Path, undisturbed: World) -> None:
     """As it was before each shard had one: `signal-state:{a}` was that of all, with a position of each."""
     before, after = DAY[:900], DAY[900:]
-    engine, said = all_in_one(before)
+    engine, before_it = all_in_one(before)
     positions = {one.shard: EntryId.parse(one.entry_id) for one in before}
     warmed = {(symbol, timeframe) for symbol in SYMBOLS for timeframe in ("1m", "5m")}
     with crew(servers, tmp_path / "older", "older") as made:
         one = made.world
         say_closed(one.client, one.keys, before)
-        snapshot = SignalProgress(engine, positions, CUT_MS, warmed, was_warmed_up=True).dump()
+        snapshot = SignalProgress(engine, positions, CUT_MS, warmed, was_warmed_up=True).snapshot()
         one.client.set(one.keys.signal_state(0), snapshot)
         for _ in range(2):
             made.start()
@@ -218,10 +218,10 @@ def test_a_snapshot_of_all_shards_is_shared_out(servers: ServerUrls, tmp_path: P
         one.wait_until_at(DAY)
         made.end_all()
         whole = by_id(undisturbed.in_stream())
-        assert by_id(one.in_stream()) == {name: one for name, one in whole.items() if name not in said}
+        assert by_id(one.in_stream()) == {name: one for name, one in whole.items() if name not in before_it}
         assert one.values() == undisturbed.values()
-        assert "goes on" in (one.folder / "stderr").read_text()
-        assert "starts fresh" not in (one.folder / "stderr").read_text()
+        assert "resumed" in (one.folder / "stderr").read_text()
+        assert "started anew" not in (one.folder / "stderr").read_text()
 
 
 def test_what_left_the_stream_unread_is_counted_and_warmed_up_again(servers: ServerUrls, tmp_path: Path) -> None:
@@ -239,13 +239,13 @@ def test_what_left_the_stream_unread_is_counted_and_warmed_up_again(servers: Ser
         one.client.xtrim(one.keys.closed(0), maxlen=len(entries) - 500, approximate=False)
         one.process.send_signal(signal.SIGCONT)
         wait_for(lambda: one.health().get("cut_off") == "1", "it is counted")
-        wait_for(lambda: one.is_at(entries) and one.health()["state"] == "running", "it goes on after it")
+        wait_for(lambda: one.is_at(entries) and one.health()["state"] == "running", "it continues after it")
         assert one.end() == 0
 
 
 @dataclass
 class HangingBroker(Broker):
-    """Answers the first requests, and the others not before it is told to."""
+    """Answers the first requests, and the others not before it may."""
 
     answered: int = 0
     goes_on: threading.Event = field(default_factory=threading.Event)

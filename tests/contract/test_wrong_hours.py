@@ -221,7 +221,7 @@ def test_what_a_time_of_day_silences_is_told_at_the_start(place: Place, text: st
     }
     deadline = time.monotonic() + DEADLINE_SECONDS
     with place.worker("signal_worker.py", **settings):
-        while "starts fresh" not in place.log_of("signal_worker"):
+        while "started anew" not in place.log_of("signal_worker"):
             assert time.monotonic() < deadline
             time.sleep(0.05)
     told = "NO_NEW_ENTRIES_AFTER=15:15 is one time for all exchanges: after it there are no signals on "

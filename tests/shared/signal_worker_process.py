@@ -49,7 +49,7 @@ class World:
     process: subprocess.Popen[bytes] | None = None
 
     def start(self, **more: str) -> None:
-        self.client.delete(self.keys.health("signal_worker"))  # what an earlier one said
+        self.client.delete(self.keys.health("signal_worker"))  # what an earlier one reported
         with (self.folder / "stderr").open("ab") as stderr:
             self.process = subprocess.Popen(
                 [sys.executable, str(ROOT / "signal_worker.py")],
@@ -163,5 +163,5 @@ def same(one: World, other: World) -> None:
 
 def by_id(documents: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     found = {one["_id"]: one for one in documents}
-    assert len(found) == len(documents), "a signal was said twice"
+    assert len(found) == len(documents), "a signal was published twice"
     return found

@@ -34,21 +34,22 @@ class Fired:
 @dataclass(slots=True)
 class Applied:
     """What came of some candles: signals in the order of their candles, the newest values, how many candles were
-    skipped, in `faults` what strategies raised (they never stop the others), and instruments whose prices jumped."""
+    skipped, in `errors` what strategies raised (they never stop the others), and instruments whose prices jumped."""
 
     fired: list[Fired] = field(default_factory=list)
     latest: dict[Pair, LatestValues] = field(default_factory=dict)
     skipped: int = 0
-    faults: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
     jumps: list[Jump] = field(default_factory=list)
 
 
 class SignalEngine:
     """Indicators and strategies of any number of instruments and timeframes.
 
-    A candle that is older than its row's last, or the same again, is skipped and counted. A signal's id is said once,
-    even when a revision of the candle fires again. No strategy is asked about a candle that `limit` does not allow:
-    one that ends in the last minutes of its session, as `1d` candles do; a number is a time of day, in minutes IST.
+    A candle that is older than its row's last, or the same again, is skipped and counted. A signal is published
+    once, even when a revision of the candle fires again. No strategy is asked about a candle that `limit` does not
+    allow: one that ends in the last minutes of its session, as `1d` candles do. A number is a time of day, in
+    minutes IST.
 
     Where the price scale of an instrument changes over night (a split), its rows begin anew with the first candle
     behind it: no value is of both scales, and no strategy is asked before they are warm again.
@@ -65,7 +66,7 @@ class SignalEngine:
         self._limit = UntilTimeOfDay(limit) if isinstance(limit, int) else limit
         self._parameters = parameters
         self._tables: dict[str, IndicatorTable] = {}
-        self._said: dict[Pair, list[str]] = {}  # ids said of a row's last candle that had any
+        self._published: dict[Pair, list[str]] = {}  # ids published of a row's last candle that had any
         self._scale = scale or PriceScale()
         self._jumps: dict[str, Jump] = {}  # the last one of each instrument that had any
 
@@ -96,7 +97,7 @@ class SignalEngine:
         return [self._jumps[symbol] for symbol in sorted(self._jumps)]
 
     def apply(self, candles: Sequence[Candle]) -> Applied:
-        """Take closed candles in the order they were closed."""
+        """Process closed candles in the order they were closed."""
         applied = Applied()
         for timeframe, positions in _by_timeframe(candles).items():
             updated = self._update(timeframe, [candles[at] for at in positions], applied)
@@ -124,7 +125,7 @@ class SignalEngine:
         """Instruments that come no more."""
         for table in self._tables.values():
             table.drop(symbols)
-        self._said = {pair: ids for pair, ids in self._said.items() if pair[0] not in symbols}
+        self._published = {pair: ids for pair, ids in self._published.items() if pair[0] not in symbols}
         for known in (self._jumps, self._scale.classes):
             for symbol in known.keys() & set(symbols):
                 known.pop(symbol)
@@ -137,10 +138,10 @@ class SignalEngine:
     def drop_timeframes(self, names: Collection[str]) -> None:
         """Timeframes that come no more."""
         self._tables = {name: table for name, table in self._tables.items() if name not in names}
-        self._said = {pair: ids for pair, ids in self._said.items() if pair[1] not in names}
+        self._published = {pair: ids for pair, ids in self._published.items() if pair[1] not in names}
 
     def bars(self, symbol: str, timeframe: str) -> int:
-        """How many candles of a row were taken, 0 for one that is not known."""
+        """How many candles a row was given, 0 for one that is not known."""
         table = self._tables.get(timeframe)
         return table.bars(symbol) if table else 0
 
@@ -148,22 +149,22 @@ class SignalEngine:
         """Rows (an instrument in a timeframe) with every indicator warm."""
         return sum(table.warm_rows() for table in self._tables.values())
 
-    def dump(self, header: dict[str, Any]) -> bytes:
-        """The whole state and the caller's JSON header in one block of bytes."""
+    def snapshot(self, header: dict[str, Any]) -> bytes:
+        """The full state and the caller's JSON header in one block of bytes."""
         tables = [{"timeframe": name, "symbols": table.symbols} for name, table in self._tables.items()]
-        said = [[symbol, timeframe, ids] for (symbol, timeframe), ids in self._said.items()]
+        published = [[symbol, timeframe, ids] for (symbol, timeframe), ids in self._published.items()]
         state = {
             "caller": header,
             "parameters": list(self._parameters.for_kernel()),
             "tables": tables,
-            "said": said,
+            "said": published,  # its name since the first version
             "classes": self._scale.classes,
             "jumps": [asdict(one) for one in self.jumps],
         }
         return pack(state, [array for table in self._tables.values() for array in table.state()])
 
-    def load(self, packed: bytes) -> dict[str, Any]:
-        """Take over what `dump` gave; returns the caller's header. SnapshotError when it is of another version."""
+    def restore(self, packed: bytes) -> dict[str, Any]:
+        """Go back to what `snapshot` gave; returns the caller's header. SnapshotError: it is of another version."""
         state, arrays = unpack(packed, [STATE_DTYPE, np.dtype(np.float64)])
         tables: dict[str, IndicatorTable] = {}
         try:
@@ -172,7 +173,7 @@ class SignalEngine:
             for at, one in enumerate(state["tables"]):
                 tables[one["timeframe"]] = IndicatorTable(self._parameters)
                 tables[one["timeframe"]].restore(one["symbols"], arrays[at * len(ARRAYS) : (at + 1) * len(ARRAYS)])
-            said = {(symbol, timeframe): ids for symbol, timeframe, ids in state["said"]}
+            published = {(symbol, timeframe): ids for symbol, timeframe, ids in state["said"]}
             jumps = {one["symbol"]: Jump(**one) for one in state.get("jumps", [])}
             classes = dict(state.get("classes", {}))
             header: dict[str, Any] = state["caller"]
@@ -180,7 +181,7 @@ class SignalEngine:
             raise
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise SnapshotError(f"not a snapshot of this version ({error})") from None
-        self._tables, self._said, self._jumps, self._scale.classes = tables, said, jumps, classes
+        self._tables, self._published, self._jumps, self._scale.classes = tables, published, jumps, classes
         return header
 
     def _table(self, timeframe: str) -> IndicatorTable:
@@ -220,7 +221,7 @@ class SignalEngine:
         return found
 
     def _note_jump(self, jump: Jump | None) -> bool:
-        """Whether it is news: each of an instrument's rows finds it."""
+        """Whether it is new: each of an instrument's rows finds it."""
         if jump is None:
             return False
         known = self._jumps.get(jump.symbol)
@@ -235,7 +236,7 @@ class SignalEngine:
         """Candle by candle, as a signal is new only if none before it was the same."""
         warm = [(one, updated.has(*one.required).tolist()) for one in self._strategies]
         every = zip(positions, updated.outcome.tolist(), updated.every_now(), updated.every_before(), strict=True)
-        for nth, (at, outcome, now, before) in enumerate(every):
+        for row, (at, outcome, now, before) in enumerate(every):
             if outcome == SKIPPED:
                 applied.skipped += 1
                 continue
@@ -244,7 +245,7 @@ class SignalEngine:
             applied.latest[pair] = LatestValues(*pair, candle.start_ms, now)
             if self._limit.allows(candle):
                 for strategy, is_warm in warm:
-                    if is_warm[nth]:
+                    if is_warm[row]:
                         self._ask(applied, strategy, at, candle, now, before)
 
     def _ask(
@@ -260,17 +261,17 @@ class SignalEngine:
             proposal = strategy.evaluate(candle, now, before)
             signal = None if proposal is None else _signal(strategy.name, candle, now, proposal)
         except Exception as error:
-            applied.faults.append(f"strategy {strategy.name} failed on {candle.id}: {error!r}")
+            applied.errors.append(f"strategy {strategy.name} failed on {candle.id}: {error!r}")
             return
         if signal is not None and self._is_new(signal):
             applied.fired.append(Fired(at, signal))
 
     def _is_new(self, signal: Signal) -> bool:
         pair, start = (signal.symbol, signal.timeframe), f"|{signal.start_ms:015d}|"
-        said = [one for one in self._said.get(pair, []) if start in one]
-        if signal.id in said:
+        published = [one for one in self._published.get(pair, []) if start in one]
+        if signal.id in published:
             return False
-        self._said[pair] = [*said, signal.id]
+        self._published[pair] = [*published, signal.id]
         return True
 
 

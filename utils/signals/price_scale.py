@@ -84,7 +84,7 @@ class Jump:
 
 
 class PriceScale:
-    """Finds jumps. Whoever is not made known with `know` is of the class that its name tells."""
+    """Finds jumps. An instrument that `know` was not given has the class that its name shows."""
 
     def __init__(self, calendar: SessionCalendar | None = None) -> None:
         """Without a calendar every weekday is a session."""
@@ -130,7 +130,7 @@ class PriceScale:
     def _missed(self, kind: SessionClass, last: Last, candle: Candle) -> int:
         """Sessions between, and the rest of the last one's own where the series ended early."""
         from_day, until = ist_date(last.start_ms), ist_date(candle.start_ms)
-        days = (from_day + timedelta(days=nth) for nth in range(1, (until - from_day).days))
+        days = (from_day + timedelta(days=count) for count in range(1, (until - from_day).days))
         places = places_of(candle.symbol)
         missed = sum(self._trades(kind, day, places) for day in days)
         session = self._calendar.session(kind, from_day, places=places) if self._calendar else None
@@ -145,14 +145,14 @@ class PriceScale:
 
 def _is_jump(kind: SessionClass, close: float, candle: Candle, missed: int) -> bool:
     """One odd number is none: where the exchange gives its close the traded prices have to bear it out."""
-    said, prices = candle.previous_close, (candle.open, candle.close)
+    given, prices = candle.previous_close, (candle.open, candle.close)
     widest = WIDEST_OF_INDEX if kind is SessionClass.INDEX else WIDEST
-    if said is None:
+    if given is None:
         return not any(_is_within(widest, close, price, missed) for price in prices)
-    if _is_within(BANDS[kind] if missed else min(BANDS[kind], CLOSES_APART), close, said, missed):
+    if _is_within(BANDS[kind] if missed else min(BANDS[kind], CLOSES_APART), close, given, missed):
         is_cash = kind in (SessionClass.EQUITY, SessionClass.EQUITY_FNO, SessionClass.INDEX)
-        return is_cash and not any(_is_within(widest, said, price, 0) for price in prices)
-    return all(abs(price - said) * close < abs(price - close) * said for price in prices)
+        return is_cash and not any(_is_within(widest, given, price, 0) for price in prices)
+    return all(abs(price - given) * close < abs(price - close) * given for price in prices)
 
 
 def _is_within(band: float, base: float, price: float, missed: int) -> bool:
@@ -163,5 +163,5 @@ def _is_within(band: float, base: float, price: float, missed: int) -> bool:
 
 def _scale_of(candle: Candle) -> float:
     """The exchange's close of the day before, unless it gives none or the day's first price is of another scale."""
-    said = candle.previous_close
-    return said if said is not None and _is_within(WIDEST, said, candle.open, 0) else candle.open
+    given = candle.previous_close
+    return given if given is not None and _is_within(WIDEST, given, candle.open, 0) else candle.open

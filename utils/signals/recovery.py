@@ -1,72 +1,64 @@
-"""Where the signals of a shard go on from: its last snapshot, or the newest closed candle."""
+"""Where the signals of a shard resume: at its last snapshot, or at the newest closed candle."""
 
 from __future__ import annotations
 
 from utils.indicators.snapshot import SnapshotError
 from utils.market.hours_kept import hours_kept
 from utils.runtime.log import BoundLogger
-from utils.signals.lines import SignalLines
-from utils.signals.snapshot import lines_of, rows_of, taken_apart, with_lines
-from utils.signals.state import SignalProgress, missed_a_session
-from utils.signals.tools import SignalTools
+from utils.signals.context import SignalContext
+from utils.signals.state import SignalProgress, missed_a_session, rows_of, split
 
 
 class SignalRecovery:
-    """One shard's. Snapshots hold the lines, too, that the file of the signals refused. Every method: RedisError."""
+    """One shard's. Every method: RedisError."""
 
-    def __init__(self, shard: int, tools: SignalTools, lines: SignalLines, log: BoundLogger) -> None:
+    def __init__(self, shard: int, context: SignalContext, log: BoundLogger) -> None:
         self._shard = shard
-        self._tools = tools
-        self._store = tools.store
-        self._lines = lines
+        self._context = context
+        self._store = context.store
         self._log = log
-        self._symbols = set(tools.symbols_of[shard])
-        self._timeframes = [timeframe.name for timeframe in tools.settings.timeframes]
+        self._symbols = set(context.symbols_of[shard])
+        self._timeframes = [timeframe.name for timeframe in context.settings.timeframes]
 
     def recover(self) -> SignalProgress:
         """As of the last snapshot, if it is of use."""
         progress = self._restored()
         if progress is None:
             return self.begin_anew()
-        self._log.info("goes on", after=str(progress.positions[self._shard]))
+        self._log.info("resumed", after=str(progress.positions[self._shard]))
         return progress
 
     def begin_anew(self) -> SignalProgress:
         """As of the newest closed candle, with nothing warm; it is stored at once."""
         # The id first: a candle closed in between is known to come by the stream.
         position = {self._shard: self._store.last_id(self._shard)}
-        now_ms = self._tools.settings.market_clock.now_ms()
-        progress = SignalProgress.fresh(self._tools.make_engine, position, now_ms)
+        now_ms = self._context.settings.market_clock.now_ms()
+        progress = SignalProgress.fresh(self._context.make_engine, position, now_ms)
         self._remove_left(self._store.peek_snapshot(self._shard) or b"")
-        self._store.save_snapshot(self._shard, self.snapshot_of(progress))
-        self._log.info("starts fresh", after=str(position[self._shard]))
+        self._store.save_snapshot(self._shard, progress.snapshot())
+        self._log.info("started anew", after=str(position[self._shard]))
         return progress
 
     def _remove_left(self, packed: bytes) -> None:
         """The new state does not know whose hashes the old one wrote: those that nobody writes any more go."""
-        symbols = set().union(*self._tools.symbols_of.values())
+        symbols = set().union(*self._context.symbols_of.values())
         for timeframe, of_rows in rows_of(packed).items():
             left = of_rows - symbols if timeframe in self._timeframes else of_rows
             self._store.remove_values(left, [timeframe])
 
-    def snapshot_of(self, progress: SignalProgress) -> bytes:
-        """What is stored of it."""
-        return with_lines(progress.dump(), self._lines.content())
-
     def note_cut_off(self) -> None:
         """Candles were lost: whoever calls this begins anew."""
-        self._tools.counts["cut_off"] += 1
+        self._context.counts["cut_off"] += 1
         self._log.error(
             "closed candles left their stream before they were read: all is warmed up again; raise CLOSED_MAX_ENTRIES"
         )
 
     def _restored(self) -> SignalProgress | None:
         packed = self._store.load_snapshot(self._shard)
-        self._lines.restore(lines_of(packed or b""))
         try:
             progress = self._own_part(packed or self._store.peek_snapshot(0))
         except SnapshotError as error:
-            self._log.warning("the snapshot is of no use", reason=str(error))
+            self._log.warning("snapshot refused", reason=str(error))
             return None
         if progress is None or self._has_hole(progress):
             return None
@@ -80,28 +72,28 @@ class SignalRecovery:
         if upcoming is not None and upcoming.is_cut_off:
             self.note_cut_off()
             return True
-        now_ms = self._tools.settings.market_clock.now_ms()
+        now_ms = self._context.settings.market_clock.now_ms()
         next_ms = upcoming.entries[0].id.ms if upcoming is not None else now_ms
-        kept = hours_kept(self._symbols, self._tools.instruments, self._tools.calendar)
-        if missed_a_session(progress.seen_ms(), next_ms, kept, self._tools.calendar):
+        kept = hours_kept(self._symbols, self._context.instruments, self._context.calendar)
+        if missed_a_session(progress.seen_ms(), next_ms, kept, self._context.calendar):
             self._log.warning("a session passed without this worker's candles: all is warmed up again")
             return True
         return False
 
     def _own_part(self, packed: bytes | None) -> SignalProgress | None:
-        """Of a snapshot that may be of all shards: before each had its own, shard 0's held everything."""
+        """Of a snapshot that may be of all shards: before each had its own, shard 0's had everything."""
         if packed is None:
             return None
-        progress = SignalProgress.restore(self._tools.make_engine, packed)
+        progress = SignalProgress.restore(self._context.make_engine, packed)
         if self._shard not in progress.positions:
             return None
         symbols = progress.symbols()
         if len(progress.positions) == 1 and symbols <= self._symbols:
             return progress
-        parts = taken_apart(packed, self._tools.symbols_of)
-        left = symbols.difference(*self._tools.symbols_of.values())
+        parts = split(packed, self._context.symbols_of)
+        left = symbols.difference(*self._context.symbols_of.values())
         self._store.remove_values(left, sorted(progress.timeframes().union(self._timeframes)))
         for shard in parts.keys() - {self._shard}:
             self._store.add_missing_snapshot(shard, parts[shard])
-        self._log.info("takes its own part of a snapshot of other instruments")
-        return SignalProgress.restore(self._tools.make_engine, parts[self._shard])
+        self._log.info("split a snapshot of other instruments")
+        return SignalProgress.restore(self._context.make_engine, parts[self._shard])

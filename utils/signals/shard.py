@@ -14,12 +14,11 @@ from utils.market.ist import ist_date
 from utils.market.signal import Pair
 from utils.runtime.health import RUNNING
 from utils.runtime.timing import Pacing
+from utils.signals.context import SignalContext
 from utils.signals.jump_marks import JumpMarks
-from utils.signals.lines import SignalLines
-from utils.signals.pending import Unwritten, ValuesWriter
 from utils.signals.recovery import SignalRecovery
-from utils.signals.state import SignalProgress
-from utils.signals.tools import SignalTools
+from utils.signals.state import Processed, SignalProgress
+from utils.signals.values import PendingValues
 from utils.signals.warmup import OnProgress, WarmUp, WarmupResult
 from utils.signals.warmup_thread import WarmupThread
 from utils.stores.closed_reader import ClosedRead
@@ -33,32 +32,30 @@ INSTRUMENTS_SECONDS = 60.0  # so long some of the instruments may be missing bef
 
 class ShardSignals:
     """`recover` begins it, and after a RedisError only `recover` may follow. Then, again and again, `prepare`, and
-    when that says so, `process`. While a warm-up is on its way no entries are processed and there is no snapshot."""
+    when that allows it, `process`. While a warm-up is on its way there is no `process` and no snapshot."""
 
-    def __init__(self, shard: int, tools: SignalTools) -> None:
+    def __init__(self, shard: int, context: SignalContext) -> None:
         self.shard = shard
         self.state = "starting"
         self._warm_rows = 0
-        self._tools = tools
-        self._store = tools.store
-        self._timeframes = {one.name: one for one in tools.settings.timeframes}
-        self._symbols = set(tools.symbols_of[shard])
-        self._wanted = [(symbol, name) for symbol in tools.symbols_of[shard] for name in self._timeframes]
-        self._progress = SignalProgress.fresh(tools.make_engine, {shard: ZERO_ID}, 0)
-        self._saved_at: tuple[EntryId, int] | None = None
-        self._unwritten = Unwritten()
+        self._context = context
+        self._store = context.store
+        self._timeframes = {one.name: one for one in context.settings.timeframes}
+        self._symbols = set(context.symbols_of[shard])
+        self._wanted = [(symbol, name) for symbol in context.symbols_of[shard] for name in self._timeframes]
+        self._progress = SignalProgress.fresh(context.make_engine, {shard: ZERO_ID}, 0)
+        self._saved_at: EntryId | None = None
         self._full_reads = 0
         self._dropped_on: date | None = None
-        self._values = ValuesWriter(self._store, shard)
+        self._values = PendingValues(self._store, shard)
         self._warmup: WarmupThread | None = None
         self._history_failed: set[str] = set()  # symbols; they come last in the next warm-up
         self._loaded_seconds = 0.0
         self._pacing = Pacing(warm_again=WARM_AGAIN_SECONDS, look=LOOK_SECONDS)
         self._log = structlog.get_logger("signal_worker").bind(shard=shard)
-        self._marks = JumpMarks(tools.mongo, self._log)
+        self._marks = JumpMarks(context.mongo, self._log)
         self._jumped = ""
-        self._lines = SignalLines(tools.file, tools.counts, self._log)
-        self._recovery = SignalRecovery(shard, tools, self._lines, self._log)
+        self._recovery = SignalRecovery(shard, context, self._log)
 
     @property
     def position(self) -> EntryId:
@@ -84,21 +81,20 @@ class ShardSignals:
     def recover(self, now_seconds: float | None = None) -> None:
         """Back to the last snapshot, or to the newest closed candle. RedisError."""
         self.release()
-        self._tools.look_up()
+        self._context.look_up()
         self._set(self._recovery.recover(), time.monotonic() if now_seconds is None else now_seconds)
 
     def snapshot(self) -> None:
         """Store the state, if it changed since the last time. OutboxMovedError, RedisError."""
         if self._warmup is not None:
             return
-        self.write()
+        self.write_values()
         self._drop_expired()
-        saved_at = (self.position, self.waiting_lines)
-        if self._saved_at == saved_at:
+        if self._saved_at == self.position:
             self._store.check(self.shard)
             return
-        self._store.save_snapshot(self.shard, self._recovery.snapshot_of(self._progress))
-        self._saved_at = saved_at
+        self._store.save_snapshot(self.shard, self._progress.snapshot())
+        self._saved_at = self.position
 
     def _drop_expired(self) -> None:
         """Once a day: instruments that the connector does not watch any more, a day after their last candle."""
@@ -112,7 +108,7 @@ class ShardSignals:
         if expired:
             self._store.remove_values(expired, list(self._timeframes))
             self._progress.drop(expired)
-            self._tools.forget(expired)
+            self._context.forget(expired)
             self._saved_at = None
             self._log.info("instruments that are not watched any more were dropped", instruments=len(expired))
 
@@ -127,15 +123,14 @@ class ShardSignals:
 
     def release(self) -> None:
         """Another worker owns it, or nobody for now."""
-        self._write_file()
         if self._warmup is not None:
             self._warmup.cancel()
         self._warmup, self.state = None, "starting"
 
     def _set(self, progress: SignalProgress, now_seconds: float) -> None:
-        self._progress, self._saved_at, self._unwritten = progress, None, Unwritten()
+        self._progress, self._saved_at = progress, None
         self._dropped_on = None
-        self._values = ValuesWriter(self._store, self.shard)
+        self._values = PendingValues(self._store, self.shard)
         self._loaded_seconds = now_seconds
         self._pacing.make_due("warm_again")
         self._pacing.make_due("look")
@@ -143,7 +138,7 @@ class ShardSignals:
     # ---- warm-up
 
     def prepare(self, now_seconds: float) -> bool:
-        """Warms up what is cold; whether entries may be taken. Before the first warm-up is through none are.
+        """Warm up what is cold; whether entries may be processed. Before the end of the first warm-up none are.
 
         RedisError.
         """
@@ -181,7 +176,7 @@ class ShardSignals:
         cold = self._progress.cold(self._wanted)
         if not cold:
             self._note_warmed([])
-        elif not self._tools.turn.is_free:
+        elif not self._context.turn.is_free:
             self._pacing.make_due("warm_again")
             self.state = "warming up later"
         elif self._pacing.is_due("look", now_seconds):
@@ -193,7 +188,7 @@ class ShardSignals:
 
     def _instruments(self, cold: Sequence[Pair], now_seconds: float) -> list[Instrument]:
         """Those with cold rows, as the connector made them known; empty while it is worth waiting for them."""
-        known = self._tools.look_up()
+        known = self._context.look_up()
         symbols = dict.fromkeys(symbol for symbol, _ in cold)
         found = [known[symbol] for symbol in symbols if symbol in known]
         if len(found) == len(symbols) or self._progress.was_warmed_up or not found:
@@ -204,17 +199,17 @@ class ShardSignals:
         self.snapshot()
         symbols = {one.symbol for one in instruments}
         pairs = [pair for pair in cold if pair[0] in symbols]
-        self._log.info("warms up", instruments=len(instruments), rows=len(pairs))
-        tools, engine = self._tools, self._progress.engine
-        cut = self._progress.next_cut(tools.settings.market_clock.now_ms())
-        history, last = tools.history(), frozenset(self._history_failed)
+        self._log.info("warm-up started", instruments=len(instruments), rows=len(pairs))
+        context, engine = self._context, self._progress.engine
+        cut = self._progress.next_cut(context.settings.market_clock.now_ms())
+        history, last = context.history(), frozenset(self._history_failed)
 
         def run(on_progress: OnProgress) -> WarmupResult:
-            warm_up = WarmUp(tools.store, tools.mongo, history, tools.calendar, on_progress)
+            warm_up = WarmUp(context.store, context.mongo, history, context.calendar, on_progress)
             result = warm_up.run(engine, instruments, self._timeframes, pairs, cut, last)
-            return result if tools.settings.warmup else WarmupResult(pairs, [], result.fetched)
+            return result if context.settings.warmup else WarmupResult(pairs, [], result.fetched)
 
-        self._warmup = tools.turn.start(f"warmup-{self.shard}", run)
+        self._warmup = context.turn.start(f"warmup-{self.shard}", run)
         self.state = "warming up"
 
     def _end_warm_up(self, warmup: WarmupThread) -> None:
@@ -223,12 +218,13 @@ class ShardSignals:
         if result is None:
             return
         rows = self._progress.engine.latest()
-        self._values.write(rows, lambda: rows, self.position)  # first: after the snapshot nobody would
+        self._values.add(rows)
+        self._values.write(lambda: rows, self.position)  # first: after the snapshot nobody would
         self._note_warmed(result.done)
         self._history_failed = self._history_failed.union(result.failed) - {symbol for symbol, _ in result.done}
-        self._tools.counts["history_refused"] += len(result.refused)
+        self._context.counts["history_refused"] += len(result.refused)
         self._log.info(
-            "is warm",
+            "warm-up ended",
             warm_rows=self.warm_rows(),
             rows=len(self._wanted),
             tried_again_later=len(result.again),
@@ -243,40 +239,44 @@ class ShardSignals:
     # ---- candles in, signals out
 
     def process(self, read: ClosedRead, now_seconds: float) -> None:
-        """The signals of the entries after `position` are sent to the stream at once; the rest waits.
+        """The signals of the entries after `position` are published at once; the values are pending.
 
-        `send_values` or `write` may follow. RedisError.
+        `send_values` or `write_values` may follow. RedisError.
         """
         entries = read.entries
         self._full_reads = self._full_reads + 1 if len(entries) >= ENTRIES_AT_ONCE else 0
         # A stream is only cut when it is long: fewer entries than one asks for were never cut before they were read.
         if len(entries) >= ENTRIES_AT_ONCE and read.is_cut_off:
             self._recovery.note_cut_off()
-            self.write()
+            self.write_values()
             self._set(self._recovery.begin_anew(), now_seconds)
             return
         if entries and ist_date(entries[-1].id.ms) != ist_date(self.position.ms):
-            self._tools.look_up()  # a new day's dump may give an instrument other hours
-        taken = self._progress.take(entries)
-        self._store.send(taken.fired)
-        self._unwritten.add(taken)
-        self._tools.counts.update(
-            candles=len(entries),
-            skipped=taken.skipped,
-            unreadable=taken.unreadable,
-            strategy_faults=len(taken.faults),
+            self._context.look_up()  # a new day's dump may give an instrument other hours
+        processed = self._progress.process(entries)
+        self._store.send(processed.fired)
+        self._values.add(processed.latest)
+        self._note(processed)
+        self._context.counts.update(candles=len(entries))
+
+    def _note(self, processed: Processed) -> None:
+        """What is counted and logged."""
+        self._context.counts.update(
+            skipped=processed.skipped,
+            unreadable=processed.unreadable,
+            strategy_faults=len(processed.errors),
         )
-        for fault in taken.faults:
-            self._log.error(fault)
-        for jump in taken.jumps:
+        for error in processed.errors:
+            self._log.error(error)
+        for jump in processed.jumps:
             self._log.error("price scale changed, no signals until rows are warm again", jump=jump.as_text())
-        if taken.jumps:
+        if processed.jumps:
             self._marks.make_due()
 
     @property
     def has_pending(self) -> bool:
-        """Whether `write` has anything to do."""
-        return len(self._unwritten) > 0
+        """Whether `write_values` has anything to write."""
+        return len(self._values) > 0
 
     def send_values(self) -> None:
         """As `write_values`, unless so many entries wait that rows would be written again and again. RedisError."""
@@ -284,20 +284,6 @@ class ShardSignals:
             self.write_values()
 
     def write_values(self) -> None:
-        """What was taken goes to the latest values, when all its signals are said. RedisError."""
-        self._tools.counts.update(signals=self._store.flush(self.shard))
-        self._unwritten.note_said()
-        self._values.write(self._unwritten.take_latest(), self._progress.engine.latest, self.position)
-
-    @property
-    def waiting_lines(self) -> int:
-        """Signals that the file refused; `snapshot` tries again."""
-        return len(self._lines)
-
-    def write(self) -> None:
-        """What was taken goes to the latest values and the file. RedisError."""
-        self.write_values()
-        self._write_file()
-
-    def _write_file(self) -> None:
-        self._lines.write(self._unwritten.take_said())
+        """What is pending goes to the hashes, when all its signals are published. RedisError."""
+        self._context.counts.update(signals=self._store.flush(self.shard))
+        self._values.write(self._progress.engine.latest, self.position)

@@ -1,12 +1,22 @@
-"""How far the signal worker is: the engine, the entries it is true for, and which rows were warmed. Pure."""
+"""How far the signals of a shard are: the engine, the entries it is true for, and which rows were warmed. Pure.
+
+A snapshot is of one shard. One of several shards, or of instruments that changed shards, can be split.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
-from utils.indicators.snapshot import SnapshotError
+import numpy as np
+import zstandard
+from numpy.typing import NDArray
+
+from utils.indicators.kernels import STATE_DTYPE
+from utils.indicators.snapshot import SnapshotError, pack, read_head, unpack
+from utils.indicators.table import ARRAYS
 from utils.indicators.values import LatestValues
 from utils.journal.entries import EntryId
 from utils.market.candle import Candle
@@ -21,17 +31,18 @@ from utils.signals.warmup_plan import BARS_NEEDED
 from utils.stores.closed_reader import ClosedEntry
 
 MakeEngine = Callable[[], SignalEngine]
+Arrays = list[NDArray[Any]]
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class Processed:
     """What came of some entries of the closed streams."""
 
     fired: list[tuple[ClosedEntry, Signal]]
     latest: list[LatestValues]
     skipped: int
     unreadable: int
-    faults: list[str]
+    errors: list[str]
     jumps: list[Jump]
 
 
@@ -48,14 +59,14 @@ class SignalProgress:
 
     @classmethod
     def fresh(cls, make_engine: MakeEngine, positions: Mapping[int, EntryId], cut_ms: int) -> SignalProgress:
-        """Before anything: what is closed up to here is warm-up, what comes after it is news."""
+        """Before anything: what is closed up to here is warm-up, what comes after it gives signals."""
         return cls(make_engine(), dict(positions), cut_ms, set())
 
     @classmethod
     def restore(cls, make_engine: MakeEngine, packed: bytes) -> SignalProgress:
-        """From `dump`. SnapshotError."""
+        """From `snapshot`. SnapshotError."""
         engine = make_engine()
-        header = engine.load(packed)
+        header = engine.restore(packed)
         try:
             positions = {int(shard): EntryId.parse(text) for shard, text in header["positions"].items()}
             warmed = {(symbol, name) for name, symbols in header["warmed"].items() for symbol in symbols}
@@ -63,7 +74,7 @@ class SignalProgress:
         except (KeyError, ValueError, TypeError, AttributeError) as error:
             raise SnapshotError(f"the snapshot's header is damaged: {error!r:.200}") from None
 
-    def dump(self) -> bytes:
+    def snapshot(self) -> bytes:
         """Everything, for one SET."""
         warmed: dict[str, list[str]] = {}
         for symbol, timeframe in sorted(self.warmed):
@@ -75,10 +86,10 @@ class SignalProgress:
             "was_warmed_up": self.was_warmed_up,
             "warmed": warmed,
         }
-        return self.engine.dump(header)
+        return self.engine.snapshot(header)
 
     def next_cut(self, now_ms: int) -> Cut:
-        """Where the next warm-up ends and the stream goes on."""
+        """Where the next warm-up ends and the stream continues."""
         return Cut(dict(self.positions), now_ms if self.was_warmed_up else self.cut_ms)
 
     def note_warmed(self, done: Iterable[Pair]) -> None:
@@ -90,18 +101,18 @@ class SignalProgress:
         """Those wanted that were not warmed yet."""
         return [pair for pair in wanted if pair not in self.warmed]
 
-    def take(self, entries: Sequence[ClosedEntry]) -> Taken:
+    def process(self, entries: Sequence[ClosedEntry]) -> Processed:
         """Apply entries in the order of their streams, and move on to behind them."""
         readable: list[tuple[ClosedEntry, Candle]] = [(one, one.candle) for one in entries if one.candle is not None]
         applied = self.engine.apply([candle for _, candle in readable])
         for entry in entries:
             self.positions[entry.shard] = entry.id
-        return Taken(
+        return Processed(
             fired=[(readable[one.at][0], one.signal) for one in applied.fired],
             latest=list(applied.latest.values()),
             skipped=applied.skipped,
             unreadable=len(entries) - len(readable),
-            faults=applied.faults,
+            errors=applied.errors,
             jumps=applied.jumps,
         )
 
@@ -142,9 +153,51 @@ class SignalProgress:
 
 
 def missed_a_session(seen_ms: int, next_ms: int, kept: Iterable[Kept], calendar: SessionCalendar) -> bool:
-    """Whether a whole trading day of one of these hours lies between two instants.
+    """Whether a full trading day of one of these hours lies between two instants.
 
     Then its rows have a hole that only a warm-up fills.
     """
     seen, upcoming = ist_date(seen_ms), ist_date(next_ms)
     return any(upcoming > calendar.next_trading_day(one.session_class, seen, one.places) for one in kept)
+
+
+def split(packed: bytes, symbols_of: Mapping[int, Collection[str]]) -> dict[int, bytes]:
+    """For each shard whose position is in the snapshot, the one of its own symbols. SnapshotError."""
+    state, arrays = unpack(packed, [STATE_DTYPE, np.dtype(np.float64)])
+    try:
+        shards = [shard for shard in symbols_of if str(shard) in state["caller"]["positions"]]
+        return {shard: _part(state, arrays, shard, set(symbols_of[shard])) for shard in shards}
+    except (LookupError, ValueError, TypeError, AttributeError) as error:
+        raise SnapshotError(f"the snapshot cannot be split: {error!r:.200}") from None
+
+
+def rows_of(packed: bytes) -> dict[str, set[str]]:
+    """By timeframe the instruments that have a row, whatever version the snapshot is of; none if unreadable.
+
+    Only it knows the hashes that are left behind when nobody resumes from the snapshot.
+    """
+    try:
+        content = zstandard.ZstdDecompressor().decompressobj().decompress(packed)
+        tables: Any = read_head(content)[0]["header"]["tables"]
+        return {str(one["timeframe"]): set(map(str, one["symbols"])) for one in tables}
+    except (zstandard.ZstdError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def _part(state: Mapping[str, Any], arrays: Arrays, shard: int, symbols: Collection[str]) -> bytes:
+    tables: list[dict[str, Any]] = []
+    kept: Arrays = []
+    for at, table in enumerate(state["tables"]):
+        rows = [row for row, symbol in enumerate(table["symbols"]) if symbol in symbols]
+        if rows:
+            tables.append({**table, "symbols": [table["symbols"][row] for row in rows]})
+            kept += [array[rows] for array in arrays[at * len(ARRAYS) : (at + 1) * len(ARRAYS)]]
+    published = [one for one in state["said"] if one[0] in symbols]
+    jumps = [one for one in state.get("jumps", []) if one["symbol"] in symbols]
+    caller = _caller(state["caller"], shard, symbols)
+    return pack({**state, "caller": caller, "tables": tables, "said": published, "jumps": jumps}, kept)
+
+
+def _caller(caller: Mapping[str, Any], shard: int, symbols: Collection[str]) -> dict[str, Any]:
+    warmed = {name: [one for one in found if one in symbols] for name, found in caller["warmed"].items()}
+    return {**caller, "positions": {str(shard): caller["positions"][str(shard)]}, "warmed": warmed}

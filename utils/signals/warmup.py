@@ -23,7 +23,7 @@ from utils.market.signal import Pair
 from utils.market.timeframes import Timeframe
 from utils.signals.engine import SignalEngine
 from utils.signals.jump_marks import mark_jump
-from utils.signals.warmup_plan import BARS_ASKED, lacking_from, with_history
+from utils.signals.warmup_plan import BARS_ASKED, missing_from, with_history
 from utils.stores.mongo import MongoStore, StoreError
 from utils.stores.signal_store import SignalStore
 
@@ -31,12 +31,12 @@ RECENT_ENTRIES = 50_000  # newest closed entries that are looked at beside Mongo
 LATER_BARS = 50  # so many of a row's newest may turn out to come by the stream yet
 LATER_ENTRIES_AT_ONCE = 1_000
 INSTRUMENTS_AT_ONCE = 20  # so many are asked of MongoDB together, and are in memory together: 300 candles a row
-FAULTS_IN_ROW = 3
+ERRORS_IN_ROW = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """Where past and news meet."""
+    """Where the past ends: what comes after it gives signals."""
 
     positions: Mapping[int, EntryId]
     at_ms: int
@@ -66,9 +66,9 @@ def _past(candles: Iterable[Candle], cut: Cut) -> dict[str, Candle]:
 
 def _is_sound(one: Candle) -> bool:
     """Whether its numbers are numbers: other programs may write into MongoDB, too."""
-    whole = (one.start_ms, one.end_ms, one.rev)
+    integers = (one.start_ms, one.end_ms, one.rev)
     numbers = (one.open, one.high, one.low, one.close, one.volume or 0, one.previous_close or 0)
-    return all(isinstance(value, int) for value in whole) and all(
+    return all(isinstance(value, int) for value in integers) and all(
         isinstance(value, int | float) and math.isfinite(value) for value in numbers
     )
 
@@ -80,7 +80,7 @@ def _on_scale(engine: SignalEngine, held: Mapping[str, Candle]) -> dict[str, Can
 
 
 class _Stream:
-    """What the closed streams say about some rows: before the cut, and since it."""
+    """What the closed streams have of some rows: before the cut, and since it."""
 
     def __init__(self, store: SignalStore, cut: Cut, pairs: Sequence[Pair]) -> None:
         self._store = store
@@ -130,7 +130,7 @@ class WarmUp:
         self._history = history
         self._calendar = calendar
         self._on_progress = on_progress
-        self._faults_in_row = 0
+        self._errors_in_row = 0
         self._log = structlog.get_logger("warmup")
 
     def run(
@@ -154,17 +154,17 @@ class WarmUp:
         chosen = [one for one in instruments if one.symbol in wanted]
         chosen.sort(key=lambda one: (one.symbol in last, one.symbol))
         engine.know(chosen)
-        for nth, instrument in enumerate(chosen):
-            self._tell(nth, len(chosen))
-            if nth % INSTRUMENTS_AT_ONCE == 0:
-                symbols = [one.symbol for one in chosen[nth : nth + INSTRUMENTS_AT_ONCE]]
+        for number, instrument in enumerate(chosen):
+            self._report(number, len(chosen))
+            if number % INSTRUMENTS_AT_ONCE == 0:
+                symbols = [one.symbol for one in chosen[number : number + INSTRUMENTS_AT_ONCE]]
                 held = self._held([(symbol, one.name) for symbol in symbols for one in wanted[symbol]], cut, stream)
                 stream.look_for_later()
             self._warm_one(engine, instrument, wanted[instrument.symbol], held, cut, stream, result)
-        self._tell(len(chosen), len(chosen))
+        self._report(len(chosen), len(chosen))
         return result
 
-    def _tell(self, done: int, of: int) -> None:
+    def _report(self, done: int, of: int) -> None:
         self._on_progress(done, of, self._history.requests if self._history else 0)
 
     def _warm_one(
@@ -179,7 +179,7 @@ class WarmUp:
     ) -> None:
         held = {one.name: _on_scale(engine, held_of[instrument.symbol, one.name]) for one in timeframes}
         self._give_up_past(engine, instrument.symbol)
-        fetched, is_whole = self._fetch(instrument, timeframes, held, cut, stream.live_from_ms, result)
+        fetched, is_complete = self._fetch(instrument, timeframes, held, cut, stream.live_from_ms, result)
         if fetched:
             stream.look_for_later()
         self._keep(fetched)
@@ -187,7 +187,7 @@ class WarmUp:
         for one in timeframes:
             of_row = [candle for candle in fetched if candle.timeframe == one.name]
             engine.warm(instrument.symbol, one.name, with_history(held[one.name], of_row, stream.later))
-            (result.done if is_whole else result.again).append((instrument.symbol, one.name))
+            (result.done if is_complete else result.again).append((instrument.symbol, one.name))
 
     def _give_up_past(self, engine: SignalEngine, symbol: str) -> None:
         """Marks it before the broker's rows of the same days are stored, which are on the new scale."""
@@ -203,7 +203,7 @@ class WarmUp:
             try:
                 found = self._mongo.newest_of_each(pairs, cut.at_ms, BARS_ASKED + LATER_BARS)
             except StoreError as error:
-                self._log.warning("warm-up goes on without MongoDB", reason=str(error))
+                self._log.warning("warm-up continues without MongoDB", reason=str(error))
                 self._mongo = None
         return {pair: _past([*found.get(pair, ()), *stream.recent(pair).values()], cut) for pair in pairs}
 
@@ -216,53 +216,53 @@ class WarmUp:
         live_from_ms: int,
         result: WarmupResult,
     ) -> tuple[list[Candle], bool]:
-        """What the broker adds, and whether it gave all that is lacking, or as much as it ever will."""
-        lacking: dict[Timeframe, int] = {}
+        """What the broker adds, and whether it gave all that is missing, or as much as it ever will."""
+        missing: dict[Timeframe, int] = {}
         for one in timeframes:
             in_order = sorted(held[one.name].values(), key=lambda candle: candle.start_ms)
-            from_ms = lacking_from(instrument, one, in_order, self._calendar, live_from_ms)
+            from_ms = missing_from(instrument, one, in_order, self._calendar, live_from_ms)
             if from_ms is not None:
-                lacking[one] = from_ms
-        if not lacking:
+                missing[one] = from_ms
+        if not missing:
             return [], True
         if self._history is None:
             return [], False
         try:
-            fetched = self._ask(self._history, instrument, lacking, cut.at_ms)
+            fetched = self._ask(self._history, instrument, missing, cut.at_ms)
         except HistoryRefused as error:
             self._log.warning("history is refused", symbol=instrument.symbol, reason=str(error))
             result.refused.append(instrument.symbol)
             return [], True
         except (HistoryDenied, HistoryError) as error:
-            self._on_history_fault(error)
+            self._on_history_error(error)
             result.failed.append(instrument.symbol)
             return [], False
-        self._faults_in_row = 0
+        self._errors_in_row = 0
         known = {key for of_row in held.values() for key in of_row}
         return [one for one in fetched if one.id not in known], True
 
     def _ask(
-        self, history: KiteHistory, instrument: Instrument, lacking: Mapping[Timeframe, int], cut_ms: int
+        self, history: KiteHistory, instrument: Instrument, missing: Mapping[Timeframe, int], cut_ms: int
     ) -> list[Candle]:
         candles: list[Candle] = []
-        from_minutes = {one: from_ms for one, from_ms in lacking.items() if is_from_minutes(one)}
+        from_minutes = {one: from_ms for one, from_ms in missing.items() if is_from_minutes(one)}
         if from_minutes:
             rows = history.rows(instrument, "minute", Span(min(from_minutes.values()), cut_ms))
             for one, from_ms in from_minutes.items():
                 wanted, doubtful_ms = [row for row in rows if row[0] >= from_ms], history.doubtful_ms
                 made = minute_candles(wanted, instrument, one, self._calendar, cut_ms, doubtful_ms)
                 candles += made[-BARS_ASKED:]
-        for one, from_ms in lacking.items():
+        for one, from_ms in missing.items():
             if one.is_day:
                 span = Span(ist_midnight_ms(ist_date(from_ms)), cut_ms)
                 rows = history.rows(instrument, "day", span)
                 candles += day_candles(rows, instrument, one, self._calendar, cut_ms)[-BARS_ASKED:]
         return candles
 
-    def _on_history_fault(self, error: Exception) -> None:
-        self._faults_in_row += 1
-        gives_up = isinstance(error, HistoryDenied) or self._faults_in_row >= FAULTS_IN_ROW
-        self._log.warning("history is missing", reason=str(error), goes_on_without=gives_up)
+    def _on_history_error(self, error: Exception) -> None:
+        self._errors_in_row += 1
+        gives_up = isinstance(error, HistoryDenied) or self._errors_in_row >= ERRORS_IN_ROW
+        self._log.warning("history is missing", reason=str(error), continues_without=gives_up)
         if gives_up:
             self._history = None
 

@@ -19,7 +19,7 @@ FEWEST_SESSIONS = 5  # what trades now and then has not a candle in every bucket
 MOST_SESSIONS = 400  # nothing reaches further back, however long the timeframe
 
 
-def lacking_from(
+def missing_from(
     instrument: Instrument,
     timeframe: Timeframe,
     held: Sequence[Candle],
@@ -50,22 +50,22 @@ def newest_bucket_end_ms(instrument: Instrument, timeframe: Timeframe, calendar:
         if cut_ms >= end_ms:
             return end_ms
         if not timeframe.is_day and cut_ms >= session.open_ms + timeframe.length_ms:
-            whole = (cut_ms - session.open_ms) // timeframe.length_ms
-            return session.open_ms + whole * timeframe.length_ms
+            full_buckets = (cut_ms - session.open_ms) // timeframe.length_ms
+            return session.open_ms + full_buckets * timeframe.length_ms
     return 0
 
 
 def history_start_ms(instrument: Instrument, timeframe: Timeframe, calendar: SessionCalendar, cut_ms: int) -> int:
     """Start of the session that lies far enough back for BARS_ASKED bars before the cut."""
     bars, start_ms = 0, ist_midnight_ms(ist_date(cut_ms))
-    for nth, session in enumerate(_sessions_back(instrument, calendar, ist_date(cut_ms), MOST_SESSIONS)):
+    for sessions_back, session in enumerate(_sessions_back(instrument, calendar, ist_date(cut_ms), MOST_SESSIONS)):
         start_ms = session.open_ms
         until_ms = min(cut_ms, session.close_ms)
         if timeframe.is_day:
             bars += session.day_end_ms <= cut_ms
         elif until_ms > session.open_ms:
             bars += -(-(until_ms - session.open_ms) // timeframe.length_ms)
-        if bars >= BARS_ASKED and nth >= FEWEST_SESSIONS:
+        if bars >= BARS_ASKED and sessions_back >= FEWEST_SESSIONS:
             break
     return start_ms
 

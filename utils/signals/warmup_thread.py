@@ -1,4 +1,4 @@
-"""A warm-up in a thread of its own: it takes minutes, and leases, reports and the other shards do not wait for it."""
+"""A warm-up in a thread of its own: it lasts minutes, and leases, reports and the other shards do not wait for it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ RunWarmUp = Callable[[OnProgress], WarmupResult]
 class WarmupThread:
     """Until it is over the engine that it warms up belongs to it alone.
 
-    A daemon: a broker that hangs can not keep the process from ending.
+    A daemon: a broker that hangs cannot keep the process from ending.
     """
 
     def __init__(self, name: str, run: RunWarmUp) -> None:

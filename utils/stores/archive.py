@@ -1,7 +1,8 @@
-"""The loop that feeds MongoDB from a Redis stream: nothing is lost while MongoDB is away, and nothing waits for it.
+"""The loop that brings a Redis stream to MongoDB or into a file: nothing is lost while that is away, nobody waits.
 
 A consumer group remembers what was written: an entry is acknowledged after its document is. Everything may happen
-twice (the writes are upserts), nothing may happen never. pymongo blocks, so the loop has a thread of its own.
+twice (whoever writes knows what is there), nothing may happen never. Writing blocks: the loop has its own thread.
+A stream may have several groups; each is read, acknowledged and counted by itself.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from typing import Any
 
 import orjson
@@ -20,6 +20,7 @@ import structlog
 
 from utils.journal.entries import ZERO_ID, EntryId
 from utils.runtime.lifecycle import StopRequest
+from utils.stores.archive_health import ArchiverHealth, ArchiverState
 from utils.stores.mongo import Document, RefusedDocument, StoreError
 from utils.stores.redis_connection import BLOCK_MS
 from utils.stores.redis_failure import failure_of
@@ -30,44 +31,10 @@ SMALLEST_BULK = 50
 LARGEST_BULK = 1_000
 GATHER_SECONDS = 0.1
 LONGEST_REASON = 300
+LOG_LOST_SECONDS = 60.0  # while it fails; what is dropped then may be a few entries each second
 
 WriteDocuments = Callable[[Sequence[Document]], list[RefusedDocument]]
 StreamEntry = tuple[bytes, dict[bytes, bytes]]
-
-
-class ArchiverState(StrEnum):
-    """What the archiver is about: `waiting` for new entries, `writing` them, or `failing` and trying again."""
-
-    STARTING = "starting"
-    WAITING = "waiting"
-    WRITING = "writing"
-    FAILING = "failing"
-    STOPPED = "stopped"
-
-
-@dataclass(frozen=True, slots=True)
-class ArchiverHealth:
-    """`backlog` entries are not written yet (-1: unknown); `last_write_ms` is real epoch ms, 0 before the first."""
-
-    state: ArchiverState = ArchiverState.STARTING
-    backlog: int = -1
-    last_write_ms: int = 0
-    written: int = 0
-    rejected: int = 0
-    lost: int = 0
-    error: str = ""
-
-    def as_fields(self) -> dict[str, str | int]:
-        """For a health report."""
-        return {
-            "archive_state": str(self.state),
-            "archive_backlog": self.backlog,
-            "archive_last_write_ms": self.last_write_ms,
-            "archive_written": self.written,
-            "archive_rejected": self.rejected,
-            "archive_lost": self.lost,
-            "archive_fault": self.error,
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +58,17 @@ class ArchiverTiming:
 
 @dataclass(slots=True)
 class _Progress:
-    """Where the loop is: entries left pending by an earlier run or a failed write come first."""
+    """Where the loop is: entries left pending by an earlier run or a failed write come first.
+
+    Of the entries after `position`, `dropped` were counted as lost already; `unlogged` are those not in the log yet.
+    """
 
     has_pending: bool = True
     failures_in_row: int = 0
+    unlogged: int = 0
+    logged_at: float = float("-inf")
+    position: bytes = b""
+    dropped: int = 0
     backlog_at: float = float("-inf")
     pinged_at: float = float("-inf")
 
@@ -108,12 +82,14 @@ class StreamArchiver:
         stream: str,
         group: str,
         write: WriteDocuments,
-        rejected_stream: str,
+        rejected_stream: str | None,
         rejected_max_entries: int,
         timing: ArchiverTiming | None = None,
         ping: Callable[[], None] = lambda: None,
     ) -> None:
-        """`write` is `MongoStore.upsert_candles` or its like; `client` may be shared between threads.
+        """`write` is `MongoStore.upsert_candles` or its like, and raises StoreError when it cannot.
+
+        What is refused goes into `rejected_stream`, if there is one. `client` may be shared between threads.
 
         `ping` raises StoreError when the database is away: it is asked while there is nothing to write, so that
         this is known before.
@@ -129,7 +105,7 @@ class StreamArchiver:
         self._breaker = pybreaker.CircuitBreaker(
             fail_max=self._timing.failures, reset_timeout=self._timing.reset_seconds, throw_new_error_on_trip=False
         )
-        self._log = structlog.get_logger("archive").bind(stream=stream)
+        self._log = structlog.get_logger("archive").bind(stream=stream, group=group)
         self._progress = _Progress()
         self.health = ArchiverHealth()
 
@@ -141,6 +117,7 @@ class StreamArchiver:
         while not self._progress.failures_in_row and time.monotonic() < deadline and self._guarded(stop, 0):
             pass
         self._note_backlog()
+        self._log_lost()
         self.health = replace(self.health, state=ArchiverState.STOPPED)
 
     def _guarded(self, stop: StopRequest, block_ms: int) -> int:
@@ -183,9 +160,14 @@ class StreamArchiver:
         if not self._progress.has_pending:
             return []
         answer: Any = self._client.xreadgroup(self._group, CONSUMER, {self._stream: b"0"}, count=LARGEST_BULK)
-        entries = list(answer[0][1]) if answer else []
+        entries: list[StreamEntry] = list(answer[0][1]) if answer else []
         self._progress.has_pending = bool(entries)
-        return entries
+        gone = [entry_id for entry_id, fields in entries if not fields]
+        if not gone:
+            return entries
+        self._client.xack(self._stream, self._group, *gone)  # they left the stream: there is nothing to write
+        self._note_lost(len(gone))
+        return [entry for entry in entries if entry[1]] or self._read_pending()
 
     def _read_new(self, stop: StopRequest, block_ms: int) -> list[StreamEntry]:
         entries, position = self._fetch_new(LARGEST_BULK)
@@ -207,23 +189,44 @@ class StreamArchiver:
         for answer in (read, groups, about):
             if isinstance(answer, Exception):
                 raise answer
-        group = next(one for one in groups if one["name"] in (self._group, self._group.encode()))
+        group = self._own(groups)
         entries: list[StreamEntry] = list(read[0][1]) if read else []
         if entries:
-            self._log_dropped(_dropped_unread(group, about))
+            self._note_dropped(group, about)
         return entries, group["last-delivered-id"]
 
-    def _log_dropped(self, count: int) -> None:
-        if count:
+    def _own(self, groups: Any) -> dict[str, Any]:
+        """Empty before the group is there."""
+        return next((group for group in groups if group["name"] in (self._group, self._group.encode())), {})
+
+    def _note_dropped(self, group: dict[str, Any], about: dict[str, Any]) -> int:
+        """How many entries a limit dropped before they were read, all of them counted as lost now."""
+        progress, count = self._progress, _dropped_unread(group, about)
+        if progress.position != group["last-delivered-id"]:
+            progress.position, progress.dropped = group["last-delivered-id"], 0
+        self._note_lost(count - progress.dropped)
+        progress.dropped = max(count, progress.dropped)
+        return count
+
+    def _note_lost(self, count: int) -> None:
+        if count > 0:
             self.health = replace(self.health, lost=self.health.lost + count)
+            self._progress.unlogged += count
+            if time.monotonic() - self._progress.logged_at >= LOG_LOST_SECONDS:
+                self._log_lost()
+
+    def _log_lost(self) -> None:
+        count, self._progress.unlogged = self._progress.unlogged, 0
+        if count:
+            self._progress.logged_at = time.monotonic()
             self._log.error(
                 "entries were dropped from the stream before they were stored; raise CLOSED_MAX_ENTRIES or "
-                "SIGNALS_MAX_ENTRIES, or bring MongoDB back sooner",
+                "SIGNALS_MAX_ENTRIES, or bring back sooner what stores them",
                 count=count,
             )
 
     def _archive(self, entries: list[StreamEntry]) -> None:
-        documents, unreadable, lost = _documents(entries)
+        documents, unreadable = _documents(entries)
         refused = self._breaker.call(self._write, documents) if documents else []
         aside = unreadable + [(orjson.dumps(one.document, default=str), one.reason) for one in refused]
         self._put_aside(aside)
@@ -232,15 +235,14 @@ class StreamArchiver:
             self.health,
             written=self.health.written + len(documents) - len(refused),
             rejected=self.health.rejected + len(aside),
-            lost=self.health.lost + lost,
             last_write_ms=time.time_ns() // 1_000_000,
         )
-        if lost:
-            self._log.error("entries left the stream before they were written", count=lost)
 
     def _put_aside(self, aside: list[tuple[bytes, str]]) -> None:
         for body, reason in aside:
-            self._log.warning("MongoDB refuses a document", reason=reason)
+            self._log.warning("document refused", reason=reason)
+            if self._rejected_stream is None:
+                continue
             fields: dict[Any, Any] = {
                 "stream": self._stream,
                 "json": body,
@@ -252,6 +254,7 @@ class StreamArchiver:
         if self._progress.failures_in_row:
             self._log.info("archiving resumed")
         self._progress.failures_in_row = 0
+        self._log_lost()
         self.health = replace(self.health, state=ArchiverState.WAITING, error="")
 
     def _on_response_error(self, stop: StopRequest, error: redis.ResponseError) -> None:
@@ -286,22 +289,24 @@ class StreamArchiver:
 
     def _note_backlog(self) -> None:
         self._progress.backlog_at = time.monotonic()
-        pending, lag = self._unfinished()
+        try:
+            group, about = self._facts()
+        except redis.RedisError:
+            group, about = {}, {}
+        pending, lag = int(group.get("pending", 0)), group.get("lag")
         # Nothing is in our hands at this moment: whoever read these may be dead.
         self._progress.has_pending |= pending > 0
-        self.health = replace(self.health, backlog=pending + lag if lag >= 0 else -1)
+        dropped = self._note_dropped(group, about) if group else 0
+        backlog = -1 if lag is None else pending + int(lag) - dropped  # None when Redis does not know
+        self.health = replace(self.health, backlog=backlog)
 
-    def _unfinished(self) -> tuple[int, int]:
-        """Entries read but not acknowledged, and those not read yet (-1 when Redis cannot tell)."""
-        try:
-            groups: Any = self._client.xinfo_groups(self._stream)
-        except redis.RedisError:
-            return 0, -1
-        for one in groups:
-            if one["name"] in (self._group, self._group.encode()):
-                lag = one.get("lag")
-                return int(one["pending"]), int(lag) if lag is not None else -1
-        return 0, -1
+    def _facts(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The group and its stream at one moment."""
+        pipeline = self._client.pipeline(transaction=True)
+        pipeline.xinfo_groups(self._stream)
+        pipeline.xinfo_stream(self._stream)
+        groups, about = pipeline.execute()
+        return self._own(groups), about
 
 
 def _dropped_unread(group: dict[str, Any], about: dict[str, Any]) -> int:
@@ -314,21 +319,17 @@ def _dropped_unread(group: dict[str, Any], about: dict[str, Any]) -> int:
     return max(0, int(about["entries-added"]) - int(about["length"]) - int(read))
 
 
-def _documents(entries: list[StreamEntry]) -> tuple[list[Document], list[tuple[bytes, str]], int]:
-    """The documents, the unreadable bodies with their reasons, and how many were trimmed away while pending."""
+def _documents(entries: list[StreamEntry]) -> tuple[list[Document], list[tuple[bytes, str]]]:
+    """The documents, and the unreadable bodies with their reasons."""
     documents: list[Document] = []
     unreadable: list[tuple[bytes, str]] = []
-    lost = 0
     for _, fields in entries:
-        if not fields:
-            lost += 1
-            continue
         body = fields.get(b"json", b"")
         try:
             documents.append(_document(body))
         except ValueError as error:
             unreadable.append((body, f"not a document: {error}"))
-    return documents, unreadable, lost
+    return documents, unreadable
 
 
 def _document(body: bytes) -> Document:

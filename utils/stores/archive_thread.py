@@ -1,12 +1,13 @@
-"""An archiver in a thread of its own: pymongo blocks, and candles do not wait for MongoDB."""
+"""Archivers in threads of their own: writing blocks, and candles wait for neither MongoDB nor a file."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from utils.runtime.lifecycle import StopRequest
-from utils.stores.archive import ArchiverHealth, ArchiverState, StreamArchiver
+from utils.stores.archive import StreamArchiver
+from utils.stores.archive_health import ArchiverHealth, total_health
 
 _STOP_SECONDS = 8.0  # longer than the archiver's own draining
 
@@ -64,30 +65,23 @@ class ShardArchives:
         if thread is not None:
             thread.request_stop()
 
+    def request_stop(self) -> None:
+        """Ask all to end; `close` waits for it."""
+        for thread in self._threads.values():
+            thread.request_stop()
+
     def close(self) -> bool:
         """End all; False when one could not write what was still there in time."""
-        threads = list(self._threads.values())
-        self._threads.clear()
-        for thread in threads:
-            thread.request_stop()
-        ended = [thread.join() for thread in threads]
+        self.request_stop()
+        ended = [thread.join() for thread in self._threads.values()]
         return all(ended)
 
+    @property
+    def healths(self) -> list[ArchiverHealth]:
+        """Of each shard."""
+        return [thread.health for thread in self._threads.values()]
+
     def health_fields(self) -> dict[str, str | int]:
-        """The worst of all shards; empty where there is none."""
-        healths = [thread.health for thread in self._threads.values()]
-        return _total(healths).as_fields() if healths else {}
-
-
-def _total(healths: Sequence[ArchiverHealth]) -> ArchiverHealth:
-    """The sums, and the state and error of the one that is behind most."""
-    worst = max(healths, key=lambda health: (health.state is ArchiverState.FAILING, health.backlog))
-    return ArchiverHealth(
-        state=worst.state,
-        backlog=worst.backlog,
-        last_write_ms=max(health.last_write_ms for health in healths),
-        written=sum(health.written for health in healths),
-        rejected=sum(health.rejected for health in healths),
-        lost=sum(health.lost for health in healths),
-        error=worst.error,
-    )
+        """The worst of all shards, for a report; empty where there is none."""
+        healths = self.healths
+        return total_health(healths).as_fields() if healths else {}

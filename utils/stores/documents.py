@@ -18,12 +18,12 @@ class Write(Enum):
 
 
 class StoreError(RuntimeError):
-    """MongoDB did not do what it was asked: away, slow or refusing. Trying again later is safe."""
+    """MongoDB or a file did not do what it was asked: away, slow, full or refusing. Trying again later is safe."""
 
 
 @dataclass(frozen=True, slots=True)
 class RefusedDocument:
-    """A document that MongoDB will never take, and why."""
+    """A document that will never be stored, and why."""
 
     document: Document
     reason: str

@@ -74,7 +74,7 @@ def _expected(candles: Sequence[Candle]) -> list[tuple[int, str, float, float, f
     return sorted(found)
 
 
-def _said(signals: Sequence[Signal]) -> list[tuple[int, str, float, float, float]]:
+def _published(signals: Sequence[Signal]) -> list[tuple[int, str, float, float, float]]:
     return sorted((one.start_ms, str(one.direction), one.entry, one.stop, one.target) for one in signals)
 
 
@@ -83,17 +83,17 @@ def test_momentum_is_what_the_reference_finds() -> None:
     for symbol in SYMBOLS:
         minutes = minute_candles(symbol, [PAST_OPEN_MS - 86_400_000, PAST_OPEN_MS, OPEN_MS])
         for candles in (minutes, grouped(minutes, 3)):
-            said = _said([one.signal for one in engine().apply(candles).fired])
+            published = _published([one.signal for one in engine().apply(candles).fired])
             expected = _expected(candles)
-            assert [one[:2] for one in said] == [one[:2] for one in expected]
-            for ours, theirs in zip(said, expected, strict=True):
+            assert [one[:2] for one in published] == [one[:2] for one in expected]
+            for ours, theirs in zip(published, expected, strict=True):
                 assert ours[2:] == pytest.approx(theirs[2:], rel=1e-9)
-            counted.update(one[1] for one in said)
+            counted.update(one[1] for one in published)
     assert counted["LONG"] > 5
     assert counted["SHORT"] > 5
 
 
-def test_a_signal_says_all_there_is_to_say() -> None:
+def test_a_signal_has_all_that_is_known_of_it() -> None:
     candles = minute_candles("NSE:INFY", [PAST_OPEN_MS, OPEN_MS])
     fired = engine().apply(candles).fired
     one = fired[0]
@@ -122,7 +122,7 @@ def test_no_entry_after_the_time_of_day() -> None:
     assert engine(ALWAYS).apply([midnight]).fired == []
 
 
-def test_a_revision_that_fires_again_is_not_said_again_but_one_that_fires_first_is() -> None:
+def test_a_revision_that_fires_again_is_not_published_again_but_one_that_fires_first_is() -> None:
     candles = minute_candles("NSE:INFY", [OPEN_MS])
     one = engine(ALWAYS)
     applied = one.apply([candles[0], replace(candles[0], rev=1), candles[1], replace(candles[1], rev=1)])
@@ -163,13 +163,13 @@ def test_a_strategy_that_fails_is_counted_and_stops_nobody() -> None:
     candles = minute_candles("NSE:INFY", [OPEN_MS])[:5]
     applied = engine(Strategy("broken", (), broken), ALWAYS).apply(candles)
     assert len(applied.fired) == 5
-    assert len(applied.faults) == 5
-    assert "broken" in applied.faults[0]
-    assert "of mine" in applied.faults[0]
+    assert len(applied.errors) == 5
+    assert "broken" in applied.errors[0]
+    assert "of mine" in applied.errors[0]
 
 
-def test_prices_of_numpy_become_plain_ones_and_what_is_no_price_is_a_fault() -> None:
-    """orjson knows no numpy.float64: such a signal would end the worker at the moment it is said."""
+def test_prices_of_numpy_become_plain_ones_and_what_is_no_price_is_an_error() -> None:
+    """orjson knows no numpy.float64: such a signal would end the worker when it is published."""
 
     def of_numpy(candle: Candle, now: IndicatorValues, before: IndicatorValues) -> Proposal | None:
         entry = np.float64(candle.close)
@@ -180,7 +180,7 @@ def test_prices_of_numpy_become_plain_ones_and_what_is_no_price_is_a_fault() -> 
 
     candles = minute_candles("NSE:INFY", [OPEN_MS])[:3]
     applied = engine(Strategy("numpy", (), of_numpy), Strategy("none", (), no_price)).apply(candles)
-    assert len(applied.faults) == 3
+    assert len(applied.errors) == 3
     assert [orjson.loads(orjson.dumps(one.signal.as_document()))["entry"] for one in applied.fired] == [
         candle.close for candle in candles
     ]
@@ -199,8 +199,8 @@ def test_a_snapshot_goes_on_as_if_nothing_had_been(at: int) -> None:
     expected = whole.apply(candles)
     first, second = engine(ALWAYS), engine(ALWAYS)
     before = first.apply(candles[:at]).fired
-    packed = first.dump({"any": [1, "header"]})
-    assert second.load(packed) == {"any": [1, "header"]}
+    packed = first.snapshot({"any": [1, "header"]})
+    assert second.restore(packed) == {"any": [1, "header"]}
     again = second.apply([*candles[max(0, at - 1) : at], *candles[at:]])
     signals = [one.signal for one in before + again.fired]
     assert sorted(one.id for one in signals) == sorted(one.signal.id for one in expected.fired)
@@ -210,21 +210,21 @@ def test_a_snapshot_goes_on_as_if_nothing_had_been(at: int) -> None:
     assert newest(second) == newest(whole)
 
 
-def test_a_snapshot_remembers_what_was_said() -> None:
+def test_a_snapshot_remembers_what_was_published() -> None:
     candles = minute_candles("NSE:INFY", [OPEN_MS])
     first, second = engine(ALWAYS), engine(ALWAYS)
     first.apply(candles[:5])
-    second.load(first.dump({}))
+    second.restore(first.snapshot({}))
     assert second.apply([replace(candles[4], rev=1)]).fired == []
 
 
 def test_a_snapshot_of_other_parameters_is_refused() -> None:
-    packed = engine().dump({})
+    packed = engine().snapshot({})
     with pytest.raises(SnapshotError, match="other indicator parameters"):
-        SignalEngine([], UntilTimeOfDay(CUT_MINUTE), IndicatorParameters(rsi=7)).load(packed)
+        SignalEngine([], UntilTimeOfDay(CUT_MINUTE), IndicatorParameters(rsi=7)).restore(packed)
 
 
-def test_warming_begins_a_row_anew_and_says_nothing() -> None:
+def test_warming_begins_a_row_anew_and_publishes_nothing() -> None:
     candles = minute_candles("NSE:INFY", [PAST_OPEN_MS, OPEN_MS])
     one, clean = engine(ALWAYS), engine(ALWAYS)
     one.apply(candles[100:110])

@@ -14,12 +14,12 @@ def test_those_that_stay_go_on_as_if_they_had_always_been_alone() -> None:
     progress, alone = progress_of(SYMBOLS, {0: POSITIONS[0]}), progress_of(STAYING, {0: POSITIONS[0]})
     progress.drop(GONE)
     assert progress.symbols() == set(STAYING)
-    assert progress.dump() == alone.dump()
+    assert progress.snapshot() == alone.snapshot()
     rest = candles_of(STAYING)
     expected = alone.engine.apply(rest)
     assert repr(progress.engine.apply(rest)) == repr(expected)
     assert len(expected.fired) > 3
-    again = SignalProgress.restore(make_engine, progress.dump())
+    again = SignalProgress.restore(make_engine, progress.snapshot())
     assert again.symbols() == set(STAYING)
 
 
@@ -30,7 +30,7 @@ def test_they_are_those_that_nobody_watches_a_day_after_their_last_candle() -> N
     assert progress.expired(SYMBOLS, OPEN_MS + 99 * DAY_MS) == set(), "one that is watched may be quiet for long"
 
 
-def test_one_that_was_only_said_to_be_warm_goes_too() -> None:
+def test_one_that_is_only_noted_as_warm_is_dropped_too() -> None:
     progress = progress_of(SYMBOLS, {0: POSITIONS[0]})
     progress.note_warmed([("NFO:GONE", "1m")])
     assert progress.expired(SYMBOLS, OPEN_MS) == {"NFO:GONE"}
@@ -49,7 +49,7 @@ def test_a_timeframe_that_left_goes_and_the_others_do_not_notice() -> None:
     progress.drop_timeframes({"5m"})
     assert progress.timeframes() == {"1m"}
     assert progress.symbols() == set(SYMBOLS)
-    again = SignalProgress.restore(make_engine, progress.dump())
+    again = SignalProgress.restore(make_engine, progress.snapshot())
     rest, whole = candles_of(SYMBOLS), progress_of(SYMBOLS, {0: POSITIONS[0]})
     minutes = [one for one in rest if one.timeframe == "1m"]
     assert again.timeframes() == {"1m"}

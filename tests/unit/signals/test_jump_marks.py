@@ -77,7 +77,7 @@ def test_the_doctor_names_a_jump_and_what_becomes_of_it() -> None:
 
 
 def test_of_many_the_doctor_names_some_those_of_the_day_first() -> None:
-    old = [f"NSE:A{nth}|2026-07-01|5|1" for nth in range(9)]
+    old = [f"NSE:A{number}|2026-07-01|5|1" for number in range(9)]
     found = findings(ON_FRIDAY, jumped=";".join([*old, "NSE:Z|2026-07-03|5|1"]))
     assert [one.sentence.split()[0] for one in found] == ["NSE:Z", "NSE:A0", "NSE:A1", "7"]
     assert [one.is_problem for one in found] == [True, False, False, False]

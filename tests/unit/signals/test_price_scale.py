@@ -15,7 +15,7 @@ from utils.market.ist import ist_midnight_ms
 from utils.market.sessions import SessionCalendar
 from utils.signals.engine import SignalEngine
 from utils.signals.price_scale import Last, PriceScale
-from utils.signals.snapshot import taken_apart
+from utils.signals.state import split
 
 CALENDAR = SessionCalendar.load()
 THURSDAY, FRIDAY, MONDAY = date(2026, 7, 2), date(2026, 7, 3), date(2026, 7, 6)
@@ -32,16 +32,16 @@ OF_CLASS = {
 OPTION = replace(OF_CLASS[SessionClass.EQUITY_DERIVATIVE], instrument_type="CE")
 
 
-def candle(day: date, nth: int, price: float, before: float | None = None, symbol: str = NAME) -> Candle:
-    start = ist_midnight_ms(day) + (9 * 60 + 15 + 5 * nth) * MINUTE
+def candle(day: date, number: int, price: float, before: float | None = None, symbol: str = NAME) -> Candle:
+    start = ist_midnight_ms(day) + (9 * 60 + 15 + 5 * number) * MINUTE
     return Candle(
         symbol, "5m", 1, start, start + 5 * MINUTE, price, price, price, price, 100, None, None, 3, True, Source.LIVE,
         0, TimedBy.EXCHANGE, before,
     )  # fmt: skip
 
 
-def last(day: date, price: float, nth: int = 74) -> Last:
-    one = candle(day, nth, price)
+def last(day: date, price: float, number: int = 74) -> Last:
+    one = candle(day, number, price)
     return Last(one.start_ms, one.close)
 
 
@@ -88,7 +88,7 @@ def test_an_option_has_no_band() -> None:
     assert not jumps(OPTION, last(THURSDAY, 5.0), candle(FRIDAY, 0, 250.0, 40.0))
 
 
-def test_a_name_tells_the_class_of_what_is_not_known() -> None:
+def test_a_name_shows_the_class_of_what_is_not_known() -> None:
     scale = PriceScale()
     for symbol, is_jump in (("NFO:X26JULFUT", True), ("NFO:X26JUL1500CE", False), ("BFO:X26JUL1500PE", False)):
         after = candle(FRIDAY, 0, 1000.0, 1000.0, symbol)
@@ -134,8 +134,11 @@ def new_engine() -> SignalEngine:
 
 def two_days(factor: float) -> list[Candle]:
     """A day, and the next one on a scale that is `factor` of the first's."""
-    first = [candle(THURSDAY, nth, 5000.0 + nth % 7) for nth in range(75)]
-    return [*first, *(candle(FRIDAY, nth, (5000.0 + nth % 5) * factor, 5000.0 * factor) for nth in range(75))]
+    first = [candle(THURSDAY, number, 5000.0 + number % 7) for number in range(75)]
+    return [
+        *first,
+        *(candle(FRIDAY, number, (5000.0 + number % 5) * factor, 5000.0 * factor) for number in range(75)),
+    ]
 
 
 def signals(engine: SignalEngine, candles: list[Candle], at_once: int) -> list[tuple[int, float, float]]:
@@ -168,18 +171,18 @@ def test_each_row_notes_the_same_jump_once() -> None:
     assert [one.symbol for one in engine.apply(both).jumps] == [NAME]
 
 
-def test_killed_anywhere_it_says_the_same() -> None:
+def test_killed_anywhere_it_publishes_the_same() -> None:
     candles = two_days(0.2)
     whole = new_engine()
     expected = signals(whole, candles, 10)
     for stop in range(60, 90):
         engine, restored = new_engine(), new_engine()
         before = signals(engine, candles[:stop], 10)
-        restored.load(engine.dump({"positions": {"0": "0-0"}, "warmed": {}}))
+        restored.restore(engine.snapshot({"positions": {"0": "0-0"}, "warmed": {}}))
         assert before + signals(restored, candles[stop:], 10) == expected
         assert restored.jumps == whole.jumps
     part = new_engine()
-    part.load(taken_apart(whole.dump({"positions": {"0": "0-0"}, "warmed": {}}), {0: ["NSE:INFY"]})[0])
+    part.restore(split(whole.snapshot({"positions": {"0": "0-0"}, "warmed": {}}), {0: ["NSE:INFY"]})[0])
     assert part.jumps == []
 
 

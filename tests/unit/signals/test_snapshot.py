@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import zstandard
 
 from strategies import load_strategies
 from tests.shared.closed_candles import OPEN_MS, PAST_OPEN_MS, SYMBOLS, grouped, minute_candles
@@ -16,8 +17,7 @@ from utils.journal.entries import EntryId
 from utils.market.candle import Candle
 from utils.market.entry_limit import UntilTimeOfDay
 from utils.signals.engine import SignalEngine
-from utils.signals.snapshot import rows_of, taken_apart
-from utils.signals.state import SignalProgress
+from utils.signals.state import SignalProgress, rows_of, split
 
 OF = {0: SYMBOLS[:2], 1: SYMBOLS[2:4], 2: SYMBOLS[4:]}
 POSITIONS = {shard: EntryId(OPEN_MS + shard, shard) for shard in OF}
@@ -43,7 +43,7 @@ def progress_of(symbols: tuple[str, ...], positions: dict[int, EntryId]) -> Sign
 
 
 def test_each_part_goes_on_as_if_it_had_always_been_alone() -> None:
-    parts = taken_apart(progress_of(SYMBOLS, POSITIONS).dump(), OF)
+    parts = split(progress_of(SYMBOLS, POSITIONS).snapshot(), OF)
     assert parts.keys() == OF.keys()
     fired = 0
     for shard, symbols in OF.items():
@@ -60,8 +60,8 @@ def test_each_part_goes_on_as_if_it_had_always_been_alone() -> None:
 
 
 def test_a_shard_that_the_snapshot_does_not_know_gets_nothing_and_strangers_are_left_out() -> None:
-    packed = progress_of(SYMBOLS, {0: POSITIONS[0]}).dump()
-    parts = taken_apart(packed, OF)
+    packed = progress_of(SYMBOLS, {0: POSITIONS[0]}).snapshot()
+    parts = split(packed, OF)
     assert parts.keys() == {0}
     rows = SignalProgress.restore(make_engine, parts[0]).engine.latest()
     assert {one.symbol for one in rows} == set(OF[0])
@@ -73,7 +73,7 @@ NONSENSE: tuple[Any, ...] = (None, -1, "x", [], [1], [[1]], {}, {"a": 1}, {"a": 
 @pytest.mark.parametrize("part", ["", "caller"])
 def test_whatever_a_part_of_the_header_is_it_is_taken_or_refused(part: str) -> None:
     dtypes = [STATE_DTYPE, np.dtype(np.float64)]
-    header, arrays = unpack(progress_of(SYMBOLS, POSITIONS).dump(), dtypes)
+    header, arrays = unpack(progress_of(SYMBOLS, POSITIONS).snapshot(), dtypes)
     inner = header[part] if part else header
     for name in inner:
         damaged: list[Any] = [{other: value for other, value in inner.items() if other != name}]
@@ -81,26 +81,26 @@ def test_whatever_a_part_of_the_header_is_it_is_taken_or_refused(part: str) -> N
         for one in damaged:
             packed = pack({**header, part: one} if part else one, arrays)
             for read in (lambda packed=packed: SignalProgress.restore(make_engine, packed),
-                         lambda packed=packed: taken_apart(packed, OF)):  # fmt: skip
+                         lambda packed=packed: split(packed, OF)):  # fmt: skip
                 with contextlib.suppress(SnapshotError):
                     read()
 
 
 @pytest.mark.parametrize("name", ["positions", "cut_ms", "was_warmed_up", "warmed"])
 def test_a_field_that_is_missing_is_a_snapshot_error(name: str) -> None:
-    header, arrays = unpack(progress_of(SYMBOLS, POSITIONS).dump(), [STATE_DTYPE, np.dtype(np.float64)])
+    header, arrays = unpack(progress_of(SYMBOLS, POSITIONS).snapshot(), [STATE_DTYPE, np.dtype(np.float64)])
     del header["caller"][name]
     with pytest.raises(SnapshotError, match=name):
         SignalProgress.restore(make_engine, pack(header, arrays))
 
 
-def test_what_is_no_snapshot_says_so() -> None:
+def test_what_is_no_snapshot_is_refused() -> None:
     with pytest.raises(SnapshotError):
-        taken_apart(b"none", OF)
+        split(b"none", OF)
 
 
-def test_whose_rows_are_in_it_is_told_whatever_can_be_read_of_it() -> None:
-    packed = progress_of(SYMBOLS, POSITIONS).dump()
+def test_whose_rows_are_in_it_is_found_in_whatever_can_be_read_of_it() -> None:
+    packed = progress_of(SYMBOLS, POSITIONS).snapshot()
     expected = {"1m": set(SYMBOLS), "5m": set(SYMBOLS)}
     assert rows_of(packed) == rows_of(packed + b"lines behind it") == expected
     for length in range(0, len(packed), 97):
@@ -108,3 +108,11 @@ def test_whose_rows_are_in_it_is_told_whatever_can_be_read_of_it() -> None:
     for tables in NONSENSE:
         assert rows_of(pack({"tables": tables}, [])) == {}
         assert rows_of(pack({"tables": [{"timeframe": "1m", "symbols": tables}]}, [])).keys() <= {"1m"}
+
+
+def test_a_snapshot_with_something_behind_it_is_restored_without_it() -> None:
+    """Earlier versions put lines of signals there, in a frame of their own; they are in the signals' stream, too."""
+    packed = progress_of(SYMBOLS, POSITIONS).snapshot()
+    older = packed + zstandard.ZstdCompressor().compress(b'{"id": "a line"}\n')
+    assert SignalProgress.restore(make_engine, older).snapshot() == packed
+    assert split(older, OF) == split(packed, OF)

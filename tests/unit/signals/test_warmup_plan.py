@@ -14,7 +14,7 @@ from utils.market.instruments import Instrument, SessionClass
 from utils.market.sessions import SessionCalendar
 from utils.market.timeframes import parse_timeframe
 from utils.signals.state import missed_a_session
-from utils.signals.warmup_plan import lacking_from, newest_bucket_end_ms
+from utils.signals.warmup_plan import missing_from, newest_bucket_end_ms
 
 CALENDAR = SessionCalendar.load()
 IST = timezone(timedelta(hours=5, minutes=30))
@@ -30,7 +30,7 @@ def minutes(*days: str) -> list[Candle]:
 
 
 def lacking(name: str, held: list[Candle], cut: str) -> int | None:
-    return lacking_from(INFY, parse_timeframe(name), held, CALENDAR, at(cut))
+    return missing_from(INFY, parse_timeframe(name), held, CALENDAR, at(cut))
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_seconds_can_not_be_had() -> None:
 
 
 def test_a_contract_is_never_asked_for_beyond_the_most_sessions() -> None:
-    start = lacking_from(replace(INFY), parse_timeframe("24h"), [], CALENDAR, at("2026-01-02T09:14"))
+    start = missing_from(replace(INFY), parse_timeframe("24h"), [], CALENDAR, at("2026-01-02T09:14"))
     assert start is not None
     assert start > at("2024-01-01T00:00")
 

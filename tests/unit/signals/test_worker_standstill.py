@@ -20,9 +20,6 @@ class _Shard:
     def write_values(self) -> None:
         self._done.append(f"values {self._shard}")
 
-    def write(self) -> None:
-        self._done.append(f"file {self._shard}")
-
     def snapshot(self) -> None:
         self._done.append(f"snapshot {self._shard}")
 
@@ -69,9 +66,8 @@ def test_what_a_lease_does_not_cover_any_more_is_not_written(
 ) -> None:
     monkeypatch.setattr("time.monotonic", lambda: now_seconds)
     worker = _StoodStill()
-    worker._write([0, 1])
-    values, files = ([f"{what} {shard}" for shard in writes] for what in ("values", "file"))
-    assert worker.done == [*values, *files, "all is answered"]
+    worker._write_values([0, 1])
+    assert worker.done == [*(f"values {shard}" for shard in writes), "all is answered"]
     assert worker.looks_at_its_leases_next() == (writes != [0, 1])
     worker = _StoodStill()
     for _ in range(3):  # one shard a turn

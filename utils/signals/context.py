@@ -1,4 +1,4 @@
-"""What the shards of a signal worker work with."""
+"""What the shards of a signal worker share."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from utils.kite.history import KiteHistory
 from utils.market.instruments import Instrument
 from utils.market.sessions import SessionCalendar
 from utils.runtime.settings import Settings
-from utils.signals.file import SignalFile
 from utils.signals.state import MakeEngine
 from utils.signals.warmup_thread import WarmupTurn
 from utils.stores.mongo import MongoStore
@@ -18,8 +17,8 @@ from utils.stores.signal_store import SignalStore
 
 
 @dataclass(frozen=True, slots=True)
-class SignalTools:
-    """What all shards of a worker have in common. `symbols_of` names each shard's instruments."""
+class SignalContext:
+    """Settings, stores and what is known of the instruments. `symbols_of` names each shard's instruments."""
 
     settings: Settings
     symbols_of: Mapping[int, Collection[str]]
@@ -28,7 +27,6 @@ class SignalTools:
     instruments: dict[str, Instrument]  # by symbol, those known so far that did not expire
     store: SignalStore
     mongo: MongoStore
-    file: SignalFile
     history: Callable[[], KiteHistory | None]
     turn: WarmupTurn = field(default_factory=WarmupTurn)
     counts: Counter[str] = field(default_factory=Counter)
