@@ -12,6 +12,7 @@ from bench.candle_sets import CandleSet, Key
 from bench.synthetic import instruments, subscription
 from candle_worker import ENTRIES_AT_ONCE
 from data_handler import rules_of
+from tests.shared.engine_candles import engine_candles
 from utils.candles.engine import CandleEngine
 from utils.candles.kernels.layout import new_output
 from utils.journal.entries import Entry
@@ -49,7 +50,7 @@ def process_all(engine: CandleEngine, entries: Sequence[Entry]) -> int:
 
 def closed_candles(engine: CandleEngine, entries: Sequence[Entry]) -> CandleSet:
     """The closed candles, each in its last revision, for the comparison with others."""
-    return as_set(one.candle for one in engine.take(entries).closed)
+    return as_set(one.candle for one in engine_candles(engine.take(entries)))
 
 
 def as_set(candles: Iterable[Candle]) -> CandleSet:

@@ -9,7 +9,7 @@ from bench.processes import Stage, cpu_seconds
 from bench.results import Row
 from utils.journal.entries import EntryId
 from utils.stores.guarded_writes import GuardedWrites
-from utils.stores.packed_commands import OwnConnection, pack
+from utils.stores.redis_connection import OwnConnection, pack
 
 HASHES = 1_000
 FIELDS = (4, 19)  # of a candle that got a tick, and of a full candle

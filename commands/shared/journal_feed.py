@@ -19,7 +19,7 @@ from utils.journal.files import journal_days, journal_path, journal_shards
 from utils.journal.writer import JournalDamage, last_entry_id, read_journal
 from utils.keys import Keys
 from utils.market.ist import DAY_MS
-from utils.stores.packed_commands import pack, send_packed
+from utils.stores.redis_connection import pack, send_packed
 
 ENTRIES_AT_ONCE = 500
 AHEAD_ENTRIES = 50_000

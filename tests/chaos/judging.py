@@ -26,6 +26,7 @@ from tests.reference.candles import reference_candles
 from tests.reference.comparison import compare
 from tests.reference.inputs import Entry, ReferenceSettings
 from tests.reference.recording import _records
+from tests.shared.engine_candles import engine_candles
 from utils.candles.engine import CandleEngine
 from utils.journal.entries import HEARTBEAT, EntryId, Kind
 from utils.journal.entries import Entry as EngineEntry
@@ -190,7 +191,8 @@ def _judge_candles(stage: Stage, shard: int, received: list[Entry], verdict: Ver
     engine = CandleEngine(settings.timeframes, rules_of(settings), settings.zscore_window, SessionCalendar.load())
     output = engine.take(EngineEntry(EntryId(one.ms, one.counter), Kind(one.kind), one.payload) for one in received)
     expected = {
-        message_id(one.source.ms, one.source.counter, one.nth): one.candle.as_document() for one in output.closed
+        message_id(one.source.ms, one.source.counter, one.nth): one.candle.as_document()
+        for one in engine_candles(output)
     }
     raw: Any = stage.scripts.stores.client.xrange(Keys().closed(shard))
     found = {entry.decode(): orjson.loads(fields[b"json"]) for entry, fields in raw}

@@ -19,6 +19,7 @@ import orjson
 
 from data_handler import rules_of
 from tests.chaos.completeness import Gap, wrong_completeness
+from tests.shared.engine_candles import engine_candles
 from utils.candles.engine import CandleEngine
 from utils.journal.entries import Entry, EntryId, Kind
 from utils.journal.writer import journal_days, journal_path, read_journal
@@ -222,7 +223,7 @@ def messages(entries: Iterable[Entry], settings: Settings) -> Iterator[tuple[str
     engine = CandleEngine(settings.timeframes, rules_of(settings), settings.zscore_window, SessionCalendar.load())
     iterator = iter(entries)
     while batch := list(islice(iterator, AT_ONCE)):
-        for one in engine.take(batch).closed:
+        for one in engine_candles(engine.take(batch)):
             yield message_id(one.source.ms, one.source.counter, one.nth), one.candle.as_document()
 
 

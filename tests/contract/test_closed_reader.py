@@ -12,9 +12,8 @@ from utils.indicators import INDICATOR_NAMES
 from utils.indicators.values import IndicatorValues, LatestValues
 from utils.journal.entries import ZERO_ID, EntryId
 from utils.keys import Keys
-from utils.stores.closed_reader import ClosedReader
 from utils.stores.redis_connection import open_redis
-from utils.stores.signal_store import SignalStore
+from utils.stores.signal_store import ClosedReader, SignalStore
 
 KEYS = Keys("t:")
 

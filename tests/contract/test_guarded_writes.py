@@ -20,8 +20,7 @@ from utils.keys import Keys
 from utils.signals.values import PendingValues
 from utils.stores.candle_store import CandleStore
 from utils.stores.guarded_writes import GuardedWrites
-from utils.stores.packed_commands import command_at, pack
-from utils.stores.redis_connection import open_redis
+from utils.stores.redis_connection import command_at, open_redis, pack
 from utils.stores.signal_store import SignalStore
 
 KEYS = Keys()

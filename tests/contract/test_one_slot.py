@@ -31,8 +31,7 @@ from utils.stores.leases import Lease, Workers
 from utils.stores.left_shards import LeftShards
 from utils.stores.old_layout import old_keys_sentence
 from utils.stores.outbox import Message, Outbox
-from utils.stores.packed_commands import pack
-from utils.stores.redis_connection import open_redis
+from utils.stores.redis_connection import open_redis, pack
 from utils.stores.signal_store import SignalStore
 from utils.stores.tick_stream import TickStream
 

@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 import redis
 
-from utils.stores.packed_commands import SENT_AT_ONCE, OwnConnection, pack, send_packed
-from utils.stores.redis_connection import open_redis
+from utils.stores.redis_connection import SENT_AT_ONCE, OwnConnection, open_redis, pack, send_packed
 
 
 def hashes(client: redis.Redis) -> dict[bytes, Any]:

@@ -9,7 +9,7 @@ from tests.reference.engine_runs import new_engine
 from tests.reference.inputs import ReferenceSettings
 from tests.reference.random_feed import WHO, random_feed
 from tests.shared.shown_candles import candle_hash, shown_candles
-from utils.candles.closed_form import ClosedRecords
+from utils.candles.encoding import ClosedRecords
 from utils.candles.engine import CandleEngine
 from utils.journal.entries import ZERO_ID, Entry, EntryId, Kind
 from utils.keys import Keys

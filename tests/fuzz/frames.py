@@ -14,8 +14,8 @@ from tests.fuzz.candle_checks import check_candle
 from tests.fuzz.frame_program import WHO, Program, as_bytes, busy_program, read_program
 from tests.reference.engine_runs import CalendarOfCases
 from tests.reference.packets import split_frame as reference_split
+from tests.shared.engine_candles import EngineCandle, engine_candles
 from tests.shared.shown_candles import shown_candles
-from utils.candles.closed_form import ClosedCandle
 from utils.candles.engine import CandleEngine
 from utils.candles.engine_output import EngineOutput, RejectedPacket
 from utils.candles.kernels.layout import Count, Reason, Rules
@@ -40,11 +40,11 @@ class Outcome:
     """All that an engine published and rejected, and its final state."""
 
     engine: CandleEngine
-    closed: list[ClosedCandle] = field(default_factory=list)
+    closed: list[EngineCandle] = field(default_factory=list)
     rejected: list[RejectedPacket] = field(default_factory=list)
 
     def add(self, output: EngineOutput) -> None:
-        self.closed += output.closed
+        self.closed += engine_candles(output)
         self.rejected += output.rejected
 
 
@@ -117,7 +117,7 @@ def plain_split(frame: bytes) -> tuple[list[bytes], bool]:
     return packets, True
 
 
-def check_revisions(closed: list[ClosedCandle]) -> None:
+def check_revisions(closed: list[EngineCandle]) -> None:
     """The revisions of each candle rise, and so do the ids of what is published."""
     latest: dict[str, Candle] = {}
     for one in closed:

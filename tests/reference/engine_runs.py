@@ -9,8 +9,8 @@ from datetime import date
 
 from tests.reference.inputs import Entry as PlainEntry
 from tests.reference.inputs import ReferenceInstrument, ReferenceSettings
+from tests.shared.engine_candles import EngineCandle, engine_candles
 from tests.shared.shown_candles import shown_candles
-from utils.candles.closed_form import ClosedCandle
 from utils.candles.engine import CandleEngine
 from utils.candles.engine_output import EngineOutput
 from utils.candles.kernels.layout import Count, Rules
@@ -41,15 +41,15 @@ class CalendarOfCases:
 class EngineRun:
     """Output of a run: published revisions in order, final state of each closed candle, rejections by reason."""
 
-    published: list[ClosedCandle] = field(default_factory=list)
+    published: list[EngineCandle] = field(default_factory=list)
     final: dict[str, Candle] = field(default_factory=dict)
     rejected: Counter[str] = field(default_factory=Counter)
     counts: Counter[str] = field(default_factory=Counter)
     still_open: dict[str, Candle] = field(default_factory=dict)
 
     def add(self, output: EngineOutput) -> None:
-        self.published += output.closed
-        self.final |= {one.candle.id: one.candle for one in output.closed}
+        self.published += engine_candles(output)
+        self.final |= {one.candle.id: one.candle for one in engine_candles(output)}
         self.rejected.update(one.reason for one in output.rejected)
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.shared.engine_candles import CandleRow, candle_of
 from utils.candles.engine import CandleEngine
-from utils.candles.written_form import CandleRow, candle_of
 from utils.kite.frames import price_divisor
 from utils.market.candle import Candle
 from utils.market.ist import iso_ist

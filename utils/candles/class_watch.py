@@ -14,9 +14,9 @@ from datetime import date
 
 import numpy as np
 
+from utils.candles.encoding import Rows
 from utils.candles.habits import Habits, is_large
 from utils.candles.kernels.layout import AWAITS_ANY, Array, Shard
-from utils.candles.rows import Rows
 from utils.market.class_facts import ClassFacts, Outside, Quiet, Quiets
 from utils.market.instruments import Instrument
 from utils.market.ist import ist_date

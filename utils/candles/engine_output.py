@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from utils.candles.closed_form import ClosedCandle, ClosedRecords
+from utils.candles.encoding import ClosedRecords
 from utils.journal.entries import EntryId
 from utils.market.instruments import Instrument
 
@@ -32,8 +32,3 @@ class EngineOutput:
     @property
     def has_closed(self) -> bool:
         return any(map(len, self.records))
-
-    @property
-    def closed(self) -> list[ClosedCandle]:
-        """The closed candles as objects, made anew each time."""
-        return [candle for part in self.records for candle in part.as_objects()]

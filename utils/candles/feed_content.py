@@ -12,8 +12,8 @@ from collections.abc import Collection
 import numpy as np
 
 from utils.candles.class_watch import ClassWatch
+from utils.candles.encoding import Rows
 from utils.candles.kernels.layout import DELAYS, Array, Count, Reason, Shard
-from utils.candles.rows import Rows
 from utils.market.class_facts import as_text
 from utils.market.sessions import SessionCalendar
 

@@ -21,7 +21,7 @@ from utils.signals.state import Processed, SignalProgress
 from utils.signals.values import PendingValues
 from utils.signals.warmup import OnProgress, WarmUp, WarmupResult
 from utils.signals.warmup_thread import WarmupThread
-from utils.stores.closed_reader import ClosedRead
+from utils.stores.signal_store import ClosedRead
 
 ENTRIES_AT_ONCE = 1_000
 BURST_READS = 30  # full ones, one after the other: an hour's end has so many

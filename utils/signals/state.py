@@ -28,7 +28,7 @@ from utils.signals.engine import SignalEngine
 from utils.signals.price_scale import Jump
 from utils.signals.warmup import Cut
 from utils.signals.warmup_plan import BARS_NEEDED
-from utils.stores.closed_reader import ClosedEntry
+from utils.stores.signal_store import ClosedEntry
 
 MakeEngine = Callable[[], SignalEngine]
 Arrays = list[NDArray[Any]]

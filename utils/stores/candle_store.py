@@ -8,17 +8,16 @@ from typing import Any
 import orjson
 import redis
 
-from utils.candles.closed_form import ClosedRecords
+from utils.candles.encoding import ClosedRecords, Rows
 from utils.candles.engine_output import RejectedPacket
 from utils.candles.live_view import Hashes
-from utils.candles.rows import Rows
 from utils.journal.entries import Entry, EntryId
 from utils.keys import Keys
 from utils.market.ist import iso_ist
 from utils.stores.guarded_writes import GuardedWrites
 from utils.stores.live_hashes import LiveHashes, live_names
 from utils.stores.outbox import MESSAGES_AT_ONCE, Message, Outbox, message_id
-from utils.stores.packed_commands import pack, send_packed
+from utils.stores.redis_connection import pack, send_packed
 from utils.stores.tick_reader import Gap, TickReader
 
 REMOVED_AT_ONCE = 200  # instruments that are looked up with one command

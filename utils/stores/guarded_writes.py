@@ -13,7 +13,7 @@ from typing import Any
 import redis
 
 from utils.journal.entries import ZERO_ID, EntryId
-from utils.stores.packed_commands import OwnConnection, command_at, pack
+from utils.stores.redis_connection import OwnConnection, command_at, pack
 
 KEPT_SECONDS = 86_400  # whoever stands still for longer than that, while nobody else writes, is not refused
 _MULTI, _EXEC = pack("MULTI"), pack("EXEC")

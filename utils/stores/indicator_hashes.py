@@ -15,7 +15,7 @@ from utils.indicators import INDICATOR_NAMES
 from utils.indicators.values import LatestValues
 from utils.keys import Keys
 from utils.market.ist import iso_ist
-from utils.stores.packed_commands import Word, bulk, pack
+from utils.stores.redis_connection import Word, bulk, pack
 
 _COUNT = len(INDICATOR_NAMES)
 _SIZES = [b"$%d\r\n" % size for size in range(32)]  # no float's repr is longer than 24

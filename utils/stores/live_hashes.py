@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from utils.candles.encoding import Rows
 from utils.candles.live_view import Hashes
-from utils.candles.rows import Rows
 from utils.candles.texts import WIDTH
 from utils.keys import Keys
 from utils.stores.hash_commands import Words, write_hashes
-from utils.stores.packed_commands import bulk
+from utils.stores.redis_connection import bulk
 
 _HEAD_BYTES = 16  # of a command (`*38`), and of a value (`$25`): each more than enough
 

@@ -19,7 +19,7 @@ import redis
 
 from utils.journal.entries import EntryId
 from utils.keys import Keys
-from utils.stores.packed_commands import OwnConnection, Word
+from utils.stores.redis_connection import OwnConnection, Word
 from utils.stores.redis_failure import SMALLER_ID, StreamAheadError
 
 MESSAGES_AT_ONCE = 500  # in one script call: some milliseconds during which Redis does nothing else

@@ -16,9 +16,14 @@ import redis
 
 from utils.journal.entries import ZERO_ID, Entry, EntryId, Kind, down_mark
 from utils.keys import Keys
-from utils.stores.packed_commands import OwnConnection
-from utils.stores.redis_connection import BLOCK_MS
-from utils.stores.stream_read import StreamFacts, StreamRequest, ask_streams, stream_answers
+from utils.stores.redis_connection import (
+    BLOCK_MS,
+    OwnConnection,
+    StreamFacts,
+    StreamRequest,
+    ask_streams,
+    stream_answers,
+)
 
 READ_BYTES = 16 << 20  # about as much is read at once, however large the frames are
 _FIRST_READ = 16

@@ -9,8 +9,8 @@ import pytest
 
 from utils.candles.class_doubts import Doubt, doubts_of, silent_sentences
 from utils.candles.class_watch import ClassWatch, _name
+from utils.candles.encoding import Rows
 from utils.candles.kernels.layout import AWAITS_ANY, FAR
-from utils.candles.rows import Rows
 from utils.candles.shard_state import grow, new_shard
 from utils.market.class_facts import ClassFacts, Outside, as_text, from_text, joined
 from utils.market.instruments import Instrument, SessionClass

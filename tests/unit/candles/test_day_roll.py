@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date
 
 from tests.reference.case_building import DATE, STOCK, YESTERDAY, at, full, pack, subscribed
+from tests.shared.engine_candles import engine_candles
 from utils.candles.engine import CandleEngine
 from utils.candles.engine_output import EngineOutput
 from utils.candles.kernels.layout import Rules
@@ -47,7 +48,7 @@ def test_a_new_day_counts_its_volume_from_zero() -> None:
         frame_at(at("09:15:05.500", DATE), full(STOCK, 100.0, 600_000, "09:15:05")),
         heartbeat_at(at("09:16:03", DATE)),
     )
-    assert [(closed.candle.start_ms, closed.candle.volume) for closed in output.closed] == [
+    assert [(closed.candle.start_ms, closed.candle.volume) for closed in engine_candles(output)] == [
         (at("09:15", DATE), 600_000)
     ]
 
@@ -63,7 +64,7 @@ def test_what_is_held_when_the_day_ends_is_rejected() -> None:
         heartbeat_at(at("09:16:03", DATE)),
     )
     assert [rejected.reason for rejected in output.rejected] == ["range"]
-    candles = [closed.candle for closed in output.closed]
+    candles = [closed.candle for closed in engine_candles(output)]
     # the first trade of the day: the candle has the day's range
     assert [(one.start_ms, one.open, one.high, one.low, one.volume) for one in candles] == [
         (at("09:15", DATE), 104.9, 105.0, 104.9, 600)
@@ -78,7 +79,7 @@ def test_the_price_of_yesterday_is_none_that_a_price_moves_from() -> None:
         frame_at(at("09:15:02.500", DATE), full(STOCK, 100.0, 600, "09:15:02")),
         heartbeat_at(at("09:16:03", DATE)),
     )
-    candles = [closed.candle for closed in output.closed]
+    candles = [closed.candle for closed in engine_candles(output)]
     assert [(one.open, one.high, one.low, one.close, one.volume, one.ticks) for one in candles] == [
         (100.0, 100.0, 100.0, 100.0, 600, 1)
     ]
@@ -94,4 +95,4 @@ def test_a_cached_packet_of_the_first_reconnect_of_a_day_books_nothing_twice() -
         frame_at(at("09:16:01.500", DATE), full(STOCK, 100.0, 5_100, "09:16:01")),
         heartbeat_at(at("09:17:03", DATE)),
     )
-    assert [closed.candle.volume for closed in output.closed] == [5_000, 100]
+    assert [closed.candle.volume for closed in engine_candles(output)] == [5_000, 100]

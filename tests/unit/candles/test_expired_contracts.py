@@ -6,6 +6,7 @@ from datetime import date, timedelta
 
 import pytest
 
+from tests.shared.engine_candles import engine_candles
 from tests.shared.weekly_options import contracts, expiry_day, expiry_of, heartbeat, mark, trades
 from utils.candles.engine import CandleEngine
 from utils.candles.engine_output import EngineOutput
@@ -32,7 +33,7 @@ def symbols(instruments: list[Instrument]) -> list[str]:
 
 
 def closes(output: EngineOutput) -> list[tuple[str, str]]:
-    return [(one.candle.symbol, one.candle.timeframe) for one in output.closed]
+    return [(one.candle.symbol, one.candle.timeframe) for one in engine_candles(output)]
 
 
 def test_it_leaves_at_the_day_roll_after_the_next_one() -> None:
@@ -102,7 +103,7 @@ def test_restarts_and_batches_change_nothing(every: int) -> None:
         again = new_engine()
         again.restore(engine.snapshot())
         engine = again
-    assert found.closed == expected.closed
+    assert engine_candles(found) == engine_candles(expected)
     assert found.gone == expected.gone == [one for week in (0, 1) for one in contracts(week, COUNT)]
     assert engine.snapshot() == at_once.snapshot()
 
@@ -125,7 +126,7 @@ def test_an_instrument_that_comes_back_begins_anew() -> None:
     output = engine.take(
         [mark(day, "09:10", STAYING + GOING), *(trades(day, f"09:{15 + n}", GOING, 200 + n) for n in range(4))]
     )
-    assert [one.candle.volume for one in output.closed if one.candle.timeframe == "1m"] == [1] * (2 * COUNT)
+    assert [one.candle.volume for one in engine_candles(output) if one.candle.timeframe == "1m"] == [1] * (2 * COUNT)
     assert symbols(engine.instruments) == symbols(STAYING + GOING)
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from utils.candles.encoding import Rows
 from utils.candles.feed_content import FEWEST_LOOKS, FULL_AFTER_MS, MOST_LOOKS, FeedContent
 from utils.candles.kernels.layout import DELAYS, Count, Reason
-from utils.candles.rows import Rows
 from utils.candles.shard_state import grow, new_shard
 from utils.market.instruments import Instrument, SessionClass
 from utils.market.sessions import SessionCalendar

@@ -10,6 +10,7 @@ import pytest
 from tests.reference.case_building import FUTURE, STOCK, at, cached, full, mark, opening, pack
 from tests.reference.engine_runs import new_engine
 from tests.reference.inputs import ReferenceSettings
+from tests.shared.engine_candles import engine_candles
 from utils.candles.engine import CandleEngine
 from utils.candles.engine_output import EngineOutput
 from utils.candles.kernels.layout import Count, Reason
@@ -94,8 +95,8 @@ def test_a_bad_mark_is_rejected_and_changes_nothing_else(bad: bytes) -> None:
     output, expected = take_session(engine, bad), take_session(undisturbed, None)
     (kept,) = output.rejected
     assert (kept.reason, kept.packet, kept.source) == ("mark", bad[:512], EntryId(at("09:15:10"), 0))
-    assert [one.candle for one in output.closed] == [one.candle for one in expected.closed] != []
-    assert all(one.candle.complete for one in output.closed)
+    assert [one.candle for one in engine_candles(output)] == [one.candle for one in engine_candles(expected)] != []
+    assert all(one.candle.complete for one in engine_candles(output))
     assert engine.shard.rejected.tolist() == [0] * Reason.MARK + [1]
     assert engine.shard.counts.tolist() == undisturbed.shard.counts.tolist()
     assert engine.instruments == undisturbed.instruments

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from data_handler import rules_of
+from tests.shared.engine_candles import engine_candles
 from tests.shared.extended_day import (
     EVENING,
     FUTURE,
@@ -40,7 +41,7 @@ def engine_of(timeframes: str, calendar: SessionCalendar, window: int = 120) -> 
 def closed(engine: CandleEngine, entries: Iterable[Entry]) -> dict[tuple[str, str], tuple[float, ...]]:
     """The last state of each candle, by timeframe and start: open, high, low, close, volume."""
     found: dict[tuple[str, str], tuple[float, ...]] = {}
-    for one in engine.take(entries).closed:
+    for one in engine_candles(engine.take(entries)):
         candle = one.candle
         start = datetime.fromtimestamp(candle.start_ms / 1000, IST).strftime("%H:%M")
         found[candle.timeframe, start] = (candle.open, candle.high, candle.low, candle.close, candle.volume or 0)
@@ -95,7 +96,7 @@ def test_a_candle_that_was_closed_by_the_old_hours_is_amended_with_its_new_end(t
     after = engine_of("1h,1d", longer(tmp_path))
     after.restore(before.snapshot())
     said = after.take(EVENING[1:2])
-    assert {one.candle.timeframe: (one.candle.end_ms, one.candle.rev) for one in said.closed} == {
+    assert {one.candle.timeframe: (one.candle.end_ms, one.candle.rev) for one in engine_candles(said)} == {
         "1h": (ms("16:15"), 1),
         "1d": (ms("17:00"), 1),
     }
@@ -116,8 +117,8 @@ def test_a_restart_closes_by_the_grace_that_is_set_now(grace_seconds: float) -> 
     rules = rules_of(Settings())._replace(grace_ms=round(1000 * grace_seconds))
     after = CandleEngine(parse_timeframes("1m"), rules, 120, SessionCalendar.load())
     after.restore(before.snapshot())
-    assert len(after.take(frames(("15:19:05", HEARTBEAT))).closed) == (1 if grace_seconds == 3.0 else 0)
-    assert len(after.take(frames(("15:19:10", HEARTBEAT))).closed) == (0 if grace_seconds == 3.0 else 1)
+    assert len(engine_candles(after.take(frames(("15:19:05", HEARTBEAT))))) == (1 if grace_seconds == 3.0 else 0)
+    assert len(engine_candles(after.take(frames(("15:19:10", HEARTBEAT))))) == (0 if grace_seconds == 3.0 else 1)
 
 
 def test_hours_that_are_the_same_change_nothing() -> None:

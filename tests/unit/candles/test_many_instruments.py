@@ -7,6 +7,7 @@ from datetime import date
 
 import numpy as np
 
+from tests.shared.engine_candles import engine_candles
 from tests.shared.shown_candles import shown_candles
 from utils.candles.engine import CandleEngine
 from utils.candles.kernels.layout import Rules
@@ -69,9 +70,9 @@ def frames(dice: random.Random) -> list[Entry]:
 def run(named: list[Instrument], entries: list[Entry], batch: int) -> tuple[list[Candle], list[Candle]]:
     engine = CandleEngine(TIMEFRAMES, RULES, 30, OneSession())
     mark = Entry(EntryId(OPEN_MS - 2_000, 0), Kind.MARK, subscribed_mark("full", named))
-    closed = engine.take([mark]).closed
+    closed = engine_candles(engine.take([mark]))
     for at in range(0, len(entries), batch):
-        closed += engine.take(entries[at : at + batch]).closed
+        closed += engine_candles(engine.take(entries[at : at + batch]))
     return [one.candle for one in closed], [candle for candle, _ in shown_candles(engine)]
 
 

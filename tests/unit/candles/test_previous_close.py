@@ -20,6 +20,7 @@ from tests.reference.case_building import (
     pack,
     subscribed,
 )
+from tests.shared.engine_candles import engine_candles
 from tests.unit.candles.test_day_roll import EveryDay
 from utils.candles.engine import CandleEngine
 from utils.candles.kernels.layout import Rules
@@ -45,7 +46,7 @@ def closed(entries: Sequence[Entry], at_once: int) -> tuple[list[Candle], list[b
     engine = CandleEngine([Timeframe("1m", 60_000), Timeframe("1d", 0)], rules, 10, EveryDay())
     said = [engine.take(entries[first : first + at_once]) for first in range(0, len(entries), at_once)]
     jsons = [json for one in said for records in one.records for json in records.as_json()]
-    return [one.candle for each in said for one in each.closed], jsons
+    return [one.candle for each in said for one in engine_candles(each)], jsons
 
 
 @pytest.mark.parametrize("at_once", [1, 2, 3, 100])

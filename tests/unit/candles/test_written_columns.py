@@ -11,9 +11,9 @@ import pytest
 from tests.reference.engine_runs import new_engine
 from tests.reference.inputs import ReferenceSettings
 from tests.reference.random_feed import WHO, random_feed
-from utils.candles.closed_form import ClosedRecords
+from tests.shared.engine_candles import candles_of, engine_candles
+from utils.candles.encoding import ClosedRecords, Rows
 from utils.candles.kernels.layout import CANDLE, EVENT_HEAD
-from utils.candles.rows import Rows
 from utils.candles.texts import DUE, INT, ISO, REAL, write_texts
 from utils.journal.entries import Entry, EntryId, Kind
 from utils.market.instruments import Instrument, SessionClass
@@ -67,7 +67,7 @@ def test_json_is_that_of_the_objects(request: pytest.FixtureRequest) -> None:
     heads["column"] = [dice.randrange(len(NAMES)) for _ in range(count)]
     heads["previous_close"] = [dice.choice([0, 1, 100_005, dice.randrange(1 << 32)]) for _ in range(count)]
     records = ClosedRecords(rows, heads, any_candles(dice, count), np.zeros(count, np.int64))
-    expected = [orjson.dumps(one.candle.as_document()) for one in records.as_objects()]
+    expected = [orjson.dumps(candle.as_document()) for candle in candles_of(records)]
     assert records.as_json() == expected
 
 
@@ -106,7 +106,7 @@ def test_numbers_of_what_an_entry_caused(seed: int) -> None:
     engine = new_engine([who.reference for who in WHO], settings)
     counted: dict[EntryId, int] = {}
     for one in random_feed(seed, "09:13:00", 300):
-        for said in engine.take([Entry(EntryId(one.ms, one.counter), Kind(one.kind), one.payload)]).closed:
+        for said in engine_candles(engine.take([Entry(EntryId(one.ms, one.counter), Kind(one.kind), one.payload)])):
             assert said.nth == counted.get(said.source, 0)
             counted[said.source] = said.nth + 1
     assert len(counted) > 50

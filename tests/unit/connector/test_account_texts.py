@@ -10,6 +10,7 @@ import pytest
 from tests.reference.engine_runs import new_engine
 from tests.reference.inputs import ReferenceSettings
 from tests.reference.random_feed import WHO, random_feed
+from tests.shared.engine_candles import engine_candles
 from utils.journal.entries import HEARTBEAT, Entry, EntryId, Kind, down_mark
 
 SETTINGS = ReferenceSettings(timeframes=(("5s", 5_000), ("1m", 60_000), ("1d", 0)))
@@ -34,6 +35,6 @@ def test_a_heartbeat_in_the_place_of_an_order_update_changes_no_candle(seed: int
     ]
     engines = [new_engine([who.reference for who in WHO], SETTINGS) for _ in range(2)]
     texts, heartbeats = (engine.take(run) for engine, run in zip(engines, (with_texts, with_heartbeats), strict=True))
-    assert len(texts.closed) > 20
-    assert texts.closed == heartbeats.closed
+    assert len(engine_candles(texts)) > 20
+    assert engine_candles(texts) == engine_candles(heartbeats)
     assert engines[0].snapshot() == engines[1].snapshot()

@@ -20,8 +20,7 @@ from utils.runtime.timing import Pacing
 from utils.signals.context import SignalContext
 from utils.signals.engine import SignalEngine
 from utils.signals.shard import ShardSignals
-from utils.stores.closed_reader import ClosedEntry, ClosedRead
-from utils.stores.signal_store import SignalStore
+from utils.stores.signal_store import ClosedEntry, ClosedRead, SignalStore
 
 SNAPSHOT_SECONDS = 15.0
 

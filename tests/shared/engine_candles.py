@@ -1,11 +1,17 @@
-"""From a row of the state arrays to the candle that is written out: integers become prices here."""
+"""What an engine gave as candles: decoded from what is published, or made from the records one by one."""
 
 from __future__ import annotations
 
 import collections
+from dataclasses import dataclass
 from typing import Any
 
+import orjson
+
+from utils.candles.encoding import ClosedRecords
+from utils.candles.engine_output import EngineOutput
 from utils.candles.kernels.layout import CANDLE
+from utils.journal.entries import EntryId
 from utils.kite.frames import price_divisor
 from utils.market.candle import Candle, Source, TimedBy
 from utils.market.instruments import Instrument
@@ -37,3 +43,30 @@ def candle_of(row: Any, instrument: Instrument, timeframe: str, previous_close: 
         timed_by=TimedBy.RECEIVE if row.by_receive else TimedBy.EXCHANGE,
         previous_close=previous_close / divisor if previous_close else None,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class EngineCandle:
+    """A candle that closed, or a revision of one: number `nth` of what the entry `source` caused."""
+
+    source: EntryId
+    nth: int
+    candle: Candle
+
+
+def engine_candles(output: EngineOutput) -> list[EngineCandle]:
+    """What is published of an engine's output, decoded."""
+    return [
+        EngineCandle(EntryId(ms, counter), nth, Candle.from_document(orjson.loads(content)))
+        for records in output.records
+        for (ms, counter, nth), content in zip(records.sources(), records.as_json(), strict=True)
+    ]
+
+
+def candles_of(records: ClosedRecords) -> list[Candle]:
+    """The candles of the records, made without the encoder."""
+    rows, before = records.candles.tolist(), records.heads["previous_close"].tolist()
+    return [
+        candle_of(CandleRow._make(values), *records.rows.at(place), previous_close)
+        for place, values, previous_close in zip(records.places, rows, before, strict=True)
+    ]

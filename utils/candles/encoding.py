@@ -2,22 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import orjson
 
 from utils.candles.fields import CANDLE_FIELDS, EXACT, VWAP, describe_candle, exact_vwap
 from utils.candles.kernels.layout import Array
-from utils.candles.rows import Rows
 from utils.candles.texts import DUE, KEPT, put_int, write_texts
-from utils.candles.written_form import CandleRow, candle_of
-from utils.journal.entries import EntryId
-from utils.market.candle import Candle
+from utils.journal.entries import ZERO_ID, EntryId
+from utils.kite.frames import price_divisor
+from utils.market.instruments import Instrument
 from utils.runtime.kernel_cache import kernel
+
+JsonHeads = tuple[bytes, bytes, bytes]
+
+
+class Rows:
+    """The instruments in the order of their rows, and what follows from them alone, found once."""
+
+    def __init__(self, instruments: Sequence[Instrument], timeframes: Sequence[str]) -> None:
+        self.instruments = tuple(instruments)
+        self.timeframes = tuple(timeframes)
+        self.divisors: Array = np.array([price_divisor(one.token) for one in self.instruments], np.int64)
+        self._json_heads: dict[int, JsonHeads] = {}
+
+    @cached_property
+    def as_json(self) -> bytes:
+        """A JSON array of the instruments."""
+        return orjson.dumps([one.as_dict() for one in self.instruments])
+
+    def at(self, place: int) -> tuple[Instrument, str]:
+        """Instrument and timeframe of a place: row * timeframes + column."""
+        row, column = divmod(place, len(self.timeframes))
+        return self.instruments[row], self.timeframes[column]
+
+    def json_heads(self, place: int) -> JsonHeads:
+        """What stands before the id's time, before `k`'s, and after `t`, in the document of each candle there."""
+        heads = self._json_heads.get(place)
+        if heads is None:
+            instrument, timeframe = self.at(place)
+            symbol, frame = orjson.dumps(instrument.symbol), orjson.dumps(timeframe)
+            key = symbol[:-1] + b"|" + frame[1:-1] + b"|"
+            who = b',"symbol":%b,"timeframe":%b,"token":%d' % (symbol, frame, instrument.token)
+            heads = self._json_heads[place] = (b'{"_id":' + key, b'","k":' + key, who)
+        return heads
+
 
 _CLOSED = CANDLE_FIELDS.names.index("closed")
 _LITERALS = (
@@ -28,15 +62,6 @@ _LITERALS = (
 _TIME_DIGITS = 15  # as utils.keys.candle_id
 _BLOB = np.frombuffer(b"".join(_LITERALS), np.uint8)
 _ENDS = np.cumsum([0, *map(len, _LITERALS)])
-
-
-@dataclass(frozen=True, slots=True)
-class ClosedCandle:
-    """A candle that closed, or a revision of one: number `nth` of what the entry `source` caused."""
-
-    source: EntryId
-    nth: int
-    candle: Candle
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,18 +91,6 @@ class ClosedRecords:
     def sources(self) -> list[tuple[int, int, int]]:
         """Of each: ms and counter of the entry that caused it, and its number among what that entry caused."""
         return list(zip(self.heads["ms"].tolist(), self.heads["counter"].tolist(), self.nths.tolist(), strict=True))
-
-    def as_objects(self) -> list[ClosedCandle]:
-        return [
-            ClosedCandle(EntryId(ms, counter), nth, candle_of(CandleRow._make(values), *self.rows.at(place), before))
-            for (ms, counter, nth), place, values, before in zip(
-                self.sources(),
-                self.places,
-                self.candles.tolist(),
-                self.heads["previous_close"].tolist(),
-                strict=True,
-            )
-        ]
 
     def as_json(self) -> list[bytes]:
         """Each as `orjson.dumps(candle.as_document())` writes it."""
@@ -157,3 +170,34 @@ def write_documents(
         at = _copy(_BLOB, _ENDS[_CLOSED], _ENDS[_CLOSED + 1], out, at)
         at = _copy(heads, ends[4 * i + 3], ends[4 * i + 4], out, at)
         bounds[i + 1] = at
+
+
+class Numbering:
+    """Counts what one entry causes: each event gets the same number, however often it is published."""
+
+    def __init__(self) -> None:
+        self._event, self._events = ZERO_ID, 0
+        self._rejection, self._rejections = ZERO_ID, 0
+
+    def next_events(self, heads: Array) -> Array:
+        """int64 (m,), for m EVENT_HEADs."""
+        nths = np.zeros(len(heads), np.int64)
+        number_events(heads, nths, *self._event, self._events)
+        self._event = EntryId(int(heads["ms"][-1]), int(heads["counter"][-1]))
+        self._events = int(nths[-1])
+        return nths
+
+    def next_rejection(self, source: EntryId) -> tuple[EntryId, int]:
+        self._rejections = self._rejections + 1 if source == self._rejection else 0
+        self._rejection = source
+        return source, self._rejections
+
+    def as_list(self) -> list[object]:
+        return [str(self._event), self._events, str(self._rejection), self._rejections]
+
+    @classmethod
+    def from_list(cls, values: list[Any]) -> Numbering:
+        numbering = cls()
+        numbering._event, numbering._events = EntryId.parse(values[0]), int(values[1])
+        numbering._rejection, numbering._rejections = EntryId.parse(values[2]), int(values[3])
+        return numbering
