@@ -41,6 +41,8 @@ class CandleWorker(ShardWorker[ShardCandles]):
         self._refresh = Pacing(round=settings.live_refresh_ms / 1000)
         self._refreshing: deque[int] = deque()
         self._is_refresh_late = False
+        # A backlog is sent to half of the bound beyond the last snapshot: one in time keeps it flowing.
+        self._uncovered_max_bytes = settings.stream_max_bytes // 4
         self._lost = {"lost_entries": 0, "lost_ms": 0}
         self._local_file = settings.sessions_local_file
         self._doubted: Doubted = {}
@@ -54,6 +56,9 @@ class CandleWorker(ShardWorker[ShardCandles]):
         has_closed = [self._owned[shard].process(entries).has_closed for shard, entries in found]
         self._log_gaps()
         return any(has_closed)
+
+    def _is_snapshot_urgent(self, shard: int) -> bool:
+        return self._store.unsaved_bytes(shard) >= self._uncovered_max_bytes
 
     def _log_gaps(self) -> None:
         for gap in self._store.new_gaps():

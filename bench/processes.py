@@ -66,6 +66,12 @@ def rss_mb(pid: int) -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
+def written_bytes(pid: int) -> int:
+    """What a process had written to disk since its start."""
+    lines = Path(f"/proc/{pid}/io").read_text().splitlines()
+    return int(dict(line.split(": ") for line in lines)["write_bytes"])
+
+
 def pss_mb(pid: int) -> float:
     """Proportional memory of a process in MB: its own pages, and its share of pages that several processes use."""
     try:

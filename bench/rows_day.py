@@ -44,7 +44,7 @@ def day_rows(stage: Stage, stretch: Stretch) -> list[Row]:
         "journal": stretch.a_day(stretch.journal) / MEGABYTE,
         "MongoDB": candles * stretch.document / MEGABYTE,
         "logs": stretch.a_day(stretch.logs) / MEGABYTE,
-        "append-only file at most": 2 * memory["redis"],
+        "Redis' snapshot at most": memory["redis"],
     }
     name = f"a day of {stretch.instruments} instruments in {len(settings.timeframes)} timeframes: "
     return [_memory_row(name, memory, of_streams), _disk_row(name, disk, stretch.packets / stretch.seconds)]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from bench.live_probe import Latencies, LiveProbe, latencies
 from bench.measure import Log
-from bench.processes import PROJECT, BenchError, Stage, Usage, market_clock, wait_until
+from bench.processes import PROJECT, BenchError, Stage, Usage, market_clock, wait_until, written_bytes
 from bench.results import Row, of, single
 from bench.rows_day import OURS, SESSION_MS, Stretch, candles_a_session, day_rows, folder_bytes
 from bench.rows_latency import WATCHED, described_usage, shards_of, usage_figures
@@ -59,7 +59,7 @@ class _Bytes:
     packets: int
     stream: int
     journal: int
-    aof: int
+    redis_disk: int
     logs: int
 
     def since(self, before: _Bytes) -> _Bytes:
@@ -67,7 +67,7 @@ class _Bytes:
             max(1, self.packets - before.packets),
             self.stream - before.stream,
             self.journal - before.journal,
-            self.aof - before.aof,
+            self.redis_disk - before.redis_disk,
             self.logs - before.logs,
         )
 
@@ -219,11 +219,10 @@ def _closed(stage: Stage) -> int:
 
 
 def _bytes(stage: Stage) -> _Bytes:
-    about: Any = stage.client.info("persistence")
     stream: Any = stage.client.memory_usage("ticks:{a}", samples=0)
     journal = journal_path(stage.directory / "journal", DAY, 0)
     logs = folder_bytes(stage.directory / "logs")
-    return _Bytes(_packets(stage), int(stream or 0), _size(journal), int(about.get("aof_current_size", 0)), logs)
+    return _Bytes(_packets(stage), int(stream or 0), _size(journal), written_bytes(stage.pids["redis"]), logs)
 
 
 def _usage_rows(run: Pipeline, each: dict[str, Usage], lag: Latencies, rate: float) -> list[Row]:
@@ -248,12 +247,11 @@ def _usage_rows(run: Pipeline, each: dict[str, Usage], lag: Latencies, rate: flo
 
 
 def _byte_rows(stage: Stage, run: Pipeline, grown: _Bytes) -> list[Row]:
-    """Bytes of a tick (a packet) in each store, beside the 186 bytes of a full packet on the wire."""
-    with_view = "the live view's refreshes are most of it"
+    """What a tick (a packet) takes in each place. The wire's own 186 bytes of a full packet are the yardstick."""
     return [
         _bytes_row("the stream (memory)", grown.stream / grown.packets),
         _bytes_row("the journal", grown.journal / grown.packets),
-        _bytes_row("the append-only file, live view and candles included", grown.aof / grown.packets, with_view),
+        _bytes_row("what Redis writes to disk", grown.redis_disk / grown.packets),
         _mongo_row(stage, run, grown),
     ]
 

@@ -19,8 +19,20 @@ def connector_findings(report: Report, moment: Moment, limits: Limits) -> Iterat
     if forced_out:
         sentence = f"{forced_out:,} entries left their stream before its time was over: raise STREAM_MAX_MB."
         yield Finding(CONNECTOR, sentence, is_problem=False)
+    yield from _waiting(report, limits)
     yield from _syncs(report)
     yield from _instruments(report, moment)
+
+
+def _waiting(report: Report, limits: Limits) -> Iterator[Finding]:
+    """A backlog that waits for the candle worker's snapshot, for longer than a worker at work lets it wait."""
+    seconds = number_of(report, "sending_waits_seconds")
+    if seconds > limits.lag_seconds:
+        sentence = (
+            f"sending has waited for {duration(seconds)} for the candle worker, which does not read on: see that it "
+            "runs. Until then frames stay in the journal, and readers of ticks:* get none."
+        )
+        yield Finding(CONNECTOR, sentence)
 
 
 def _syncs(report: Report) -> Iterator[Finding]:

@@ -31,7 +31,7 @@ def redis_room_findings(memory_limits: str, info: Info | None) -> Iterator[Findi
     if allowed and wanted >= allowed:
         sentence = (
             f"its container is ended before Redis is full: REDIS_MAXMEMORY is {wanted >> 20:,} MB, and the container "
-            f"may take {allowed >> 20:,} MB: set REDIS_MEM_LIMIT to half as much again as REDIS_MAXMEMORY."
+            f"may take {allowed >> 20:,} MB: set REDIS_MEM_LIMIT to a third more than REDIS_MAXMEMORY."
         )
         yield Finding(REDIS, sentence)
 

@@ -15,10 +15,11 @@ from tests.shared.connector_process import wait_until
 from tests.shared.servers import EmbeddedServer, valkey_server
 from utils.connector.recorder import TickRecorder
 from utils.connector.sender import TickSender
-from utils.journal.entries import EntryId
+from utils.journal.entries import ZERO_ID, EntryId
 from utils.journal.files import journal_days, plain_path
 from utils.journal.writer import read_journal
 from utils.keys import Keys
+from utils.stores.candle_store import CandleStore
 from utils.stores.health import HealthReport, read_health
 from utils.stores.redis_connection import open_redis
 from utils.stores.tick_stream import TickStream
@@ -32,7 +33,7 @@ class Line:
 
     def __init__(self, directory: Path, url: str, stream_max_bytes: int = 1 << 30, start: bool = True) -> None:
         self.now_ms = START_MS
-        self.directory = directory
+        self.directory, self.url = directory, url
         self.client = open_redis(url)
         log = structlog.get_logger("test")
         self.recorder = TickRecorder(directory, 0, lambda: self.now_ms, self._wake, log)
@@ -59,7 +60,11 @@ class Line:
             "sent": self.sender.sent,
             "backlog_bytes": self.recorder.backlog_bytes,
             "redis_fault": self.sender.redis_fault,
+            "waits": self.sender.waiting_seconds,
         }
+
+    def report(self) -> Mapping[str, str]:
+        return read_health(self.client, KEYS).get("connector", {})
 
     def start(self, answer_seconds: float = 0.0) -> None:
         self.is_sending = True
@@ -236,12 +241,49 @@ def test_ids_go_on_above_a_stream_that_was_further(make_line: Callable[..., Line
 def test_a_stream_is_bounded_and_says_so(make_line: Callable[..., Line], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("utils.connector.sender.TRIM_AFTER_BYTES", 1 << 20)
     line = make_line(stream_max_bytes=2 << 20)
+    wait_until(lambda: "connector" in read_health(line.client, KEYS), "the journal is drained")
     line.record(range(3000), size=4000)
     wait_until(lambda: line.sender.sent == 3000, "the last entry")
     assert line.sender.forced_out > 0
     streamed = line.streamed()
     assert streamed == list(range(line.sender.forced_out, 3000))
     assert line.journaled() == list(range(3000))
+
+
+def test_a_backlog_waits_for_a_slow_reader_and_loses_nothing(make_line: Callable[..., Line]) -> None:
+    """Of ten times the bound, with a reader that stores its snapshot now and then: each entry is read once."""
+    line = make_line(stream_max_bytes=2 << 20, start=False)
+    line.record(range(5000), size=4000)
+    line.start()
+    wait_until(lambda: line.sender.waiting_seconds > 0, "the sender waits for a snapshot")
+    sent = line.sender.sent
+    assert sent < 500, "no more than about half of the bound"
+    store, found, position = CandleStore(open_redis(line.url), KEYS, 100, 100), list[int](), ZERO_ID
+    store.load_state(0)
+    while len(found) < 5000:
+        for _, entries in store.read_ticks({0: position}, 200, 64):
+            found += [int.from_bytes(entry.payload, "big") for entry in entries]
+            position = entries[-1].id
+        if store.unsaved_bytes(0) >= 1 << 19:
+            store.save_state(0, b"a snapshot")
+            assert (line.client.memory_usage("test:ticks:{a}") or 0) < 4 << 20
+    assert found == list(range(5000))
+    assert store.new_gaps() == []
+    line.record(range(5000, 5001))
+    wait_until(lambda: line.sender.sent == 5001 and not line.sender.waiting_seconds, "frames are sent as they come")
+
+
+def test_a_backlog_that_waits_is_in_the_report(
+    make_line: Callable[..., Line], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And ends in order: what was not sent is in the journal."""
+    monkeypatch.setattr("utils.connector.send_window.ANNOUNCED_SECONDS", 0.1)
+    line = make_line(stream_max_bytes=2 << 20, start=False)
+    line.record(range(1000), size=4000)
+    line.start()
+    wait_until(lambda: float(line.report().get("waits", "0")) > 0.1, "the report names the wait")
+    assert not line.sender.finish(5.0)
+    assert line.streamed() == list(range(line.sender.sent))
 
 
 def test_health_is_written_every_second(make_line: Callable[..., Line]) -> None:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from datetime import date
 from functools import reduce
 from operator import or_
 from pathlib import Path
@@ -19,6 +20,7 @@ from typing import Any
 import orjson
 import pytest
 import redis
+import structlog
 
 from commands.shared.embedded.redis import START, ValkeyServer
 from tests.e2e.harness import CANDLE_WORKER, SIGNAL_WORKER, WORKERS, Scripts, Stores, pipeline
@@ -30,8 +32,11 @@ from tests.shared.fake_broker import FakeBroker, stock
 from tests.shared.redis_needs import Judge, Needs, Recording, users_made
 from tests.shared.servers import mongo_server, valkey_server
 from tests.shared.signal_worker_process import instrument
+from utils.connector.session_snapshot import SessionSnapshot
 from utils.journal.entries import Entry, EntryId, Kind
 from utils.keys import Keys
+from utils.market.ist import ist_midnight_ms
+from utils.market.sessions import SessionCalendar
 from utils.stores.candle_store import CandleStore
 from utils.stores.leases import Lease
 from utils.stores.left_shards import LeftShards
@@ -92,8 +97,16 @@ def own_a_shard_first(client: redis.Redis) -> None:
     assert Lease(client, Keys(), SIGNAL_WORKER, UNUSED_SHARD, "first", 0.1).renew()
 
 
+def store_everything_after_the_session(client: redis.Redis) -> None:
+    """Once a day."""
+    at_ms = ist_midnight_ms(date(2026, 11, 20)) + 16 * 3_600_000
+    calendar, log = SessionCalendar.load(), structlog.get_logger("test")
+    assert SessionSnapshot(client, calendar, lambda: [instrument(SYMBOLS[0])], lambda: at_ms, log).look()
+
+
 RARE: tuple[tuple[str, Callable[[redis.Redis], None]], ...] = (
     ("connector", trim_a_large_stream),
+    ("connector", store_everything_after_the_session),
     ("candle_worker", read_behind_a_dropped_mark),
     ("candle_worker", remove_an_expired_contract),
     ("candle_worker", look_at_a_left_shard),
@@ -131,6 +144,7 @@ def needs(valkey: ValkeyServer, tmp_path_factory: pytest.TempPathFactory) -> Rec
     recorded = recording.needs()
     # The demo and the replay run all three processes as one user, each under its prefix.
     of_all = reduce(or_, (recorded[user] for user in ROLES))
+    recorded["connector"] |= Needs(commands={"bgsave"})  # done above; MONITOR shows no administrative command
     return {**recorded, "demo": of_all.under("demo:") | of_all.under("replay:")}
 
 

@@ -120,9 +120,9 @@ def measured(client: redis.Redis) -> Measured:
 
 
 def _used(client: redis.Redis) -> int:
-    """Without what is on its way: buffers of clients and of the append-only file shrink when Redis has time."""
+    """Without what is on its way: buffers of clients shrink when Redis has time."""
     memory: Any = client.info("memory")
-    return int(memory["used_memory"]) - int(memory["mem_clients_normal"]) - int(memory["mem_aof_buffer"])
+    return int(memory["used_memory"]) - int(memory["mem_clients_normal"])
 
 
 def _a_hash(client: redis.Redis, kind: str, fields: Callable[[], Mapping[str, Any]]) -> float:
@@ -216,10 +216,10 @@ def test_the_defaults_fit_into_the_memory_that_redis_may_take(
 
 
 def test_the_container_has_room_beside_it() -> None:
-    """Redis writes its append-only file anew from a fork, which copies what changes meanwhile."""
+    """The allocator takes 1.21 times what Redis counts, and 1.29 while a fork stores everything in a session."""
     for given in ({}, what_the_readme_gives_for(3 * INSTRUMENTS_PER_CONNECTION)):
         limit = filled_in(str(services()["redis"]["mem_limit"]), given)
-        assert size(limit) >= 1.5 * stated_maxmemory(given)
+        assert size(limit) >= 1.33 * stated_maxmemory(given)
 
 
 def test_frames_grow_no_larger_than_their_limit_says(client: redis.Redis) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.shared.closed_candles import PAST_OPEN_MS, SEED, SYMBOLS, ClosedCandle, past_and_day, say_closed
+from tests.shared.closed_candles import OPEN_MS, PAST_OPEN_MS, SEED, SYMBOLS, ClosedCandle, past_and_day, say_closed
 from tests.shared.history_broker import Broker, as_answer, day_rows, serving, trading_days
 from tests.shared.length import length
 from tests.shared.servers import ServerUrls, mongo_server, valkey_server
@@ -115,16 +115,54 @@ def test_redis_and_mongo_killed_and_started_again(tmp_path: Path, undisturbed: W
         mongo_server(tmp_path) as mongo,
         world(ServerUrls(valkey.url, mongo.url, (), True, True), tmp_path / "restarted", "restarted", PAST) as one,
     ):
-        one.client.config_set("appendfsync", "always")
         one.start()
         wait_for(lambda: one.health().get("state") == "running", "warm-up")
         say_closed(one.client, one.keys, DAY[:900])
         one.wait_until_at(DAY[:900])
+        one.client.save()
         for server in (valkey, mongo):
             server.kill()
         for server in (valkey, mongo):
             server.start()
         say_closed(one.client, one.keys, DAY[900:])
+        one.wait_until_at(DAY)
+        end_quietly(one)
+        same(one, undisturbed)
+
+
+@pytest.mark.parametrize("is_mongo_ahead", [False, True])
+@pytest.mark.parametrize("has_stayed", [False, True])
+def test_a_redis_that_lost_everything_gets_the_same_signals(
+    tmp_path: Path, undisturbed: World, has_stayed: bool, is_mongo_ahead: bool
+) -> None:
+    """At 13:00 of the clock, with the morning's candles in MongoDB: they close again, and count as new."""
+    half = len(DAY) // 2
+    with (
+        valkey_server(tmp_path) as valkey,
+        mongo_server(tmp_path) as mongo,
+        world(ServerUrls(valkey.url, mongo.url, (), True, True), tmp_path / "lost", "lost", PAST) as one,
+    ):
+        one.start()
+        wait_for(lambda: one.health().get("state") == "running", "warm-up")
+        say_closed(one.client, one.keys, DAY[:half])
+        one.wait_until_at(DAY[:half])
+        if is_mongo_ahead:
+            one.mongo.upsert_candles([entry.candle.as_document() for entry in DAY[:half]])
+        if not has_stayed:
+            one.end(signal.SIGKILL)
+        valkey.kill()
+        assert not list(valkey.directory.glob("**/*.rdb"))
+        valkey.start()
+        again = 0 if has_stayed else 300  # the candle worker was faster
+        say_closed(one.client, one.keys, DAY[:again])
+        if not has_stayed:
+            one.start(MARKET_CLOCK=f"2026-01-02T13:00:00+05:30@1@{time.time()}")
+        wait_for(lambda: one.health().get("state") == "waiting for the instruments", "the worker is back")
+        for shard in range(2):
+            one.client.xadd(one.keys.ticks(shard), {"m": b"{}"}, id=f"{OPEN_MS - 60_000}-0")
+        tell_instruments(one)
+        wait_for(lambda: one.health().get("state") == "running", "warm-up")
+        say_closed(one.client, one.keys, DAY[again:])
         one.wait_until_at(DAY)
         end_quietly(one)
         same(one, undisturbed)

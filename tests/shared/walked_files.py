@@ -76,7 +76,7 @@ def walk_of_a_frame(client: redis.Redis, keys: Keys, directory: Path) -> Walk:
     feed = ShardFeed(nothing, nothing, recorder, AccountUpdates(recorder), lambda: 0.0, LOG, nothing)
     feed._attempt = nothing
     sender = TickSender(client, TickStream(client, keys), [recorder], nothing, dict, 1.0, 1 << 20, LOG)
-    sender._agree()
+    sender.agree()
     store = CandleStore(client, keys, 10_000, 1_000)
     settings = Settings.load(_env_file=None, timeframes="1m", instruments=SYMBOL)
     candles = ShardCandles(0, settings, SessionCalendar.load(), store)

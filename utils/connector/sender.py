@@ -1,8 +1,9 @@
-"""Sends what the journal has to the streams, in a thread of its own: the socket never waits for Redis.
+"""Sends the journal to the streams, in a thread of its own: the socket never waits for Redis.
 
 The journal is the queue. At the start and after every error the stream is asked how far it got, and the rest is
-sent in order; a stream that is not where it was left takes nothing. One that is gone gets the whole day again.
-One that Redis refuses for itself (a right, a key's type) waits in its journal, and the others go on.
+sent in order. A stream that is not where it was left accepts nothing; one that is gone gets the full day again.
+While such a backlog is sent, nothing is trimmed that the candle worker's snapshot does not cover (SendWindow).
+A stream that Redis refuses for itself (a right, a key's type) waits in its journal, and the others are sent.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from functools import partial
 import redis
 
 from utils.connector.recorder import TickRecorder
+from utils.connector.send_window import SendWindow
 from utils.journal.entries import ZERO_ID, Entry, EntryId, Topic
 from utils.journal.writer import JournalError
 from utils.market.instruments import Instrument
@@ -33,12 +35,14 @@ HEALTH_SECONDS = 1.0
 TRIM_SECONDS = 10.0
 TRIM_AFTER_BYTES = 32 << 20
 BACKOFF_SECONDS = (0.1, 2.0)
+WINDOW_SHARE = 2  # a backlog stays within this part (a half) of the stream's bound beyond the worker's snapshot
+SNAPSHOT_POLL_SECONDS = 0.02  # how often the worker's snapshot is looked at while sending waits for it
 
 Fields = Mapping[str, str | int | float]
 
 
 class TickSender:
-    """`wake` says that there is something new; `finish` sends what is left and ends the thread."""
+    """`wake` when something is new in the journal; `finish` sends what is left and ends the thread."""
 
     def __init__(
         self,
@@ -50,7 +54,9 @@ class TickSender:
         stream_hours: float,
         stream_max_bytes: int,
         log: BoundLogger,
+        after_session: Callable[[], bool] = lambda: False,
     ) -> None:
+        """`after_session` (RedisError) is called once a second, in the sender's thread."""
         self.sent = self.forced_out = self.faults = 0
         self.redis_fault = ""
         self.journal_fault = ""
@@ -61,29 +67,37 @@ class TickSender:
         self._failed: RedisFailure | None = None
         self._stream = stream
         self._recorders = recorders
+        self._windows = {
+            recorder.shard: SendWindow(
+                recorder.shard, partial(stream.use, recorder.shard), stream_max_bytes // WINDOW_SHARE, log
+            )
+            for recorder in recorders
+            if recorder.topic is Topic.TICKS
+        }
         self._health = health
         self._health_fields = health_fields
         self._kept_ms = round(stream_hours * 3_600_000)
         self._max_bytes = stream_max_bytes
         self._log = log
+        self._after_session = after_session
         self._delay = RetryDelay(*BACKOFF_SECONDS)
         self._new = threading.Event()
         self._asked = threading.Event()
         self._ending = threading.Event()
         self._deadline = float("inf")
         self._sent_to = {(recorder.topic, recorder.shard): ZERO_ID for recorder in recorders}
-        # How far it was sent, as far as this process knows, or the journal went before it: from that day on a stream
-        # that is gone is sent everything again.
+        # How far it was sent, as far as this process knows, or how far the journal went at its start. A stream that
+        # is gone is sent everything again from that day on.
         self._reached = {(recorder.topic, recorder.shard): recorder.last_id for recorder in recorders}
         self._instruments: Sequence[Instrument] | None = None
-        self._instruments_shown = True
+        self._has_shown_instruments = True
         self._health_due = self._trim_due = 0.0
         self._bytes_since_trim = 0
         # A daemon: a Redis that hangs must not keep the process from ending.
         self._thread = threading.Thread(target=self._run, name="tick-sender", daemon=True)
 
     def start(self, answer_seconds: float = 0.0) -> None:
-        """Begins, and waits so long at most for what the streams say of how far they got.
+        """Start the thread, and wait at most `answer_seconds` until the streams were asked how far they got.
 
         With a clock that was stepped back and a journal that lost its end, ids given before that are too low.
         """
@@ -95,13 +109,13 @@ class TickSender:
         self._new.set()
 
     def show_instruments(self, instruments: Sequence[Instrument]) -> None:
-        """These are to be in the `instruments` hash from now on."""
+        """Write these to the `instruments` hash, and again to every Redis that lost it."""
         self._instruments = tuple(instruments)
-        self._instruments_shown = False
+        self._has_shown_instruments = False
         self.wake()
 
     def finish(self, seconds: float) -> bool:
-        """Sends what is left, for so long at most. False when something is: it stays in the journal."""
+        """Send what is left, for `seconds` at most. False when entries are left: they stay in the journal."""
         self._deadline = time.monotonic() + seconds
         self._ending.set()
         self.wake()
@@ -112,24 +126,29 @@ class TickSender:
         """The id up to which the stream has everything."""
         return self._sent_to[topic, shard]
 
+    @property
+    def waiting_seconds(self) -> float:
+        """How long a shard's backlog has waited for a snapshot of the candle worker; 0 when none waits."""
+        return max((window.waiting_seconds for window in self._windows.values()), default=0.0)
+
     def _run(self) -> None:
-        while not self._is_over(ended=False):
+        while not self._is_over(is_drained=False):
             try:
-                self._agree()
+                self.agree()
                 self._asked.set()
-                self._send_until_told()
+                self._send_until_finished()
                 return
             except StreamMovedError as error:
                 self.faults += 1
-                self._log.warning(f"{error}: it is sent what it lacks")
+                self._log.warning(f"{error}: what is missing there is sent again")
             except redis.RedisError as error:
                 self._on_redis_fault(error)
             except (OSError, JournalError) as error:
                 self.journal_fault = str(error)
-                self._on_fault("the journal can not be read: entries are not sent", error)
+                self._on_fault("the journal cannot be read: entries are not sent", error)
                 self._write_health()
             except Exception as error:
-                self._on_fault("sending failed; it is tried again", error)
+                self._on_fault("sending failed, retrying", error)
             self._asked.set()
             self._client.connection_pool.disconnect()
             self._pause(self._delay.next_seconds())
@@ -139,12 +158,12 @@ class TickSender:
             return
         time.sleep(max(0.0, min(BACKOFF_SECONDS[0], self._deadline - time.monotonic())))
 
-    def _agree(self) -> None:
-        """Asks each stream how far it got, and begins to read the journal there."""
+    def agree(self) -> None:
+        """Ask each stream how far it got: the journal is read from there. RedisError."""
         self._server.look()
         for recorder in self._recorders:
             self._refusals.tried(self._name(recorder), partial(self._agree_on, recorder))
-        self._instruments_shown = False
+        self._has_shown_instruments = False
 
     def _agree_on(self, recorder: TickRecorder) -> bool:
         last_id = self._stream.last_id(recorder.shard, recorder.topic)
@@ -153,6 +172,8 @@ class TickSender:
         if after > recorder.last_id:
             self._on_stream_ahead(recorder, after)
         recorder.seek(after)
+        if recorder.topic is Topic.TICKS:
+            self._windows[recorder.shard].begin()
         self._sent_to[recorder.topic, recorder.shard] = last_id or ZERO_ID
         return True
 
@@ -167,43 +188,64 @@ class TickSender:
                 ahead_seconds=ahead_ms / 1000,
             )
 
-    def _send_until_told(self) -> None:
+    def _send_until_finished(self) -> None:
         while True:
             self._new.clear()
-            sent = [self._send_some(recorder) for recorder in self._recorders]
-            self._on_success()
-            self._do_chores()
-            if self._is_over(ended=not any(sent)):
+            has_sent = self.send_once()
+            if self._is_over(is_drained=not has_sent):
                 self._write_health()
                 return
-            if not any(sent):
-                self._new.wait(max(0.0, self._health_due - time.monotonic()))
+            if not has_sent:
+                self._wait()
 
-    def _is_over(self, ended: bool) -> bool:
-        return self._ending.is_set() and (ended or time.monotonic() >= self._deadline)
+    def send_once(self) -> bool:
+        """One batch of every stream, and the chores that are due; whether anything was sent. RedisError, OSError."""
+        sent = [self._send_some(recorder) for recorder in self._recorders]
+        self._on_success()
+        self._do_chores()
+        return any(sent)
+
+    def _wait(self) -> None:
+        """For something new in the journal; new frames are of no use while an older one waits for the worker."""
+        if self.waiting_seconds:
+            self._ending.wait(SNAPSHOT_POLL_SECONDS)
+        else:
+            self._new.wait(max(0.0, self._health_due - time.monotonic()))
+
+    def _is_over(self, is_drained: bool) -> bool:
+        return self._ending.is_set() and (is_drained or time.monotonic() >= self._deadline)
 
     def _send_some(self, recorder: TickRecorder) -> bool:
-        """Whether entries were sent; a stream that was refused is asked anew how far it got."""
+        """Whether entries were sent; a stream that was refused is asked again how far it got."""
         name = self._name(recorder)
         if self._refusals.has(name):
             return self._refusals.tried(name, lambda: self._agree_on(recorder) and self._send_next(recorder))
         return self._refusals.tried(name, partial(self._send_next, recorder))
 
     def _send_next(self, recorder: TickRecorder) -> bool:
-        entries = self._taken(recorder)
-        if not entries:
-            return False
-        of = recorder.topic, recorder.shard
-        self._stream.add(recorder.shard, entries, self._sent_to[of], recorder.topic)
-        self.sent += len(entries)
-        self._sent_to[of] = self._reached[of] = entries[-1].id
-        self._bytes_since_trim += sum(len(entry.payload) for entry in entries)
-        return True
+        window = self._windows.get(recorder.shard) if recorder.topic is Topic.TICKS else None
+        room_bytes = window.room_bytes(BATCH_BYTES) if window is not None else BATCH_BYTES
+        entries = self._next_entries(recorder, room_bytes) if room_bytes else []
+        payload_bytes = sum(len(entry.payload) for entry in entries)
+        if entries:
+            self._add(recorder, entries, payload_bytes)
+        if window is not None:
+            window.note_sent(len(entries), payload_bytes)
+            if len(entries) < BATCH_ENTRIES and payload_bytes < room_bytes:  # the journal had no more
+                window.end()
+        return bool(entries)
 
-    def _taken(self, recorder: TickRecorder) -> list[Entry]:
-        """The next entries; a journal of the account that can not be read stops no ticks. OSError, JournalError."""
+    def _add(self, recorder: TickRecorder, entries: Sequence[Entry], payload_bytes: int) -> None:
+        key = recorder.topic, recorder.shard
+        self._stream.add(recorder.shard, entries, self._sent_to[key], recorder.topic)
+        self.sent += len(entries)
+        self._sent_to[key] = self._reached[key] = entries[-1].id
+        self._bytes_since_trim += payload_bytes
+
+    def _next_entries(self, recorder: TickRecorder, max_bytes: int) -> list[Entry]:
+        """A journal of the account that cannot be read stops no ticks. OSError, JournalError."""
         try:
-            return recorder.take(BATCH_ENTRIES, BATCH_BYTES)
+            return recorder.take(BATCH_ENTRIES, max_bytes)
         except (OSError, JournalError) as error:
             if recorder.topic is Topic.TICKS:
                 raise
@@ -218,9 +260,10 @@ class TickSender:
         if now >= self._health_due:
             self._health_due = now + HEALTH_SECONDS
             self._write_health()
-        if not self._instruments_shown and self._instruments is not None:
-            self._instruments_shown = self._refusals.tried("the hash instruments", self._store_instruments)
-        if now >= self._trim_due or self._bytes_since_trim >= TRIM_AFTER_BYTES:
+            self._refusals.tried("the snapshot after the session", self._after_session)
+        if not self._has_shown_instruments and self._instruments is not None:
+            self._has_shown_instruments = self._refusals.tried("the hash instruments", self._store_instruments)
+        if now >= self._trim_due or self._bytes_since_trim >= min(TRIM_AFTER_BYTES, self._max_bytes // 4):
             self._trim_due = now + TRIM_SECONDS
             self._bytes_since_trim = 0
             for recorder in self._recorders:
@@ -233,23 +276,32 @@ class TickSender:
         return True
 
     def _trim(self, shard: int, topic: Topic) -> bool:
-        self._stream.trim_older(shard, self.sent_to(shard, topic).ms - self._kept_ms, topic)
-        forced = self._stream.trim_to_bytes(shard, self._max_bytes, topic)
-        if forced:
-            self.forced_out += forced
-            self._log.warning(
-                "the stream reached STREAM_MAX_MB: its oldest entries were dropped before STREAM_HOURS were over; "
-                "the journal has them",
-                shard=shard,
-                entries=forced,
-            )
+        """While a backlog is sent only what the candle worker's snapshot covers may go."""
+        window = self._windows.get(shard) if topic is Topic.TICKS else None
+        min_ms, keep = self.sent_to(shard, topic).ms - self._kept_ms, 0
+        if window is not None and window.is_behind:
+            use = window.look()
+            min_ms, keep = min(min_ms, use.covered.ms), use.unread
+        self._stream.trim_older(shard, min_ms, topic)
+        dropped = self._stream.trim_to_bytes(shard, self._max_bytes, topic, keep)
+        if dropped:
+            self._on_forced_out(shard, dropped)
         return True
+
+    def _on_forced_out(self, shard: int, entries: int) -> None:
+        self.forced_out += entries
+        self._log.warning(
+            "the stream reached STREAM_MAX_MB: its oldest entries were dropped before STREAM_HOURS were over; "
+            "the journal has them",
+            shard=shard,
+            entries=entries,
+        )
 
     def _write_health(self) -> None:
         self._health.write(self._health_fields())
 
     def _on_success(self) -> None:
-        """Only what Redis really took shows that it is there: one out of memory still answers questions."""
+        """Only an accepted write shows that Redis is there: one out of memory still answers questions."""
         self.journal_fault = ""
         if not self._is_there:
             self._log.info("Redis is there", sent_to=str(max(self._sent_to.values())))
@@ -258,7 +310,7 @@ class TickSender:
         self._delay.reset()
 
     def _on_redis_fault(self, error: redis.RedisError) -> None:
-        """Whatever it is, the connector goes on: the journal keeps what Redis lacks. Logged when the kind changes."""
+        """Whatever it is, capture continues into the journal. Logged when the kind changes."""
         self.faults += 1
         self._server.forget()
         failure = failure_of(error)
@@ -267,7 +319,7 @@ class TickSender:
         self._failed, self._is_there = failure.kind, False
         self.redis_fault = "" if failure.is_outage else failure.sentence
         if self.redis_fault:
-            self._write_health()  # it may refuse a stream and take the report, which says why
+            self._write_health()  # it may refuse a stream and accept the report, which says why
 
     def _log_failure(self, failure: Failure) -> None:
         if failure.is_outage:

@@ -15,6 +15,7 @@ from utils.connector.connection import FeedOptions, FeedState, ShardFeed, look_s
 from utils.connector.instrument_watch import InstrumentWatch, spread
 from utils.connector.recorder import TickRecorder
 from utils.connector.sender import TickSender
+from utils.connector.session_snapshot import SessionSnapshot
 from utils.journal.entries import Topic
 from utils.journal.keeper import JournalKeeper
 from utils.journal.writer import JournalError
@@ -28,6 +29,7 @@ from utils.market.ist import iso_ist
 from utils.runtime.lifecycle import StopRequest
 from utils.runtime.log import BoundLogger, hide_secret
 from utils.runtime.settings import Settings, SettingsError
+from utils.runtime.trading_calendar import calendar_of
 from utils.stores.health import HealthReport
 from utils.stores.redis_connection import open_redis
 from utils.stores.tick_stream import TickStream
@@ -62,6 +64,7 @@ class Connector:
         self._all_recorders = [*self._recorders, self._account_recorder]
         self._account = AccountUpdates(self._account_recorder)
         self._feeds = [self._feed(recorder) for recorder in self._recorders]
+        self._instruments: list[Instrument] = []
         self._sender = self._make_sender()
         self._keeper = JournalKeeper(
             settings.journal_dir,
@@ -136,6 +139,7 @@ class Connector:
     def _make_sender(self) -> TickSender:
         settings = self._settings
         client, keys = open_redis(settings.redis_url.get_secret_value()), Keys(settings.redis_prefix)
+        snapshot = SessionSnapshot(client, calendar_of(settings), lambda: self._instruments, self._now_ms, self._log)
         return TickSender(
             client,
             TickStream(client, keys),
@@ -145,6 +149,8 @@ class Connector:
             settings.stream_hours,
             settings.stream_max_bytes,
             self._log,
+            # A demo or a replay, which has a prefix, stores nothing of a Redis that holds live data, too.
+            snapshot.look if not settings.redis_prefix else lambda: True,
         )
 
     def _wake(self) -> None:
@@ -157,6 +163,7 @@ class Connector:
         return f"token {self._settings.api_key.get_secret_value()}:{token}" if token else ""
 
     def _on_instruments(self, found: list[Instrument]) -> None:
+        self._instruments = found
         parts = spread(found, self._settings.symbols, self._settings.shards)
         for feed, part in zip(self._feeds, parts, strict=True):
             feed.watch(part)
@@ -215,6 +222,7 @@ class Connector:
             "sent": self._sender.sent,
             "redis_fault": self._sender.redis_fault,
             "forced_out": self._sender.forced_out,
+            "sending_waits_seconds": round(self._sender.waiting_seconds, 1),
             "redis_faults": self._sender.faults,
             "journal_fault": self._sender.journal_fault,
             "sync_faults": self._keeper.sync_faults,

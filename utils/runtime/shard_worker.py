@@ -178,6 +178,10 @@ class ShardWorker(ABC, Generic[S]):
     def _catch_up(self, has_published: bool) -> None:
         """What can wait for `_process`; after each of its turns."""
 
+    def _is_snapshot_urgent(self, shard: int) -> bool:
+        """Whether somebody waits for the shard's next snapshot: then it waits for nothing."""
+        return False
+
     @abstractmethod
     def _fields(self, now_ms: int) -> Fields:
         """Of the health report, those that not every role has; `last_entry_ms` among them."""
@@ -287,6 +291,7 @@ class ShardWorker(ABC, Generic[S]):
         if self._pacing.is_due("snapshot", now_seconds):
             for shard in self._owned:
                 self._to_snapshot.setdefault(shard, now_seconds)
+        self._to_snapshot |= {shard: float("-inf") for shard in self._owned if self._is_snapshot_urgent(shard)}
         if self._to_snapshot:
             shard, since_seconds = next(iter(self._to_snapshot.items()))
             is_late = now_seconds - since_seconds >= LATEST_SNAPSHOT_SECONDS

@@ -1,9 +1,11 @@
-"""Where the signals of a shard resume: at its last snapshot, or at the newest closed candle."""
+"""Where the signals of a shard continue: at its last snapshot, the day's first closed candle, or the newest one."""
 
 from __future__ import annotations
 
 from utils.indicators.snapshot import SnapshotError
+from utils.journal.entries import EntryId
 from utils.market.hours_kept import hours_kept
+from utils.market.ist import ist_date, ist_midnight_ms
 from utils.runtime.log import BoundLogger
 from utils.signals.context import SignalContext
 from utils.signals.state import SignalProgress, missed_a_session, rows_of, split
@@ -21,17 +23,40 @@ class SignalRecovery:
         self._timeframes = [timeframe.name for timeframe in context.settings.timeframes]
 
     def recover(self) -> SignalProgress:
-        """As of the last snapshot, if it is of use."""
-        progress = self._restored()
+        """As of the last snapshot, if it is of use.
+
+        A Redis without one has lost it, or never had one: then today's closed candles count as new. The connector
+        sends the day again, the same candles close again, and their signals have the same ids.
+        """
+        packed = self._store.load_snapshot(self._shard)
+        progress = self._restored(packed)
         if progress is None:
-            return self.begin_anew()
+            return self.begin_anew() if packed is not None else self._begin_today()
         self._log.info("resumed", after=str(progress.positions[self._shard]))
         return progress
 
     def begin_anew(self) -> SignalProgress:
-        """As of the newest closed candle, with nothing warm; it is stored at once."""
-        # The id first: a candle closed in between is known to come by the stream.
-        position = {self._shard: self._store.last_id(self._shard)}
+        """As of the newest closed candle."""
+        return self._begin_after(self._store.last_id(self._shard))
+
+    def lower_cut(self, progress: SignalProgress) -> None:
+        """Before the first warm-up: it ends where the day's entries begin, not where the clock is now.
+
+        MongoDB may have candles that the stream will have again.
+        """
+        midnight_ms = ist_midnight_ms(ist_date(progress.cut_ms))
+        if not progress.was_warmed_up and progress.positions[self._shard].ms < midnight_ms:
+            first_ms = self._store.first_ms_since(self._shard, midnight_ms)
+            progress.cut_ms = min(progress.cut_ms, first_ms) if first_ms is not None else progress.cut_ms
+
+    def _begin_today(self) -> SignalProgress:
+        midnight_ms = ist_midnight_ms(ist_date(self._context.settings.market_clock.now_ms()))
+        return self._begin_after(self._store.last_before(self._shard, midnight_ms))
+
+    def _begin_after(self, last: EntryId) -> SignalProgress:
+        """With nothing warm; it is stored at once."""
+        # The id was read before the clock: a candle closed in between is known to come by the stream.
+        position = {self._shard: last}
         now_ms = self._context.settings.market_clock.now_ms()
         progress = SignalProgress.fresh(self._context.make_engine, position, now_ms)
         self._remove_left(self._store.peek_snapshot(self._shard) or b"")
@@ -53,8 +78,7 @@ class SignalRecovery:
             "closed candles left their stream before they were read: all is warmed up again; raise CLOSED_MAX_ENTRIES"
         )
 
-    def _restored(self) -> SignalProgress | None:
-        packed = self._store.load_snapshot(self._shard)
+    def _restored(self, packed: bytes | None) -> SignalProgress | None:
         try:
             progress = self._own_part(packed or self._store.peek_snapshot(0))
         except SnapshotError as error:

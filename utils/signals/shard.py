@@ -79,7 +79,7 @@ class ShardSignals:
     # ---- where we are
 
     def recover(self, now_seconds: float | None = None) -> None:
-        """Back to the last snapshot, or to the newest closed candle. RedisError."""
+        """Back to the last snapshot, or to the day's first closed candle. RedisError."""
         self.release()
         self._context.look_up()
         self._set(self._recovery.recover(), time.monotonic() if now_seconds is None else now_seconds)
@@ -196,6 +196,7 @@ class ShardSignals:
         return found if now_seconds - self._loaded_seconds > INSTRUMENTS_SECONDS else []
 
     def _start_warm_up(self, instruments: Sequence[Instrument], cold: Sequence[Pair]) -> None:
+        self._recovery.lower_cut(self._progress)
         self.snapshot()
         symbols = {one.symbol for one in instruments}
         pairs = [pair for pair in cold if pair[0] in symbols]

@@ -51,6 +51,10 @@ class CandleStore:
         """Whether the last read left entries of a shard waiting, as far as is known."""
         return self._reader.is_behind
 
+    def unsaved_bytes(self, shard: int) -> int:
+        """About how much of the stream's memory no snapshot covers yet, of what was read."""
+        return self._reader.unsaved_bytes(shard)
+
     def new_gaps(self) -> list[Gap]:
         """What was dropped from the streams before it was read, since the last call."""
         gaps, self._reader.gaps = self._reader.gaps, []
@@ -72,6 +76,7 @@ class CandleStore:
         self._live_of(shard).settle()
         note = self._reader.note_of(shard)
         self._client.mset({self._keys.candle_state(shard): content, self._keys.candle_state_counts(shard): note})
+        self._reader.note_saved(shard)
 
     def end_source(self, shard: int, position: str) -> None:
         """A snapshot true for `position` was of no use: what closed up to there was published, and stays as it is.

@@ -115,6 +115,17 @@ class SignalStore:
         newest: Any = self._client.xrevrange(self._keys.closed(shard), count=1)
         return EntryId.parse(newest[0][0]) if newest else ZERO_ID
 
+    def last_before(self, shard: int, ms: int) -> EntryId:
+        """The id of a closed stream's newest entry from before an instant; 0-0 where there is none."""
+        newest: Any = self._client.xrevrange(self._keys.closed(shard), max=ms - 1, count=1)
+        return EntryId.parse(newest[0][0]) if newest else ZERO_ID
+
+    def first_ms_since(self, shard: int, ms: int) -> int | None:
+        """When a shard's first entry since an instant was received, as far as its streams reach back."""
+        names = (self._keys.ticks(shard), self._keys.closed(shard))
+        pages: Any = [self._client.xrange(name, min=ms, count=1) for name in names]
+        return min((EntryId.parse(page[0][0]).ms for page in pages if page), default=None)
+
     def read_closed(self, positions: Mapping[int, EntryId], count: int, block_ms: int = 0) -> dict[int, ClosedRead]:
         """As ClosedReader.read: for the worker itself, whose warm-ups ask `closed_after`."""
         return self._reader.read(positions, count, block_ms)

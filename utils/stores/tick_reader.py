@@ -26,6 +26,7 @@ from utils.stores.redis_connection import (
 )
 
 READ_BYTES = 16 << 20  # about as much is read at once, however large the frames are
+ENTRY_BYTES = 32  # about what an entry takes in memory beside its payload
 _FIRST_READ = 16
 _GAP_REASON = "entries were dropped from the stream before they were read"
 
@@ -51,6 +52,7 @@ class _Reading:
     position: EntryId = ZERO_ID
     count: int | None = 0
     at_once: int = _FIRST_READ
+    unsaved_bytes: int = 0
 
 
 class TickReader:
@@ -78,9 +80,17 @@ class TickReader:
         self._readings[shard] = _stored_reading(stored or b"0-0 0")
 
     def note_of(self, shard: int) -> str:
-        """To be stored with a snapshot; empty when the count is not known."""
+        """To be stored with a snapshot; only the position when the count is not known."""
         reading = self._readings.get(shard, _Reading())
-        return "" if reading.count is None else f"{reading.position} {reading.count}"
+        return str(reading.position) if reading.count is None else f"{reading.position} {reading.count}"
+
+    def unsaved_bytes(self, shard: int) -> int:
+        """About how much memory in Redis what was read since the last snapshot takes."""
+        return self._readings.get(shard, _Reading()).unsaved_bytes
+
+    def note_saved(self, shard: int) -> None:
+        """A snapshot was stored that covers all that was read."""
+        self._readings.setdefault(shard, _Reading()).unsaved_bytes = 0
 
     def read(self, positions: Mapping[int, EntryId], block_ms: int, most: int) -> list[tuple[int, list[Entry]]]:
         """Entries of each shard beyond its position, at most so many each; waits when there are none.
@@ -157,6 +167,7 @@ class TickReader:
             count = max(reading.count or 0, facts.dropped) + len(entries)
             reading.count = count if count <= facts.added else None
         reading.position = entries[-1].id
+        reading.unsaved_bytes += sum(len(entry.payload) + ENTRY_BYTES for entry in entries)
         largest = max(len(entry.payload) for entry in entries)
         reading.at_once = max(1, min(2 * reading.at_once, READ_BYTES // max(1, shards * largest)))
         if not missing:

@@ -5,19 +5,21 @@ hash beside them.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import orjson
 import redis
 
-from utils.journal.entries import Entry, EntryId, Topic
+from utils.journal.entries import ZERO_ID, Entry, EntryId, Topic
 from utils.keys import Keys
 from utils.market.instruments import Instrument
 
-_LEAST_BYTES = 16 << 20  # as the least STREAM_MAX_MB: to drop from so little would not help a full Redis
-_KEEP_OF_LIMIT = 0.9  # a forced trim goes a bit below the limit, so that it is not needed again at once
+_LEAST_BYTES = 16 << 20  # as the least STREAM_MAX_MB: dropping from so little would not help a full Redis
+_KEEP_OF_LIMIT = 0.9  # a forced trim goes a bit below the limit: it is not needed again at once
 
-# Adds only to a stream that is where the caller left it. redis-py connects again without a word, and a server that
-# came back empty would take the next entry, and refuse for good the earlier ones that it lost.
+# Adds only to a stream that is where the caller left it. redis-py reconnects silently, and a server that came back
+# empty would accept the next entry, and refuse for good the earlier ones that it lost.
 _ADD = """
 local last = '0-0'
 if redis.call('EXISTS', KEYS[1]) == 1 then
@@ -42,11 +44,29 @@ class StreamMovedError(redis.RedisError):
 
 
 class StreamFullError(redis.RedisError):
-    """Redis took nothing, but has some room now: add it again."""
+    """Redis accepted nothing, but has some room now: add it again."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamUse:
+    """A stream's length and memory, and what the candle worker may still need of it.
+
+    `unread` of its `entries` (the newest) came after `covered`, the entry that the worker's snapshot is true for.
+    """
+
+    entries: int
+    used_bytes: int
+    unread: int
+    covered: EntryId = ZERO_ID
+
+    @property
+    def unread_bytes(self) -> int:
+        """About how much memory these take."""
+        return self.used_bytes * self.unread // max(1, self.entries)
 
 
 class TickStream:
-    """RedisError from every method; nothing is retried in here, and after one it is open whether it was done."""
+    """RedisError from every method. Nothing is retried in here: after one it is open whether it was done."""
 
     def __init__(self, client: redis.Redis, keys: Keys) -> None:
         self._client = client
@@ -91,27 +111,51 @@ class TickStream:
             raise StreamMovedError(f"{name} is at {last}, and was left at {after}")
 
     def _make_room(self, shard: int) -> None:
-        """Redis is full: the oldest entries of a large stream go, or nothing would ever come in again."""
-        used = self._client.memory_usage(self._keys.ticks(shard)) or 0
-        dropped = self.trim_to_bytes(shard, round(used * _KEEP_OF_LIMIT)) if used > _LEAST_BYTES else 0
+        """Redis is full: the oldest entries of a large stream go, or nothing would ever come in again.
+
+        First those that a snapshot covers. Unread ones only when nothing else is left: a candle worker that cannot
+        store its snapshot would stay where it is for good.
+        """
+        use = self.use(shard)
+        if use.used_bytes <= _LEAST_BYTES:
+            return
+        limit = round(use.used_bytes * _KEEP_OF_LIMIT)
+        dropped = self.trim_to_bytes(shard, limit, keep=use.unread) or self.trim_to_bytes(shard, limit)
         if dropped:
             raise StreamFullError(
                 f"Redis is out of memory: the {dropped} oldest entries of {self._keys.ticks(shard)} were dropped; "
                 "lower STREAM_MAX_MB or give Redis more"
             )
 
+    def use(self, shard: int) -> StreamUse:
+        """What the ticks of a shard take, and how much of that no snapshot of the candle worker covers yet."""
+        name = self._keys.ticks(shard)
+        pipeline = self._client.pipeline(transaction=False)
+        # The snapshot first: one that is stored in between makes less unread, never more.
+        pipeline.get(self._keys.candle_state_counts(shard))
+        pipeline.xinfo_stream(name)
+        pipeline.memory_usage(name)
+        note, info, used = pipeline.execute(raise_on_error=False)
+        for answer in (note, info, used):
+            if isinstance(answer, redis.RedisError):
+                if "no such key" in str(answer).lower():
+                    return StreamUse(0, 0, 0)
+                raise answer
+        covered, count = _snapshot_note(note or b"")
+        return StreamUse(int(info["length"]), int(used or 0), _unread(info, covered, count), covered)
+
     def trim_older(self, shard: int, min_ms: int, topic: Topic = Topic.TICKS) -> int:
-        """Drops entries older than `min_ms` (whole stream nodes only); returns how many."""
+        """Drops entries older than `min_ms` (full stream nodes only); returns how many."""
         return int(self._client.xtrim(self.name(shard, topic), minid=f"{max(0, min_ms)}-0", approximate=True))
 
-    def trim_to_bytes(self, shard: int, max_bytes: int, topic: Topic = Topic.TICKS) -> int:
-        """Drops the oldest entries when the stream takes more memory than that; returns how many."""
+    def trim_to_bytes(self, shard: int, max_bytes: int, topic: Topic = Topic.TICKS, keep: int = 0) -> int:
+        """Drops the oldest entries when the stream uses more memory than that; returns how many. `keep` stay."""
         name = self.name(shard, topic)
         used = self._client.memory_usage(name) or 0
         if used <= max_bytes:
             return 0
-        keep = int(self._client.xlen(name) * _KEEP_OF_LIMIT * max_bytes / used)
-        return int(self._client.xtrim(name, maxlen=keep, approximate=True))
+        fitting = int(self._client.xlen(name) * _KEEP_OF_LIMIT * max_bytes / used)
+        return int(self._client.xtrim(name, maxlen=max(keep, fitting), approximate=True))
 
     def store_instruments(self, instruments: Sequence[Instrument]) -> None:
         """Replaces the hash of symbol to instrument (JSON)."""
@@ -122,6 +166,25 @@ class TickStream:
             items = [part for one in instruments for part in (one.symbol, orjson.dumps(one.as_dict()))]
             pipeline.hset(name, items=items)
         pipeline.execute()
+
+
+def _snapshot_note(note: bytes) -> tuple[EntryId, int | None]:
+    """`<entry id> <count>` as the candle worker stores it with a snapshot; one that cannot be read covers nothing."""
+    position, _, count = note.partition(b" ")
+    try:
+        return EntryId.parse(position), int(count) if count else None
+    except ValueError:
+        return ZERO_ID, 0
+
+
+def _unread(info: Any, covered: EntryId, count: int | None) -> int:
+    """How many of a stream's entries are newer than the snapshot; all where nobody knows."""
+    length, added = int(info["length"]), int(info["entries-added"])
+    if EntryId.parse(info["last-generated-id"]) <= covered:
+        return 0
+    if count is None or count > added:  # a gap was met, or the stream is another one than the snapshot's
+        return length
+    return min(length, added - count)
 
 
 def _is_out_of_memory(error: redis.ResponseError) -> bool:

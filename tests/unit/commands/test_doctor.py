@@ -184,6 +184,15 @@ def test_session_hours_follow_the_exchanges_asked_for(
     assert (moment.in_session, moment.soon) == (in_session, soon)
 
 
+def test_a_backlog_that_waits_for_the_candle_worker_is_a_problem() -> None:
+    reports = _reports()
+    for seconds, expected in (("14.9", []), ("16.2", [True]), ("7200.0", [True])):
+        reports["connector"]["sending_waits_seconds"] = seconds
+        found = _findings(reports)
+        assert [is_problem for _, is_problem in found] == expected
+    assert found[0][0].startswith("connector sending has waited for 2.0 h for the candle worker")
+
+
 @pytest.mark.parametrize(
     ("process", "fields", "sentence"),
     [

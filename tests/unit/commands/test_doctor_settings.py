@@ -69,7 +69,7 @@ def test_a_container_that_is_smaller_than_what_redis_may_take_is_a_problem() -> 
     assert found.is_problem
     assert found.sentence == (
         "its container is ended before Redis is full: REDIS_MAXMEMORY is 1,536 MB, and the container may take "
-        "1,344 MB: set REDIS_MEM_LIMIT to half as much again as REDIS_MAXMEMORY."
+        "1,344 MB: set REDIS_MEM_LIMIT to a third more than REDIS_MAXMEMORY."
     )
 
 
