@@ -14,7 +14,9 @@ from ruamel.yaml import YAML
 
 from tests.shared.compose_file import COMPOSE, DEMO, LIVE_PROCESSES, REPLAY, REPO, STORES, filled_in, mounts, services
 from tests.shared.guarded_valkey import password_names
+from tests.shared.pages import Example, example_text
 from utils.runtime.memory_sizes import size_bytes
+from utils.runtime.settings import Settings
 
 DOCKERFILE = REPO / "Dockerfile"
 EXAMPLE = REPO / ".env.example"
@@ -148,6 +150,20 @@ def test_what_a_process_keeps_lies_on_a_volume(name: str) -> None:
         assert service["environment"]["JOURNAL_DIR"] in held
     if name != "candle-worker":
         assert str(Path(service["environment"]["ACCESS_TOKEN_FILE"]).parent) in held
+
+
+def test_the_security_pages_secret_file_is_valid_and_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    override = tmp_path / "docker-compose.override.yml"
+    override.write_text(example_text(Example.SECRET_FILES))
+    run_tool(TOOLS / "check-jsonschema", "--builtin-schema", "vendor.compose-spec", override)
+    content = YAML(typ="safe").load(override)
+    assert set(content["services"]) <= set(services())
+    (name,) = content["secrets"]
+    assert content["services"]["connector"]["secrets"] == [name]
+    (tmp_path / name).write_text("of-a-file\n")
+    monkeypatch.setenv("SECRETS_DIR", str(tmp_path))
+    monkeypatch.setenv(name.upper(), "")
+    assert getattr(Settings.load(_env_file=None), name).get_secret_value() == "of-a-file"
 
 
 def test_the_demo_holds_nothing_of_the_live_data() -> None:
