@@ -33,6 +33,7 @@ from tests.shared.composed import (
     overlay,
 )
 from tests.shared.network_namespace import HERE, network_namespace, why_not
+from tests.shared.pages import Example, example_text
 from tests.shared.servers import free_port
 from utils.keys import Keys
 from utils.market.clock import MarketClock
@@ -51,7 +52,8 @@ def composed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Composed]:
     directory = tmp_path_factory.mktemp("compose")
     # As the README has it, the example's settings are enough; the file itself must not be the developer's own.
     shutil.copy(REPO / "docker-compose.yml", directory)
-    shutil.copytree(REPO / "deploy", directory / "deploy")
+    for folder in ("deploy", "local", "strategies"):
+        shutil.copytree(REPO / folder, directory / folder)
     shutil.copy(REPO / ".env.example", directory / ".env")
     environment = {
         name: os.environ[name] for name in ("PATH", "HOME", "DOCKER_HOST", "DOCKER_CONFIG") if name in os.environ
@@ -281,6 +283,36 @@ def test_the_recorded_day_is_replayed_beside_live_data_and_leaves_it_alone(compo
         assert re.search(r"live +[1-9][0-9,]* of the [1-9][0-9,]* candles", said), said
         assert {key for key in live_keys(client) if not key.startswith("replay:")} == live
         assert client.exists("replay:closed:{a}") == 1
+
+
+def test_the_readmes_search_finds_names_of_contracts(composed: Composed) -> None:
+    """November's, which are those that the exchange lists with so few instruments."""
+    found = composed.shell(example_text(Example.DUMP).replace("26DEC", "26NOV"))
+    assert re.match(r"NIFTY26NOV\w+,2026-11-\d\d,NFO\n", found), found
+
+
+def test_a_backup_is_restored_as_the_readme_does_it(composed: Composed) -> None:
+    """All volumes gone: MongoDB has what it had, and Redis gets the day again from the journal."""
+    composed.shell(example_text(Example.BACK_UP))
+    stored, published = stored_candles(composed), first_closed(composed)
+    assert stored
+    composed.compose("down", "--volumes", "--timeout", "30")
+    (composed.files[0].parent / ".env").unlink()
+    composed.shell(example_text(Example.RESTORE))
+    assert stored <= stored_candles(composed)
+    until(lambda: first_closed(composed) == published, DEADLINE_SECONDS, "the day is in Redis again")
+
+
+def stored_candles(composed: Composed) -> set[str]:
+    mongo: pymongo.MongoClient[dict[str, Any]] = pymongo.MongoClient(port=int(composed.environment["MONGO_PORT"]))
+    with mongo:
+        return {str(found["_id"]) for found in mongo["candlewick"]["candles"].find({}, {"_id": 1})}
+
+
+def first_closed(composed: Composed) -> object:
+    with redis_of(composed) as client:
+        found: Any = client.xrange("closed:0", count=1)
+        return found
 
 
 _REACH = """

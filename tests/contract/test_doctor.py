@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -11,8 +12,10 @@ from pathlib import Path
 import pytest
 import redis
 
+from tests.shared.pages import Example, example_text
 from tests.shared.servers import free_port
 from utils.keys import Keys
+from utils.kite.errors import BrokerError
 from utils.stores.health import HealthReport
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -88,6 +91,25 @@ def test_a_worker_is_behind_by_how_long_the_oldest_unread_entry_waits(
     done = _doctor(tmp_path, redis_url, "--process", worker, "--lag-seconds", "20301")
     assert done.returncode == 1
     assert f"PROBLEM  {worker}: is 5.7 h behind" in done.stdout  # 20.6 market seconds, a thousand times slower
+
+
+def test_it_prints_what_the_readme_shows(tmp_path: Path, redis_url: str, client: redis.Redis) -> None:
+    """A morning without a login and with a misspelt symbol; then all is well."""
+    shown = example_text(Example.PROBLEMS)
+    (missing,) = re.findall(r"connector: (1 of INSTRUMENTS .*): correct INSTRUMENTS\.", shown)
+    refusal = BrokerError(403, "TokenException", "Incorrect `api_key` or `access_token`.").sentence
+    keys, connector = Keys(_PREFIX), {"shards": 1, "instruments": 3, "shard0_instruments": 3}
+    refused = {"shard0_state": "no token", "shard0_refusal": refusal, "instruments_missing": missing}
+    HealthReport(client, keys, "connector", ttl_seconds=60).write({**connector, **refused})
+    HealthReport(client, keys, "candle_worker", ttl_seconds=60).write({"state": "running"})
+    signals = HealthReport(client, keys, "signal_worker", ttl_seconds=60)
+    signals.write({"state": "running", "rows": 6, "warm_rows": 3})
+    done = _doctor(tmp_path, redis_url)
+    assert (done.returncode, done.stdout) == (1, shown)
+    _report_connector(client, _AT_TEN_MS + 19_999)
+    signals.write({"state": "running", "rows": 6, "warm_rows": 6})
+    done = _doctor(tmp_path, redis_url)
+    assert (done.returncode, done.stdout) == (0, example_text(Example.ALL_IS_WELL))
 
 
 def test_redis_away_is_a_problem_said_without_its_password(tmp_path: Path) -> None:

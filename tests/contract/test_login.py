@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from urllib.parse import parse_qs
 import pytest
 
 from tests.shared.console_here import manage_here
+from tests.shared.pages import Example, example_text
 from tests.shared.servers import free_port
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -134,6 +136,17 @@ def test_the_token_is_stored_for_its_owner_only(tmp_path: Path, pasted: str, way
     assert file.read_text().strip() == _ACCESS
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert [one.name for one in file.parent.iterdir()] == ["access_token"]
+
+
+def test_it_prints_what_the_readme_shows(tmp_path: Path) -> None:
+    shown = example_text(Example.LOGIN)
+    (pasted,) = re.findall(r"you were sent to: (\S+)", shown)
+    with _kite() as url:
+        code, printed = _login(tmp_path, url, pasted=pasted.replace("…", _REQUEST) + "\n")
+    assert code == 0
+    file = str(tmp_path / "run" / "access_token")
+    as_printed = printed.replace(_KEY, "…").replace(file, "/data/run/access_token")
+    assert as_printed.split() == shown.replace(f" {pasted}\n", " ").split()
 
 
 def test_an_older_token_is_replaced_at_once(tmp_path: Path) -> None:

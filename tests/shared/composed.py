@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -63,6 +64,19 @@ class Composed:
     def compose(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         files = [part for path in self.files for part in ("--file", str(path))]
         return self.run("compose", "--project-name", PROJECT, *files, *arguments, check=check)
+
+    def shell(self, text: str) -> str:
+        """The lines of a page, in the folder of the compose file, as a person types them there; what they print."""
+        directory = self.files[0].parent
+        here = {"COMPOSE_PROJECT_NAME": PROJECT, "COMPOSE_FILE": ":".join(map(str, self.files))}
+        docker = f'docker() {{ {shlex.join(["command", *self.docker])} "$@"; }}\n'
+        lines = docker + text.replace("candlewick_", f"{PROJECT}_")
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", lines],
+            env={**self.environment, **here}, cwd=directory, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, f"{lines}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
 
     def container(self, service: str) -> str:
         return self.compose("ps", "--all", "--quiet", service).stdout.strip()
