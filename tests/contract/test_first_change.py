@@ -102,7 +102,7 @@ def test_the_new_test_of_part_1_can_fail(tree: Path) -> None:
 
 @pytest.mark.long
 def test_the_case_of_part_2_fails_without_the_check(tree: Path) -> None:
-    path = tree / "utils" / "candles" / "kernels" / "packets.py"
+    path = tree / "utils" / "candles" / "kernels" / "checks.py"
     text = path.read_text()
     path.write_text(text.replace("if 0 < p.day_high < p.day_low:", "if False:"))
     done = run(".venv/bin/python -m pytest tests/unit/candles/test_cases.py -q", tree, 2)
