@@ -9,8 +9,10 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pymongo
 import pytest
@@ -60,6 +62,17 @@ def store(mongo: EmbeddedServer, candles: list[Candle]) -> None:
 
 def test_the_pandas_lines_show_when_nothing_is_stored(mongo: EmbeddedServer) -> None:
     assert run(pandas_lines(mongo.url)) == "no candle of 2026-11-20 is stored\n"
+
+
+def test_the_pandas_lines_take_yesterday_where_asked(mongo: EmbeddedServer) -> None:
+    lines = pandas_lines(mongo.url)
+    assert lines.count("# yesterday: day = ") == 1
+    today = datetime.now(ZoneInfo("Asia/Kolkata")).date()
+    printed = run(lines.replace("# yesterday: ", ""))
+    days = {
+        f"no candle of {today - timedelta(days=ago)} is stored\n" for ago in (0, 1)
+    }  # 0: midnight passed meanwhile
+    assert printed in days
 
 
 def test_the_pandas_lines_show_that_day_only(mongo: EmbeddedServer) -> None:

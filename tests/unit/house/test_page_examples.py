@@ -87,6 +87,13 @@ def test_every_path_that_a_page_names_is_there(page: Path) -> None:
     assert [path for path in named if not (REPO / path).exists() and path not in NEW_PATHS] == []
 
 
+@pytest.mark.parametrize("page", [*PAGES, REPO / "CONTRIBUTING.md"], ids=lambda page: page.name)
+def test_every_module_that_a_page_names_without_its_folder_is_there(page: Path) -> None:
+    folders = ("utils", "commands", "strategies", "simulator", "tests", "bench")
+    modules = [*REPO.glob("*.py"), *(path for folder in folders for path in (REPO / folder).rglob("*.py"))]
+    assert set(re.findall(r"`(\w+\.py)`", page.read_text())) <= {path.name for path in modules}
+
+
 @pytest.mark.parametrize("text", [HOUSE.read_text(), section(ARCHITECTURE, "## The house")], ids=["picture", "table"])
 def test_the_house_has_every_folder_and_no_other(text: str) -> None:
     there = {f"utils/{path.parent.name}/" for path in (REPO / "utils").glob("*/__init__.py")}
