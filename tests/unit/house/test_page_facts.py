@@ -23,7 +23,7 @@ from utils.runtime.settings import DEFAULT_INSTRUMENTS, Settings, split_list
 
 TROUBLE = "## When something is wrong"
 # In the first column of its table, and of others: Docker, Redis, a candle.
-NOT_OURS = {"mongo", '"complete": false', "hgetall", "port is already allocated"}
+NOT_OURS = {"mongo", '"complete": false', "hgetall", "port is already allocated", "address already in use"}
 SHELL_TEXTS = (REPO / "deploy/redis/start.sh", COMPOSE)
 
 
