@@ -311,7 +311,7 @@ def stored_candles(composed: Composed) -> set[str]:
 
 def first_closed(composed: Composed) -> object:
     with redis_of(composed) as client:
-        found: Any = client.xrange("closed:0", count=1)
+        found: Any = client.xrange("closed:{a}", count=1)
         return found
 
 

@@ -151,7 +151,7 @@ def publish(valkey: GuardedValkey) -> Callable[[], object]:
     client.hset("candle:NSE:INFY:5m", mapping={"close": "100.5"})
 
     def again() -> None:
-        client.xadd("closed:0", {"json": document})
+        client.xadd("closed:{a}", {"json": document})
         client.publish("candles.closed.5m.NSE:INFY", document)
 
     return again
