@@ -100,6 +100,12 @@ def test_this_machine_reads_candles_from_both_databases(composed: Composed) -> N
     assert float(live["low"]) <= float(live["close"]) <= float(live["high"])
 
 
+def test_the_readmes_search_finds_names_of_contracts(composed: Composed) -> None:
+    """November's, which are those that the exchange lists with so few instruments."""
+    found = composed.shell(example_text(Example.DUMP).replace("26DEC", "26NOV"))
+    assert re.match(r"NIFTY26NOV\w+,2026-11-\d\d,NFO\n", found), found
+
+
 def test_redis_wants_its_password(composed: Composed) -> None:
     with (
         redis.Redis(port=int(composed.environment["REDIS_PORT"])) as client,
@@ -283,12 +289,6 @@ def test_the_recorded_day_is_replayed_beside_live_data_and_leaves_it_alone(compo
         assert re.search(r"live +[1-9][0-9,]* of the [1-9][0-9,]* candles", said), said
         assert {key for key in live_keys(client) if not key.startswith("replay:")} == live
         assert client.exists("replay:closed:{a}") == 1
-
-
-def test_the_readmes_search_finds_names_of_contracts(composed: Composed) -> None:
-    """November's, which are those that the exchange lists with so few instruments."""
-    found = composed.shell(example_text(Example.DUMP).replace("26DEC", "26NOV"))
-    assert re.match(r"NIFTY26NOV\w+,2026-11-\d\d,NFO\n", found), found
 
 
 def test_a_backup_is_restored_as_the_readme_does_it(composed: Composed) -> None:
