@@ -10,7 +10,7 @@ import click
 COMMANDS = {
     "demo": ("commands.demo.command", "Play a simulated session through the whole pipeline and watch it."),
     "login": ("commands.login", "Fetch today's access token from Zerodha."),
-    "doctor": ("commands.doctor.command", "Say in plain words what is wrong with the data, if anything."),
+    "doctor": ("commands.doctor.command", "Report in plain words what is wrong with the data, if anything."),
     "sessions": ("commands.sessions", "Print the trading hours of a day, class by class, with their sources."),
     "coverage": ("commands.coverage", "Write into MongoDB what is held of a day, its instruments and outages."),
     "replay": ("commands.replay.command", "Work through a recorded day again, apart from live data."),

@@ -24,7 +24,7 @@ SETTLE_MS = 30_000  # market time: a candle that ended so lately may not be in M
 
 @dataclass(frozen=True, slots=True)
 class RecordedDay:
-    """What a day's journal tells besides ticks."""
+    """What a day's journal holds besides ticks."""
 
     day: date
     outages: list[Outage]
@@ -50,7 +50,7 @@ def command(day: datetime | None) -> None:
     except StoreError as error:
         raise click.ClickException(str(error)) from None
     except (OSError, JournalError) as error:
-        raise click.ClickException(f"JOURNAL_DIR: the journal of {wanted} can not be read ({error}).") from None
+        raise click.ClickException(f"JOURNAL_DIR: the journal of {wanted} cannot be read ({error}).") from None
     finally:
         store.close()
     click.echo(summary(recorded, held, now_ms))

@@ -51,7 +51,7 @@ def read_request_token(pasted: str) -> str:
     fields = _fields(text)
     status = dict(fields).get("status", "success")
     if status != "success":
-        raise LoginError(f"The redirect says status={status!r}, not success: log in again with the URL above.")
+        raise LoginError(f"The redirect has status={status!r}, not success: log in again with the URL above.")
     found = {unquote(value).strip().rstrip(_AROUND + "/") for name, value in fields if name == "request_token"}
     if len(found) > 1:
         raise LoginError("Two different request_tokens in what was pasted: paste the address of the last login only.")
@@ -65,7 +65,7 @@ def read_request_token(pasted: str) -> str:
 
 
 def _plain_text(pasted: str) -> str:
-    """In one line, without what comes along; a line that was wrapped goes on in the next."""
+    """In one line, without what comes along; a wrapped line continues in the next."""
     text = html.unescape(pasted)
     for escape, meant in _ESCAPES.items():
         text = text.replace(escape, meant)
@@ -141,7 +141,7 @@ def _ask_kite(call: Callable[[], Any], refused: str, settings: Settings) -> dict
         raise _refusal(error, refused, settings) from None
     except requests.RequestException as error:
         raise LoginError(
-            f"{settings.kite_api_url} can not be reached ({type(error).__name__}): nothing was stored; check the "
+            f"{settings.kite_api_url} cannot be reached ({type(error).__name__}): nothing was stored; check the "
             "connection and KITE_API_URL."
         ) from None
     except (KeyError, TypeError, AttributeError, ValueError) as error:
@@ -152,7 +152,7 @@ def _ask_kite(call: Callable[[], Any], refused: str, settings: Settings) -> dict
 
 
 def _refusal(error: KiteException, refused: str, settings: Settings) -> LoginError:
-    """By its cause: the app's own, the broker's servers, or else what `refused` says of the login."""
+    """By its cause: the app's own, the broker's servers, or else what `refused` gives for the login."""
     if isinstance(error, DataException) and str(error).startswith(_UNREADABLE):
         return _not_kite(settings, f"{type(error).__name__} {error.code}")
     secret = settings.api_secret.get_secret_value()
@@ -189,6 +189,6 @@ def _store(settings: Settings, token: str) -> None:
         store_token(path, token)
     except OSError as error:
         raise LoginError(
-            f"ACCESS_TOKEN_FILE: {path} can not be written ({error.strerror}): name a file in a folder that can."
+            f"ACCESS_TOKEN_FILE: {path} cannot be written ({error.strerror}): name a file in a folder that can."
         ) from None
     click.echo(f"The token is stored in {path}; a running connector takes it up by itself.")

@@ -51,7 +51,7 @@ class Exchange:
 def start_exchange(
     plan: DemoPlan, place: RunPlace, environment: Mapping[str, str], record: Path | None
 ) -> ChildProcess:
-    """Starts it; `wait_for_exchange` says when it answers."""
+    """Starts it; `wait_for_exchange` returns when the exchange answers."""
     options = ["--port", "0", "--session", str(plan.session), "--instruments", str(plan.instruments)]
     options += ["--seed", str(plan.seed), "--faults", plan.faults]
     if record is not None:
@@ -73,7 +73,7 @@ def wait_for_exchange(process: ChildProcess) -> Exchange:
     try:
         return Exchange(process, int(json.loads(line)["port"]))
     except (ValueError, KeyError, TypeError):
-        raise StartError(f"The simulator did not say its port but {line[:200]!r}: {process.last_lines()}") from None
+        raise StartError(f"The simulator printed no port but {line[:200]!r}: {process.last_lines()}") from None
 
 
 def _first_line(process: ChildProcess, seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""The closing figures of a demo: gathered from the stores, said to a person, written for a script."""
+"""The closing figures of a demo: gathered from the stores, shown to a person, written for a script."""
 
 from __future__ import annotations
 
@@ -26,30 +26,30 @@ class Figures:
     packets: int
     trades: int
     timeframes: tuple[str, ...]
-    said: Mapping[str, int]
+    published: Mapping[str, int]
     revisions: Mapping[str, int]
     twice: int
     stored: StoredCandles
     truth: Mapping[str, TruthCount]
-    signals_said: int
+    signals_published: int
     signals_stored: int
     rejected: Mapping[str, int]
 
     def faults(self) -> Iterator[str]:
-        """What is not stored as it was said, in sentences."""
+        """What is not stored as it was published, in sentences."""
         wrongs = (
-            (self.stored.missing, "were said but are not in MongoDB"),
-            (self.stored.different, "are not in MongoDB as they were last said"),
-            (self.stored.unknown, "are in MongoDB but were never said"),
+            (self.stored.missing, "were published but are not in MongoDB"),
+            (self.stored.different, "are not in MongoDB as they were last published"),
+            (self.stored.unknown, "are in MongoDB but were never published"),
         )
         for count, what in wrongs:
             if count:
                 each = ", ".join(f"{name} {number:,}" for name, number in sorted(count.items()))
                 yield f"{count.total():,} candles {what} ({each})."
         if self.twice:
-            yield f"{self.twice:,} entries of the closed streams say again what was said before."
-        if self.signals_said != self.signals_stored:
-            yield f"{self.signals_said} signals were said, {self.signals_stored} are in MongoDB."
+            yield f"{self.twice:,} entries of the closed streams repeat what was published before."
+        if self.signals_published != self.signals_stored:
+            yield f"{self.signals_published} signals were published, {self.signals_stored} are in MongoDB."
         if not self.packets:
             yield "Not one packet arrived."
 
@@ -61,12 +61,12 @@ class Figures:
             "candles": {name: self._timeframe(name) for name in self.timeframes},
             "said_twice": self.twice,
             "equal_truth": total(self.truth).as_dict(),
-            "signals": {"stream": self.signals_said, "stored": self.signals_stored},
+            "signals": {"stream": self.signals_published, "stored": self.signals_stored},
             "rejected": dict(self.rejected),
         }
 
     def _timeframe(self, name: str) -> dict[str, int]:
-        held = {"stored": self.stored.count[name], "closed": self.said.get(name, 0)}
+        held = {"stored": self.stored.count[name], "closed": self.published.get(name, 0)}
         return {**held, "revisions": self.revisions.get(name, 0), **self.truth[name].as_dict()}
 
 
@@ -90,12 +90,12 @@ def gather_figures(
         packets=int(worker.get("packets", 0)),
         trades=int(worker.get("trades", 0)),
         timeframes=names,
-        said=tally.candles,
+        published=tally.candles,
         revisions=tally.revisions,
         twice=tally.twice,
         stored=compare_stored(candles, tally),
         truth=compare_with_tape(tape, timeframes, candles, plan.from_ms, plan.until_ms),
-        signals_said=sum(int(client.xlen(keys.signals(shard))) for shard in tally.shards),
+        signals_published=sum(int(client.xlen(keys.signals(shard))) for shard in tally.shards),
         signals_stored=len(store.signals_between(tape.midnight_ms, day_end_ms)),
         rejected=rejected_by_reason(worker),
     )

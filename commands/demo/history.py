@@ -1,6 +1,6 @@
 """The simulated market's past, written into MongoDB while the demo's processes start, so that indicators are warm.
 
-The bars come from the simulator's own history (what its REST answers would say) without the broker's three requests
+The bars come from the simulator's own history (what its REST answers would hold) without the broker's three requests
 a second, and are stored as the signal worker stores what it fetches: source `history`.
 """
 

@@ -113,7 +113,7 @@ class DemoPipeline:
         check_alive([child for child in self.children if child not in self._finished])
 
     def drain(self, stop: StopRequest, meanwhile: Callable[[], None]) -> list[str]:
-        """No more ticks, then everything worked off, stage by stage. Returns what went wrong, in sentences."""
+        """Stops the ticks and drains each stage in turn. Returns what went wrong, in sentences."""
         faults = self._end_one(CONNECTOR, CONNECTOR_GRACE_SECONDS)
 
         def look() -> None:

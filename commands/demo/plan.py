@@ -29,7 +29,7 @@ FULL = Stretch("09:00", "15:45", 60.0)
 
 
 class PlanError(ValueError):
-    """An option that can not be played: one sentence."""
+    """An option that cannot be played: one sentence."""
 
 
 @dataclass(frozen=True, slots=True)

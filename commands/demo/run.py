@@ -80,13 +80,13 @@ def run_demo(plan: DemoPlan, options: DemoOptions, terminal: Terminal, stop: Sto
                 code = _Demo(plan, options, terminal, stop, servers, compiling, directory.path, began).run()
             if code == EXIT_OK and options.directory is None:
                 directory.drop()
-                terminal.say(f"Removed {directory.path} (--directory DIR keeps journal, logs and data).")
+                terminal.print_line(f"Removed {directory.path} (--directory DIR keeps journal, logs and data).")
             return code
     except Interrupted:
-        terminal.say("Stopped; everything that was started has ended.")
+        terminal.print_line("Stopped; everything that was started has ended.")
         return EXIT_INTERRUPTED
     except (DirectoryError, StartError, PipelineFault, ChildDied, StoreError, OSError, redis.RedisError) as error:
-        terminal.say(f"The demo failed: {sentence_of(error)}")
+        terminal.print_line(f"The demo failed: {sentence_of(error)}")
         if options.json_file is not None:
             write_json(options.json_file, {"ok": False, "faults": [sentence_of(error)], "seed": plan.seed})
         return EXIT_FAILED
@@ -130,10 +130,10 @@ class _Demo:
         self._pipeline = DemoPipeline(self._place, self._client, self._keys, self._shards, stop)
 
     def run(self) -> int:
-        self._say_where()
+        self._print_places()
         store = self._empty_corner()
         with HistoryWriting(self._tape, self._calendar, self._timeframes, self._plan.from_ms, store) as history:
-            self._warming = Warming(history, self._pipeline, self._terminal.say)
+            self._warming = Warming(history, self._pipeline, self._terminal.print_line)
             try:
                 with self._terminal.view():
                     self._play()
@@ -144,7 +144,7 @@ class _Demo:
             self._client, self._keys, store, self._tally, worker, self._plan, self._timeframes, self._tape
         )
         code = self._close(figures, [*faults, *ending_faults, *figures.faults()])
-        self._say_what_next()
+        self._print_what_next()
         return code
 
     def _environment(self) -> dict[str, str]:
@@ -157,16 +157,16 @@ class _Demo:
     def _timeframes(self) -> tuple[Timeframe, ...]:
         return self._options.settings.timeframes
 
-    def _say_where(self) -> None:
+    def _print_places(self) -> None:
         plan, place = self._plan, self._place
-        self._terminal.say(
+        self._terminal.print_line(
             f"Candlewick demo: {plan.session:%A %Y-%m-%d}, {plan.instruments} instruments, {plan.speed:g} times real "
             f"time (about {plan.real_seconds:,.0f} s), seed {plan.seed}, faults: {plan.faults}"
         )
-        self._terminal.say(f"  redis    {shown_url(place.redis_url)}  (every key begins with {PREFIX})")
-        self._terminal.say(f"  mongodb  {shown_url(place.mongo_url)}  (database {DATABASE})")
-        self._terminal.say(f"  logs     {place.logs}")
-        self._terminal.say(f"  journal  {place.journal}")
+        self._terminal.print_line(f"  redis    {shown_url(place.redis_url)}  (every key begins with {PREFIX})")
+        self._terminal.print_line(f"  mongodb  {shown_url(place.mongo_url)}  (database {DATABASE})")
+        self._terminal.print_line(f"  logs     {place.logs}")
+        self._terminal.print_line(f"  journal  {place.journal}")
 
     def _empty_corner(self) -> MongoStore:
         clear_prefix(self._client, PREFIX)
@@ -233,7 +233,7 @@ class _Demo:
         candle = next(iter(self._reader.live()), None)
         if candle is not None:
             self._first_candle_seconds = time.monotonic() - self._began
-            self._terminal.say(first_candle_line(candle, self._first_candle_seconds))
+            self._terminal.print_line(first_candle_line(candle, self._first_candle_seconds))
 
     def _picture(self) -> Picture:
         return self._reader.picture(self._clock.now_ms(), self._pipeline.children, self._warming.steps)
@@ -261,7 +261,7 @@ class _Demo:
     def _drain(self) -> tuple[list[str], dict[str, str]]:
         """A second Ctrl-C while this lasts ends the demo without closing figures."""
         if self._stop.requested:
-            self._terminal.say("Stopping: what has arrived is worked off first (Ctrl-C again: at once).")
+            self._terminal.print_line("Stopping: what has arrived is processed first (Ctrl-C again: at once).")
         stop = StopRequest()
         stop.listen()
         faults = self._pipeline.drain(stop, self._look)
@@ -271,31 +271,31 @@ class _Demo:
         seconds = time.monotonic() - self._began
         self._terminal.draw(candles_table(figures))
         for line in figure_lines(figures):
-            self._terminal.say(line)
-        self._terminal.say(f"took      {seconds:.1f} s in all, seed {self._plan.seed}")
+            self._terminal.print_line(line)
+        self._terminal.print_line(f"took      {seconds:.1f} s in all, seed {self._plan.seed}")
         for fault in faults:
-            self._terminal.say(f"FAULT: {fault}")
+            self._terminal.print_line(f"FAULT: {fault}")
         if not faults:
-            self._terminal.say("Everything that was said is stored, and every process ended as asked.")
+            self._terminal.print_line("Everything published is stored, and every process ended as asked.")
         if self._options.json_file is not None:
             write_json(self._options.json_file, self._as_dict(figures, faults, seconds))
         return EXIT_FAILED if faults else EXIT_OK
 
-    def _say_what_next(self) -> None:
-        """What has ended by the time it could be typed is not told of."""
+    def _print_what_next(self) -> None:
+        """Leaves out what has ended by the time a person could type it."""
         servers_stay = self._servers.redis_is_shared and self._servers.mongo_is_shared
         is_for_now = servers_stay or self._options.stay or (may_stay() and not self._stop.requested)
         live = self._live_candles() if is_for_now else ()
         if not live:
-            self._say_list("What to try next:", LATER_COMMANDS)
+            self._print_list("What to try next:", LATER_COMMANDS)
             return
         candle = max(live, key=lambda each: (each.symbol.startswith("NSE:"), each.volume or 0))
         commands = commands_to_try(self._place, candle.symbol, candle.timeframe, self._plan.session)
         if servers_stay:
-            self._say_list("What to try next, where REDIS_URL and MONGO_URL are set as here:", commands[:2])
+            self._print_list("What to try next, where REDIS_URL and MONGO_URL are set as here:", commands[:2])
         else:
-            self._say_list("What to try next, in another terminal:", commands)
-            stay(self._options.stay, self._terminal.say)
+            self._print_list("What to try next, in another terminal:", commands)
+            stay(self._options.stay, self._terminal.print_line)
 
     def _live_candles(self) -> Sequence[LiveCandle]:
         """None where Redis has ended: the verdict stands already."""
@@ -303,8 +303,8 @@ class _Demo:
             return self._reader.live()
         return ()
 
-    def _say_list(self, title: str, lines: Sequence[str]) -> None:
-        self._terminal.say("\n  ".join((title, *lines)))
+    def _print_list(self, title: str, lines: Sequence[str]) -> None:
+        self._terminal.print_line("\n  ".join((title, *lines)))
 
     def _as_dict(self, figures: Figures, faults: list[str], seconds: float) -> dict[str, Any]:
         plan, place = self._plan, self._place

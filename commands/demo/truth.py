@@ -1,7 +1,7 @@
 """How many candles equal the simulator's tape, trade by trade.
 
 Snapshots hide trades (two a second at most are sent of all that happen), so not every candle can: what a candle can
-not know is its true open, close or extreme when no packet showed it. The count says how near snapshots come.
+not know is its true open, close or extreme when no packet showed it. The count shows how near snapshots come.
 """
 
 from __future__ import annotations

@@ -13,11 +13,11 @@ from commands.shared.picture_view import clock_text
 class Warming:
     """Call `advance` again and again. Candles that close before `is_warm` are past to the signal worker."""
 
-    def __init__(self, history: HistoryWriting, pipeline: DemoPipeline, say: Callable[[str], None]) -> None:
+    def __init__(self, history: HistoryWriting, pipeline: DemoPipeline, print_line: Callable[[str], None]) -> None:
         self.since_ms: int | None = None
         self._history = history
         self._pipeline = pipeline
-        self._say = say
+        self._print_line = print_line
         self._is_started = False
 
     @property
@@ -40,14 +40,14 @@ class Warming:
         if self._is_started:
             if self._pipeline.signals_are_warm():
                 self.since_ms = market_ms
-                self._say(f"  signals  from {clock_text(market_ms)} on: the indicators are warm")
+                self._print_line(f"  signals  from {clock_text(market_ms)} on: the indicators are warm")
         elif self._history.is_over:
-            self._say_written()
+            self._print_written()
             self._pipeline.start_signals()
             self._is_started = True
 
-    def _say_written(self) -> None:
+    def _print_written(self) -> None:
         written = self._history.result()
-        self._say(f"  history  {written:,} candles written in {self._history.seconds:.1f} s")
+        self._print_line(f"  history  {written:,} candles written in {self._history.seconds:.1f} s")
         if self._history.is_partial:
-            self._say(f"  history  of the first {MOST_WITH_HISTORY} instruments: the others begin cold")
+            self._print_line(f"  history  of the first {MOST_WITH_HISTORY} instruments: the others begin cold")

@@ -19,7 +19,7 @@ from utils.runtime.lifecycle import StopRequest
 ENTER_SECONDS = 30.0
 _POLL_SECONDS = 0.2
 LATER_COMMANDS = (
-    "make demo ARGS=--stay    # leaves Redis and MongoDB running, and says how to look into them",
+    "make demo ARGS=--stay    # leaves Redis and MongoDB running, and shows how to look into them",
     "make demo ARGS=--full    # the whole day, in seven minutes",
     "make demo ARGS=--help    # other days, speeds, instruments and faults",
 )
@@ -68,7 +68,7 @@ def may_stay() -> bool:
     return sys.stdin.isatty() and sys.stdout.isatty()
 
 
-def stay(is_asked_for: bool, say: Callable[[str], None]) -> None:
+def stay(is_asked_for: bool, print_line: Callable[[str], None]) -> None:
     """Leaves the servers running: as long as wanted when asked for, else, at a terminal, for some seconds.
 
     Ends at Enter, Ctrl-C or SIGTERM.
@@ -78,10 +78,10 @@ def stay(is_asked_for: bool, say: Callable[[str], None]) -> None:
     stop.listen()
     if not is_asked_for and is_terminal:
         termios.tcflush(sys.stdin, termios.TCIFLUSH)  # an Enter from before is no answer
-        say(f"Redis and MongoDB end in {ENTER_SECONDS:.0f} s; Enter leaves them running.")
+        print_line(f"Redis and MongoDB end in {ENTER_SECONDS:.0f} s; Enter leaves them running.")
         is_asked_for = _enter_within(ENTER_SECONDS, stop)
     if is_asked_for and not stop.requested:
-        say("Redis and MongoDB run until " + ("Enter or Ctrl-C." if is_terminal else "SIGINT or SIGTERM."))
+        print_line("Redis and MongoDB run until " + ("Enter or Ctrl-C." if is_terminal else "SIGINT or SIGTERM."))
         while not stop.requested and not (is_terminal and _enter_within(_POLL_SECONDS, stop)):
             stop.wait(0.0 if is_terminal else _POLL_SECONDS)
 

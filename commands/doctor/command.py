@@ -56,7 +56,7 @@ from utils.stores.redis_server import Info, read_info
     "--lag-seconds", type=float, default=Limits().lag_seconds, show_default=True, help="Longest lag allowed."
 )
 def command(process: str | None, frame_seconds: float, lag_seconds: float) -> None:
-    """Say in plain words what is wrong with the data, if anything; exit code 1 when something is.
+    """Report in plain words what is wrong with the data, if anything; exit code 1 when something is.
 
     Looks at what each process last reported: in trading hours the last frame must be recent, the workers close
     behind, and MongoDB fed.
@@ -72,7 +72,7 @@ def command(process: str | None, frame_seconds: float, lag_seconds: float) -> No
     moment = moment_of(settings.symbols, clock.now_ms(), clock.speed, calendar)
     limits = Limits(frame_seconds=frame_seconds, lag_seconds=lag_seconds)
     findings = list(_findings(reading, settings, processes, calendar, moment, limits))
-    _say(findings, processes, in_session=moment.in_session)
+    _print_findings(findings, processes, in_session=moment.in_session)
     sys.exit(1 if any(finding.is_problem for finding in findings) else 0)
 
 
@@ -94,7 +94,7 @@ def _read(settings: Settings, processes: Sequence[str]) -> _Reading:
     asked = [one for one in processes if user not in PROCESSES or one == user]  # a process's user has no other's keys
     wrong = {one: wrong_types(client, types_of(keys, one, range(settings.shards))) for one in asked}
     old_keys = old_keys_sentence(client, keys)
-    if any(wrong.values()):  # what they hold can not be read
+    if any(wrong.values()):  # what they hold cannot be read
         return _Reading(info, old_keys, wrong, _reports_beside(client, keys), {})
     reports = read_health(client, keys)
     return _Reading(info, old_keys, wrong, reports, _unread_since_ms(client, keys, reports))
@@ -148,7 +148,7 @@ def _unread_since_ms(client: redis.Redis, keys: Keys, reports: Reports) -> dict[
     return since
 
 
-def _say(findings: Sequence[Finding], processes: Sequence[str], in_session: bool) -> None:
+def _print_findings(findings: Sequence[Finding], processes: Sequence[str], in_session: bool) -> None:
     for finding in findings:
         click.echo(f"{'PROBLEM' if finding.is_problem else 'note   '}  {finding.process}: {finding.sentence}")
     if not any(finding.is_problem for finding in findings):

@@ -36,7 +36,7 @@ def _waiting(report: Report, limits: Limits) -> Iterator[Finding]:
 
 
 def _syncs(report: Report) -> Iterator[Finding]:
-    """While something is not on disk for it, `diagnosis_journal` says so."""
+    """While something is not on disk for it, `diagnosis_journal` reports it."""
     syncs = number_of(report, "sync_faults")
     if syncs and not any(number_of(report, name) for name in report if name.endswith("_unsynced_since_ms")):
         sentence = f"the journal could not be forced to disk {syncs:,} times: see the disk of JOURNAL_DIR."
@@ -79,7 +79,7 @@ def _connection(report: Report, shard: int, moment: Moment, limits: Limits) -> I
 
 
 def _breaks(report: Report, shard: int, moment: Moment) -> Iterator[Finding]:
-    """One that is not up is told of as that."""
+    """A connection that is not up is reported as that."""
     count = number_of(report, f"shard{shard}_recent_breaks")
     if count < FEWEST_BREAKS or report.get(f"shard{shard}_state") != "up":
         return
@@ -104,7 +104,7 @@ def _notices(report: Report, shard: int, moment: Moment) -> Iterator[Finding]:
 def _recording(report: Report, shard: int, moment: Moment, limits: Limits) -> Iterator[Finding]:
     fault = report.get(f"shard{shard}_disk_fault", "")
     if fault:
-        yield Finding(CONNECTOR, f"the journal of shard {shard} can not be written ({fault}): free the disk.")
+        yield Finding(CONNECTOR, f"the journal of shard {shard} cannot be written ({fault}): free the disk.")
     lost = number_of(report, f"shard{shard}_lost")
     if lost:
         yield Finding(CONNECTOR, f"{lost:,} entries of shard {shard} are lost: the disk failed for too long.")

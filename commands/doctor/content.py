@@ -31,7 +31,7 @@ _REMEDIES = {
 def content_findings(report: Report, moment: Moment) -> Iterator[Finding]:
     """What the candle worker saw in the packets of the last minutes, and from whom none came.
 
-    What follows from another finding is not said again: a clock that is wrong rejects, revises and silences.
+    What follows from another finding is not reported again: a clock that is wrong rejects, revises and silences.
     """
     clock = _clock(report, moment)
     rejected = _rejected(report, moment, clock is not None)

@@ -12,7 +12,7 @@ from utils.market.class_facts import from_text
 from utils.market.hours_kept import Kept, hours_kept, without_hours
 from utils.market.sessions import SessionCalendar
 
-END_DAYS = 21  # so long before the calendar ends it is said
+END_DAYS = 21  # reported this many days before the calendar ends
 UNCERTAIN_DAYS = 3  # and so long before a day whose hours are not certain
 NAMED_AT_MOST = 5
 

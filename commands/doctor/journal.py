@@ -1,4 +1,4 @@
-"""What the connector's report says about its journal, in plain words. Pure."""
+"""The journal's part of the connector's report, in plain words. Pure."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ FRESH_SECONDS = 600.0  # a disk that damages the journal again and again stays a
 
 
 def journal_findings(report: Report, moment: Moment) -> Iterator[Finding]:
-    """Damage, what the disk refused, and what can not be read. `report` is the connector's."""
+    """Damage, what the disk refused, and what cannot be read. `report` is the connector's."""
     fault = report.get("journal_fault", "")
     if fault:
         sentence = (
-            f"the journal can not be read ({fault}): nothing is sent to Redis; move the file that it names away."
+            f"the journal cannot be read ({fault}): nothing is sent to Redis; move the file that it names away."
         )
         yield Finding(CONNECTOR, sentence)
     shards = range(number_of(report, "shards"))
@@ -33,7 +33,7 @@ def _damage(report: Report, prefix: str, journal: str, moment: Moment) -> Iterat
     if not gaps or ist_date(met_ms) != ist_date(moment.now_ms):
         return
     last = _clock(number_of(report, f"{prefix}last_gap_ms"))
-    result = "" if prefix == "account_" else "; the candles that it touches say complete=false"
+    result = "" if prefix == "account_" else "; the candles that it touches have complete=false"
     stretches = "1 damaged stretch" if gaps == 1 else f"{gaps:,} damaged stretches"
     sentence = f"{journal} has {stretches}, the last before {last}{result}: {CHECK_DISK}."
     yield Finding(CONNECTOR, sentence, moment.real_seconds_since(met_ms) < FRESH_SECONDS)
@@ -53,7 +53,7 @@ def _account(report: Report) -> Iterator[Finding]:
     """As for the journals of the shards, whose sentences are in `diagnosis_connector`."""
     fault = report.get("account_disk_fault", "")
     if fault:
-        yield Finding(CONNECTOR, f"the account's journal can not be written ({fault}): free the disk.")
+        yield Finding(CONNECTOR, f"the account's journal cannot be written ({fault}): free the disk.")
     lost = number_of(report, "account_lost")
     if lost:
         yield Finding(CONNECTOR, f"{lost:,} updates of the account are lost: the disk failed for too long.")

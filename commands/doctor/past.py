@@ -22,7 +22,9 @@ def past_findings(report: Report, moment: Moment) -> Iterator[Finding]:
         yield Finding(SIGNAL_WORKER, others, is_problem=jumps[MOST_NAMED][1] == today)
     refused = number_of(report, "history_refused")
     if refused:
-        sentence = f"{refused:,} instruments got no history, the broker refused it: its log names them and says why."
+        sentence = (
+            f"{refused:,} instruments got no history, the broker refused it: its log names them and the reason."
+        )
         yield Finding(SIGNAL_WORKER, sentence, is_problem=False)
 
 

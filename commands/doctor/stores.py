@@ -13,7 +13,7 @@ REDIS = "redis"
 
 
 def redis_findings(info: Info | None, old_keys: str = "") -> Iterator[Finding]:
-    """Of what INFO says (None where the user of REDIS_URL may not ask), and of the keys that an update left."""
+    """From INFO (None where the user of REDIS_URL may not ask), and of the keys that an update left."""
     if info is None:
         yield Finding(REDIS, NOT_TOLD, is_problem=False)
     elif is_cluster(info):

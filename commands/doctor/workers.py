@@ -16,7 +16,7 @@ _LOSSES = (
     ),
     ("cut_off", "closed candles were dropped before they were read, {count:,} times: raise CLOSED_MAX_ENTRIES."),
     ("file_lost", "{count:,} signals are missing in LOG_DIR's file, which refused them: MongoDB has them."),
-    ("history_rejected", "{count:,} rows of the broker's history were left out: history_rejected_* say why."),
+    ("history_rejected", "{count:,} rows of the broker's history were left out: see history_rejected_*."),
 )
 
 

@@ -1,4 +1,4 @@
-"""How far those who read what the workers say are behind: a replay says it faster than anyone may store it.
+"""How far readers lag behind the workers: a replay publishes faster than its readers may store.
 
 The streams of closed candles and of signals are bounded; what a limit drops before it was read is lost to the reader.
 """
@@ -69,13 +69,13 @@ class ReplayBacklog:
         self._streams = [*map(keys.closed, shards), *map(keys.signals, shards)]
         self._closed_max = closed_max_entries
         self._signals_max = signals_max_entries
-        self._said: dict[int, deque[tuple[EntryId, int]]] = {one: deque([(ZERO_ID, 0)]) for one in shards}
+        self._published: dict[int, deque[tuple[EntryId, int]]] = {one: deque([(ZERO_ID, 0)]) for one in shards}
         self.unread: dict[str, int] = {}
         self._shares: dict[str, float] = {}
 
     @property
     def is_too_long(self) -> bool:
-        """Whether no more should be said before it is shorter."""
+        """Whether publishing should pause until it is shorter."""
         return any(share > HELD_SHARE for share in self._shares.values())
 
     @property
@@ -111,9 +111,9 @@ class ReplayBacklog:
 
         What was seen at the last look that the position has passed is behind it, the rest may not be.
         """
-        said = self._said[shard]
-        if facts.last > said[-1][0]:
-            said.append((facts.last, facts.added))
-        while len(said) > 1 and said[1][0] <= position:
-            said.popleft()
-        return facts.added - said[0][1]
+        published = self._published[shard]
+        if facts.last > published[-1][0]:
+            published.append((facts.last, facts.added))
+        while len(published) > 1 and published[1][0] <= position:
+            published.popleft()
+        return facts.added - published[0][1]

@@ -28,10 +28,10 @@ class ReplayFigures:
     `uncounted` entries left the closed streams before they were counted; `cut_off` times the signal worker lost some.
     """
 
-    said: Mapping[str, int]
+    published: Mapping[str, int]
     revisions: int
     stored: StoredCandles
-    signals_said: int
+    signals_published: int
     signals_stored: int
     live: int
     equal: int
@@ -39,10 +39,10 @@ class ReplayFigures:
     cut_off: int = 0
 
     def lines(self) -> Iterator[str]:
-        each = ", ".join(f"{name} {count:,}" for name, count in self.said.items()) or "none"
-        yield f"candles   {sum(self.said.values()):,} ({each}), {self.revisions:,} revisions"
+        each = ", ".join(f"{name} {count:,}" for name, count in self.published.items()) or "none"
+        yield f"candles   {sum(self.published.values()):,} ({each}), {self.revisions:,} revisions"
         yield f"stored    {self.stored.count.total():,} candles and {self.signals_stored:,} signals in MongoDB"
-        yield f"signals   {self.signals_said:,}"
+        yield f"signals   {self.signals_published:,}"
         if self.live:
             yield f"live      {self.equal:,} of the {self.live:,} candles stored live that day came out the same"
 
@@ -51,18 +51,18 @@ class ReplayFigures:
             yield f"{self.uncounted:,} closed candles were dropped from their streams before they were counted."
         if self.cut_off:
             yield "The signal worker fell behind what its streams hold: signals of the candles it lost are missing."
-        if not self.stored.as_said:
+        if not self.stored.is_as_published:
             wrong = (self.stored.missing.total(), self.stored.different.total(), self.stored.unknown.total())
             yield (
-                "MongoDB does not hold the candles as they were said: {:,} are missing, {:,} are different, "
-                "{:,} were never said."
+                "MongoDB differs from the published candles: {:,} are missing, {:,} are different, "
+                "{:,} were never published."
             ).format(*wrong)
-        if self.signals_said != self.signals_stored:
-            yield f"{self.signals_said} signals were said, {self.signals_stored} are in MongoDB."
+        if self.signals_published != self.signals_stored:
+            yield f"{self.signals_published} signals were published, {self.signals_stored} are in MongoDB."
 
 
 class ReplayComparison:
-    """Both databases of a replayed day: its own, and the live one. The tally has what was said."""
+    """Both databases of a replayed day: its own, and the live one. The tally has what was published."""
 
     def __init__(
         self,
@@ -95,10 +95,10 @@ class ReplayComparison:
         closed = stream_backlogs(client, [*map(keys.closed, self._tally.shards)])
         signals = stream_backlogs(client, [*map(keys.signals, self._tally.shards)])
         return ReplayFigures(
-            said=self._tally.candles,
+            published=self._tally.candles,
             revisions=self._tally.revisions.total(),
             stored=stored,
-            signals_said=sum(one.added for one in signals),
+            signals_published=sum(one.added for one in signals),
             signals_stored=self._own_store.count(SIGNALS_COLLECTION),
             live=live,
             equal=equal,

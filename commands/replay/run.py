@@ -60,7 +60,7 @@ _STEP_SECONDS = 0.1  # so much is sent at once where a speed is kept to
 _SHOWN = 10  # so many instruments of a shard are asked for the newest entry that was taken
 _START_SECONDS = 120.0
 _TALLIED_AT_ONCE = 20_000  # closed candles of a shard
-_CROWDS_KEPT = 6  # a closed stream has room for so many times all that its instruments can close at once
+_BURSTS_KEPT = 6  # a closed stream has room for so many times all that its instruments can close at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +82,10 @@ def run_replay(plan: ReplayPlan, settings: Settings, terminal: Terminal, stop: S
     try:
         return _Replay(plan, settings, terminal, stop).run()
     except Interrupted:
-        terminal.say("Stopped; everything that was started has ended. What was replayed so far stays.")
+        terminal.print_line("Stopped; everything that was started has ended. What was replayed so far stays.")
         return EXIT_INTERRUPTED
     except (StartError, ChildDied, StoreError, JournalError, OSError, redis.RedisError) as error:
-        terminal.say(f"The replay failed: {sentence_of(error)}")
+        terminal.print_line(f"The replay failed: {sentence_of(error)}")
         return EXIT_FAILED
 
 
@@ -111,8 +111,8 @@ class _Replay:
         self._shown = {shard: [one.symbol for one in found[:_SHOWN]] for shard, found in of_shard.items()}
         self._symbols = [one.symbol for one in self._instruments]
         self._tally = ClosedTally(plan.shards)
-        crowd = len(settings.timeframes) * max(map(len, of_shard.values()))
-        self._closed_max_entries = max(settings.closed_max_entries, _CROWDS_KEPT * crowd)
+        burst = len(settings.timeframes) * max(map(len, of_shard.values()))
+        self._closed_max_entries = max(settings.closed_max_entries, _BURSTS_KEPT * burst)
         signals_max = settings.signals_max_entries // len(plan.shards)
         self._backlog = ReplayBacklog(self._client, self._keys, plan.shards, self._closed_max_entries, signals_max)
         self._bound = ClosingBound(
@@ -126,7 +126,7 @@ class _Replay:
 
     def run(self) -> int:
         plan = self._plan
-        self._terminal.say(
+        self._terminal.print_line(
             f"Replay of {plan.day:%A %Y-%m-%d}, {len(plan.files)} shard(s): keys {plan.prefix}…, database "
             f"{self._database}, logs {self._logs}"
         )
@@ -155,19 +155,19 @@ class _Replay:
         live, own = self._stores()
         own.clear()
         names = [one.name for one in self._settings.timeframes]
-        copied = copy_past(live, own, self._symbols, names, self._window_ms[0], self._tell_copied)
-        self._terminal.say(
+        copied = copy_past(live, own, self._symbols, names, self._window_ms[0], self._show_copied)
+        self._terminal.print_line(
             f"{copied:,} earlier candles copied from the live database, so that indicators are warm."
             if copied
             else "The live database has no earlier candles: indicators begin cold."
         )
 
-    def _tell_copied(self, candles: int, instruments: int) -> None:
+    def _show_copied(self, candles: int, instruments: int) -> None:
         self._check_stop()
         now = time.monotonic()
         if now >= self._copied_due:
             self._copied_due = now + LINE_SECONDS
-            self._terminal.say(
+            self._terminal.print_line(
                 f"{candles:,} earlier candles copied, {instruments:,} of {len(self._symbols):,} instruments"
             )
 
@@ -210,7 +210,7 @@ class _Replay:
             environment["INSTRUMENTS"] = instruments
         for name in (CANDLE_WORKER, SIGNAL_WORKER):
             self._workers.append(start_script(name, self._logs, environment, Path.cwd()))
-        # The signal worker counts what is closed before it is ready as past, and says nothing of it.
+        # The signal worker counts what is closed before it is ready as past, and publishes nothing for it.
         if not wait_while_moving(self._workers_are_ready, self._readiness, _START_SECONDS, self._stop):
             raise StartError(
                 f"The workers did not become ready: nothing moved for {_START_SECONDS:g} s; their logs are in "
@@ -250,7 +250,7 @@ class _Replay:
         self._check_stop()
 
     def _wait_for_readers(self, batch: list[ShardEntry]) -> None:
-        """No more is sent than memory holds, and no more said than those who read it have kept up with."""
+        """No more is sent than memory holds, and no more published than its readers keep up with."""
         feed, backlog = self._feed, self._backlog
         if not self._held_back(lambda: feed.is_too_far_ahead(batch), lambda: feed.ahead_entries):
             raise StartError(f"The candle worker does not take the entries; its log is in {self._logs}.")
@@ -265,7 +265,7 @@ class _Replay:
         return wait_while_moving(lambda: not must_wait(), position, STILL_SECONDS, self._stop, self._look)
 
     def _look(self) -> None:
-        """The workers live; what they have taken is forgotten; what they said is counted; the view is drawn."""
+        """The workers live; processed entries are released; published candles are counted; the view is drawn."""
         check_alive(self._workers)
         now = time.monotonic()
         if now >= self._look_due:
@@ -288,8 +288,8 @@ class _Replay:
         compared = ReplayComparison(live, own, self._tally, self._symbols, self._settings.timeframes, self._plan.day)
         figures = compared.figures(self._client, self._keys, cut_off, self._check_stop)
         for line in figures.lines():
-            self._terminal.say(line)
-        self._terminal.say(
+            self._terminal.print_line(line)
+        self._terminal.print_line(
             f"took      {time.monotonic() - self._began:.1f} s in all for {self._feed.sent:,} entries of the journal"
         )
         for file in self._plan.files:
@@ -299,5 +299,5 @@ class _Replay:
                 )
         faults += figures.faults()
         for fault in faults:
-            self._terminal.say(f"FAULT: {fault}")
+            self._terminal.print_line(f"FAULT: {fault}")
         return EXIT_FAILED if faults else EXIT_OK

@@ -17,7 +17,7 @@ _LIBC = ctypes.CDLL(None) if sys.platform.startswith("linux") else None
 
 
 class StartError(RuntimeError):
-    """A process or a server did not come up: one sentence, and the last lines it said."""
+    """A process or a server did not come up: one sentence, and its last lines of output."""
 
 
 def _end_with_parent() -> None:
@@ -60,7 +60,7 @@ class ChildProcess:
                     preexec_fn=_end_with_parent,  # noqa: PLW1509 - it only calls a bound C function
                 )
             except OSError as error:
-                raise StartError(f"{name} can not be started: {error}") from None
+                raise StartError(f"{name} cannot be started: {error}") from None
 
     @property
     def pid(self) -> int:

@@ -35,7 +35,7 @@ class _Series:
 class ClosedTally:
     """Counts by timeframe, and by shard (`taken`: entries of its stream that were read).
 
-    `twice` counts entries that say again what was said: there should be none.
+    `twice` counts entries that repeat an earlier publication: 0 expected.
     """
 
     shards: list[int]
@@ -49,21 +49,21 @@ class ClosedTally:
 
     @property
     def symbols(self) -> list[str]:
-        """Those of which a candle was said."""
+        """Those with a published candle."""
         return list(self._series)
 
     @property
     def last_word(self) -> dict[str, int]:
         """The hash of each candle's highest revision, by `_id`; made anew at each call."""
         return {
-            candle_id(symbol, timeframe, start_ms): said
+            candle_id(symbol, timeframe, start_ms): published
             for symbol, by_timeframe in self._series.items()
             for timeframe, one in by_timeframe.items()
-            for start_ms, said in zip(one.starts, one.hashes, strict=True)
+            for start_ms, published in zip(one.starts, one.hashes, strict=True)
         }
 
     def of(self, symbols: Iterable[str]) -> ClosedTally:
-        """What was said of these symbols, for `last_word`; it has no counts."""
+        """What was published for these symbols, for `last_word`; it has no counts."""
         return ClosedTally(self.shards, _series={one: self._series[one] for one in symbols if one in self._series})
 
     def read_on(self, client: redis.Redis, keys: Keys, most: int = 1_000_000_000) -> int:

@@ -22,23 +22,23 @@ class StoredCandles:
     unknown: Counter[str]
 
     @property
-    def as_said(self) -> bool:
-        """Every candle said is stored as it was last said, and no other is."""
+    def is_as_published(self) -> bool:
+        """Every published candle is stored as last published, and no other is."""
         return not (self.missing or self.different or self.unknown)
 
 
 def compare_stored(candles: Sequence[Candle], tally: ClosedTally) -> StoredCandles:
-    """The stored live candles, each compared with what was said of it last."""
+    """The stored live candles, each compared with its last publication."""
     count: Counter[str] = Counter()
     different: Counter[str] = Counter()
     unknown: Counter[str] = Counter()
     unseen = dict(tally.last_word)
     for candle in candles:
         count[candle.timeframe] += 1
-        said = unseen.pop(candle.id, None)
-        if said is None:
+        published = unseen.pop(candle.id, None)
+        if published is None:
             unknown[candle.timeframe] += 1
-        elif said != hash(candle):
+        elif published != hash(candle):
             different[candle.timeframe] += 1
     return StoredCandles(count, Counter(name.split("|")[1] for name in unseen), different, unknown)
 

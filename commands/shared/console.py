@@ -36,5 +36,5 @@ def load_calendar(settings: Settings) -> SessionCalendar:
 
 
 def sentence_of(error: Exception) -> str:
-    """What is wrong, and what to do: Redis' own texts say only the first."""
+    """What is wrong, and what to do; Redis' own texts have only the former."""
     return failure_of(error).sentence if isinstance(error, redis.RedisError) else str(error)

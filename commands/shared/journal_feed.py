@@ -85,7 +85,7 @@ def batches(entries: Iterable[ShardEntry], span_ms: int) -> Iterator[list[ShardE
 
 @dataclass(frozen=True, slots=True)
 class ClosingBound:
-    """How many candles of a shard what is sent may close before it is known that they were said: `most`.
+    """How many candles of a shard what is sent may close before they are known to be published: `most`.
 
     `instruments` is their number by shard, `lengths_ms` has the timeframes' lengths.
     """
@@ -180,7 +180,7 @@ class JournalFeed:
 
 
 def _packets(entry: Entry) -> int:
-    """As many as a frame says that it has; the heartbeat of one byte has none."""
+    """The number of packets in a frame, from its header; the heartbeat of one byte has none."""
     return int.from_bytes(entry.payload[:2]) if entry.kind is Kind.FRAME and len(entry.payload) > 1 else 0
 
 

@@ -1,4 +1,4 @@
-"""One moment of a running pipeline, as values: what the live view draws and the progress line says."""
+"""One moment of a running pipeline, as values: what the live view and the progress line show."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class ProcessLine:
-    """One process. `lag_ms` is market time, None when it has none to speak of; `note` says what it is doing."""
+    """One process. `lag_ms` is market time, None when there is none; `note` is what the process does now."""
 
     name: str
     alive: bool
@@ -33,7 +33,7 @@ class LiveCandle:
 
 
 @dataclass(frozen=True, slots=True)
-class SignalLine:
+class ShownSignal:
     """One signal as it is shown."""
 
     at_ms: int
@@ -45,7 +45,7 @@ class SignalLine:
     target: float
 
     @classmethod
-    def from_document(cls, document: dict[str, Any]) -> SignalLine:
+    def from_document(cls, document: dict[str, Any]) -> ShownSignal:
         return cls(
             at_ms=int(document["t"]),
             symbol=document["symbol"],
@@ -59,7 +59,7 @@ class SignalLine:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Something that is made ready: how far it has come, of how much (0: unknown), and what there is to say of it."""
+    """Something that is made ready: how far it has come, of how much (0: unknown), and a note."""
 
     name: str
     done: int
@@ -84,9 +84,9 @@ class Picture:
     candles: dict[str, int]
     candles_a_second: float
     revisions: int
-    signals_said: int
+    signals_published: int
     live: tuple[LiveCandle, ...] = ()
-    signals: tuple[SignalLine, ...] = ()
+    signals: tuple[ShownSignal, ...] = ()
     processes: tuple[ProcessLine, ...] = ()
     rejected: dict[str, int] = field(default_factory=dict)
     steps: tuple[Step, ...] = ()

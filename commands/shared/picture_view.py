@@ -13,7 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from commands.shared.picture import LiveCandle, Picture, ProcessLine, SignalLine, Step
+from commands.shared.picture import LiveCandle, Picture, ProcessLine, ShownSignal, Step
 from utils.market.ist import IST
 
 _BARS = "▁▂▃▄▅▆▇█"
@@ -33,7 +33,7 @@ def draw(picture: Picture) -> RenderableType:
 
 
 def draw_steps(steps: Sequence[Step]) -> RenderableType:
-    """A bar for each thing that is made ready; one that cannot tell how far it is moves to and fro."""
+    """A bar for each thing that is made ready; a step of unknown length moves to and fro."""
     grid = Table.grid(expand=True, padding=(0, 2))
     grid.add_column(no_wrap=True)
     grid.add_column(ratio=1)
@@ -53,20 +53,20 @@ def first_candle_line(candle: LiveCandle, seconds: float) -> str:
     """The first live candle, and how long it took."""
     places = decimals_of((candle.open, candle.high, candle.low, candle.close))
     prices = (candle.open, candle.high, candle.low, candle.close)
-    said = " ".join(f"{name} {price:,.{places}f}" for name, price in zip("OHLC", prices, strict=True))
+    prices_text = " ".join(f"{name} {price:,.{places}f}" for name, price in zip("OHLC", prices, strict=True))
     volume = "" if candle.volume is None else f" volume {candle.volume:,}"
-    return f"First live candle after {seconds:.1f} s: {candle.symbol} {candle.timeframe}  {said}{volume}"
+    return f"First live candle after {seconds:.1f} s: {candle.symbol} {candle.timeframe}  {prices_text}{volume}"
 
 
 def progress_line(picture: Picture) -> str:
-    """The same in one line, for logs and terminals that can not be drawn on."""
+    """The same in one line, for logs and terminals that cannot be drawn on."""
     rejected = sum(picture.rejected.values())
     lags = ", ".join(f"{one.name} {_lag_text(one.lag_ms)}" for one in picture.processes if one.lag_ms is not None)
     down = [one.name for one in picture.processes if not one.alive]
     return (
         f"{clock_text(picture.market_ms)} {picture.progress:4.0%}  packets {picture.packets:,} "
         f"({picture.packets_a_second:,.0f}/s)  candles {sum(picture.candles.values()):,} "
-        f"(+{picture.revisions} revised)  signals {picture.signals_said}  rejected {rejected:,}"
+        f"(+{picture.revisions} revised)  signals {picture.signals_published}  rejected {rejected:,}"
         + (f"  lag: {lags}" if lags else "")
         + (f"  NO WORD FROM: {', '.join(down)}" if down else "")
     )
@@ -106,7 +106,7 @@ def _beside(left: RenderableType, right: RenderableType) -> RenderableType:
 
 
 def decimals_of(prices: Iterable[float]) -> int:
-    """Two, or four where two would not say all of these prices (currencies)."""
+    """Two, or four where two would cut these prices (currencies)."""
     return 2 if all(abs(price - round(price, 2)) < 1e-9 for price in prices) else 4
 
 
@@ -129,7 +129,7 @@ def _numbers(picture: Picture) -> Text:
         f" ticks ({picture.packets_a_second:,.0f}/s)   ",
         (f"{sum(picture.candles.values()):,}", "bold"),
         f" candles ({picture.candles_a_second:,.0f}/s, {picture.revisions} revised)   ",
-        (f"{picture.signals_said}", "bold"),
+        (f"{picture.signals_published}", "bold"),
         " signals\n",
     )
     for timeframe, count in picture.candles.items():
@@ -168,7 +168,7 @@ def _candle_cells(candle: LiveCandle) -> list[RenderableType]:
     ]
 
 
-def _signals_panel(signals: Sequence[SignalLine]) -> Panel:
+def _signals_panel(signals: Sequence[ShownSignal]) -> Panel:
     table = Table(box=box.SIMPLE_HEAD, header_style=_DIM, pad_edge=False)
     for name in ("time", "instrument", "", "entry", "stop", "target"):
         table.add_column(name, justify="right" if name in {"entry", "stop", "target"} else "left", no_wrap=True)

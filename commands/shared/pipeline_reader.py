@@ -11,7 +11,7 @@ import redis
 from commands.shared.child_process import ChildProcess
 from commands.shared.closed_tally import ClosedTally
 from commands.shared.closing_figures import rejected_by_reason
-from commands.shared.picture import LiveCandle, Picture, ProcessLine, SignalLine, Step
+from commands.shared.picture import LiveCandle, Picture, ProcessLine, ShownSignal, Step
 from commands.shared.processes import CANDLE_WORKER, CONNECTOR, SIGNAL_WORKER
 from utils.journal.entries import EntryId
 from utils.keys import Keys
@@ -73,7 +73,7 @@ class PipelineReader:
         worker = health.get(CANDLE_WORKER, {})
         packets, now = int(worker.get("packets", 0)), time.monotonic()
         candles = dict(self._tally.candles)
-        signals, said = self._signals()
+        signals, published = self._signals()
         return Picture(
             title=self._title,
             market_ms=market_ms,
@@ -84,7 +84,7 @@ class PipelineReader:
             candles=candles,
             candles_a_second=self._candle_rate.at(sum(candles.values()), now),
             revisions=self._tally.revisions.total(),
-            signals_said=said,
+            signals_published=published,
             live=self.live(),
             signals=signals,
             processes=tuple(process_line(child, health.get(child.name)) for child in children),
@@ -99,7 +99,7 @@ class PipelineReader:
             pipeline.hgetall(self._keys.candle(symbol, self._timeframe))
         return tuple(self._live_candle(fields) for fields in pipeline.execute() if fields)
 
-    def _signals(self) -> tuple[tuple[SignalLine, ...], int]:
+    def _signals(self) -> tuple[tuple[ShownSignal, ...], int]:
         """The newest of all shards first, and how many there are."""
         streams = [self._keys.signals(shard) for shard in self._tally.shards]
         pipeline = self._client.pipeline(transaction=False)
@@ -110,7 +110,7 @@ class PipelineReader:
         answers = pipeline.execute()
         rows = [row for found in answers[: len(streams)] for row in found]
         rows.sort(key=lambda row: EntryId.parse(row[0]), reverse=True)
-        shown = (SignalLine.from_document(orjson.loads(fields[b"json"])) for _, fields in rows[:_SIGNALS_SHOWN])
+        shown = (ShownSignal.from_document(orjson.loads(fields[b"json"])) for _, fields in rows[:_SIGNALS_SHOWN])
         return tuple(shown), sum(answers[len(streams) :])
 
     def _live_candle(self, fields: Mapping[bytes, bytes]) -> LiveCandle:
@@ -142,7 +142,7 @@ def process_line(child: ChildProcess, report: Mapping[str, str] | None) -> Proce
 
 
 def _note(report: Mapping[str, str]) -> str:
-    """What a process says it is doing, and what it has not stored yet."""
+    """The state of a process, and what it has not stored yet."""
     backlog = int(report.get("archive_backlog", 0))
     stored = f"{backlog:,} to be stored" if backlog > 0 else ""
     return ", ".join(part for part in (report.get("state", ""), stored) if part)

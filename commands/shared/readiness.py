@@ -1,4 +1,4 @@
-"""What the health reports say of readiness and progress."""
+"""Readiness and progress, read from the health reports."""
 
 from __future__ import annotations
 

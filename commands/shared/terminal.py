@@ -1,4 +1,4 @@
-"""Where a run speaks: plain lines, and either a view that is drawn anew or a progress line now and then."""
+"""The output of a run: plain lines, and either a view that is drawn anew or a progress line now and then."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _FEWEST_CANDLES, _MOST_CANDLES, _OTHER_ROWS = 3, 16, 24
 
 
 class Terminal:
-    """`say` writes a line at any time; `show` shows how things are, when it is time to."""
+    """`print_line` writes a line at any time; `show` shows how things are, when it is time to."""
 
     def __init__(self, with_view: bool) -> None:
         is_terminal = sys.stdout.isatty()
@@ -40,13 +40,13 @@ class Terminal:
             else max(_FEWEST_CANDLES, min(_MOST_CANDLES, self._console.height - _OTHER_ROWS))
         )
 
-    def say(self, text: str = "") -> None:
+    def print_line(self, text: str = "") -> None:
         """One line (or some), without markup."""
         self._console.print(text, markup=False)
         sys.stdout.flush()
 
     def show(self, take_picture: Callable[[], Picture]) -> None:
-        """Draws the view, or every few seconds says a line. Calls that come too soon cost nothing."""
+        """Draws the view, or every few seconds prints a line. Calls that come too soon cost nothing."""
         if self._is_time():
             picture = take_picture()
             self._update(lambda: draw(picture), lambda: progress_line(picture))
@@ -67,7 +67,7 @@ class Terminal:
         if self._live is not None:
             self._live.update(drawn(), refresh=True)
         else:
-            self.say(line())
+            self.print_line(line())
 
     def draw(self, what: RenderableType) -> None:
         """A table or the like."""

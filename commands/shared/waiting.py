@@ -44,7 +44,7 @@ def wait_while_moving(
     stop: StopRequest,
     meanwhile: Callable[[], None] = lambda: None,
 ) -> bool:
-    """Waits as long as `position` goes on changing; False when it stood still for that long without being done.
+    """Waits as long as `position` keeps changing; False when it stood still for that long without being done.
 
     A long backlog is drained in its own time, a stuck one is noticed soon.
     """
@@ -73,7 +73,7 @@ def last_id(client: redis.Redis, stream: str) -> EntryId:
 
 
 def unarchived(client: redis.Redis, stream: str) -> int | None:
-    """Entries that MongoDB's consumer group has not acknowledged; None when there is no telling yet.
+    """Entries that MongoDB's consumer group has not acknowledged; None when unknown yet.
 
     Redis counts what a group has not been given (`lag`); what it was given and did not acknowledge is `pending`.
     """

@@ -1,4 +1,4 @@
-"""What the broker publishes about the account goes, once, where `reader` can not read it; candles do not notice."""
+"""What the broker publishes about the account goes, once, where `reader` cannot read it; candles do not notice."""
 
 from __future__ import annotations
 

@@ -106,7 +106,7 @@ def test_with_redis_away_from_the_start_nothing_is_lost(
 def test_damage_is_marked_logged_and_named_by_the_doctor(
     tmp_path: Path, broker: FakeBroker, valkey: ValkeyServer
 ) -> None:
-    """Redis lost all, so the day is sent again, and a record of it can not be read any more."""
+    """Redis lost all, so the day is sent again, and a record of it cannot be read any more."""
     with running_connector(tmp_path / "connector", broker, valkey) as connector:
         wait_until_subscribed(broker, 1)
         broker.send(*(b"frame number %02d" % number for number in range(20)))
@@ -122,11 +122,11 @@ def test_damage_is_marked_logged_and_named_by_the_doctor(
         before, gap, after = connector.entries()[at - 1 : at + 2]
         assert (before, after) == (sent[at - 1], sent[at + 1])
         assert b'"mark":"gap"' in gap[2]
-        assert "records of the journal can not be read" in connector.said
+        assert "records of the journal cannot be read" in connector.said
         code, said = ask_the_doctor(connector)
         assert code == 1
         assert "PROBLEM  connector: the journal of shard 0 has 1 damaged stretch, the last before 20" in said
-        assert "the candles that it touches say complete=false: check the disk of JOURNAL_DIR." in said
+        assert "the candles that it touches have complete=false: check the disk of JOURNAL_DIR." in said
         _, said = ask_the_doctor(connector, days_later=2)
         assert "damaged stretch" not in said
 
@@ -146,7 +146,7 @@ def test_a_journal_that_can_not_be_read_is_named_by_the_doctor(
         wait_until(lambda: connector.health().get("journal_fault"), "the health report says so")
         code, said = ask_the_doctor(connector)
         assert code == 1
-        assert "PROBLEM  connector: the journal can not be read (ticks-0.journal is no journal" in said
+        assert "PROBLEM  connector: the journal cannot be read (ticks-0.journal is no journal" in said
         assert "does not report" not in said
 
 

@@ -216,7 +216,7 @@ def test_a_cause_that_another_login_does_not_cure_is_named(
 def test_a_broker_out_of_reach_is_said(tmp_path: Path) -> None:
     code, printed = _login_here(tmp_path, f"http://127.0.0.1:{free_port()}", _REQUEST)
     assert code == 1
-    assert "can not be reached (ConnectionError)" in printed
+    assert "cannot be reached (ConnectionError)" in printed
 
 
 @pytest.mark.parametrize("name", ["API_KEY", "API_SECRET"])

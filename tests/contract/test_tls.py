@@ -143,6 +143,6 @@ def test_a_login_is_said_to_the_right_server_only(tmp_path: Path, trusted: Autho
         )
     assert done.returncode == 1
     assert ("did not answer as Kite does" in done.stderr) == (case == "right"), done.stderr
-    assert ("can not be reached (SSLError)" in done.stderr) == (case != "right"), done.stderr
+    assert ("cannot be reached (SSLError)" in done.stderr) == (case != "right"), done.stderr
     assert "somesecret2" not in done.stdout + done.stderr
     assert "requesttoken3" not in done.stderr

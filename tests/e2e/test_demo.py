@@ -257,7 +257,7 @@ def test_what_it_suggests_to_try_next_works_as_printed_and_ctrl_c_ends_it_in_ord
     assert re.search(r"^\[\d{3} rows x 5 columns\]$", history, re.MULTILINE)
     ended = _demo(tmp_path, code, printed.read_text())
     assert code == 0, ended.printed
-    assert "Stopping: what has arrived is worked off first" in ended.printed
+    assert "Stopping: what has arrived is processed first" in ended.printed
     assert ended.figures["interrupted"] is True
     assert ended.figures["ok"] is True
     assert _processes_of(tmp_path) == {}

@@ -30,7 +30,7 @@ FAULTS = "late,duplicate,malformed,badprint,crossed"
 
 
 def engine_command() -> list[str] | str:
-    """How to call docker here, or why it can not be."""
+    """How to call docker here, or why it cannot be."""
     if os.environ.get("COMPOSE_TEST", "") != "1":
         return "takes minutes: run it with make compose-test"
     if (

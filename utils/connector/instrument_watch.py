@@ -102,9 +102,7 @@ class InstrumentWatch:
             self._log.warning(f"{error}; it is tried again")
             return False
         except Exception as error:
-            self._log.error(
-                "the instruments can not be looked up; it is tried again", error=str(error), exc_info=True
-            )
+            self._log.error("the instruments cannot be looked up; it is tried again", error=str(error), exc_info=True)
             return False
         return dump.day == day
 

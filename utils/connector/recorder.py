@@ -128,7 +128,7 @@ class TickRecorder:
         self.last_gap = gap.id
         self.gap_met_ms = self.now_ms()
         self._log.error(
-            "records of the journal can not be read: the candles that they touch say complete=false; "
+            "records of the journal cannot be read: the candles that they touch have complete=false; "
             "check the disk of JOURNAL_DIR, and that no other program writes there",
             shard=self.shard,
             before=str(gap.id),
@@ -158,7 +158,7 @@ class TickRecorder:
             self.disk_fault = str(error)
             self._keep(entry)
             self._log.error(
-                "the journal can not be written: free the disk of JOURNAL_DIR; until then frames wait in memory",
+                "the journal cannot be written: free the disk of JOURNAL_DIR; until then frames wait in memory",
                 shard=self.shard,
                 error=str(error),
             )

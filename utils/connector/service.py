@@ -48,7 +48,7 @@ class Connector:
     """`run` returns after the stop was asked for, with everything synced, and sent as far as Redis took it."""
 
     def __init__(self, settings: Settings, stop: StopRequest, log: BoundLogger) -> None:
-        """SettingsError when the journal can not be written, or belongs to another time."""
+        """SettingsError when the journal cannot be written, or belongs to another time."""
         self._settings = settings
         self._stop = stop
         self._log = log
@@ -105,7 +105,7 @@ class Connector:
         except JournalError as error:
             raise SettingsError(f"JOURNAL_DIR: {error}") from None
         except OSError as error:
-            raise SettingsError(f"JOURNAL_DIR: {directory} can not be read and written ({error.strerror})") from None
+            raise SettingsError(f"JOURNAL_DIR: {directory} cannot be read and written ({error.strerror})") from None
         ahead_ms = recorder.last_id.ms - self._now_ms()
         if ahead_ms > FAR_AHEAD_MS:
             raise SettingsError(
@@ -212,7 +212,7 @@ class Connector:
             try:
                 recorder.close()
             except OSError as error:
-                self._log.error("the journal can not be forced to disk", shard=recorder.shard, error=str(error))
+                self._log.error("the journal cannot be forced to disk", shard=recorder.shard, error=str(error))
 
     def _health_fields(self) -> dict[str, str | int | float]:
         fields: dict[str, str | int | float] = {

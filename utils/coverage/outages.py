@@ -81,7 +81,7 @@ class _Reader:
             self._heard_ms = entry.id.ms
 
     def _note_gap(self, at_ms: int, reason: str) -> None:
-        """What can not be read, since the last thing that can: over with the next that can."""
+        """What cannot be read, since the last thing that can: over with the next that can."""
         if self._open is None:
             self._begin(at_ms, self._heard_ms or at_ms, reason)
             self._end(at_ms)

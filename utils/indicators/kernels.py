@@ -250,7 +250,7 @@ def _choose(state: Any, start_ms: int, rev: int) -> int:
 
 @kernel
 def _copy_row(source: Floats, from_row: int, target: Floats, to_row: int) -> None:
-    # Not `target[to_row] = source[from_row]`: numba allocates for it, which these kernels can not (kernel_cache.py).
+    # Not `target[to_row] = source[from_row]`: numba allocates for it, which these kernels cannot (kernel_cache.py).
     for name in range(source.shape[1]):
         target[to_row, name] = source[from_row, name]
 

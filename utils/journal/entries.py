@@ -73,7 +73,7 @@ class Entry:
 class Mark(StrEnum):
     """What the connector says of its own: `clock` is said once a second while the socket is silent.
 
-    `gap` stands in no journal: whoever reads one puts it where records can not be read.
+    `gap` stands in no journal: whoever reads one puts it where records cannot be read.
     """
 
     UP = "up"
@@ -96,11 +96,11 @@ def down_mark(reason: str) -> bytes:
 
 
 def gap_mark(damaged_bytes: int) -> bytes:
-    return orjson.dumps({"mark": Mark.GAP, "reason": f"{damaged_bytes} bytes of the journal can not be read"})
+    return orjson.dumps({"mark": Mark.GAP, "reason": f"{damaged_bytes} bytes of the journal cannot be read"})
 
 
 def is_gap(entry: Entry) -> bool:
-    """Whether it stands for records that can not be read."""
+    """Whether it stands for records that cannot be read."""
     return entry.kind is Kind.MARK and entry.payload.startswith(_GAP_HEAD)
 
 

@@ -32,7 +32,7 @@ class JournalFollower:
     ) -> None:
         """`whole_to` tells up to which byte a day's file is written to the end (JournalWriter.whole_to).
 
-        What can not be read before it will never be a record, whatever length it claims. 0: not known.
+        What cannot be read before it will never be a record, whatever length it claims. 0: not known.
         """
         self._whole_to = whole_to
         self.position: EntryId = ZERO_ID

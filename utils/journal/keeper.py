@@ -36,13 +36,13 @@ class Recorder(Protocol):
 
 @contextlib.contextmanager
 def journal_lock(directory: Path) -> Iterator[None]:
-    """Held while the process writes there. SettingsError when another one does, or the folder can not be made."""
+    """Held while the process writes there. SettingsError when another one does, or the folder cannot be made."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(directory / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError as error:
         raise SettingsError(
-            f"JOURNAL_DIR: {directory} can not be written ({error.strerror}); name a folder that can"
+            f"JOURNAL_DIR: {directory} cannot be written ({error.strerror}); name a folder that can"
         ) from None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -100,7 +100,7 @@ class JournalKeeper:
             recorder.writer.sync()
         except OSError as error:
             self.sync_faults += 1
-            self._log.error("the journal can not be forced to disk", shard=recorder.shard, error=str(error))
+            self._log.error("the journal cannot be forced to disk", shard=recorder.shard, error=str(error))
             return False
         return True
 
@@ -122,11 +122,11 @@ class JournalKeeper:
         return ist_date(min([self._now_ms(), *(one.ms for one in last_ids if one != ZERO_ID)]))
 
     def _clean(self, today: date) -> None:
-        for step in (self._drop, self._compress):  # a file that can not be compressed does not fill the disk
+        for step in (self._drop, self._compress):  # a file that cannot be compressed does not fill the disk
             try:
                 step(today)
             except Exception as error:
-                self._log.error("the journal can not be cleaned up; it is tried again tomorrow", error=str(error))
+                self._log.error("the journal cannot be cleaned up; it is tried again tomorrow", error=str(error))
 
     def _drop(self, today: date) -> None:
         for day in drop_old_days(self._directory, today, self._keep_days):

@@ -63,7 +63,7 @@ class RecordParser:
     """Bytes in, entries out. `offset` is where in the file the first byte not yet consumed stands.
 
     `feed` leaves an unfinished record for later; `finish` says that nothing follows, and looks for whole records
-    behind what can not be read. What is left in `pending` after that is a torn tail. In what pieces the bytes come
+    behind what cannot be read. What is left in `pending` after that is a torn tail. In what pieces the bytes come
     makes no difference. Where records are missing the entries have a `gap` mark, with the id just below the next one.
     """
 

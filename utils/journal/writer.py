@@ -62,7 +62,7 @@ def read_journal(path: Path, after: EntryId = ZERO_ID, damage: list[JournalDamag
 
     A torn tail ends it silently. In the place of what is damaged in the middle stands a `gap` mark; `damage`, when a
     list is given, has where.
-    JournalError when the file is no journal at all; OSError when it can not be read.
+    JournalError when the file is no journal at all; OSError when it cannot be read.
     """
     start = HEADER_LENGTH if is_compressed(path) or after == ZERO_ID else seek_offset(path, after)
     parser = RecordParser(start)
@@ -154,7 +154,7 @@ class JournalWriter:
     """
 
     def __init__(self, directory: Path, shard: int, sync_each: bool = False, topic: Topic = Topic.TICKS) -> None:
-        """OSError when the directory can not be written; JournalError when the newest file is no journal."""
+        """OSError when the directory cannot be written; JournalError when the newest file is no journal."""
         self.shard = shard
         self.last_id = ZERO_ID
         self.cut_bytes = 0

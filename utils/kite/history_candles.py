@@ -132,5 +132,5 @@ def _candle(
 
 
 def is_from_minutes(timeframe: Timeframe) -> bool:
-    """Whether minute rows can make it: seconds can not be had from the broker."""
+    """Whether minute rows can make it: seconds cannot be had from the broker."""
     return not timeframe.is_day and timeframe.length_ms % MINUTE_MS == 0

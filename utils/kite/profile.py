@@ -18,7 +18,7 @@ AskWhy = Callable[[str, Callable[[Cause, str], None]], None]
 def why_refused(api_url: str, api_key: str, token: str) -> tuple[Cause, str]:
     """Why a socket may have refused a token with a bare 403: the cause, and what the profile's answer was.
 
-    PERMISSION when the profile accepts the token; UNCLEAR when it can not be asked.
+    PERMISSION when the profile accepts the token; UNCLEAR when it cannot be asked.
     """
     headers = {"X-Kite-Version": "3", "Authorization": f"token {api_key}:{token}"}
     try:

@@ -50,7 +50,7 @@ def token_in(text: str) -> str:
 def store_token(path: Path, token: str) -> None:
     """Writes the token for its owner only (0600), all at once: a reader sees the old one or the new one whole.
 
-    OSError when the folder can not be made or written.
+    OSError when the folder cannot be made or written.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mkstemp makes it 0600

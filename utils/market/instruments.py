@@ -136,7 +136,7 @@ _FIELD_CHECKS: dict[str, Callable[[Any], bool]] = {
 
 
 class DumpError(ValueError):
-    """The dump can not be read at all; one sentence says why."""
+    """The dump cannot be read at all; one sentence says why."""
 
 
 @dataclass(frozen=True, slots=True)

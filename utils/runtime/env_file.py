@@ -27,7 +27,7 @@ def read_env_file(path: Path, environment: Mapping[str, str]) -> dict[str, str]:
     except FileNotFoundError:
         return {}
     except UnicodeDecodeError:
-        raise EnvFileError("can not be read; make it, and the files of SECRETS_DIR, text in UTF-8") from None
+        raise EnvFileError("cannot be read; make it, and the files of SECRETS_DIR, text in UTF-8") from None
     found: dict[str, str] = {}
     lines: dict[str, int] = {}
     for binding in _bindings(text):

@@ -183,7 +183,7 @@ def _file_handler(process: str, settings: Settings) -> logging.Handler:
         handler = RotatingFileHandler(path, maxBytes=FILE_BYTES, backupCount=FILES_KEPT, encoding="utf-8")
     except OSError as error:
         raise SettingsError(
-            f"LOG_DIR: {settings.log_dir} can not be written ({error.strerror}); name a folder that can"
+            f"LOG_DIR: {settings.log_dir} cannot be written ({error.strerror}); name a folder that can"
         ) from None
     handler.setFormatter(_formatter(_as_json))
     return handler

@@ -58,7 +58,7 @@ def _env_file(path: Path | None, environment: Mapping[str, str]) -> dict[str, st
     except EnvFileError as error:
         raise SettingsError(f".env: {error}") from None
     except OSError as error:
-        raise SettingsError(f".env: can not be read ({error.strerror}); let this user read it") from None
+        raise SettingsError(f".env: cannot be read ({error.strerror}); let this user read it") from None
 
 
 def _refuse_misspelt(unread: Collection[UnreadName]) -> None:
@@ -76,7 +76,7 @@ def _secrets_directory(text: str) -> Path | None:
             return directory
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "it holds a NUL character"
-        raise SettingsError(f"SECRETS_DIR: can not be looked at ({reason})") from None
+        raise SettingsError(f"SECRETS_DIR: cannot be looked at ({reason})") from None
     if text not in ("", DEFAULT_SECRETS_DIR):
         shown = one_line(text[:200])
         raise SettingsError(f"SECRETS_DIR: {shown} is not a folder; name one that is, or leave it empty")
@@ -88,7 +88,7 @@ def _secret_files(directory: Path | None, names: Collection[str]) -> dict[str, s
     try:
         paths = {path.name.upper(): path for path in sorted(directory.iterdir())} if directory else {}
     except OSError as error:
-        raise SettingsError(f"SECRETS_DIR: can not be looked at ({error.strerror})") from None
+        raise SettingsError(f"SECRETS_DIR: cannot be looked at ({error.strerror})") from None
     ours = {name for name, path in paths.items() if name in names and (path.is_file() or path.is_dir())}
     return {name: _secret(name, path) if name in ours else "" for name, path in paths.items()}
 
@@ -106,4 +106,4 @@ def _secret(name: str, path: Path) -> str:
     except UnicodeDecodeError:
         raise SettingsError(f"{name}: its file in SECRETS_DIR is no text; write it in UTF-8") from None
     except OSError as error:
-        raise SettingsError(f"{name}: its file can not be read ({error.strerror}); let this user read it") from None
+        raise SettingsError(f"{name}: its file cannot be read ({error.strerror}); let this user read it") from None

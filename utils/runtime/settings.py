@@ -91,7 +91,7 @@ def _check_host(url: str) -> None:
         parts = urlsplit(url)
         if parts.hostname and parts.port != 0:
             return
-    raise UrlError("its host and port can not be read: write special characters in a password as %XX")
+    raise UrlError("its host and port cannot be read: write special characters in a password as %XX")
 
 
 def _prefix(text: str) -> str:

@@ -79,14 +79,14 @@ def check_redis_url(url: str) -> None:
     if parts.path and parts.scheme != "unix" and any(name == "db" for name, _ in options):
         raise UrlError("it names two databases, one behind / and one as db=: keep one")
     if not _can_be_opened(url):
-        raise UrlError("its options, user or database can not be read: see the server's manual for its URL")
+        raise UrlError("its options, user or database cannot be read: see the server's manual for its URL")
 
 
 def _check_host(hosts: str) -> None:
     found = _HOST.fullmatch(hosts)
     if found is None or not 0 < int((found[2] or ":6379")[1:]) <= HIGHEST_PORT:
         raise UrlError(
-            "its host and port can not be read: write one of each, such as 127.0.0.1:6379, and special characters "
+            "its host and port cannot be read: write one of each, such as 127.0.0.1:6379, and special characters "
             "in a password as %XX"
         )
 
@@ -147,7 +147,7 @@ def check_mongo_url(url: str) -> None:
     _check_options(parts)
     if not _is_parsed(url):
         raise UrlError(
-            "its options (or a file that they name), user or database can not be read: see the server's manual for "
+            "its options (or a file that they name), user or database cannot be read: see the server's manual for "
             "its URL"
         )
 

@@ -56,7 +56,7 @@ class EmbeddedServer(ABC):
         return self.process is not None and self.process.is_alive
 
     def start(self) -> Self:
-        """Returns when the server answers. StartError says why it did not. A second start keeps the port."""
+        """Returns when the server answers. StartError gives the reason otherwise. A second start keeps the port."""
         ports = [self.port] if self.port else [free_port() for _ in range(_PORT_ATTEMPTS)]
         for attempt, port in enumerate(ports, start=1):
             self.port = port

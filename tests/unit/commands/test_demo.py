@@ -176,7 +176,7 @@ def test_the_tally_counts_candles_revisions_and_repetitions() -> None:
 def test_the_tally_knows_candles_in_any_order_and_gives_those_of_some_symbols() -> None:
     tally = ClosedTally([0])
     dice = random.Random(20261121)
-    said: dict[str, Candle] = {}
+    published: dict[str, Candle] = {}
     candles = [
         _candle(OPEN_MS + nth * 60_000, timeframe=name, symbol=symbol)
         for nth in range(30) for name in ("1m", "3m") for symbol in ("NSE:A", "NSE:B", "NSE:C")
@@ -184,11 +184,11 @@ def test_the_tally_knows_candles_in_any_order_and_gives_those_of_some_symbols() 
     for rev in (0, 1, 4):
         dice.shuffle(candles)
         for one in candles[: len(candles) if rev == 0 else 50]:
-            said[one.id] = replace(one, rev=rev, high=100.0 + dice.randrange(1_000))
-            tally.add(said[one.id])
-    assert tally.last_word == {name: hash(one) for name, one in said.items()}
+            published[one.id] = replace(one, rev=rev, high=100.0 + dice.randrange(1_000))
+            tally.add(published[one.id])
+    assert tally.last_word == {name: hash(one) for name, one in published.items()}
     assert (tally.candles.total(), tally.revisions.total(), tally.twice) == (180, 100, 0)
-    of_two = {name: hash(one) for name, one in said.items() if one.symbol != "NSE:B"}
+    of_two = {name: hash(one) for name, one in published.items() if one.symbol != "NSE:B"}
     assert tally.of(["NSE:C", "NSE:A", "NSE:UNKNOWN"]).last_word == of_two
     assert sorted(tally.symbols) == ["NSE:A", "NSE:B", "NSE:C"]
 
@@ -204,15 +204,15 @@ def test_stored_candles_are_compared_with_the_last_word() -> None:
     assert found.different == {"1m": 2}  # one holds an older revision, one another close
     assert found.missing == {"1m": 1}
     assert found.unknown == {"1m": 1}
-    assert not found.as_said
-    assert compare_stored([kept, replace(revised, rev=1, high=102.0), changed, lost], tally).as_said
+    assert not found.is_as_published
+    assert compare_stored([kept, replace(revised, rev=1, high=102.0), changed, lost], tally).is_as_published
 
 
 def test_an_integral_price_is_the_same_as_integer_and_as_float() -> None:
     """MongoDB may give back 100 for 100.0."""
     tally = ClosedTally([0])
     tally.add(_candle())
-    assert compare_stored([replace(_candle(), open=100)], tally).as_said
+    assert compare_stored([replace(_candle(), open=100)], tally).is_as_published
 
 
 def test_rejected_counts_come_from_the_health_report_without_the_zeros() -> None:
@@ -226,16 +226,16 @@ def _figures(**changed: object) -> Figures:
     return replace(figures, **changed)  # type: ignore[arg-type]
 
 
-def test_faults_are_said_when_and_only_when_something_is_not_as_it_should_be() -> None:
+def test_faults_are_listed_when_and_only_when_something_is_not_as_it_should_be() -> None:
     assert list(_figures().faults()) == []
     lost = StoredCandles(Counter({"1m": 2}), Counter({"1m": 1, "5m": 2}), Counter(), Counter())
-    assert list(_figures(stored=lost).faults()) == ["3 candles were said but are not in MongoDB (1m 1, 5m 2)."]
-    assert "say again" in next(_figures(twice=1).faults())
-    assert next(_figures(signals_stored=2).faults()) == "3 signals were said, 2 are in MongoDB."
+    assert list(_figures(stored=lost).faults()) == ["3 candles were published but are not in MongoDB (1m 1, 5m 2)."]
+    assert "repeat" in next(_figures(twice=1).faults())
+    assert next(_figures(signals_stored=2).faults()) == "3 signals were published, 2 are in MongoDB."
     assert next(_figures(packets=0).faults()) == "Not one packet arrived."
 
 
-def test_a_timeframe_that_nothing_was_played_of_is_no_fault_and_says_so() -> None:
+def test_a_timeframe_that_nothing_was_played_of_is_no_fault_and_is_named() -> None:
     figures = _figures(timeframes=("1m", "1d"), truth={"1m": TruthCount(2, 2, 2), "1d": TruthCount()})
     assert list(figures.faults()) == []
     console = Console(width=130, file=io.StringIO())

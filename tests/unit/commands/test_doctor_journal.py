@@ -19,13 +19,13 @@ WELL = {"shards": "2", "shard0_gaps": "0", "shard1_unsynced_since_ms": "0", "acc
     [
         (
             {"journal_fault": "ticks-0.journal is no journal"},
-            "the journal can not be read (ticks-0.journal is no journal): nothing is sent to Redis; "
+            "the journal cannot be read (ticks-0.journal is no journal): nothing is sent to Redis; "
             "move the file that it names away.",
         ),
         (
             {"shard1_gaps": "2", "shard1_last_gap_ms": AT_MS, "shard1_gap_met_ms": AT_MS},
             "the journal of shard 1 has 2 damaged stretches, the last before 2026-11-20 10:31:05; the candles "
-            "that it touches say complete=false: check the disk of JOURNAL_DIR.",
+            "that it touches have complete=false: check the disk of JOURNAL_DIR.",
         ),
         (
             {"account_gaps": "1", "account_last_gap_ms": AT_MS, "account_gap_met_ms": AT_MS},
@@ -39,7 +39,7 @@ WELL = {"shards": "2", "shard0_gaps": "0", "shard1_unsynced_since_ms": "0", "acc
         ),
         (
             {"account_disk_fault": "No space left on device"},
-            "the account's journal can not be written (No space left on device): free the disk.",
+            "the account's journal cannot be written (No space left on device): free the disk.",
         ),
         ({"account_lost": "1200"}, "1,200 updates of the account are lost: the disk failed for too long."),
     ],

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console, RenderableType
 
 from commands.shared.child_process import ChildProcess
-from commands.shared.picture import LiveCandle, Picture, ProcessLine, SignalLine, Step
+from commands.shared.picture import LiveCandle, Picture, ProcessLine, ShownSignal, Step
 from commands.shared.picture_view import (
     candle_body,
     decimals_of,
@@ -46,9 +46,9 @@ def _picture() -> Picture:
         candles={"1m": 1_000, "5m": 200},
         candles_a_second=85.0,
         revisions=12,
-        signals_said=3,
+        signals_published=3,
         live=(_live(),),
-        signals=(SignalLine(TEN_MS, "NSE:TCS", "15m", "SHORT", 3500.5, 3510.1234, 3480.0),),
+        signals=(ShownSignal(TEN_MS, "NSE:TCS", "15m", "SHORT", 3500.5, 3510.1234, 3480.0),),
         processes=(ProcessLine("connector", True, 1_500, "up"), ProcessLine("signal_worker", False, None, "")),
         rejected={"zscore": 4, "frame": 1},
     )
@@ -219,5 +219,5 @@ def test_a_position_is_read_by_shard() -> None:
 
 
 def test_what_is_said_is_printed_as_it_stands(capsys: pytest.CaptureFixture[str]) -> None:
-    Terminal(with_view=False).say("hgetall demo:candle:NSE:INFY:5m [bold]")
+    Terminal(with_view=False).print_line("hgetall demo:candle:NSE:INFY:5m [bold]")
     assert capsys.readouterr().out == "hgetall demo:candle:NSE:INFY:5m [bold]\n"  # rich knows a :candle: of its own

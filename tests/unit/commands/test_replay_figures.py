@@ -11,7 +11,9 @@ from commands.shared.closing_figures import StoredCandles
 
 def _figures(**changed: object) -> ReplayFigures:
     stored = StoredCandles(Counter({"1m": 1_200, "5m": 300}), Counter(), Counter(), Counter())
-    figures = ReplayFigures({"1m": 1_200, "5m": 300}, 7, stored, signals_said=3, signals_stored=3, live=0, equal=0)
+    figures = ReplayFigures(
+        {"1m": 1_200, "5m": 300}, 7, stored, signals_published=3, signals_stored=3, live=0, equal=0
+    )
     return replace(figures, **changed)  # type: ignore[arg-type]
 
 
@@ -32,11 +34,11 @@ def test_the_live_day_is_spoken_of_where_there_is_one() -> None:
 def test_each_fault_is_a_sentence_with_its_numbers() -> None:
     wrong = StoredCandles(Counter(), Counter({"1m": 1_000, "5m": 5}), Counter({"1m": 2}), Counter({"5m": 3}))
     assert list(_figures(stored=wrong).faults()) == [
-        "MongoDB does not hold the candles as they were said: 1,005 are missing, 2 are different, 3 were never said."
+        "MongoDB differs from the published candles: 1,005 are missing, 2 are different, 3 were never published."
     ]
     assert list(_figures(uncounted=12_345).faults()) == [
         "12,345 closed candles were dropped from their streams before they were counted."
     ]
     assert len(list(_figures(cut_off=2).faults())) == 1
-    assert list(_figures(signals_stored=2).faults()) == ["3 signals were said, 2 are in MongoDB."]
-    assert len(list(_figures(stored=wrong, uncounted=1, cut_off=1, signals_said=9).faults())) == 4
+    assert list(_figures(signals_stored=2).faults()) == ["3 signals were published, 2 are in MongoDB."]
+    assert len(list(_figures(stored=wrong, uncounted=1, cut_off=1, signals_published=9).faults())) == 4

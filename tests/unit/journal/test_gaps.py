@@ -1,4 +1,4 @@
-"""Records that can not be read are an outage to candles, coverage and health, on the live path and in a replay."""
+"""Records that cannot be read are an outage to candles, coverage and health, on the live path and in a replay."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_coverage_names_the_gap(tmp_path: Path) -> None:
     damage(path, entries, 20, 29)
     (outage,) = outages_of_day(0, read_journal(path), AT_MS + DAY_MS, is_over=False)
     assert (outage.began_ms, outage.ended_ms) == (AT_MS + 19_000, AT_MS + 29_999)
-    assert outage.reason == f"{10 * (RECORD_OVERHEAD + 1)} bytes of the journal can not be read"
+    assert outage.reason == f"{10 * (RECORD_OVERHEAD + 1)} bytes of the journal cannot be read"
 
 
 @pytest.mark.parametrize("bit", range(24))

@@ -43,7 +43,7 @@ def test_the_layout_is_the_documented_one() -> None:
 
 
 def gap_before(entry: Entry, damaged_bytes: int) -> Entry:
-    """What stands in the place of so many bytes that can not be read."""
+    """What stands in the place of so many bytes that cannot be read."""
     ms, counter = entry.id
     below = EntryId(ms, counter - 1) if counter else EntryId(ms - 1, 4_294_967_295)
     return Entry(below, Kind.MARK, gap_mark(damaged_bytes))

@@ -1,4 +1,4 @@
-"""`.env` as editors, shells and people write it: what is written is taken, what can not be meant is named."""
+"""`.env` as editors, shells and people write it: what is written is taken, what cannot be meant is named."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_what_is_written_is_taken(content: bytes) -> None:
         (b"API_KEY=hush'\n", r"^API_KEY: a blank, a quote or a foreign letter"),
         (b"API_SECRET=hush hush\n", r"^API_SECRET: a blank, a quote or a foreign letter"),
         ("API_KEY=”hush”\n".encode(), r"^API_KEY: a blank, a quote or a foreign letter"),
-        ("API_KEY=h\u00fcsh\n".encode("cp1252"), r"^\.env: can not be read; make it, .* text in UTF-8$"),
+        ("API_KEY=h\u00fcsh\n".encode("cp1252"), r"^\.env: cannot be read; make it, .* text in UTF-8$"),
     ],
 )
 def test_what_can_not_be_meant_is_one_sentence_that_shows_no_value(content: bytes, sentence: str) -> None:

@@ -214,5 +214,5 @@ def test_setting_up_again_moves_to_the_new_file(tmp_path: Path) -> None:
 
 def test_a_folder_that_can_not_be_written_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "logs").write_text("in the way")
-    with pytest.raises(SettingsError, match=r"^LOG_DIR: .* can not be written \(.*\); name a folder that can$"):
+    with pytest.raises(SettingsError, match=r"^LOG_DIR: .* cannot be written \(.*\); name a folder that can$"):
         setup_logging("tester", settings_for(tmp_path))

@@ -176,7 +176,7 @@ def test_a_wrong_value_is_one_sentence_naming_the_variable(
 
 def test_a_file_that_is_no_text_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / ".env").write_bytes(b"JOURNAL_DAYS=\xff\xfe\n")
-    with pytest.raises(SettingsError, match=r"^\.env: can not be read"):
+    with pytest.raises(SettingsError, match=r"^\.env: cannot be read"):
         Settings.load()
 
 
