@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -170,55 +170,83 @@ def test_a_trim_between_two_batches_is_told_once(client: redis.Redis, store: Can
     assert [(gap.after.ms - START, gap.until.ms - START, gap.entries) for gap in store.new_gaps()] == [(15, 30, 14)]
 
 
+class AnyOrder:
+    """Shards read in any order, against plain lists: what was added, how far each was read and saved."""
+
+    def __init__(self, client: redis.Redis, store: CandleStore, seed: int) -> None:
+        self._client, self._store, self._seed = client, store, seed
+        self._dice = random.Random(seed)
+        self._added = dict.fromkeys(SHARDS, 0)
+        self._read: dict[int, list[bytes]] = {shard: [] for shard in SHARDS}
+        self._saved = dict.fromkeys(SHARDS, 0)
+        self._owned = set(SHARDS)
+
+    def step(self) -> None:
+        shard = self._dice.choice(SHARDS)
+        match self._dice.choices(("add", "read", "save", "recover", "give up", "cut"), (4, 12, 2, 1, 1, 1))[0]:
+            case "add":
+                self._add(shard, self._dice.choice((1, 3, MOST, 30, 90)))
+            case "read":
+                self._read_owned()
+            case "save" if shard in self._owned:
+                self._save(shard)
+            case "recover":
+                self._recover(shard)
+            case "give up":
+                self._owned.discard(shard)
+            case "cut":
+                cut(self._client)
+
+    def recover_all(self) -> None:
+        for shard in SHARDS:
+            self._recover(shard)
+
+    def read_rest(self) -> None:
+        while batch := self._store.read_ticks(self._positions(SHARDS), 1, MOST):
+            for shard, found in batch:
+                self._read[shard] += [entry.payload for entry in found]
+
+    def check(self) -> None:
+        """Each entry came once and in order, and none is missing."""
+        expected = {shard: [b"%d" % n for n in range(self._added[shard])] for shard in SHARDS}
+        assert self._read == expected, f"seed {self._seed}"
+        assert self._store.new_gaps() == [], f"seed {self._seed}"
+
+    def _add(self, shard: int, count: int) -> None:
+        add(self._client, shard, entries(self._added[shard], self._added[shard] + count))
+        self._added[shard] += count
+
+    def _read_owned(self) -> None:
+        for shard, found in self._store.read_ticks(self._positions(self._owned), 1, self._dice.choice((2, MOST))):
+            assert shard in self._owned
+            read = self._read[shard]
+            read += [entry.payload for entry in found]
+            assert read == [b"%d" % n for n in range(len(read))], f"seed {self._seed}, shard {shard}"
+
+    def _save(self, shard: int) -> None:
+        self._store.save_state(shard, b"%d" % len(self._read[shard]))
+        self._saved[shard] = len(self._read[shard])
+
+    def _recover(self, shard: int) -> None:
+        self._store.load_state(shard)
+        del self._read[shard][self._saved[shard] :]
+        self._owned.add(shard)
+
+    def _positions(self, shards: Iterable[int]) -> dict[int, EntryId]:
+        return {shard: self._position(len(self._read[shard])) for shard in shards}
+
+    def _position(self, count: int) -> EntryId:
+        return EntryId(START + count - 1, 0) if count else ZERO_ID
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_any_order_of_events(client: redis.Redis, store: CandleStore, seed: int) -> None:
-    """Against plain lists: what was added, and how far a shard was taken and saved."""
-    dice = random.Random(seed)
-    added = dict.fromkeys(SHARDS, 0)
-    taken: dict[int, list[bytes]] = {shard: [] for shard in SHARDS}
-    saved = dict.fromkeys(SHARDS, 0)
-    held = set(SHARDS)
-
-    def position(shard: int) -> EntryId:
-        return EntryId(START + len(taken[shard]) - 1, 0) if taken[shard] else ZERO_ID
-
-    def recover(shard: int) -> None:
-        store.load_state(shard)
-        del taken[shard][saved[shard] :]
-        held.add(shard)
-
-    def step() -> None:
-        shard = dice.choice(SHARDS)
-        match dice.choices(("add", "read", "save", "recover", "give up", "cut"), (4, 12, 2, 1, 1, 1))[0]:
-            case "add":
-                count = dice.choice((1, 3, MOST, 30, 90))
-                add(client, shard, entries(added[shard], added[shard] + count))
-                added[shard] += count
-            case "read":
-                for of, found in store.read_ticks({one: position(one) for one in held}, 1, dice.choice((2, MOST))):
-                    assert of in held
-                    taken[of] += [one.payload for one in found]
-                    assert taken[of] == [b"%d" % n for n in range(len(taken[of]))], f"seed {seed}, shard {of}"
-            case "save" if shard in held:
-                store.save_state(shard, b"%d" % len(taken[shard]))
-                saved[shard] = len(taken[shard])
-            case "recover":
-                recover(shard)
-            case "give up":
-                held.discard(shard)
-            case "cut":
-                cut(client)
-
+    order = AnyOrder(client, store, seed)
     for _ in range(500):
         try:
-            step()
+            order.step()
         except RedisError:  # as the worker does: everything anew
-            for shard in SHARDS:
-                recover(shard)
-    for shard in SHARDS:
-        recover(shard)
-    while batch := store.read_ticks({one: position(one) for one in SHARDS}, 1, MOST):
-        for of, found in batch:
-            taken[of] += [one.payload for one in found]
-    assert taken == {shard: [b"%d" % n for n in range(added[shard])] for shard in SHARDS}, f"seed {seed}"
-    assert store.new_gaps() == [], f"seed {seed}"
+            order.recover_all()
+    order.recover_all()
+    order.read_rest()
+    order.check()

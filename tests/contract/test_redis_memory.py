@@ -31,6 +31,26 @@ PACKET_BYTES = 184
 WHEN = "2026-11-20T11:00:35+05:30"
 UNITS = {"kb": 10, "mb": 20, "gb": 30, "k": 10, "m": 20, "g": 30}
 
+CANDLE: dict[str, Any] = {
+    "symbol": "NFO:BANKNIFTY26NOV50000CE",
+    "timeframe": "15m",
+    "token": 12345678,
+    "start": WHEN,
+    "end": WHEN,
+    "t": 1795152635000,
+    "end_t": 1795152695000,
+    "volume": 1234567,
+    "oi": 1234567,
+    "ticks": 123,
+    "rev": 0,
+    "complete": "true",
+    "closed": "true",
+    "source": "live",
+    "timed_by": "exchange",
+}
+CANDLE_ID = "NFO:BANKNIFTY26NOV50000CE|15m|001795152635000"
+INDICATORS = [f"indicator_{n:02}" for n in range(11)]
+
 
 def size(text: str) -> int:
     """`1536mb` in bytes."""
@@ -66,28 +86,8 @@ def measured(client: redis.Redis) -> Measured:
     def price() -> float:
         return round(dice.uniform(100, 30_000), 2)
 
-    candle = {
-        "symbol": "NFO:BANKNIFTY26NOV50000CE",
-        "timeframe": "15m",
-        "token": 12345678,
-        "start": WHEN,
-        "end": WHEN,
-        "t": 1795152635000,
-        "end_t": 1795152695000,
-        "volume": 1234567,
-        "oi": 1234567,
-        "ticks": 123,
-        "rev": 0,
-        "complete": "true",
-        "closed": "true",
-        "source": "live",
-        "timed_by": "exchange",
-    }
-    candle_id = "NFO:BANKNIFTY26NOV50000CE|15m|001795152635000"
-    values = [f"indicator_{n:02}" for n in range(11)]
-
     def live_candle() -> dict[str, Any]:
-        return candle | {name: price() for name in ("open", "high", "low", "close", "vwap")}
+        return CANDLE | {name: price() for name in ("open", "high", "low", "close", "vwap")}
 
     def tick() -> dict[str, Any]:
         prices = ("last_price", "average_price", "day_open", "day_high", "day_low", "previous_close", "bid", "ask")
@@ -96,14 +96,14 @@ def measured(client: redis.Redis) -> Measured:
         return whole | texts | {name: price() for name in prices}
 
     def indicators() -> dict[str, Any]:
-        return {"t": 1795152635000, "start": WHEN, **{name: dice.uniform(100, 30_000) for name in values}}
+        return {"t": 1795152635000, "start": WHEN, **{name: dice.uniform(100, 30_000) for name in INDICATORS}}
 
     def closed() -> bytes:
-        return orjson.dumps({"_id": candle_id, "k": candle_id, **live_candle()})
+        return orjson.dumps({"_id": CANDLE_ID, "k": CANDLE_ID, **live_candle()})
 
     def signal() -> bytes:
-        said = {"_id": f"momentum|{candle_id}|LONG", "k": f"momentum|{candle_id}|LONG", "why": ["a condition"] * 6}
-        return orjson.dumps(said | live_candle() | indicators())
+        content = {"_id": f"momentum|{CANDLE_ID}|LONG", "k": f"momentum|{CANDLE_ID}|LONG", "why": ["a condition"] * 6}
+        return orjson.dumps(content | live_candle() | indicators())
 
     def rejection() -> bytes:
         return orjson.dumps({"reason": "zscore", "received": WHEN, "packet": "ab" * PACKET_BYTES, "token": 12345678})
