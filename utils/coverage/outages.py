@@ -11,7 +11,7 @@ from utils.market.ist import iso_ist
 
 UNTIL_END = "the journal ends"
 BEFORE_DAY = "since before the day"
-QUIET_MS = 60_000  # a connector says something each second: a day's journal that ends sooner was cut short
+QUIET_MS = 60_000  # a connector records a mark each second: a day's journal that ends sooner was cut short
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Outage:
 def outages_of_day(shard: int, entries: Iterable[Entry], day_end_ms: int, is_over: bool) -> list[Outage]:
     """The outages of a day's entries, in order, cut at its begin and, once it `is_over`, at its end.
 
-    An outage begins with the last thing heard before the mark that tells of it, and ends with the next `subscribed`.
+    An outage begins with the last thing received before its mark, and ends with the next `subscribed`.
     """
     reader = _Reader(shard)
     for entry in entries:
@@ -52,40 +52,40 @@ def outages_of_day(shard: int, entries: Iterable[Entry], day_end_ms: int, is_ove
 
 
 class _Reader:
-    """`heard_ms` is the last thing that came from the broker; 0: nothing yet."""
+    """`_received_ms` is when the last thing came from the broker; 0: nothing yet."""
 
     def __init__(self, shard: int) -> None:
         self._shard = shard
         self._found: list[Outage] = []
         self._open: Outage | None = None
-        self._heard_ms = self._last_ms = 0
+        self._received_ms = self._last_ms = 0
 
     def take(self, entry: Entry) -> None:
         is_first, self._last_ms = not self._last_ms, entry.id.ms
         if entry.kind is not Kind.MARK:
             if self._open is None:
-                self._heard_ms = entry.id.ms
+                self._received_ms = entry.id.ms
             return
-        said = _mark_of(entry)
-        if said == {}:
+        content = _mark_of(entry)
+        if content == {}:
             return
-        mark = said["mark"]
+        mark = content["mark"]
         if mark == Mark.GAP:
-            self._note_gap(entry.id.ms, str(said.get("reason")))
+            self._note_gap(entry.id.ms, str(content.get("reason")))
         elif is_first and mark != Mark.SUBSCRIBED:
-            self._begin(entry.id.ms, entry.id.ms, str(said.get("reason") or BEFORE_DAY))
-        elif mark != Mark.CLOCK and self._open is None and self._heard_ms:
-            self._begin(entry.id.ms, self._heard_ms, str(said.get("reason") or mark))
+            self._begin(entry.id.ms, entry.id.ms, str(content.get("reason") or BEFORE_DAY))
+        elif mark != Mark.CLOCK and self._open is None and self._received_ms:
+            self._begin(entry.id.ms, self._received_ms, str(content.get("reason") or mark))
         if mark == Mark.SUBSCRIBED:
             self._end(entry.id.ms)
-            self._heard_ms = entry.id.ms
+            self._received_ms = entry.id.ms
 
     def _note_gap(self, at_ms: int, reason: str) -> None:
         """What cannot be read, since the last thing that can: over with the next that can."""
         if self._open is None:
-            self._begin(at_ms, self._heard_ms or at_ms, reason)
+            self._begin(at_ms, self._received_ms or at_ms, reason)
             self._end(at_ms)
-            self._heard_ms = at_ms
+            self._received_ms = at_ms
 
     def finish(self, day_end_ms: int, is_over: bool) -> list[Outage]:
         if is_over and self._open is None and self._last_ms and self._last_ms < day_end_ms - QUIET_MS:
