@@ -27,7 +27,7 @@ LOW_UNITS_A_HIGH_ONE = 2.0**47
 HIGH_UNIT, LOW_UNIT = 2.0**-16, 2.0**-63
 
 # Of a price that never moved Wilder's 100 - 100 / (1 + gain / loss) is 0 / 0. A mirrored series has 100 - RSI, and a
-# flat one is its own mirror: 50, neither strong nor weak. (TA-Lib says 0, which reads as oversold.)
+# flat one is its own mirror: 50, neither strong nor weak. (TA-Lib gives 0, which reads as oversold.)
 RSI_UNMOVED = 50.0
 
 STATE_DTYPE = np.dtype(

@@ -44,7 +44,7 @@ def unpack(packed: bytes, dtypes: Sequence[np.dtype[Any]]) -> tuple[dict[str, An
         read = _Reader(content, end)
         arrays = [read.array(known[one["dtype"]], one["shape"]) for one in head["arrays"]]
         if read.offset != len(content):
-            raise SnapshotError("the snapshot has another length than its header says")
+            raise SnapshotError("the snapshot has another length than its header gives")
         return head["header"], arrays
     except (zstandard.ZstdError, ValueError, KeyError, TypeError) as error:
         raise SnapshotError(f"not a snapshot of this version ({error})") from None

@@ -21,7 +21,7 @@ ARRAYS = kernels.Tables._fields
 
 
 class Outcome(IntEnum):
-    """What a candle was to its row: older than the last (or said before), the next one, or a revision of the last."""
+    """A candle against its row: older than the last (or a repetition), the next one, or a revision of the last."""
 
     SKIPPED = kernels.SKIPPED
     APPLIED = kernels.APPLIED
@@ -76,7 +76,7 @@ class IndicatorTable:
         return list(self._rows)
 
     def update(self, candles: Sequence[Candle]) -> Updated:
-        """Take candles of this timeframe, in order. Those that are not news are skipped, and say so."""
+        """Applies candles of this timeframe, in order. Those that are already known are skipped, and marked so."""
         results = kernels.Results(
             np.zeros(len(candles), dtype=np.int64),
             np.empty((len(candles), len(INDICATOR_NAMES))),

@@ -15,7 +15,7 @@ NOT_ASKED = -1
 
 
 class Quiet(NamedTuple):
-    """An instrument, and since how many ms it was not heard."""
+    """An instrument, and for how many ms it has been silent."""
 
     symbol: str
     ms: int
@@ -52,7 +52,7 @@ class Outside(NamedTuple):
 class ClassFacts(NamedTuple):
     """Of those of a class at a place that have the same session (`open_ms`, `close_ms`, 0 where there is none).
 
-    While none of them has to be heard, `quiet_ms` is NOT_ASKED: no session, no connection, or a backlog.
+    While none of them has to send, `quiet_ms` is NOT_ASKED: no session, no connection, or a backlog.
     """
 
     name: str  # `NFO-FUT index_derivative`, `NSE equity`
@@ -61,24 +61,24 @@ class ClassFacts(NamedTuple):
     open_ms: int = 0
     close_ms: int = 0
     outside: Outside = Outside()
-    since_ms: int = 0  # when the last one was heard, or could have been for the first time
+    since_ms: int = 0  # when the last one sent, or could have for the first time
     quiet_ms: int = NOT_ASKED  # so long ago
     limit_ms: int = 0  # and together they are never quiet for so long
     unheard_ms: int = 0  # while none sent even its cached packet the limit is so much
     unseen_ms: int = 0  # after so long it is odd that no quote is of this session; both 0 where they do not apply
-    silent: Quiets = Quiets()  # those that ought to be heard
+    silent: Quiets = Quiets()  # those that ought to send
     unsure: Quiets = Quiets()  # those that may have a reason to be quiet
 
     def joined(self, other: ClassFacts) -> ClassFacts:
-        """Of both shards: who is heard in one of them is not silent, and who was never heard has no habit."""
+        """Of both shards: who sends in one of them is not silent, and who never sent has no habit."""
         asked = [one for one in (self, other) if one.quiet_ms != NOT_ASKED]
-        heard = [one for one in asked if not one.unheard_ms] or asked
+        active = [one for one in asked if not one.unheard_ms] or asked
         return self._replace(
             instruments=self.instruments + other.instruments,
             outside=self.outside | other.outside,
             since_ms=max(self.since_ms, other.since_ms),
             quiet_ms=min((one.quiet_ms for one in asked), default=NOT_ASKED),
-            limit_ms=min((one.limit_ms for one in heard), default=0),
+            limit_ms=min((one.limit_ms for one in active), default=0),
             unheard_ms=min((one.unheard_ms for one in asked), default=0),
             unseen_ms=min((one.unseen_ms for one in asked), default=0),
             silent=self.silent | other.silent,

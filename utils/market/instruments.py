@@ -136,7 +136,7 @@ _FIELD_CHECKS: dict[str, Callable[[Any], bool]] = {
 
 
 class DumpError(ValueError):
-    """The dump cannot be read at all; one sentence says why."""
+    """The dump cannot be read at all; one sentence gives the reason."""
 
 
 @dataclass(frozen=True, slots=True)

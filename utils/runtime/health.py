@@ -20,7 +20,7 @@ def merged(parts: Sequence[Fields]) -> dict[str, str | int | float]:
 
 
 def worst_state(states: Iterable[str]) -> str:
-    """What keeps the role from running; `running` when some workers run and the others stand by."""
+    """What keeps the role from running; `running` when some workers run and the others are on standby."""
     return min(states, key=_how_well, default=STANDING_BY)
 
 

@@ -1,6 +1,6 @@
 """Logging: JSON lines in a file for machines, plain lines on stderr for people, secrets in neither.
 
-The times in a log are real times (IST), whatever `MARKET_CLOCK` says.
+The times in a log are real times (IST), whatever `MARKET_CLOCK` is.
 """
 
 from __future__ import annotations

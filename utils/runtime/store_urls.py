@@ -64,7 +64,7 @@ HIGHEST_PORT = 65_535
 def check_redis_url(url: str) -> None:
     """UrlError in one sentence. Nothing is connected to.
 
-    Options that say whom to talk to may stand in it. How to talk (time-outs, protocol, decoding) is measured and
+    Options that name the server may be in it. How to talk (time-outs, protocol, decoding) is measured and
     fixed in `utils/stores/redis_connection.py`; the client would let the URL have its way.
     """
     parts = split_store_url(url)

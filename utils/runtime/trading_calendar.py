@@ -8,7 +8,7 @@ from utils.runtime.settings import LOCAL_SESSIONS_FILE, Settings, SettingsError
 
 
 def calendar_of(settings: Settings) -> SessionCalendar:
-    """SettingsError says what is wrong with one of the files, or that a file that was named is not there."""
+    """SettingsError names what is wrong with one of the files, or that a file that was named is not there."""
     local = settings.sessions_local_file
     if local != LOCAL_SESSIONS_FILE and not local.is_file():
         raise SettingsError(f"SESSIONS_LOCAL_FILE: {local} is not a file; name one that is, or leave it out")
