@@ -63,7 +63,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One thing received (or said by the connector), with its id."""
+    """One thing received (or a mark of the connector), with its id."""
 
     id: EntryId
     kind: Kind
@@ -71,7 +71,7 @@ class Entry:
 
 
 class Mark(StrEnum):
-    """What the connector says of its own: `clock` is said once a second while the socket is silent.
+    """The marks of the connector: `clock` is recorded once a second while the socket is silent.
 
     `gap` stands in no journal: whoever reads one puts it where records cannot be read.
     """
@@ -117,8 +117,8 @@ def subscribed_mark(mode: str, instruments: list[Instrument]) -> bytes:
 def read_mark(payload: bytes) -> dict[str, Any]:
     """The mark as a dict with at least `mark`. ValueError when it is none of ours."""
     content = orjson.loads(payload)
-    said = content.get("mark") if isinstance(content, dict) else None
-    if not isinstance(said, str) or said not in set(Mark):
+    name = content.get("mark") if isinstance(content, dict) else None
+    if not isinstance(name, str) or name not in set(Mark):
         raise ValueError(f"not a mark: {payload[:80]!r}")
     found: dict[str, Any] = content
     return found

@@ -30,7 +30,7 @@ class JournalFollower:
         topic: Topic = Topic.TICKS,
         whole_to: Callable[[date], int] = lambda _day: 0,
     ) -> None:
-        """`whole_to` tells up to which byte a day's file is written to the end (JournalWriter.whole_to).
+        """`whole_to` gives the byte up to which a day's file is complete (JournalWriter.whole_to).
 
         What cannot be read before it will never be a record, whatever length it claims. 0: not known.
         """

@@ -100,7 +100,7 @@ class JournalKeeper:
             recorder.writer.sync()
         except OSError as error:
             self.sync_faults += 1
-            self._log.error("the journal cannot be forced to disk", shard=recorder.shard, error=str(error))
+            self._log.error("journal sync failed", shard=recorder.shard, error=str(error))
             return False
         return True
 
@@ -126,7 +126,7 @@ class JournalKeeper:
             try:
                 step(today)
             except Exception as error:
-                self._log.error("the journal cannot be cleaned up; it is tried again tomorrow", error=str(error))
+                self._log.error("journal cleanup failed, retrying tomorrow", error=str(error))
 
     def _drop(self, today: date) -> None:
         for day in drop_old_days(self._directory, today, self._keep_days):

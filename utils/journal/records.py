@@ -29,7 +29,7 @@ _KINDS = {raw: kind for kind, raw in _KIND_BYTES.items()}
 
 
 class JournalError(ValueError):
-    """A file that is no journal of ours; one sentence says which."""
+    """A file that is no journal of ours; one sentence names it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ def pack_record(entry: Entry) -> bytes:
 class RecordParser:
     """Bytes in, entries out. `offset` is where in the file the first byte not yet consumed stands.
 
-    `feed` leaves an unfinished record for later; `finish` says that nothing follows, and looks for whole records
+    `feed` leaves an unfinished record for later; `finish` marks that nothing follows, and looks for whole records
     behind what cannot be read. What is left in `pending` after that is a torn tail. In what pieces the bytes come
     makes no difference. Where records are missing the entries have a `gap` mark, with the id just below the next one.
     """

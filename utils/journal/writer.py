@@ -148,7 +148,7 @@ def _scan_tail(path: Path) -> tuple[int, EntryId]:
 class JournalWriter:
     """Appends to the day's file of one shard. One thread appends; `sync` may be called from another.
 
-    After a crash the torn tail is cut off (`cut_bytes` tells how much) and `last_id` is the id of the last whole
+    After a crash the torn tail is cut off (`cut_bytes` is its size) and `last_id` is the id of the last whole
     record of the newest file. With `sync_each` no append returns before the entry is on disk. What the disk refused
     once may be gone even when it takes the next sync: `unsynced_after` is the last id that is sure to be there.
     """
