@@ -1,4 +1,4 @@
-"""Where the access token comes from: the environment at the start, the file as soon as it says something new."""
+"""Where the access token comes from: the environment at the start, the file as soon as its content changes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the broker says when it refuses, read from its answer, and the cause behind it with its remedy and its wait.
+"""The refusal of the broker, read from its answer, and the cause behind it with its remedy and its wait.
 
 An answer is `{"status": "error", "error_type": "TokenException", "message": "…"}` (Kite Connect v3, "Exceptions and
 errors"). One status has several causes: 403 is a dead token, and an app without market data, too.
@@ -68,7 +68,7 @@ class BrokerError:
 
     @property
     def sentence(self) -> str:
-        """The cause with its remedy, and what the broker said; only the latter when the cause is not known."""
+        """The cause with its remedy, and the text of the broker; only the latter when the cause is not known."""
         known = self.cause.sentence
         return f"{known} ({self})" if known else str(self)
 
@@ -138,7 +138,7 @@ def shown(text: str, secrets: Iterable[str] = (), longest: int = LONGEST_TEXT) -
     """
     line = " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
     for secret in sorted(filter(None, secrets), key=len, reverse=True):
-        # A short one stands by itself, or each of its letters would go out of every word.
+        # A short one is matched as a word only, or each of its letters would go out of every word.
         line = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", "***", line)
         line = line.replace(secret, "***") if len(secret) >= SHORTEST_SECRET else line
     line = _LOOKS_SECRET.sub("***", line)

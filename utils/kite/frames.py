@@ -1,7 +1,7 @@
 """Kite's wire format: the one owner of its field layout (Kite Connect v3 documentation, "WebSocket streaming").
 
 A frame is `u16 count`, then count times `u16 length` and a packet; all big-endian. A frame of one byte is the
-heartbeat. Prices are integers here; `price_divisor` says by what to divide them.
+heartbeat. Prices are integers here; `price_divisor` is their divisor.
 """
 
 from __future__ import annotations

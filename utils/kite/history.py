@@ -75,7 +75,7 @@ class Span:
 
 
 class KiteHistory:
-    """Asks politely: never more than so many requests a second, and slower when the broker says so."""
+    """Limits the requests per second, and slows down when the broker asks for it."""
 
     def __init__(
         self, api_url: str, authorization: Callable[[], str], requests_a_second: float, stop: StopRequest
@@ -169,7 +169,7 @@ class KiteHistory:
         self.rejected_rows.append(repr(fields)[:200])
 
     def _note_doubtful(self, fields: Any) -> None:
-        """The minute of a row that was left out, where it can be told: its bucket would be a minute short."""
+        """The minute of a row that was left out, where it is known: its bucket would be a minute short."""
         if isinstance(fields, list) and fields and isinstance(fields[0], str):
             with contextlib.suppress(_RowError):
                 self.doubtful_ms.add(_time_ms(fields[0]) // MINUTE_MS * MINUTE_MS)

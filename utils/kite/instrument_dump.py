@@ -25,7 +25,7 @@ _NAME = re.compile(r"instruments-(\d{4}-\d{2}-\d{2})\.csv\.gz")
 
 @dataclass(frozen=True, slots=True)
 class InstrumentDump:
-    """The instruments, of which day's dump, and in `notes` what a person should hear of (empty: all is well)."""
+    """The instruments, of which day's dump, and in `notes` what a person should know (empty: all is well)."""
 
     instruments: list[Instrument]
     day: date
@@ -35,7 +35,7 @@ class InstrumentDump:
 
 
 class _RefusedError(DumpError):
-    """The broker answered, and did not give it; its sentence says what to do."""
+    """The broker answered, and did not give it; its sentence is what to do."""
 
 
 def dump_day(at_ms: int) -> date:

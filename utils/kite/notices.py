@@ -24,7 +24,7 @@ class Notice:
 
 
 def read_notice(payload: bytes, secrets: Sequence[str] = ()) -> Notice | None:
-    """What a text frame has to say to people; None when it is of another type, or none that can be read.
+    """The notice in a text frame; None when it is of another type, or none that can be read.
 
     >>> read_notice(b'{"type": "error", "data": "Too many instruments"}')
     Notice(kind='error', text='Too many instruments')

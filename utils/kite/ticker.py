@@ -39,7 +39,7 @@ def refused_status(reason: str) -> int:
 
 
 class TickerEvents(Protocol):
-    """What a connection tells. `ended` comes exactly once, whatever happened, and is the last.
+    """The events of a connection. `ended` comes exactly once, whatever happened, and is the last.
 
     Its `error` is what the server answered instead of a WebSocket, None when it answered nothing.
     """
@@ -55,12 +55,12 @@ class _SilentProtocol(KiteTickerClientProtocol):
     """Without the client's pong check: it sends no pings, and one stray pong would end the connection 5 s later."""
 
     def connectionLost(self, reason: Any) -> None:
-        # Only here a certificate for another host is told from a connection that was dropped.
+        # Only here a certificate for another host is distinguished from a connection that was dropped.
         self.factory.lost_because = reason
         super().connectionLost(reason)
 
     def failHandshake(self, reason: str) -> None:
-        """With the answer's body, in which the broker says why; the client itself would drop it unread."""
+        """With the answer's body, which holds the reason of the broker; the client itself would drop it unread."""
         self.wasNotCleanReason = reason
         is_first, self.factory.refusal_body = not hasattr(self.factory, "refusal_body"), _body(self.data)
         if _is_full(self.data):
@@ -89,8 +89,8 @@ class OneConnection(KiteTicker):
         self._reason = ""
         self._connector: Any = None
         self._has_ended = False
-        self.on_open = lambda _ticker: self._tell(events.opened)
-        self.on_message = lambda _ticker, payload, is_binary: self._tell(events.received, payload, is_binary)
+        self.on_open = lambda _ticker: self._report(events.opened)
+        self.on_message = lambda _ticker, payload, is_binary: self._report(events.received, payload, is_binary)
 
     def connect(self, **_ignored: Any) -> None:
         """Begins to connect. The client's own `connect` would not verify the server, and would start the reactor."""
@@ -137,7 +137,7 @@ class OneConnection(KiteTicker):
             error = self._error_of(reason)
             if error is not None and error.message:
                 reason = f"{reason}: {error}"
-            self._tell(self._events.ended, reason, error)
+            self._report(self._events.ended, reason, error)
 
     def _error_of(self, reason: str) -> BrokerError | None:
         status = refused_status(reason)
@@ -154,7 +154,7 @@ class OneConnection(KiteTicker):
     def _without_token(self, reason: str) -> str:
         return reason.replace(self._token, "***").replace(quote(self._token, safe=""), "***")
 
-    def _tell(self, event: Callable[..., None], *arguments: Any) -> None:
+    def _report(self, event: Callable[..., None], *arguments: Any) -> None:
         try:
             event(*arguments)
         except Exception as error:
@@ -171,7 +171,7 @@ def _body(answer: bytes) -> bytes:
 
 
 def _is_full(answer: bytes) -> bool:
-    """Whether the body is there as far as the headers tell its length."""
+    """Whether the body is there as far as the headers give its length."""
     head, _, body = answer.partition(b"\r\n\r\n")
     length = _LENGTH.search(head + b"\r\n")
     return length is not None and len(body) >= min(int(length[1]), LONGEST_BODY)

@@ -16,7 +16,7 @@ REMEDY = "log in with 'python manage.py login', or write the token alone into it
 
 
 class TokenFileError(ValueError):
-    """The file is there and gives no token; one sentence says why, and shows nothing of what it holds."""
+    """The file is there and gives no token; the sentence gives the reason and none of its content."""
 
 
 def read_token_file(path: Path) -> str:
