@@ -155,7 +155,7 @@ def test_memory_is_bounded_while_the_disk_is_full(
     make_line: Callable[..., Line], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     line = make_line(start=False)
-    monkeypatch.setattr(utils.connector.recorder, "UNWRITTEN_MAX_BYTES", 800)
+    monkeypatch.setattr(utils.connector.recorder, "PENDING_MAX_BYTES", 800)
     with monkeypatch.context() as patch:
         patch.setattr(os, "pwrite", lambda *_: (_ for _ in ()).throw(OSError(28, "No space")))
         line.record(range(150))

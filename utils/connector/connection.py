@@ -24,7 +24,7 @@ from utils.runtime.timing import RetryDelay
 
 NETWORK_SECONDS = (0.5, 10.0)
 THROTTLED_SECONDS = (5.0, 60.0)
-FIRST_DENIED_SECONDS = 30.0  # the broker may have erred; after it, as long as the cause says
+FIRST_DENIED_SECONDS = 30.0  # the broker may have erred; after it, as long as the cause asks for
 ASK_AGAIN_SECONDS = 60.0
 LONGEST_WAIT_SECONDS = 900.0
 ATTEMPT_SECONDS = 30.0  # both time-outs of the client together, and some more
@@ -125,11 +125,11 @@ class ShardFeed:
             self._ask_for_the_cause()
         elif self.state is FeedState.DENIED and self._may_try_again(now):
             self._connect(now)
-        elif self.state is FeedState.UP and now - self._heard_at() >= self._options.watchdog_seconds:
+        elif self.state is FeedState.UP and now - self._received_at() >= self._options.watchdog_seconds:
             self._give_up(f"no frame for {self._options.watchdog_seconds:g} s")
-        elif self.state is FeedState.CONNECTING and now - self._heard_at() >= ATTEMPT_SECONDS:
+        elif self.state is FeedState.CONNECTING and now - self._received_at() >= ATTEMPT_SECONDS:
             self._give_up("the server did not answer")
-        self._tell_time()
+        self._mark_time()
 
     def stop(self, reason: str) -> None:
         """The last mark, and the end of the connection."""
@@ -140,12 +140,12 @@ class ShardFeed:
     def on_fault(self, error: Exception) -> None:
         """An exception that must not reach the socket's library."""
         self.faults += 1
-        self._log.error("an error in a callback; the connection goes on", error=repr(error), exc_info=error)
+        self._log.error("callback failed, connection kept", error=repr(error), exc_info=error)
 
     def opened(self, attempt: _Attempt) -> None:
         if attempt is not self._attempt:
             return
-        attempt.heard_at = attempt.opened_at = self._monotonic()
+        attempt.received_at = attempt.opened_at = self._monotonic()
         self.connections += 1
         self.state = FeedState.UP
         self._down_reason = self.refusal = ""
@@ -157,7 +157,7 @@ class ShardFeed:
 
     def received(self, attempt: _Attempt, payload: bytes, is_binary: bool) -> None:
         if attempt is self._attempt:
-            attempt.heard_at = self._monotonic()
+            attempt.received_at = self._monotonic()
             if not is_binary and is_of_account(payload):
                 self._account.record(self._recorder.shard, payload)
                 payload, is_binary = HEARTBEAT, True
@@ -166,12 +166,12 @@ class ShardFeed:
                 self._note(payload, attempt.token)
 
     def _note(self, payload: bytes, token: str) -> None:
-        """What the broker has to say to people is logged once, and shown in the health report."""
+        """A notice of the broker is logged once, and shown in the health report."""
         notice = read_notice(payload, [token])
         if notice is not None and self.notices.get(notice.kind) != notice.text:
             self.notices[notice.kind] = notice.text
-            tell = self._log.error if notice.kind == ERROR else self._log.info
-            tell("the broker says", kind=notice.kind, text=notice.text)
+            log_notice = self._log.error if notice.kind == ERROR else self._log.info
+            log_notice("broker notice received", kind=notice.kind, text=notice.text)
 
     def ended(self, attempt: _Attempt, reason: str, error: BrokerError | None = None) -> None:
         if attempt is not self._attempt:
@@ -203,8 +203,8 @@ class ShardFeed:
             self.on_fault(error)
             self.ended(attempt, f"the connection could not be begun ({error!r})")
 
-    def _heard_at(self) -> float:
-        return self._attempt.heard_at if self._attempt is not None else self._monotonic()
+    def _received_at(self) -> float:
+        return self._attempt.received_at if self._attempt is not None else self._monotonic()
 
     def _give_up(self, reason: str) -> None:
         """Does not wait for the socket's own end: a dead one may take long."""
@@ -214,7 +214,7 @@ class ShardFeed:
         self._wait_after(reason, self._network_delay.next_seconds())
 
     def _end_attempt(self, reason: str) -> _Attempt | None:
-        """Drops the connection, or the attempt; what it still says is not listened to."""
+        """Drops the connection, or the attempt; its later events are ignored."""
         attempt, self._attempt = self._attempt, None
         if attempt is not None:
             if reason:
@@ -297,12 +297,12 @@ class ShardFeed:
         self._due_at = self._monotonic() + seconds
 
     def mark_down(self, reason: str) -> None:
-        """Says that there is no connection: once, and again only for another reason."""
+        """Marks that there is no connection: once, and again only for another reason."""
         if reason != self._down_reason:
             self._down_reason = reason
             self._recorder.mark(down_mark(reason))
 
-    def _tell_time(self) -> None:
+    def _mark_time(self) -> None:
         recorder = self._recorder
         if self.state is not FeedState.STOPPED and is_mark_due(
             recorder.now_ms(), recorder.last_frame_ms, recorder.last_mark_ms
@@ -315,7 +315,7 @@ class _Attempt:
 
     def __init__(self, feed: ShardFeed, token: str, now: float) -> None:
         self.token = token
-        self.heard_at = now
+        self.received_at = now
         self.opened_at: float | None = None
         self.ticker: OneConnection
         self._feed = feed
@@ -335,7 +335,7 @@ class _Attempt:
 
 
 def is_mark_due(now_ms: int, last_frame_ms: int, last_mark_ms: int) -> bool:
-    """Whether a whole second of market time went by without a frame, and nothing was said in this one yet."""
+    """Whether a whole second of market time went by without a frame, and no mark was recorded in this one yet."""
     second = now_ms // 1000
     return last_frame_ms // 1000 < second - 1 and last_mark_ms // 1000 < second
 

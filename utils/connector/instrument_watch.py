@@ -35,7 +35,7 @@ def spread(instruments: Sequence[Instrument], symbols: Sequence[str], shards: in
 
 
 class InstrumentWatch:
-    """Tells `on_found` at the start and whenever a new day's dump changes them; `on_none` when there are none."""
+    """Calls `on_found` at the start and whenever a new day's dump changes them; `on_none` when there are none."""
 
     def __init__(
         self,
@@ -70,7 +70,7 @@ class InstrumentWatch:
         self._ending.set()
 
     def health_fields(self) -> dict[str, str]:
-        """Sentences about the instruments, empty when there is nothing to say; may be asked from any thread."""
+        """Sentences about the instruments, empty when all is well; may be asked from any thread."""
         return {
             "instruments_fault": self._fault,
             "instruments_missing": self._missing_sentence,
@@ -102,13 +102,13 @@ class InstrumentWatch:
             self._log.warning(f"{error}; it is tried again")
             return False
         except Exception as error:
-            self._log.error("the instruments cannot be looked up; it is tried again", error=str(error), exc_info=True)
+            self._log.error("instrument lookup failed, retrying", error=str(error), exc_info=True)
             return False
         return dump.day == day
 
     def _take(self, dump: InstrumentDump, is_current: bool) -> None:
         found, missing = select(dump.instruments, self._symbols)
-        self._tell_notes(dump, missing)
+        self._report_notes(dump, missing)
         self._fault = ""
         if not found:
             self._fault = (
@@ -123,7 +123,7 @@ class InstrumentWatch:
             self._log.info("instruments found", count=len(found), day=dump.day.isoformat())
             self._on_found(found)
 
-    def _tell_notes(self, dump: InstrumentDump, missing: list[str]) -> None:
+    def _report_notes(self, dump: InstrumentDump, missing: list[str]) -> None:
         if dump.notes != self._notes:
             self._notes = dump.notes
             for note in dump.notes:

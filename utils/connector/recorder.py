@@ -15,7 +15,7 @@ from utils.journal.follower import JournalFollower
 from utils.journal.writer import JournalWriter
 from utils.runtime.log import BoundLogger
 
-UNWRITTEN_MAX_BYTES = 64 << 20
+PENDING_MAX_BYTES = 64 << 20
 
 
 class TickRecorder:
@@ -74,11 +74,11 @@ class TickRecorder:
         self.last_frame_ms = entry.id.ms
 
     def mark(self, payload: bytes) -> None:
-        """Something the connector says of its own."""
+        """A mark of the connector itself."""
         self.last_mark_ms = self._record(Kind.MARK, payload).id.ms
 
     def raise_floor(self, floor: EntryId) -> None:
-        """Ids go on above `floor`: the stream has been further than the journal, and would refuse lower ones."""
+        """Ids continue above `floor`: the stream is further than the journal, and would refuse lower ones."""
         with self._lock:
             self.last_id = max(self.last_id, floor)
 
@@ -166,7 +166,7 @@ class TickRecorder:
     def _keep(self, entry: Entry) -> None:
         self._pending.append(entry)
         self._pending_bytes += len(entry.payload)
-        while self._pending_bytes > UNWRITTEN_MAX_BYTES:
+        while self._pending_bytes > PENDING_MAX_BYTES:
             self._pending_bytes -= len(self._pending.popleft().payload)
             self.lost += 1
 

@@ -109,7 +109,7 @@ class Connector:
         ahead_ms = recorder.last_id.ms - self._now_ms()
         if ahead_ms > FAR_AHEAD_MS:
             raise SettingsError(
-                f"JOURNAL_DIR: {directory} goes on to {iso_ist(recorder.last_id.ms)}, and now it is only "
+                f"JOURNAL_DIR: {directory} reaches to {iso_ist(recorder.last_id.ms)}, and now it is only "
                 f"{iso_ist(self._now_ms())}; a simulated day needs a JOURNAL_DIR of its own"
             )
         if recorder.writer.cut_bytes:
@@ -179,7 +179,7 @@ class Connector:
             step(*arguments)
         except Exception as error:
             self._faults += 1
-            self._log.error("an error in the connector's loop; it goes on", error=repr(error), exc_info=True)
+            self._log.error("connector loop failed, continuing", error=repr(error), exc_info=True)
 
     def _look(self) -> None:
         if self._stop.requested:
@@ -203,7 +203,7 @@ class Connector:
         reactor.callLater(0, reactor.stop)  # after the sockets' own ends, which were asked for before
 
     def _end(self) -> None:
-        """Sender first, so that it reads what the feeds said last; then the disk."""
+        """Sender first, so that it reads the last entries of the feeds; then the disk."""
         self._watch.stop()
         self._keeper.stop()
         if not self._sender.finish(DRAIN_SECONDS):
@@ -212,7 +212,7 @@ class Connector:
             try:
                 recorder.close()
             except OSError as error:
-                self._log.error("the journal cannot be forced to disk", shard=recorder.shard, error=str(error))
+                self._log.error("journal sync failed", shard=recorder.shard, error=str(error))
 
     def _health_fields(self) -> dict[str, str | int | float]:
         fields: dict[str, str | int | float] = {
@@ -240,7 +240,7 @@ class Connector:
         return fields | self._account_fields()
 
     def _account_fields(self) -> dict[str, str | int | float]:
-        """Their number and what became of them, never what they say: any reader may read a health report."""
+        """Their number and what became of them, never their content: any reader may read a health report."""
         recorder = self._account_recorder
         one: dict[str, str | int | float] = {
             "updates": recorder.frames,

@@ -42,7 +42,7 @@ class Feed(ShardFeed):
     def _connect(self, now: float) -> None:
         token = self.tokens.current()
         self.attempts.append((now, token))
-        attempt: Any = SimpleNamespace(token=token, opened_at=None, heard_at=now)
+        attempt: Any = SimpleNamespace(token=token, opened_at=None, received_at=now)
         self._attempt, self.state = attempt, FeedState.CONNECTING
 
     def refuse(self, error: BrokerError) -> None:
