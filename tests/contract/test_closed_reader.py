@@ -7,7 +7,7 @@ import threading
 import pytest
 import redis
 
-from tests.shared.closed_candles import ClosedCandle, past_and_day, say_closed
+from tests.shared.closed_candles import ClosedCandle, past_and_day, publish_closed
 from utils.indicators import INDICATOR_NAMES
 from utils.indicators.values import IndicatorValues, LatestValues
 from utils.journal.entries import ZERO_ID, EntryId
@@ -24,7 +24,7 @@ def day() -> list[ClosedCandle]:
 
 
 def test_each_shard_is_read_on_from_its_position(client: redis.Redis, day: list[ClosedCandle]) -> None:
-    say_closed(client, KEYS, day)
+    publish_closed(client, KEYS, day)
     reader, positions = ClosedReader(client, KEYS), {0: ZERO_ID, 1: ZERO_ID, 2: ZERO_ID}
     seen: dict[int, list[ClosedCandle]] = {0: [], 1: []}
     while found := reader.read(positions, 7):
@@ -40,7 +40,7 @@ def test_each_shard_is_read_on_from_its_position(client: redis.Redis, day: list[
 def test_it_waits_for_the_first_entry(client: redis.Redis, redis_url: str, day: list[ClosedCandle]) -> None:
     reader = ClosedReader(client, KEYS)
     assert reader.read({0: ZERO_ID}, 10, block_ms=1) == {}
-    later = threading.Thread(target=lambda: say_closed(open_redis(redis_url), KEYS, day[:1]))
+    later = threading.Thread(target=lambda: publish_closed(open_redis(redis_url), KEYS, day[:1]))
     later.start()
     shard = day[0].shard
     assert [str(one.id) for one in reader.read({shard: ZERO_ID}, 10, block_ms=4_000)[shard].entries] == [

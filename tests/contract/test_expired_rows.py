@@ -15,7 +15,7 @@ import structlog
 
 from signal_worker import SignalWorker
 from tests.reference.case_building import at
-from tests.shared.closed_candles import GRACE_MS, ClosedCandle, minute_candles, say_closed
+from tests.shared.closed_candles import GRACE_MS, ClosedCandle, minute_candles, publish_closed
 from tests.shared.servers import EmbeddedServer, ValkeyServer
 from tests.shared.signal_worker_process import wait_for
 from tests.shared.weekly_options import contracts, expiry_of
@@ -63,7 +63,7 @@ def play(client: redis.Redis, signals: ShardSignals, week: int) -> None:
     open_ms = at("09:15", expiry_of(week).isoformat())
     candles = [one for each in watched for one in minute_candles(each.symbol, [open_ms])[:MINUTES]]
     candles.sort(key=lambda one: one.end_ms)
-    say_closed(
+    publish_closed(
         client, Keys(), [ClosedCandle(0, f"{one.end_ms + GRACE_MS}-{n}", one) for n, one in enumerate(candles)]
     )
     wait_for(lambda: signals.prepare(next(SECONDS)), "it is ready")

@@ -14,7 +14,7 @@ import redis
 import structlog
 
 from signal_worker import SignalWorker
-from tests.shared.closed_candles import GRACE_MS, OPEN_MS, ClosedCandle, grouped, minute_candles, say_closed
+from tests.shared.closed_candles import GRACE_MS, OPEN_MS, ClosedCandle, grouped, minute_candles, publish_closed
 from tests.shared.servers import EmbeddedServer, ValkeyServer
 from tests.shared.signal_worker_process import instrument, wait_for
 from utils.keys import Keys
@@ -66,7 +66,7 @@ def play(client: redis.Redis, signals: ShardSignals) -> None:
     candles = [one for minutes in of_both for one in (*minutes, *grouped(minutes, 5))]
     candles.sort(key=lambda one: one.end_ms)
     wait_for(lambda: signals.prepare(next(SECONDS)), "it is ready")
-    say_closed(
+    publish_closed(
         client, Keys(), [ClosedCandle(0, f"{one.end_ms + GRACE_MS}-{n}", one) for n, one in enumerate(candles)]
     )
     read = signals._store.read_closed({0: signals.position}, ENTRIES_AT_ONCE)

@@ -15,7 +15,15 @@ import numpy as np
 import pymongo
 import pytest
 
-from tests.shared.closed_candles import OPEN_MS, SEED, SYMBOLS, ClosedCandle, minute_candles, past_and_day, say_closed
+from tests.shared.closed_candles import (
+    OPEN_MS,
+    SEED,
+    SYMBOLS,
+    ClosedCandle,
+    minute_candles,
+    past_and_day,
+    publish_closed,
+)
 from tests.shared.console_here import manage_here
 from tests.shared.history_broker import Broker, as_answer, at, broker, day_rows, history, trading_days
 from tests.shared.length import length
@@ -46,7 +54,7 @@ NEW = [
 
 
 def play(one: World, entries: list[ClosedCandle]) -> None:
-    say_closed(one.client, one.keys, entries)
+    publish_closed(one.client, one.keys, entries)
     one.wait_until_at(entries)
 
 
@@ -124,7 +132,7 @@ def test_killed_again_and_again_it_publishes_the_same(servers: ServerUrls, tmp_p
         ]
         print(f"seed {SEED + 7}: {edges}")
         for kill, (begin, until) in enumerate(itertools.pairwise(edges)):
-            say_closed(one.client, one.keys, NEW[begin:until])
+            publish_closed(one.client, one.keys, NEW[begin:until])
             if kill % 2:
                 one.wait_until_at(NEW[begin:until])
             assert one.end(signal.SIGKILL) == -signal.SIGKILL

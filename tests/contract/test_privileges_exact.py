@@ -25,7 +25,7 @@ import structlog
 from commands.shared.embedded.redis import START, ValkeyServer
 from tests.e2e.harness import CANDLE_WORKER, SIGNAL_WORKER, WORKERS, Scripts, Stores, pipeline
 from tests.reference.random_feed import WHO, random_feed
-from tests.shared.closed_candles import SYMBOLS, past_and_day, say_closed
+from tests.shared.closed_candles import SYMBOLS, past_and_day, publish_closed
 from tests.shared.connector_process import running_connector, wait_until
 from tests.shared.env_file import write_env_file
 from tests.shared.fake_broker import FakeBroker, stock
@@ -170,7 +170,7 @@ def play_the_workers(directory: Path, recording: Recording, valkey: ValkeyServer
             for name in WORKERS:
                 scripts.start(name)
             scripts.until_ready(*WORKERS)
-            say_closed(administrator, Keys(), [one._replace(shard=1) for one in DAY])
+            publish_closed(administrator, Keys(), [one._replace(shard=1) for one in DAY])
             scripts.until(lambda: administrator.xlen("signals:{b}") > 0, "a signal")
             for name in WORKERS:
                 scripts.start(f"{name}-2", [f"{name}.py"])

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from tests.contract.test_signal_worker_shared import SHARDS, crew
-from tests.shared.closed_candles import ClosedCandle, past_and_day, say_closed
+from tests.shared.closed_candles import ClosedCandle, past_and_day, publish_closed
 from tests.shared.servers import ServerUrls, both_servers
 from tests.shared.signal_worker_process import World, by_id, wait_for, world
 from utils.indicators.kernels import STATE_DTYPE
@@ -44,7 +44,7 @@ def logged(one: World) -> str:
 
 def publish(one: World, entries: list[ClosedCandle]) -> None:
     """All of these are processed, and a snapshot is behind them."""
-    say_closed(one.client, one.keys, entries)
+    publish_closed(one.client, one.keys, entries)
     one.wait_until_at(entries)
     last = {one.shard: one.entry_id for one in entries}
     wait_for(lambda: all(saved_at(one, shard) == last[shard] for shard in last), "the snapshots")

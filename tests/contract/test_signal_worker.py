@@ -13,11 +13,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.shared.closed_candles import OPEN_MS, PAST_OPEN_MS, SEED, SYMBOLS, ClosedCandle, past_and_day, say_closed
+from tests.shared.closed_candles import (
+    OPEN_MS,
+    PAST_OPEN_MS,
+    SEED,
+    SYMBOLS,
+    ClosedCandle,
+    past_and_day,
+    publish_closed,
+)
 from tests.shared.history_broker import Broker, as_answer, day_rows, serving, trading_days
 from tests.shared.length import length
 from tests.shared.servers import ServerUrls, mongo_server, valkey_server
-from tests.shared.signal_worker_process import World, end_quietly, same, tell_instruments, wait_for, world
+from tests.shared.signal_worker_process import World, end_quietly, publish_instruments, same, wait_for, world
 from utils.keys import CANDLES_COLLECTION, SIGNALS_COLLECTION
 
 PAST, DAY = past_and_day()
@@ -29,7 +37,7 @@ def undisturbed(servers: ServerUrls, tmp_path_factory: pytest.TempPathFactory) -
     with world(servers, tmp_path_factory.mktemp("runs") / "undisturbed", "undisturbed", PAST) as one:
         one.start()
         wait_for(lambda: one.health().get("state") == "running", "warm-up")
-        say_closed(one.client, one.keys, DAY)
+        publish_closed(one.client, one.keys, DAY)
         one.wait_until_at(DAY)
         end_quietly(one)
         yield one
@@ -59,7 +67,7 @@ def test_killed_again_and_again_it_publishes_the_same(
         wait_for(lambda: one.health().get("state") == "running", "warm-up")
         edges = [0, *sorted(rng.integers(1, len(DAY), KILLS).tolist()), len(DAY)]
         for kill, (begin, until) in enumerate(itertools.pairwise(edges)):
-            say_closed(one.client, one.keys, DAY[begin:until])
+            publish_closed(one.client, one.keys, DAY[begin:until])
             if kill % 2:  # now in the midst of it, now with all of it read
                 one.wait_until_at(DAY[begin:until])
             assert one.end(signal.SIGKILL) == -signal.SIGKILL
@@ -77,7 +85,7 @@ def test_killed_while_it_works_through_a_backlog_it_publishes_the_same(
         one.start()
         wait_for(lambda: one.health().get("state") == "running", "warm-up")
         one.end(signal.SIGKILL)
-        say_closed(one.client, one.keys, DAY)
+        publish_closed(one.client, one.keys, DAY)
         for _ in range(KILLS_IN_A_BACKLOG):
             one.start()
             before = len(one.in_stream())
@@ -98,12 +106,12 @@ def test_killed_in_the_warm_up_it_begins_the_same_one_again(
         one.start()
         wait_for(lambda: one.health().get("state") == "waiting for the instruments", "the cut")
         one.end(signal.SIGKILL)
-        say_closed(one.client, one.keys, DAY[:500])  # after the cut: it gives signals, however late it is read
+        publish_closed(one.client, one.keys, DAY[:500])  # after the cut: it gives signals, however late it is read
         one.mongo.upsert_candles([entry.candle.as_document() for entry in DAY[:500]])
-        tell_instruments(one)
+        publish_instruments(one)
         one.start(MARKET_CLOCK=f"2026-01-02T10:30:00+05:30@1@{time.time()}")
         wait_for(lambda: one.health().get("state") == "running", "warm-up")
-        say_closed(one.client, one.keys, DAY[500:])
+        publish_closed(one.client, one.keys, DAY[500:])
         one.wait_until_at(DAY)
         end_quietly(one)
         same(one, undisturbed)
@@ -117,14 +125,14 @@ def test_redis_and_mongo_killed_and_started_again(tmp_path: Path, undisturbed: W
     ):
         one.start()
         wait_for(lambda: one.health().get("state") == "running", "warm-up")
-        say_closed(one.client, one.keys, DAY[:900])
+        publish_closed(one.client, one.keys, DAY[:900])
         one.wait_until_at(DAY[:900])
         one.client.save()
         for server in (valkey, mongo):
             server.kill()
         for server in (valkey, mongo):
             server.start()
-        say_closed(one.client, one.keys, DAY[900:])
+        publish_closed(one.client, one.keys, DAY[900:])
         one.wait_until_at(DAY)
         end_quietly(one)
         same(one, undisturbed)
@@ -144,7 +152,7 @@ def test_a_redis_that_lost_everything_gets_the_same_signals(
     ):
         one.start()
         wait_for(lambda: one.health().get("state") == "running", "warm-up")
-        say_closed(one.client, one.keys, DAY[:half])
+        publish_closed(one.client, one.keys, DAY[:half])
         one.wait_until_at(DAY[:half])
         if is_mongo_ahead:
             one.mongo.upsert_candles([entry.candle.as_document() for entry in DAY[:half]])
@@ -154,15 +162,15 @@ def test_a_redis_that_lost_everything_gets_the_same_signals(
         assert not list(valkey.directory.glob("**/*.rdb"))
         valkey.start()
         again = 0 if has_stayed else 300  # the candle worker was faster
-        say_closed(one.client, one.keys, DAY[:again])
+        publish_closed(one.client, one.keys, DAY[:again])
         if not has_stayed:
             one.start(MARKET_CLOCK=f"2026-01-02T13:00:00+05:30@1@{time.time()}")
         wait_for(lambda: one.health().get("state") == "waiting for the instruments", "the worker is back")
         for shard in range(2):
             one.client.xadd(one.keys.ticks(shard), {"m": b"{}"}, id=f"{OPEN_MS - 60_000}-0")
-        tell_instruments(one)
+        publish_instruments(one)
         wait_for(lambda: one.health().get("state") == "running", "warm-up")
-        say_closed(one.client, one.keys, DAY[again:])
+        publish_closed(one.client, one.keys, DAY[again:])
         one.wait_until_at(DAY)
         end_quietly(one)
         same(one, undisturbed)
@@ -188,7 +196,7 @@ def test_a_torn_line_in_the_file_is_mended(servers: ServerUrls, tmp_path: Path, 
         path.write_bytes(whole[: len(whole) // 2])
         one.start()
         wait_for(lambda: one.health().get("state") == "running", "warm-up")
-        say_closed(one.client, one.keys, DAY)
+        publish_closed(one.client, one.keys, DAY)
         one.wait_until_at(DAY)
         end_quietly(one)
         same(one, undisturbed)
@@ -215,7 +223,7 @@ def test_the_past_comes_from_the_closed_stream_where_mongo_lags(servers: ServerU
             )
             for number, candle in enumerate(rest)
         ]
-        say_closed(one.client, one.keys, entries)
+        publish_closed(one.client, one.keys, entries)
         one.start()
         wait_for(lambda: one.health().get("state") == "running", "warm-up")
         assert one.health()["warm_rows"] == str(len(SYMBOLS))

@@ -20,7 +20,7 @@ import orjson
 import pytest
 
 from strategies import load_strategies
-from tests.shared.closed_candles import OPEN_MS, SEED, SYMBOLS, ClosedCandle, past_and_day, say_closed
+from tests.shared.closed_candles import OPEN_MS, SEED, SYMBOLS, ClosedCandle, past_and_day, publish_closed
 from tests.shared.history_broker import Broker, as_answer, day_rows, serving, trading_days
 from tests.shared.servers import ServerUrls
 from tests.shared.signal_worker_process import (
@@ -28,8 +28,8 @@ from tests.shared.signal_worker_process import (
     by_id,
     end_quietly,
     instrument,
+    publish_instruments,
     same,
-    tell_instruments,
     wait_for,
     world,
 )
@@ -102,7 +102,7 @@ def undisturbed(servers: ServerUrls, tmp_path_factory: pytest.TempPathFactory) -
     with world(servers, tmp_path_factory.mktemp("runs") / "alone", "alone", PAST) as one:
         one.start(**THREE)
         wait_for(lambda: one.health().get("state") == "running", "warm-up")
-        say_closed(one.client, one.keys, DAY)
+        publish_closed(one.client, one.keys, DAY)
         one.wait_until_at(DAY)
         assert one.health()["shards"] == "0,1,2"
         assert int(one.health()["instruments"]) == len(SYMBOLS)
@@ -140,9 +140,9 @@ def test_two_share_and_the_one_that_is_left_carries_on(
         one = made.world
         expected = {"shards": "0,1,2", "instruments": str(len(SYMBOLS)), "rows": str(2 * len(SYMBOLS))}
         wait_for(lambda: expected.items() <= one.health().items(), f"the shared report has {expected}")
-        say_closed(one.client, one.keys, DAY[:700])
+        publish_closed(one.client, one.keys, DAY[:700])
         one.wait_until_at(DAY[:700])
-        say_closed(one.client, one.keys, DAY[700:1100])
+        publish_closed(one.client, one.keys, DAY[700:1100])
         dead = made.holders()[victim]
         killed = time.monotonic()
         assert made.end(dead, signal.SIGKILL) == -signal.SIGKILL
@@ -150,7 +150,7 @@ def test_two_share_and_the_one_that_is_left_carries_on(
         wait_for(lambda: one.is_at(DAY[:1100]), "the other carries on")
         seconds = time.monotonic() - killed
         assert seconds < TAKEOVER_SECONDS, f"taken over and worked off {seconds:.1f} s after the kill"
-        say_closed(one.client, one.keys, DAY[1100:])
+        publish_closed(one.client, one.keys, DAY[1100:])
         one.wait_until_at(DAY)
         made.end_all()
         same(one, undisturbed)
@@ -161,20 +161,20 @@ def test_they_come_and_go_and_one_hangs(servers: ServerUrls, tmp_path: Path, und
         one = made.world
         first = made.start()
         made.wait_until_shared()
-        say_closed(one.client, one.keys, DAY[:500])
+        publish_closed(one.client, one.keys, DAY[:500])
         second, _ = made.start(), made.start()
         wait_for(lambda: sorted(made.holders()) == sorted(made.running), "each has one shard")
         made.wait_until_shared()
-        say_closed(one.client, one.keys, DAY[500:900])
+        publish_closed(one.client, one.keys, DAY[500:900])
         made.running[second].send_signal(signal.SIGSTOP)
         wait_for(lambda: second not in made.holders() and "" not in made.holders(), "it is followed")
         one.wait_until_at(DAY[:900])
         made.running[second].send_signal(signal.SIGCONT)
         made.wait_until_shared()
-        say_closed(one.client, one.keys, DAY[900:1300])
+        publish_closed(one.client, one.keys, DAY[900:1300])
         assert made.end(first) == 0
         made.wait_until_shared()
-        say_closed(one.client, one.keys, DAY[1300:])
+        publish_closed(one.client, one.keys, DAY[1300:])
         one.wait_until_at(DAY)
         made.end_all()
         same(one, undisturbed)
@@ -191,10 +191,10 @@ def test_killed_in_the_warm_up_another_begins_it_again(
         wait_for(lambda: set(made.holders()) == set(made.running), "each has a part")
         wait_for(lambda: one.health().get("state") == "waiting for the instruments", "the cut")
         made.end(made.holders()[0], signal.SIGKILL)
-        say_closed(one.client, one.keys, DAY[:500])  # after the cut: it gives signals, however late it is read
+        publish_closed(one.client, one.keys, DAY[:500])  # after the cut: it gives signals, however late it is read
         one.mongo.upsert_candles([entry.candle.as_document() for entry in DAY[:500]])
-        tell_instruments(one)
-        say_closed(one.client, one.keys, DAY[500:])
+        publish_instruments(one)
+        publish_closed(one.client, one.keys, DAY[500:])
         one.wait_until_at(DAY)
         made.end_all()
         same(one, undisturbed)
@@ -208,13 +208,13 @@ def test_a_snapshot_of_all_shards_is_shared_out(servers: ServerUrls, tmp_path: P
     warmed = {(symbol, timeframe) for symbol in SYMBOLS for timeframe in ("1m", "5m")}
     with crew(servers, tmp_path / "older", "older") as made:
         one = made.world
-        say_closed(one.client, one.keys, before)
+        publish_closed(one.client, one.keys, before)
         snapshot = SignalProgress(engine, positions, CUT_MS, warmed, was_warmed_up=True).snapshot()
         one.client.set(one.keys.signal_state(0), snapshot)
         for _ in range(2):
             made.start()
         made.wait_until_shared()
-        say_closed(one.client, one.keys, after)
+        publish_closed(one.client, one.keys, after)
         one.wait_until_at(DAY)
         made.end_all()
         whole = by_id(undisturbed.in_stream())
@@ -229,12 +229,12 @@ def test_what_left_the_stream_unread_is_counted_and_warmed_up_again(servers: Ser
     with world(servers, tmp_path / "trimmed", "trimmed", PAST) as one:
         one.start(CONNECTIONS="1")
         wait_for(lambda: one.health().get("state") == "running", "warm-up")
-        say_closed(one.client, one.keys, entries[:300])
+        publish_closed(one.client, one.keys, entries[:300])
         one.wait_until_at(entries[:300])
         assert (one.health()["cut_off"], one.health()["history_rejected"]) == ("0", "0")
         assert one.process is not None
         one.process.send_signal(signal.SIGSTOP)
-        say_closed(one.client, one.keys, entries[300:])
+        publish_closed(one.client, one.keys, entries[300:])
         assert len(entries) > 1_800
         one.client.xtrim(one.keys.closed(0), maxlen=len(entries) - 500, approximate=False)
         one.process.send_signal(signal.SIGCONT)
@@ -280,7 +280,7 @@ def test_a_warm_up_that_hangs_holds_up_neither_leases_nor_reports_nor_other_shar
         try:
             wait_for(lambda: len(broker.asked) == 5, "the last shard's request hangs")
             owner = one.client.get(one.keys.lease("signal_worker", 2))
-            say_closed(one.client, one.keys, of_first)
+            publish_closed(one.client, one.keys, of_first)
             one.wait_until_at(of_first)
             for _ in range(3):
                 wait_until_renewed(one, 2)

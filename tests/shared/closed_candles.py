@@ -110,7 +110,7 @@ def past_and_day(symbols: Sequence[str] = SYMBOLS, shards: int = 2) -> tuple[lis
     return past, entries
 
 
-def say_closed(client: redis.Redis, keys: Keys, entries: Sequence[ClosedCandle]) -> None:
+def publish_closed(client: redis.Redis, keys: Keys, entries: Sequence[ClosedCandle]) -> None:
     """Append them to their streams."""
     pipeline = client.pipeline(transaction=False)
     for one in entries:

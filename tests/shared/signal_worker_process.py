@@ -132,7 +132,7 @@ def world(servers: ServerUrls, folder: Path, name: str, past: list[Candle]) -> I
     mongo = MongoStore(servers.mongo_url, name)
     one = World(name, open_redis(servers.redis_url), mongo, keys, folder, environment)
     mongo.upsert_candles([candle.as_document() for candle in past])
-    tell_instruments(one)
+    publish_instruments(one)
     try:
         yield one
     finally:
@@ -142,7 +142,7 @@ def world(servers: ServerUrls, folder: Path, name: str, past: list[Candle]) -> I
         mongo.close()
 
 
-def tell_instruments(one: World) -> None:
+def publish_instruments(one: World) -> None:
     known = {symbol: orjson.dumps(instrument(symbol).as_dict()) for symbol in SYMBOLS}
     fields: Any = known
     one.client.hset(one.keys.instruments(), mapping=fields)

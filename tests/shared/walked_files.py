@@ -18,7 +18,7 @@ import structlog
 
 from data_handler import ShardCandles
 from strategies import Proposal, Strategy
-from tests.shared.closed_candles import OPEN_MS, ClosedCandle, minute_candles, say_closed
+from tests.shared.closed_candles import OPEN_MS, ClosedCandle, minute_candles, publish_closed
 from tests.shared.extended_day import INFY, full, ms
 from tests.shared.signal_worker_process import instrument
 from utils.connector.account_updates import AccountUpdates
@@ -110,7 +110,7 @@ def walk_of_a_candle(client: redis.Redis, keys: Keys, directory: Path) -> Walk:
     walked = Walk(store.send)
     first, second = minute_candles(SYMBOL, [OPEN_MS])[:2]
     for candle in (first, second):
-        say_closed(client, keys, [ClosedCandle(0, f"{candle.end_ms}-0", candle)])
+        publish_closed(client, keys, [ClosedCandle(0, f"{candle.end_ms}-0", candle)])
         if candle is second:
             store.send = walked.publish  # type: ignore[method-assign, assignment]
             walked.begin()

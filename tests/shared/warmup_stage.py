@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import redis
 
-from tests.shared.closed_candles import ClosedCandle, say_closed
+from tests.shared.closed_candles import ClosedCandle, publish_closed
 from tests.shared.history_broker import CALENDAR, INFY, at
 from tests.shared.servers import EmbeddedServer
 from utils.journal.entries import EntryId
@@ -36,7 +36,7 @@ class Stage:
 @pytest.fixture
 def stage(client: redis.Redis, mongo: EmbeddedServer) -> Iterator[Stage]:
     keys, store = Keys(), MongoStore(mongo.url, "test")
-    yield Stage(SignalStore(client, keys, 1, 1_000), store, lambda entries: say_closed(client, keys, entries))
+    yield Stage(SignalStore(client, keys, 1, 1_000), store, lambda entries: publish_closed(client, keys, entries))
     store.close()
 
 
