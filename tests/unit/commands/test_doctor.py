@@ -86,9 +86,9 @@ def test_stale_data_is_a_problem_in_session_and_a_note_at_night(
     reports = _reports()
     reports[process][field] = value
     for moment, is_problem in ((LIVE, True), (NIGHT, False)):
-        ((said, problem),) = _findings(reports, moment)
-        assert said.startswith(process)
-        assert sentence in said
+        ((found_sentence, problem),) = _findings(reports, moment)
+        assert found_sentence.startswith(process)
+        assert sentence in found_sentence
         assert problem is is_problem
 
 
@@ -108,16 +108,16 @@ def test_what_loses_or_holds_up_data_is_a_problem_at_any_hour(
 ) -> None:
     reports = _reports()
     reports[process] |= fields
-    ((said, is_problem),) = _findings(reports, NIGHT)
-    assert sentence in said
+    ((found_sentence, is_problem),) = _findings(reports, NIGHT)
+    assert sentence in found_sentence
     assert is_problem
 
 
 def test_signals_that_never_reached_the_file_are_noted() -> None:
     reports = _reports()
     reports["signal_worker"]["file_lost"] = "3"
-    ((said, is_problem),) = _findings(reports)
-    assert "3 signals are missing in LOG_DIR's file" in said
+    ((found_sentence, is_problem),) = _findings(reports)
+    assert "3 signals are missing in LOG_DIR's file" in found_sentence
     assert not is_problem
 
 
@@ -217,7 +217,7 @@ def test_what_is_lost_for_good_is_a_note(process: str, fields: dict[str, str], s
 
 
 @pytest.mark.parametrize("process", ["candle_worker", "signal_worker"])
-def test_the_health_of_several_workers_says_when_one_is_missing(process: str) -> None:
+def test_the_health_of_several_workers_shows_when_one_is_missing(process: str) -> None:
     reports = _reports()
     part = {**reports[process], "shards": "0", "all_shards": "3", "state": "running", "cut_off": "1"}
     for shards, is_problem in (("1", True), ("1,2", False)):

@@ -56,7 +56,7 @@ def test_what_is_wrong_is_a_problem_in_session_and_a_note_at_night(fields: dict[
         assert problem is is_problem
 
 
-def test_a_wrong_clock_is_not_told_thrice() -> None:
+def test_a_wrong_clock_is_reported_once() -> None:
     sentences = found(delay_ms_0="-180000", recent_amended="900", recent_rejected_time="800", classes=as_text([TCS]))
     assert len(sentences) == 2
     assert sentences[1][0].endswith("for their time: it is the clock.")
@@ -98,7 +98,7 @@ def test_few_packets_prove_nothing() -> None:
     assert found(recent_trades="99", recent_amended="99") == []
 
 
-def test_the_instruments_of_a_class_that_is_mute_are_not_told_of_one_by_one() -> None:
+def test_the_instruments_of_a_class_that_is_mute_are_not_reported_singly() -> None:
     mute = TCS._replace(quiet_ms=720_000)
     assert found(classes=as_text([mute])) == []
     ((sentence, _),) = found(classes=as_text([mute, TWO._replace(name="BSE equity")]))

@@ -1,4 +1,4 @@
-"""What the doctor says of trading hours, sentence by sentence."""
+"""The findings of the doctor on trading hours, sentence by sentence."""
 
 from __future__ import annotations
 
@@ -17,19 +17,21 @@ CALENDAR = SessionCalendar.load()
 FILE = Path("local/sessions.local.toml")
 
 
-def said(today: str, *symbols: str, **report: str) -> list[tuple[str, bool]]:
+def sentences_of(today: str, *symbols: str, **report: str) -> list[tuple[str, bool]]:
     found = hours_findings(report, symbols or ("MCX:GOLD26DECFUT",), CALENDAR, date.fromisoformat(today), FILE)
     return [(f"{one.process}: {one.sentence}", one.is_problem) for one in found]
 
 
-def test_an_ordinary_day_has_nothing_to_say() -> None:
-    assert said("2026-11-20", "NSE:INFY", "NFO:NIFTY26DECFUT", "MCX:GOLD26DECFUT", "MCX:MCXCRUDEX") == []
-    assert said("2026-11-20", classes="") == []
-    assert said("2026-11-20", classes=as_text([ClassFacts("MCX commodity", 1, outside=Outside(2, AT_MS))])) == []
+def test_an_ordinary_day_has_no_finding() -> None:
+    assert sentences_of("2026-11-20", "NSE:INFY", "NFO:NIFTY26DECFUT", "MCX:GOLD26DECFUT", "MCX:MCXCRUDEX") == []
+    assert sentences_of("2026-11-20", classes="") == []
+    assert (
+        sentences_of("2026-11-20", classes=as_text([ClassFacts("MCX commodity", 1, outside=Outside(2, AT_MS))])) == []
+    )
 
 
 def test_an_exchange_that_nobody_knows_is_named() -> None:
-    assert said("2026-11-20", "NSE:INFY", "NSEIX:GIFT NIFTY", "GLOBAL:US500") == [
+    assert sentences_of("2026-11-20", "NSE:INFY", "NSEIX:GIFT NIFTY", "GLOBAL:US500") == [
         (
             "connector: no trading hours are known for NSEIX:GIFT NIFTY, GLOBAL:US500, so they are not watched: "
             "take them out of INSTRUMENTS.",
@@ -47,8 +49,8 @@ def test_an_exchange_that_nobody_knows_is_named() -> None:
         ("2027-01-01", "ended", True),
     ],
 )
-def test_the_end_of_the_calendar_is_said_three_weeks_before(today: str, verb: str, is_problem: bool) -> None:
-    found = said(today)
+def test_the_end_of_the_calendar_is_reported_three_weeks_before(today: str, verb: str, is_problem: bool) -> None:
+    found = sentences_of(today)
     if not verb:
         assert found == []
         return
@@ -63,7 +65,7 @@ def test_the_end_of_the_calendar_is_said_three_weeks_before(today: str, verb: st
     [("2026-12-03", ""), ("2026-12-04", "2026-12-07"), ("2026-12-07", "2026-12-07"), ("2026-12-08", "2026-12-08")],
 )
 def test_hours_that_are_not_certain_are_named_three_days_before(today: str, day: str) -> None:
-    found = said(today, "NSE:INFY", "NFO:NIFTY26DECFUT", "MCX:GOLD26DECFUT")
+    found = sentences_of(today, "NSE:INFY", "NFO:NIFTY26DECFUT", "MCX:GOLD26DECFUT")
     if not day:
         assert found == []
         return
@@ -75,9 +77,9 @@ def test_hours_that_are_not_certain_are_named_three_days_before(today: str, day:
 
 
 def test_a_guessed_muhurat_is_named_before_it() -> None:
-    ((sentence, _),) = said("2026-11-05", "MCX:GOLD26DECFUT")
+    ((sentence, _),) = sentences_of("2026-11-05", "MCX:GOLD26DECFUT")
     assert "the hours of 2026-11-08 are not certain for MCX commodity" in sentence
-    assert said("2026-11-04", "MCX:GOLD26DECFUT") == []
+    assert sentences_of("2026-11-04", "MCX:GOLD26DECFUT") == []
 
 
 @pytest.mark.parametrize(
@@ -101,16 +103,18 @@ def test_a_guessed_muhurat_is_named_before_it() -> None:
         ),
     ],
 )
-def test_what_the_worker_doubts_is_said_with_the_remedy(facts: ClassFacts, beginning: str, is_problem: bool) -> None:
-    ((sentence, problem),) = said("2026-11-20", classes=as_text([facts]))
+def test_what_the_worker_doubts_is_reported_with_the_remedy(
+    facts: ClassFacts, beginning: str, is_problem: bool
+) -> None:
+    ((sentence, problem),) = sentences_of("2026-11-20", classes=as_text([facts]))
     assert sentence.startswith(f"candle_worker: {beginning}")
     assert ("local/sessions.local.toml" in sentence) is facts.is_known
     assert problem is is_problem
 
 
-def test_a_class_that_is_mute_is_told_of_once_with_both_remedies() -> None:
+def test_a_class_that_is_mute_is_reported_once_with_both_remedies() -> None:
     unseen = MUTE._replace(unseen_ms=45_000, silent=Quiets(1, (Quiet("MCX:GOLD26DECFUT", 60_000),)))
-    ((sentence, _),) = said("2026-11-20", classes=as_text([unseen, unseen._replace(name="NSE equity")]))
+    ((sentence, _),) = sentences_of("2026-11-20", classes=as_text([unseen, unseen._replace(name="NSE equity")]))
     assert "MCX commodity (since 09:15:00), NSE equity (since 09:15:00): heartbeats" in sentence
     assert "log in anew ('python manage.py login')" in sentence
     assert "if it is closed, write that into local/sessions.local.toml and restart the workers." in sentence

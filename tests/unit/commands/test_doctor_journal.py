@@ -62,12 +62,12 @@ def test_damage_that_was_passed_is_a_note_and_goes_with_the_day(journal: str) ->
 
 
 @pytest.mark.parametrize("report", [{}, WELL, {"shards": "nonsense"}])
-def test_nothing_is_said_of_a_journal_that_is_well(report: dict[str, str]) -> None:
+def test_nothing_is_reported_of_a_journal_that_is_well(report: dict[str, str]) -> None:
     assert list(journal_findings(report, NOW)) == []
 
 
-def test_a_refused_sync_is_told_of_once() -> None:
-    """While something may be lost for it that is said; once it is on disk, how often it happened."""
+def test_a_refused_sync_is_reported_once() -> None:
+    """While something may be lost for it that is reported; once it is on disk, how often it happened."""
     moment = Moment(int(AT_MS), in_session=True, soon=True)
     report = {**WELL, "instruments": "1", "sync_faults": "3"}
     (note,) = connector_findings(report, moment, Limits())

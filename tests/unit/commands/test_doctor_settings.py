@@ -48,7 +48,7 @@ def test_a_token_file_without_a_token_is_a_problem(tmp_path: Path) -> None:
     assert found.sentence == f"ACCESS_TOKEN_FILE: {path} holds more than a token; {remedy}."
 
 
-def test_limits_that_do_not_fit_the_machine_are_told_of() -> None:
+def test_limits_that_do_not_fit_the_machine_are_reported() -> None:
     assert list(machine_findings("1344m+768m+384m+448m+448m", 4 * GIGABYTE)) == []
     assert list(machine_findings("", 1)) == []
     (found,) = machine_findings("1344m+768m+384m+448m+448m", 2 * GIGABYTE)
@@ -73,7 +73,7 @@ def test_a_container_that_is_smaller_than_what_redis_may_take_is_a_problem() -> 
     )
 
 
-def test_the_memory_of_this_machine_is_what_its_kernel_says() -> None:
+def test_the_memory_of_this_machine_is_what_its_kernel_gives() -> None:
     (line,) = [one for one in Path("/proc/meminfo").read_text().splitlines() if one.startswith("MemTotal:")]
     assert abs(memory_of_machine() - int(line.split()[1]) * 1024) < 64 << 20
 

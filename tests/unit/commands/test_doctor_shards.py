@@ -44,5 +44,5 @@ def test_the_keys_to_delete_are_those_of_the_prefix() -> None:
 
 
 @pytest.mark.parametrize("report", [{}, {"left_shards": ""}])
-def test_nothing_is_said_where_nothing_was_left(report: dict[str, str]) -> None:
+def test_nothing_is_reported_where_nothing_was_left(report: dict[str, str]) -> None:
     assert list(left_shard_findings(report, KEYS)) == []

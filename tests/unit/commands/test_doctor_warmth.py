@@ -31,7 +31,7 @@ def test_cold_rows_for_want_of_history_are_a_problem() -> None:
 
 
 @pytest.mark.parametrize("state", ["warming up 3/50", "warming up later", "waiting for the instruments", "starting"])
-def test_cold_rows_on_their_way_are_no_news(state: str) -> None:
+def test_cold_rows_on_their_way_are_no_finding(state: str) -> None:
     assert found(warm_rows="0", state=state) == []
 
 

@@ -99,7 +99,7 @@ def test_what_is_made_ready_fits_one_line() -> None:
     assert steps_line(_STEPS) == "  ready    history: 12 of 50 instruments; kernels: compiling, 7 s"
 
 
-def test_the_first_candle_is_said_with_its_values_and_the_time_it_took() -> None:
+def test_the_first_candle_is_shown_with_its_values_and_the_time_it_took() -> None:
     line = "First live candle after 12.3 s: NSE:INFY 5m  O 101.00 H 104.00 L 100.00 C 103.00 volume 12,345"
     assert first_candle_line(_live(), 12.34) == line
     index = replace(_live(), volume=None, open=100.0025)
@@ -112,7 +112,7 @@ def test_a_picture_of_nothing_can_be_drawn() -> None:
     assert "none yet" in _text(empty)
 
 
-def test_the_progress_line_says_the_same_in_one_line() -> None:
+def test_the_progress_line_shows_the_same_in_one_line() -> None:
     line = progress_line(_picture())
     assert "\n" not in line
     assert line.startswith("10:00:00  25%  packets 1,234,567 (890/s)  candles 1,200 (+12 revised)  signals 3")
@@ -218,6 +218,6 @@ def test_a_position_is_read_by_shard() -> None:
     assert position_of(reports, "signal_worker", 0) == ZERO_ID
 
 
-def test_what_is_said_is_printed_as_it_stands(capsys: pytest.CaptureFixture[str]) -> None:
+def test_text_is_printed_as_it_stands(capsys: pytest.CaptureFixture[str]) -> None:
     Terminal(with_view=False).print_line("hgetall demo:candle:NSE:INFY:5m [bold]")
     assert capsys.readouterr().out == "hgetall demo:candle:NSE:INFY:5m [bold]\n"  # rich knows a :candle: of its own

@@ -1,4 +1,4 @@
-"""What a replay says of how it ended."""
+"""The closing sentences of a replay."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the demo tells to try next, and whether it stays for it."""
+"""What the demo suggests next, and whether it stays for it."""
 
 from __future__ import annotations
 
@@ -71,25 +71,25 @@ def test_a_servers_password_is_not_printed(place: RunPlace, monkeypatch: pytest.
 
 
 def test_nobody_at_a_terminal_is_not_waited_for() -> None:
-    said: list[str] = []
-    what_next.stay(False, said.append)
-    assert said == []
+    printed: list[str] = []
+    what_next.stay(False, printed.append)
+    assert printed == []
 
 
 def test_asked_to_stay_it_stays_until_asked_to_end() -> None:
-    said: list[str] = []
+    printed: list[str] = []
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
-    def say(text: str) -> None:
-        said.append(text)
+    def print_line(text: str) -> None:
+        printed.append(text)
         threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGTERM)).start()
 
     try:
-        what_next.stay(True, say)
+        what_next.stay(True, print_line)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    assert said == ["Redis and MongoDB run until SIGINT or SIGTERM."]
+    assert printed == ["Redis and MongoDB run until SIGINT or SIGTERM."]
 
 
 # ---- how much is played

@@ -25,9 +25,9 @@ def entry(seconds: float, what: str) -> Entry:
     return Entry(EntryId(AT_MS + round(seconds * 1000), 0), kind, payload if is_mark else b"\x00")
 
 
-def outages(*said: EngineOutput, is_over: bool = False) -> list[tuple[float, float | None, str]]:
+def outages(*entries: EngineOutput, is_over: bool = False) -> list[tuple[float, float | None, str]]:
     """(began, ended, reason), in seconds after ten."""
-    found = outages_of_day(2, [entry(*one) for one in said], END_MS, is_over)
+    found = outages_of_day(2, [entry(*one) for one in entries], END_MS, is_over)
     assert all(one.shard == 2 for one in found)
     return [(_seconds(one.began_ms), one.ended_ms and _seconds(one.ended_ms), one.reason) for one in found]
 
@@ -42,12 +42,12 @@ OVER = (END_MS - AT_MS) / 1000
 
 
 @pytest.mark.parametrize("heard", ["frame", "heartbeat", "text"])
-def test_it_begins_with_what_was_heard_last_and_ends_with_the_subscription(heard: str) -> None:
+def test_it_begins_with_what_was_received_last_and_ends_with_the_subscription(heard: str) -> None:
     day = (*START, (10, heard), (11, "clock"), (15, "down: no frame for 5 s"), (16, "clock"), (17, "up"))
     assert outages(*day, (17.5, "frame"), (18, "subscribed")) == [AT_START, (10, 18, "no frame for 5 s")]
 
 
-def test_a_subscription_is_heard_too() -> None:
+def test_a_subscription_is_received_too() -> None:
     assert outages(*START, (4, "down: closed"), (6, "subscribed"))[1:] == [(2, 6, "closed")]
 
 

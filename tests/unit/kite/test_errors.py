@@ -68,7 +68,7 @@ def test_what_is_not_the_brokers_json_leaves_the_status(body: bytes) -> None:
     ],
 )
 def test_a_page_in_the_brokers_place_is_named_by_its_title(title: str, cause: Cause) -> None:
-    """A proxy says 403 as well: neither the token nor the app's plan is at fault then."""
+    """A proxy answers 403 as well: neither the token nor the app's plan is at fault then."""
     error = read_broker_error(403, f"<!DOCTYPE html><html><head>\n<TITLE>{title}\n</TITLE> {{}}".encode())
     assert error.cause is cause
     assert f'HTTP 403: a web page, "{title.replace("&amp;", "&")}"' in error.sentence
@@ -87,12 +87,12 @@ def test_an_answer_in_chunks_is_read() -> None:
 def test_a_long_text_is_cut_at_a_word_and_shows_no_token() -> None:
     token = "aB3dE5gH7jK9mN1pQ3sT5vW7yZ9bC1dF"
     text = f"The session {token} of access_token=short1&x\nis over " + "and over again " * 30
-    told = shown(text, ["over"])
-    assert token not in told
-    assert "short1" not in told
-    assert told.startswith("The session *** of access_token=***&x is *** and *** again")
-    assert len(told) <= 161
-    assert told.endswith((" and…", " again…", " ***…"))
+    text_shown = shown(text, ["over"])
+    assert token not in text_shown
+    assert "short1" not in text_shown
+    assert text_shown.startswith("The session *** of access_token=***&x is *** and *** again")
+    assert len(text_shown) <= 161
+    assert text_shown.endswith((" and…", " again…", " ***…"))
     assert shown("x" * 15 + " end") == "x" * 15 + " end"
 
 
