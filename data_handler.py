@@ -73,7 +73,7 @@ class ShardCandles:
         self._settings = settings
         self._calendar = calendar
         self._store = store
-        self._timeframe_names = [one.name for one in settings.timeframes]
+        self._timeframe_names = [timeframe.name for timeframe in settings.timeframes]
         self._engine = self._new_engine()
         self._content = self._new_content()
         self._saved_at = self._engine.position
@@ -141,7 +141,7 @@ class ShardCandles:
         self._store.publish_closed(self.shard, output.records)
         self._store.publish_rejected(self.shard, output.rejected)
         # Before the next snapshot: a worker that resumes from an earlier one meets this day's begin again.
-        self._store.remove_live([one.symbol for one in output.gone], self._timeframe_names)
+        self._store.remove_live([symbol.symbol for symbol in output.gone], self._timeframe_names)
         for day in self._new_unknown_days():
             self._log.warning("the session table does not know this day: ordinary hours are assumed", day=day)
         return output
@@ -175,8 +175,8 @@ class ShardCandles:
     def counts(self) -> dict[str, int]:
         """What was counted since the state began, by name; rejections as `rejected_<reason>`."""
         shard = self._engine.shard
-        counted = {one.name.lower(): int(shard.counts[one]) for one in Count}
-        return counted | {f"rejected_{one.name.lower()}": int(shard.rejected[one]) for one in Reason}
+        counted = {count.name.lower(): int(shard.counts[count]) for count in Count}
+        return counted | {f"rejected_{reason.name.lower()}": int(shard.rejected[reason]) for reason in Reason}
 
     def content(self, is_live: bool) -> Fields:
         """What the packets show of the feed, for the health report; once a second, `is_live` when nothing waits."""

@@ -96,7 +96,10 @@ def main() -> int:
     options = _options()
     report, peers = Report(describe(), options.quick, _now()), Peers()
     report.absent = peers.absent
-    plan, only = QUICK if options.quick else FULL, {one for one in options.only.split(",") if one}
+    plan, only = (
+        QUICK if options.quick else FULL,
+        {row_number for row_number in options.only.split(",") if row_number},
+    )
     # After SIGTERM the table of what was measured so far is still printed.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -124,7 +127,7 @@ def _measure(report: Report, peers: Peers, plan: Plan, only: set[str]) -> None:
     _log("the candles of all sides are compared")
     report.checks += check_candles(peers)
     with tempfile.TemporaryDirectory(prefix="candlewick-bench-") as directory:
-        parts = [one for one in _parts(report, peers, plan, Path(directory)) if not only or one[0] in only]
+        parts = [part for part in _parts(report, peers, plan, Path(directory)) if not only or part[0] in only]
         for number, (row, measure) in enumerate(parts, start=1):
             _log(f"part {number} of {len(parts)}")
             _guarded(report, row, measure)

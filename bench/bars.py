@@ -38,13 +38,13 @@ class Bars:
     def first(self, instruments: int) -> Bars:
         """The candles of the first so many instruments."""
         columns = (self.open, self.high, self.low, self.close, self.volume)
-        first, high, low, close, volume = (one[:, :instruments].copy() for one in columns)
+        first, high, low, close, volume = (column[:, :instruments].copy() for column in columns)
         return Bars(first, high, low, close, volume, self.start_ms)
 
     def window(self, row: int, until: int) -> tuple[Floats, Floats, Floats, Floats]:
         """One instrument's first `until` candles: high, low, close, volume."""
         high, low, close, volume = (
-            np.ascontiguousarray(one[:until, row]) for one in (self.high, self.low, self.close, self.volume)
+            np.ascontiguousarray(column[:until, row]) for column in (self.high, self.low, self.close, self.volume)
         )
         return high, low, close, volume
 
@@ -73,7 +73,7 @@ class Bars:
                 timed_by=TimedBy.EXCHANGE,
             )
             for row, (first, high, low, close, volume) in enumerate(
-                zip(*(one[at].tolist() for one in columns), strict=True)
+                zip(*(column[at].tolist() for column in columns), strict=True)
             )
         ]
 

@@ -14,7 +14,7 @@ _CLOSE_ENOUGH = 1e-9
 def only(candles: CandleSet, timeframes: Iterable[str], from_ms: int, before_ms: int) -> CandleSet:
     """Those of some timeframes that begin within a span."""
     wanted = set(timeframes)
-    return {key: one for key, one in candles.items() if key[1] in wanted and from_ms <= key[2] < before_ms}
+    return {key: candle for key, candle in candles.items() if key[1] in wanted and from_ms <= key[2] < before_ms}
 
 
 def difference(ours: CandleSet, theirs: CandleSet) -> str:

@@ -82,7 +82,7 @@ class _Comparison:
     def _tutorial(self) -> CandleSet:
         module = self._peers.get("kiteconnect + dict")
         assert module is not None
-        side = module.TutorialAggregator({one.token: one.symbol for one in self._named})
+        side = module.TutorialAggregator({instrument.token: instrument.symbol for instrument in self._named})
         for ticks in self._seconds:
             for entry in frame_entries(ticks, 50, 0):
                 side.receive(entry.payload)
@@ -121,8 +121,8 @@ class _Comparison:
         side = module.CryptofeedCandles()
         first_hour: NDArray[np.void] = self._trades[self._trades["trade_s"] < OPEN_S + 3600]
         side.process(module.trades_of(self._named, first_hour))
-        ours = {key: one for key, one in self._ours.items() if key[1] == "1h" and key[2] == OPEN_MS}
-        theirs = {(symbol, "1h", OPEN_MS): one for symbol, one in side.full_window().items()}
+        ours = {key: candle for key, candle in self._ours.items() if key[1] == "1h" and key[2] == OPEN_MS}
+        theirs = {(symbol, "1h", OPEN_MS): value for symbol, value in side.full_window().items()}
         found = difference(ours, theirs)
         how = "one window around the first hour: its windows follow the wall clock and know no session"
         return Check("same candles: cryptofeed", not found, found or f"{len(ours)} candles; {how}")

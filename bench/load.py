@@ -59,7 +59,7 @@ class Generator:
         self._clock = parse_market_clock(load.market_clock)
         self._client = open_redis(load.redis_url)
         named = instruments(load.instruments)
-        self._tokens = np.array([one.token for one in named], np.int64)
+        self._tokens = np.array([instrument.token for instrument in named], np.int64)
         self._shard_of = np.arange(load.instruments) * load.shards // load.instruments
         self._market = Market.of(load.instruments)
         self._last_ids = [EntryId(0, 0)] * load.shards
@@ -69,7 +69,7 @@ class Generator:
         self.sent = 0
         self.late_ms = 0
         for shard in range(load.shards):
-            members = [one for row, one in enumerate(named) if self._shard_of[row] == shard]
+            members = [instrument for row, instrument in enumerate(named) if self._shard_of[row] == shard]
             self._add(shard, b"m", subscription(members).payload)
         self._send(np.arange(load.instruments))  # the cached value of each instrument: its baseline
 

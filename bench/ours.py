@@ -50,14 +50,14 @@ def process_all(engine: CandleEngine, entries: Sequence[Entry]) -> int:
 
 def closed_candles(engine: CandleEngine, entries: Sequence[Entry]) -> CandleSet:
     """The closed candles, each in its last revision, for the comparison with others."""
-    return as_set(one.candle for one in engine_candles(engine.take(entries)))
+    return as_set(engine_candle.candle for engine_candle in engine_candles(engine.take(entries)))
 
 
 def as_set(candles: Iterable[Candle]) -> CandleSet:
     found: CandleSet = {}
-    for one in candles:
-        key: Key = (one.symbol, one.timeframe, one.start_ms)
-        found[key] = (one.open, one.high, one.low, one.close, float(one.volume or 0))
+    for candle in candles:
+        key: Key = (candle.symbol, candle.timeframe, candle.start_ms)
+        found[key] = (candle.open, candle.high, candle.low, candle.close, float(candle.volume or 0))
     return found
 
 
@@ -93,10 +93,10 @@ class BareKernel:
         self._drain()
         found: CandleSet = {}
         for heads, candles in self._closed:
-            for head, one in zip(heads, candles, strict=True):
+            for head, candle in zip(heads, candles, strict=True):
                 symbol = self._engine.instruments[head["row"]].symbol
                 timeframe = self._engine.timeframes[head["column"]].name
-                prices = (float(one[name]) / 100 for name in ("open", "high", "low", "close"))
-                volume = float(one["end_cum"] - one["base"])
-                found[symbol, timeframe, int(one["start_ms"])] = (*prices, volume)  # type: ignore[assignment]
+                prices = (float(candle[name]) / 100 for name in ("open", "high", "low", "close"))
+                volume = float(candle["end_cum"] - candle["base"])
+                found[symbol, timeframe, int(candle["start_ms"])] = (*prices, volume)  # type: ignore[assignment]
         return found

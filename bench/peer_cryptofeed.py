@@ -37,20 +37,20 @@ class CryptofeedCandles:
     async def _process(self, trades: list[Any]) -> None:
         windows = self._windows
         for trade in trades:
-            for one in windows:
-                await one(trade, trade.timestamp)
+            for window in windows:
+                await window(trade, trade.timestamp)
 
     def full_window(self) -> dict[str, Values]:
         """The longest window's candle of each symbol."""
         return {
             symbol: (
-                float(one["open"]),
-                float(one["high"]),
-                float(one["low"]),
-                float(one["close"]),
-                float(one["volume"]),
+                float(window["open"]),
+                float(window["high"]),
+                float(window["low"]),
+                float(window["close"]),
+                float(window["volume"]),
             )
-            for symbol, one in self._windows[-1].data.items()
+            for symbol, window in self._windows[-1].data.items()
         }
 
 

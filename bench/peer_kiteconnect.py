@@ -70,9 +70,15 @@ class TutorialAggregator:
         """What closed so far; `open_ms` is the session's open."""
         return {
             (
-                self._symbols[one["token"]],
-                one["timeframe"],
-                open_ms + one["bucket"] * MINUTES[one["timeframe"]] * 60_000,
-            ): (one["open"], one["high"], one["low"], one["close"], float(one["volume"]))
-            for one in self.closed
+                self._symbols[closed_candle["token"]],
+                closed_candle["timeframe"],
+                open_ms + closed_candle["bucket"] * MINUTES[closed_candle["timeframe"]] * 60_000,
+            ): (
+                closed_candle["open"],
+                closed_candle["high"],
+                closed_candle["low"],
+                closed_candle["close"],
+                float(closed_candle["volume"]),
+            )
+            for closed_candle in self.closed
         }

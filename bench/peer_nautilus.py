@@ -38,11 +38,11 @@ class NautilusBars:
         for clock in self._clocks:
             clock.set_time(start_s * _NS)
         self._aggregators = [
-            self._of(one, self._clocks[row // INSTRUMENTS_ON_A_CLOCK]) for row, one in enumerate(named)
+            self._of(instrument, self._clocks[row // INSTRUMENTS_ON_A_CLOCK]) for row, instrument in enumerate(named)
         ]
 
-    def _of(self, one: Instrument, clock: Any) -> tuple[Any, ...]:
-        equity = TestInstrumentProvider.equity(symbol=one.tradingsymbol, venue="NSE")
+    def _of(self, instrument: Instrument, clock: Any) -> tuple[Any, ...]:
+        equity = TestInstrumentProvider.equity(symbol=instrument.tradingsymbol, venue="NSE")
         return tuple(self._aggregator(equity, clock, name, text) for name, text in SPECIFICATIONS.items())
 
     def _aggregator(self, equity: Any, clock: Any, name: str, text: str) -> Any:
@@ -65,8 +65,8 @@ class NautilusBars:
                 event.handle()
         aggregators = self._aggregators
         for row, tick in ticks:
-            for one in aggregators[row]:
-                one.handle_trade_tick(tick)
+            for aggregator in aggregators[row]:
+                aggregator.handle_trade_tick(tick)
 
     def candles(self) -> CandleSet:
         names = {text: name for name, text in SPECIFICATIONS.items()}
@@ -81,7 +81,7 @@ class NautilusBars:
 
 def trade_ticks(named: list[Instrument], ticks: NDArray[np.void]) -> list[tuple[int, Any]]:
     """Rows and trade ticks; the time within the second only matters to the clock."""
-    ids = [InstrumentId.from_str(f"{one.tradingsymbol}.NSE") for one in named]
+    ids = [InstrumentId.from_str(f"{instrument.tradingsymbol}.NSE") for instrument in named]
     side, trade_id = AggressorSide.NO_AGGRESSOR, TradeId("1")
     made = []
     for row, price, quantity, second in ticks[["row", "price", "quantity", "trade_s"]].tolist():

@@ -21,10 +21,10 @@ class TalippRows:
     def add(self, candles: list[Any]) -> None:
         """One candle of each instrument."""
         for (closes, candle_fed), candle in zip(self._rows, candles, strict=True):
-            for one in closes:
-                one.add(candle.close)
-            for one in candle_fed:
-                one.add(candle)
+            for close in closes:
+                close.add(candle.close)
+            for value in candle_fed:
+                value.add(candle)
 
     def value(self, row: int) -> dict[str, float]:
         """The last values, by our names."""
@@ -50,7 +50,7 @@ def _made() -> tuple[tuple[Any, ...], tuple[Any, ...]]:
 
 def _candles(bars: Bars, at: int) -> list[Any]:
     columns = (bars.open, bars.high, bars.low, bars.close, bars.volume)
-    return [OHLCV(*values) for values in zip(*(one[at].tolist() for one in columns), strict=True)]
+    return [OHLCV(*values) for values in zip(*(column[at].tolist() for column in columns), strict=True)]
 
 
 def candles_at(bars: Bars, at: int) -> list[Any]:

@@ -43,8 +43,8 @@ class _Chain:
     def _on_minute(self, bar: BarData) -> None:
         self._bars.append((self._symbol, "1m", bar))
         self._five.update_bar(bar)
-        for one in self._longer:
-            one.update_bar(bar)
+        for name in self._longer:
+            name.update_bar(bar)
 
 
 class VnpyBars:
@@ -52,7 +52,7 @@ class VnpyBars:
 
     def __init__(self, named: list[Instrument]) -> None:
         self.bars: list[tuple[str, str, Any]] = []
-        self._chains = [_Chain(one.symbol, self.bars) for one in named]
+        self._chains = [_Chain(instrument.symbol, self.bars) for instrument in named]
 
     def process(self, ticks: list[tuple[int, Any]]) -> None:
         chains = self._chains

@@ -208,7 +208,9 @@ def stage(directory: Path) -> Iterator[Stage]:
         mongo = stack.enter_context(running(MongoServer(directory / "mongo")))
         client = open_redis(valkey.url)
         stack.callback(client.close)
-        pids = {name: one.process.pid for name, one in (("redis", valkey), ("mongodb", mongo)) if one.process}
+        pids = {
+            name: server.process.pid for name, server in (("redis", valkey), ("mongodb", mongo)) if server.process
+        }
         users = valkey.user_urls()
         found = Stage(directory, valkey.url, mongo.url, client, pids, users)
         stack.callback(found.end)

@@ -54,7 +54,7 @@ class Row:
             "unit": self.unit,
             "higher_is_better": self.higher_is_better,
             "ours": _sample(self.ours),
-            "peers": {name: {**_sample(one), "ratio": self.ratio(name)} for name, one in self.peers.items()},
+            "peers": {name: {**_sample(peer), "ratio": self.ratio(name)} for name, peer in self.peers.items()},
             "targets": self.targets,
             "reached": self.is_reached(),
             "note": self.note,
@@ -90,10 +90,10 @@ class Report:
             "quick": self.quick,
             "seconds": round(self.seconds, 1),
             "machine": self.machine,
-            "checks": [{"name": one.name, "passed": one.passed, "detail": one.detail} for one in self.checks],
+            "checks": [{"name": check.name, "passed": check.passed, "detail": check.detail} for check in self.checks],
             "absent": self.absent,
             "failures": self.failures,
-            "rows": [one.as_dict() for one in self.rows],
+            "rows": [row.as_dict() for row in self.rows],
         }
 
 
@@ -106,5 +106,5 @@ def of(values: Sequence[float]) -> Sample:
     return Sample(tuple(values))
 
 
-def _sample(one: Sample) -> dict[str, Any]:
-    return {"median": one.median, "spread": one.spread, "values": list(one.values)}
+def _sample(sample: Sample) -> dict[str, Any]:
+    return {"median": sample.median, "spread": sample.spread, "values": list(sample.values)}

@@ -169,16 +169,18 @@ def _sleep_until(clock: MarketClock, at_ms: int) -> None:
 
 
 def _rows(count: int, found: list[_Seen], usage: dict[str, Usage]) -> list[Row]:
-    each = [sorted(p - d for p, d in zip(one.published, one.decided, strict=True)) for one in found]
-    after_end = [max(one.published) - one.boundary_ms for one in found]
-    indicators = [one.indicators_ms - max(one.decided) for one in found]
-    signals = [max([one.indicators_ms, *one.signals]) - max(one.decided) for one in found]
-    others = f"{', '.join(str(one.others) for one in found)} candles of other timeframes closed too"
-    late = [one for one in found if not one.are_indicators_there]
+    each = [sorted(p - d for p, d in zip(boundary.published, boundary.decided, strict=True)) for boundary in found]
+    after_end = [max(boundary.published) - boundary.boundary_ms for boundary in found]
+    indicators = [boundary.indicators_ms - max(boundary.decided) for boundary in found]
+    signals = [max([boundary.indicators_ms, *boundary.signals]) - max(boundary.decided) for boundary in found]
+    others = f"{', '.join(str(boundary.others) for boundary in found)} candles of other timeframes closed too"
+    late = [boundary for boundary in found if not boundary.are_indicators_there]
     missing = f"not all were there {WATCH_MS // 1000} s after the minute's end, {len(late)} time(s); " if late else ""
-    fired = f"{missing}signals: {', '.join(str(len(one.signals)) for one in found)}; {described_usage(usage)}"
-    middle, last = [percentile(one, 0.5) for one in each], [one[-1] for one in each]
-    published = {"p50_ms": percentile(middle, 0.5), "p99_ms": max(percentile(one, 0.99) for one in each)}
+    fired = (
+        f"{missing}signals: {', '.join(str(len(boundary.signals)) for boundary in found)}; {described_usage(usage)}"
+    )
+    middle, last = [percentile(delays, 0.5) for delays in each], [delays[-1] for delays in each]
+    published = {"p50_ms": percentile(middle, 0.5), "p99_ms": max(percentile(delays, 0.99) for delays in each)}
     to = f"minute's end, {count} instruments: "
     decided = f"{to}close decision to published, "
     is_full = count == BROKERS_MOST

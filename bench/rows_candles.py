@@ -81,7 +81,7 @@ def _tutorial_side(size: Size, per_frame: int, module: Any) -> Side:
     baseline, entries = _second_entries(size.instruments, size.seconds, per_frame)
     frames = [entry.payload for entry in entries][: max(1, size.peer_ticks // per_frame)]
     ticks = min(size.instruments * size.seconds, len(frames) * per_frame)
-    symbols = {one.token: one.symbol for one in instruments(size.instruments)}
+    symbols = {instrument.token: instrument.symbol for instrument in instruments(size.instruments)}
 
     def side() -> float:
         aggregator = module.TutorialAggregator(symbols)
@@ -176,8 +176,8 @@ def _nautilus_side(size: Size, module: Any) -> Side:
         bars.bars.clear()
         bars.process(first_s - 1, [])
         began = time.perf_counter()
-        for index, one in enumerate(made):
-            bars.process(first_s + index, one)
+        for index, candle in enumerate(made):
+            bars.process(first_s + index, candle)
         return sum(map(len, made)) / (time.perf_counter() - began)
 
     return side

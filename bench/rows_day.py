@@ -52,7 +52,7 @@ def day_rows(stage: Stage, stretch: Stretch) -> list[Row]:
 
 def candles_a_session(settings: Settings) -> int:
     """Candles of one instrument in a session, when each bucket has a trade."""
-    return sum(-(-SESSION_MS // (one.length_ms or SESSION_MS)) for one in settings.timeframes)
+    return sum(-(-SESSION_MS // (timeframe.length_ms or SESSION_MS)) for timeframe in settings.timeframes)
 
 
 def _streams_mb(stage: Stage, stretch: Stretch, settings: Settings, candles: int) -> dict[str, float]:
@@ -67,18 +67,18 @@ def _streams_mb(stage: Stage, stretch: Stretch, settings: Settings, candles: int
 
 
 def _memory_row(name: str, memory: dict[str, float], of_streams: dict[str, float]) -> Row:
-    core = sum(memory[one] for one in (*OURS, "redis"))
+    core = sum(memory[process] for process in (*OURS, "redis"))
     note = (
         f"{_listed(memory)}; of Redis' the streams take {_listed(of_streams)}; MongoDB is the stand-in, not counted, "
         "and has a limit of its own in docker-compose.yml"
     )
-    figures = {f"{one}_mb": size for one, size in memory.items()}
+    figures = {f"{process}_mb": size for process, size in memory.items()}
     title = f"{name}memory of our processes and Redis at its end"
     return Row("6", title, "MB", single(core), {}, {"": CORE_MB}, False, note, figures)
 
 
 def _disk_row(name: str, disk: dict[str, float], rate: float) -> Row:
-    figures = {f"{one.replace(' ', '_')}_mb": size for one, size in disk.items()}
+    figures = {f"{process.replace(' ', '_')}_mb": size for process, size in disk.items()}
     note = f"{_listed(disk)}; at {rate:,.0f} packets/s, the journal before it is compressed"
     return Row("6", f"{name}disk", "MB", single(sum(disk.values())), {}, {}, False, note, figures)
 
@@ -89,4 +89,4 @@ def _listed(sizes: dict[str, float]) -> str:
 
 def folder_bytes(path: Path) -> int:
     """The size of all files under the folder."""
-    return sum(one.stat().st_size for one in path.rglob("*") if one.is_file()) if path.is_dir() else 0
+    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file()) if path.is_dir() else 0

@@ -138,7 +138,7 @@ def _start_exchange(stage: Stage, clock: str, count: int) -> Exchange:
 
 
 def _start_ours(stage: Stage, run: Pipeline, exchange: Exchange) -> None:
-    stage.write_instruments([one.symbol for one in run.instruments])
+    stage.write_instruments([instrument.symbol for instrument in run.instruments])
     environment = stage.environment(
         MARKET_CLOCK=run.clock,
         KITE_API_URL=exchange.api_url,
@@ -188,7 +188,9 @@ def _stretch(stage: Stage, run: Pipeline, grown: _Bytes) -> Stretch:
 def _probe(stage: Stage, run: Pipeline) -> LiveProbe:
     step = max(1, len(run.instruments) // WATCHED)
     watched = run.instruments[::step][:WATCHED]
-    return LiveProbe(stage.client, parse_market_clock(run.clock), {one.token: one.symbol for one in watched})
+    return LiveProbe(
+        stage.client, parse_market_clock(run.clock), {instrument.token: instrument.symbol for instrument in watched}
+    )
 
 
 def _received(stage: Stage, run: Pipeline, probe: LiveProbe, until_ms: int) -> NDArray[np.int64]:
@@ -201,7 +203,7 @@ def _received(stage: Stage, run: Pipeline, probe: LiveProbe, until_ms: int) -> N
             if entry.kind is Kind.FRAME and first_ms <= entry.id.ms <= until_ms:
                 tokens = (int.from_bytes(packet[:4], "big") for packet in split_frame(entry.payload))
                 found += [(token, entry.id.ms) for token in tokens if token in probe.symbols]
-    return np.array(sorted(found, key=lambda one: one[1]), np.int64).reshape(-1, 2)
+    return np.array(sorted(found, key=lambda entry: entry[1]), np.int64).reshape(-1, 2)
 
 
 def _check_alive(stage: Stage) -> None:
@@ -232,7 +234,7 @@ def _usage_rows(run: Pipeline, each: dict[str, Usage], lag: Latencies, rate: flo
     bound = {"": 600.0} if count == DEFAULT_INSTRUMENTS else {}
     used = f"{run.seconds:g} s with a minute's end in them, at {rate:,.0f} packets/s; {described_usage(each)}"
     name = f"whole pipeline, {count} instruments: "
-    percent, memory = single(100 * sum(one.cpu for one in ours)), single(sum(one.rss_mb for one in ours))
+    percent, memory = single(100 * sum(usage.cpu for usage in ours)), single(sum(usage.rss_mb for usage in ours))
     seen = f"p50 {lag.p50:.0f}, p99.9 {lag.p999:.0f} ms over {lag.count} packets"
     return [
         Row("6", f"{name}our three processes", "% of a core", percent, {}, targets, False, used, usage_figures(each)),
@@ -267,7 +269,7 @@ def _mongo_row(stage: Stage, run: Pipeline, grown: _Bytes) -> Row:
 
 def _document_bytes(stage: Stage, run: Pipeline) -> float:
     with pymongo.MongoClient[dict[str, Any]](stage.mongo_url) as mongo:
-        sizes = [len(bson.encode(one)) for one in mongo[_database(run)][CANDLES_COLLECTION].find()]
+        sizes = [len(bson.encode(document)) for document in mongo[_database(run)][CANDLES_COLLECTION].find()]
     return sum(sizes) / len(sizes)
 
 

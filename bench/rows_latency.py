@@ -152,11 +152,14 @@ def _row(point: Point, found: Latencies, usage: dict[str, Usage], sent: dict[str
 
 def described_usage(usage: dict[str, Usage]) -> str:
     """Core share and memory of each process, for a row's note."""
-    return ", ".join(f"{name} {one.cpu:.1%} of a core {one.rss_mb:.0f} MB" for name, one in usage.items())
+    return ", ".join(
+        f"{name} {process_usage.cpu:.1%} of a core {process_usage.rss_mb:.0f} MB"
+        for name, process_usage in usage.items()
+    )
 
 
 def usage_figures(usage: dict[str, Usage]) -> dict[str, float]:
     """Core share and memory of each process, for a row's figures."""
-    return {f"{name}_core_share": one.cpu for name, one in usage.items()} | {
-        f"{name}_mb": one.rss_mb for name, one in usage.items()
+    return {f"{name}_core_share": process_usage.cpu for name, process_usage in usage.items()} | {
+        f"{name}_mb": process_usage.rss_mb for name, process_usage in usage.items()
     }

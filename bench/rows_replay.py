@@ -96,7 +96,7 @@ def _fill(stage: Stage, count: int, seconds: int, shards: int) -> int:
     named = instruments(count)
     shard_of = [row * shards // count for row in range(count)]
     for shard in range(shards):
-        mark = subscription([one for row, one in enumerate(named) if shard_of[row] == shard])
+        mark = subscription([instrument for row, instrument in enumerate(named) if shard_of[row] == shard])
         stage.client.xadd(Keys().ticks(shard), {b"m": mark.payload}, id=str(mark.id))
     start_s = OPEN_MS // 1000 + 60
     for index, ticks in enumerate(seconds_of_ticks(count, seconds, start_s)):

@@ -90,7 +90,7 @@ def _steps(stage: Stage, climb: Climb, clock: str) -> list[_Step]:
         probe.seen.clear()
         found.append(_step(stage, probe, climb.step_seconds))
         # One step may fail for a slow moment of the machine; two in a row may not.
-        if not any(one.is_flat for one in found[-2:]) and len(found) > 1:
+        if not any(step.is_flat for step in found[-2:]) and len(found) > 1:
             break
         if found[-1].ticks_per_second > HIGHEST_TICKS_PER_SECOND:
             break
@@ -103,7 +103,7 @@ def _step(stage: Stage, probe: LiveProbe, seconds: float) -> _Step:
     stage.mark()
     probe.watch(seconds)
     rate = (_sent(stage) - sent) / (probe.clock.now_ms() - began_ms) * 1000
-    seen = sorted(one for times in probe.seen.values() for one in times[1:])  # the first was there before
+    seen = sorted(time for times in probe.seen.values() for time in times[1:])  # the first was there before
     ages = [float(at - received) for at, received in seen]
     half = len(ages) // 2
     never = seconds * 1000
@@ -120,7 +120,7 @@ def _sent(stage: Stage) -> int:
 
 
 def _row(climb: Climb, steps: list[_Step]) -> Row:
-    flat = [one for one in steps if one.is_flat]
+    flat = [step for step in steps if step.is_flat]
     highest = flat[-1] if flat else None
     last = steps[-1]
     if last.is_flat:
@@ -128,7 +128,7 @@ def _row(climb: Climb, steps: list[_Step]) -> Row:
     else:
         end = f"above it the lag grew, up to {last.second_half_ms:,.0f} ms at {last.ticks_per_second:,.0f} ticks/s"
     used = described_usage(highest.usage) if highest else "not even the first rate was sustained"
-    figures = {f"lag_ms_at_{one.ticks_per_second:.0f}_ticks_per_second": one.second_half_ms for one in steps}
+    figures = {f"lag_ms_at_{step.ticks_per_second:.0f}_ticks_per_second": step.second_half_ms for step in steps}
     return Row(
         part="4",
         name=f"sustained with flat lag: {climb.instruments} instruments, 7 timeframes",

@@ -126,7 +126,7 @@ def subscription(named: list[Instrument], at_ms: int = OPEN_MS - 60_000) -> Entr
 
 def seconds_of_ticks(count: int, seconds: int, start_s: int, seed: int = SEED) -> Iterator[Array]:
     """Each second one trade of every instrument, in an order shuffled anew each second."""
-    tokens = np.array([one.token for one in instruments(count)], np.int64)
+    tokens = np.array([instrument.token for instrument in instruments(count)], np.int64)
     market = Market.of(count, seed)
     for second in range(seconds):
         yield market.step(market.dice.permutation(count), start_s + second, tokens)

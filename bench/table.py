@@ -14,7 +14,7 @@ def lines(report: Report) -> list[str]:
         f"{about['cores']} cores, {about['memory_gb']} GB, Python {about['python']}, "
         f"load before {about['load_before']}",
         "",
-        *(f"{'same' if one.passed else 'DIFFERENT'}: {one.name}: {one.detail}" for one in report.checks),
+        *(f"{'same' if check.passed else 'DIFFERENT'}: {check.name}: {check.detail}" for check in report.checks),
         "",
         "| row | figure | ours | beside it | ratio | must reach | reached |",
         "|---|---|---:|---|---:|---|---|",
@@ -23,13 +23,13 @@ def lines(report: Report) -> list[str]:
     ]
     found += [f"{row.part} {row.name}: {row.note}" for row in report.rows if row.note]
     found += [f"ABSENT {name}: {reason}" for name, reason in report.absent.items()]
-    found += [f"FAILED {one}" for one in report.failures]
+    found += [f"FAILED {failure}" for failure in report.failures]
     found.append(f"took {report.seconds:.0f} s")
     return found
 
 
 def _line(row: Row) -> str:
-    peers = "<br>".join(f"{name} {_text(one)}" for name, one in row.peers.items()) or "—"
+    peers = "<br>".join(f"{name} {_text(peer)}" for name, peer in row.peers.items()) or "—"
     ratios = "<br>".join(_ratio(row.ratio(name)) for name in row.peers) or "—"
     targets = "<br>".join(_target(row, name, bound) for name, bound in row.targets.items()) or "—"
     verdict = {True: "yes", False: "**NO**", None: "—"}[row.is_reached()]
@@ -46,10 +46,10 @@ def _ratio(value: float) -> str:
     return f"{value:,.0f} ×" if value >= 10 else f"{value:.2g} ×"
 
 
-def _text(one: Sample) -> str:
+def _text(sample: Sample) -> str:
     """The median, and half the spread when there were repetitions."""
-    spread = f" ±{one.spread / 2:.0%}" if len(one.values) > 1 else ""
-    return f"{number(one.median)}{spread}"
+    spread = f" ±{sample.spread / 2:.0%}" if len(sample.values) > 1 else ""
+    return f"{number(sample.median)}{spread}"
 
 
 def number(value: float) -> str:

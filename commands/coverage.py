@@ -71,7 +71,7 @@ def _noting_instruments(entries: Iterable[Entry], named: dict[str, Instrument]) 
     """The same entries; whom their `subscribed` marks name goes into `named` on the way."""
     for entry in entries:
         if entry.kind is Kind.MARK:
-            named.update({one.symbol: one for one in _named_by(entry)})
+            named.update({instrument.symbol: instrument for instrument in _named_by(entry)})
         yield entry
 
 
@@ -85,9 +85,11 @@ def _named_by(entry: Entry) -> list[Instrument]:
 
 def write_day(store: MongoStore, recorded: RecordedDay, settings: Settings, now_ms: int) -> list[Coverage]:
     """All three collections; returns what is held, by instrument and timeframe. StoreError."""
-    _check(store.upsert_outages([one.as_document() for one in recorded.outages]))
+    _check(store.upsert_outages([outage.as_document() for outage in recorded.outages]))
     _check(
-        store.upsert_instruments([one.as_dict() for one in recorded.instruments], recorded.day.isoformat()),
+        store.upsert_instruments(
+            [instrument.as_dict() for instrument in recorded.instruments], recorded.day.isoformat()
+        ),
     )
     calendar, found = load_calendar(settings), list[Coverage]()
     for instrument in recorded.instruments:
@@ -104,7 +106,7 @@ def write_day(store: MongoStore, recorded: RecordedDay, settings: Settings, now_
             )
             for frame in settings.timeframes
         ]
-        _check(store.upsert_coverage([one.as_document() for one in held]))
+        _check(store.upsert_coverage([candle.as_document() for candle in held]))
         found += held
     return found
 
@@ -116,9 +118,9 @@ def _check(refused: Sequence[RefusedDocument]) -> None:
 
 def summary(recorded: RecordedDay, held: Sequence[Coverage], now_ms: int) -> str:
     """One line for a person."""
-    down_ms = sum((one.ended_ms or now_ms) - one.began_ms for one in recorded.outages)
+    down_ms = sum((outage.ended_ms or now_ms) - outage.began_ms for outage in recorded.outages)
     candles, incomplete, expected = (
-        sum(getattr(one, name) for one in held) for name in ("candles", "incomplete", "expected")
+        sum(getattr(candle, name) for candle in held) for name in ("candles", "incomplete", "expected")
     )
     return (
         f"{recorded.day}: {len(recorded.instruments)} instruments; "

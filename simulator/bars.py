@@ -121,22 +121,24 @@ class BarMaker:
 
     def _drawn(self, batch: list[_RowDay]) -> dict[tuple[int, date], Bars]:
         universe, minutes = self._universe, batch[0].course.minutes
-        rows = np.array([one.row for one in batch])
-        path = knots(universe.seed, [one.course for one in batch])
-        days = np.array([one.course.day for one in batch])
+        rows = np.array([drawn_day.row for drawn_day in batch])
+        path = knots(universe.seed, [drawn_day.course for drawn_day in batch])
+        days = np.array([drawn_day.course.day for drawn_day in batch])
         minute = np.arange(minutes)
         keys = draw_keys(universe.seed, universe.tokens[rows][:, None], days[:, None], Salt.BAR, minute[None, :])
         counts = self._counts(rows, minute, keys)
-        prices = _prices(path, keys, np.array([one.course.volatility for one in batch]), universe.tick_wire[rows])
+        prices = _prices(
+            path, keys, np.array([drawn_day.course.volatility for drawn_day in batch]), universe.tick_wire[rows]
+        )
         volumes = self._volumes(batch, counts, keys)
-        starts = np.array([one.session.open_ms for one in batch])[:, None] + minute * MINUTE_MS
+        starts = np.array([drawn_day.session.open_ms for drawn_day in batch])[:, None] + minute * MINUTE_MS
         oi = open_interest(universe, rows, days, minute)
         keep = counts > 0
         keep[:, 0] = keep[:, -1] = True
         table = (starts, *prices, volumes, oi)
         return {
-            (one.row, one.session.date): Bars(*(column[index][keep[index]] for column in table))
-            for index, one in enumerate(batch)
+            (day_of_row.row, day_of_row.session.date): Bars(*(column[index][keep[index]] for column in table))
+            for index, day_of_row in enumerate(batch)
         }
 
     def _counts(self, rows: Ints, minute: Ints, keys: Keys) -> Ints:
@@ -145,12 +147,12 @@ class BarMaker:
         return np.where(is_index, INDEX_VALUES_A_MINUTE, trade_counts(keys, mean))
 
     def _volumes(self, batch: list[_RowDay], counts: Ints, keys: Keys) -> Ints:
-        universe, rows = self._universe, np.array([one.row for one in batch])
+        universe, rows = self._universe, np.array([drawn_day.row for drawn_day in batch])
         lots = universe.lots[rows]
         mean = np.where(lots == 1, MEAN_QUANTITY, MEAN_QUANTITY / 6)[:, None]
         drawn = np.rint(counts * mean * (0.5 + uniform(draw_keys(keys, Salt.QUANTITY))))
         volumes = np.maximum(1, drawn).astype(np.int64)
-        has_auction = np.array([one.session.day_start_ms < one.session.open_ms for one in batch])
+        has_auction = np.array([drawn_day.session.day_start_ms < drawn_day.session.open_ms for drawn_day in batch])
         volumes[:, 0] += np.where(has_auction, np.maximum(50, universe.rate[rows] * 72_000).astype(np.int64), 0)
         return np.where((universe.shapes[rows] == Shape.INDEX)[:, None], 0, volumes * lots[:, None])
 

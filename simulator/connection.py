@@ -146,7 +146,7 @@ def _understood(text: str) -> tuple[str, str, list[int]]:
         message = orjson.loads(text)
         action, value = message["a"], message["v"]
         mode, listed = (value[0], value[1]) if action == "mode" else ("quote", value)
-        tokens = [one for one in listed if isinstance(one, int)]
+        tokens = [instrument for instrument in listed if isinstance(instrument, int)]
     except (orjson.JSONDecodeError, KeyError, TypeError, IndexError):
         return "", "", []
     if action == "unsubscribe":

@@ -332,17 +332,17 @@ def _small_stocks() -> Iterator[Contract]:
 def _without_repetition(contracts: Iterator[Contract]) -> Iterator[Contract]:
     """Drops repeated symbols: strikes of a cheap stock are bounded below and come twice."""
     seen: set[str] = set()
-    for one in contracts:
-        if one.symbol not in seen:
-            seen.add(one.symbol)
-            yield one
+    for contract in contracts:
+        if contract.symbol not in seen:
+            seen.add(contract.symbol)
+            yield contract
 
 
 def _alternate(first: Iterator[Contract], second: Iterator[Contract]) -> Iterator[Contract]:
     """Two of the first, one of the second; when the first ends, the second alone."""
     for source in cycle((first, first, second)):
-        one = next(source, None)
-        if one is None:
+        entry = next(source, None)
+        if entry is None:
             break
-        yield one
+        yield entry
     yield from chain(second)

@@ -97,27 +97,27 @@ def knots(seed: int, courses: Sequence[Course]) -> Floats:
 
     All rows are computed to the longest course: group courses of similar length to save memory.
     """
-    width = max(max(one.minutes, one.bend_minutes) for one in courses) + 1
+    width = max(max(course.minutes, course.bend_minutes) for course in courses) + 1
     spot = np.exp(_log_spot(seed, courses, width))
-    spot *= np.array([one.divisor for one in courses], dtype=np.float64)[:, None]
-    for index, one in enumerate(courses):
-        if one.shape is Shape.FUTURE:
-            spot[index] *= 1 + CARRY * one.days_to_expiry / YEAR_DAYS
-        elif one.shape in (Shape.CALL, Shape.PUT):
-            spot[index] = _option_price(spot[index], one)
-    longest: Floats = spot[:, : max(one.minutes for one in courses) + 1]
+    spot *= np.array([course.divisor for course in courses], dtype=np.float64)[:, None]
+    for index, course in enumerate(courses):
+        if course.shape is Shape.FUTURE:
+            spot[index] *= 1 + CARRY * course.days_to_expiry / YEAR_DAYS
+        elif course.shape in (Shape.CALL, Shape.PUT):
+            spot[index] = _option_price(spot[index], course)
+    longest: Floats = spot[:, : max(course.minutes for course in courses) + 1]
     return longest
 
 
 def _log_spot(seed: int, courses: Sequence[Course], width: int) -> Floats:
-    bend = np.array([one.bend_minutes for one in courses])
-    volatility = np.array([one.volatility for one in courses])
-    share = np.array([one.market_share for one in courses])
+    bend = np.array([course.bend_minutes for course in courses])
+    volatility = np.array([course.volatility for course in courses])
+    share = np.array([course.market_share for course in courses])
     own = np.sqrt(1 - share**2)
-    tokens = np.array([one.path_token for one in courses])
-    days = np.array([one.day for one in courses])
-    befores = np.array([one.previous_day for one in courses])
-    base = np.array([log(one.spot_price) for one in courses])
+    tokens = np.array([course.path_token for course in courses])
+    days = np.array([course.day for course in courses])
+    befores = np.array([course.previous_day for course in courses])
+    base = np.array([log(course.spot_price) for course in courses])
     market = np.full_like(tokens, MARKET_TOKEN)
     level = base + volatility * (own * _level(seed, tokens, days) + share * _level(seed, market, days))
     before = base + volatility * (own * _level(seed, tokens, befores) + share * _level(seed, market, befores))

@@ -115,7 +115,7 @@ class Exchange:
     @property
     def frames_sent(self) -> int:
         """Binary frames handed to sockets, heartbeats included, on connections open and closed."""
-        return self.frames_before + sum(one.sent_frames for one in self.connections)
+        return self.frames_before + sum(connection.sent_frames for connection in self.connections)
 
     def close(self) -> None:
         self.day.close()
@@ -187,8 +187,8 @@ class Exchange:
             if not frame:
                 continue
             self.figures.packets += int.from_bytes(frame[:2], "big")
-            for one in self.frame_faults.touched(frame, sending.due_ms):
-                connection.enqueue(one)
+            for document in self.frame_faults.touched(frame, sending.due_ms):
+                connection.enqueue(document)
         self.figures.sendings += 1
         self.figures.last_lag_ms = (now_ms - sending.due_ms) / self.clock.speed
         self.figures.worst_lag_ms = max(self.figures.worst_lag_ms, self.figures.last_lag_ms)
@@ -243,7 +243,7 @@ class Exchange:
 def _messages(second: int) -> list[str]:
     order = {"order_id": str(second), "status": "COMPLETE", "tradingsymbol": "INFY", "exchange": "NSE", "quantity": 1}
     messages = [{"type": "message", "data": f"Market notice {second}"}, {"type": "order", "data": order}]
-    return [orjson.dumps(one).decode() for one in messages]
+    return [orjson.dumps(message).decode() for message in messages]
 
 
 def market_start_ms(day: date) -> int:

@@ -56,11 +56,11 @@ class History:
     def previous_day_bars(self) -> list[Bars]:
         """For each row the day bar of its last trading day before the session's day (empty when it has none)."""
         before = {
-            one: self._calendar.previous_trading_day(one, self._tape.day)
-            for one in {instrument.session_class for instrument in self._universe.instruments}
+            exchange: self._calendar.previous_trading_day(exchange, self._tape.day)
+            for exchange in {instrument.session_class for instrument in self._universe.instruments}
         }
         rows = enumerate(self._universe.instruments)
-        return self._bars.days_of([(row, before[one.session_class]) for row, one in rows])
+        return self._bars.days_of([(row, before[record.session_class]) for row, record in rows])
 
     def candles(self, row: int, interval: Interval, from_ms: int, to_ms: int, now_ms: int) -> Bars:
         """Candles that start in [from_ms, to_ms], in time; that of `now_ms` has the trades up to then."""
@@ -73,7 +73,7 @@ class History:
 
     def _past_days(self, pairs: list[tuple[int, date]]) -> list[Bars]:
         bars = self._bars.days_of(pairs)
-        return [_stamped(one, ist_midnight_ms(day)) for (_, day), one in zip(pairs, bars, strict=True)]
+        return [_stamped(bar, ist_midnight_ms(day)) for (_, day), bar in zip(pairs, bars, strict=True)]
 
     def _past(self, pairs: list[tuple[int, date]], timeframe: Timeframe) -> list[Bars]:
         found, length = [], timeframe.length_ms
@@ -89,7 +89,11 @@ class History:
         if not candles or session is None:
             return NO_BARS
         start, opens, highs, lows, closes, volume = np.array(
-            [(one.start_ms, one.open, one.high, one.low, one.close, one.volume) for one in candles], dtype=np.int64
+            [
+                (candle.start_ms, candle.open, candle.high, candle.low, candle.close, candle.volume)
+                for candle in candles
+            ],
+            dtype=np.int64,
         ).T
         minutes = (np.minimum(start + timeframe.length_ms, now_ms) - session.open_ms) // MINUTE.length_ms
         today = np.array([self._tape.day.toordinal()])

@@ -67,10 +67,10 @@ class LastSent:
         for record in (self.tradables[row], self.indices[row]):
             record["last_price"] = record["previous_close"] = bar.close[0]
             record["day_open"], record["day_high"], record["day_low"] = bar.open[0], bar.high[0], bar.low[0]
-        one = self.tradables[row]
-        one["volume"], one["average_price"] = bar.volume[0], (bar.high[0] + bar.low[0]) // 2
-        one["last_quantity"] = min(int(bar.volume[0]), 1)
-        one["oi"] = one["oi_day_high"] = one["oi_day_low"] = bar.oi[0]
+        tradable = self.tradables[row]
+        tradable["volume"], tradable["average_price"] = bar.volume[0], (bar.high[0] + bar.low[0]) // 2
+        tradable["last_quantity"] = min(int(bar.volume[0]), 1)
+        tradable["oi"] = tradable["oi_day_high"] = tradable["oi_day_low"] = bar.oi[0]
 
     def update(self, packets: MinutePackets) -> None:
         """Stores the packets just sent, except those that a fault touched."""
@@ -162,8 +162,8 @@ class MarketDay:
 def _last_trade_seconds(universe: Universe, calendar: SessionCalendar, day: date) -> Ints:
     """The last second of each row's trading day before `day`."""
     found = []
-    for one in universe.instruments:
-        before = calendar.previous_trading_day(one.session_class, day)
-        session = calendar.for_instrument(one, before)
+    for instrument in universe.instruments:
+        before = calendar.previous_trading_day(instrument.session_class, day)
+        session = calendar.for_instrument(instrument, before)
         found.append(0 if session is None else session.close_ms // 1000 - 1)
     return np.array(found, dtype=np.int64)

@@ -86,8 +86,8 @@ def _tradable(record: np.void, divisor: int) -> dict[str, Any]:
 
 def _levels(levels: Any, divisor: int) -> list[dict[str, Any]]:
     return [
-        {"price": int(one["price"]) / divisor, "quantity": int(one["quantity"]), "orders": int(one["orders"])}
-        for one in levels
+        {"price": int(level["price"]) / divisor, "quantity": int(level["quantity"]), "orders": int(level["orders"])}
+        for level in levels
     ]
 
 

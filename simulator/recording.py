@@ -22,7 +22,7 @@ RECORD_HEAD = struct.Struct("<qI")
 
 def record_universe(directory: Path, universe: Universe) -> None:
     directory.mkdir(parents=True, exist_ok=True)
-    rows = [one.as_dict() for one in universe.instruments]
+    rows = [instrument.as_dict() for instrument in universe.instruments]
     (directory / "universe.json").write_bytes(orjson.dumps(rows, option=orjson.OPT_INDENT_2))
 
 

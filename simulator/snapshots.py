@@ -47,7 +47,7 @@ class Packets:
         return len(self.row)
 
     def select(self, which: Ints | Flags | slice) -> Packets:
-        return Packets(*(getattr(self, one.name)[which] for one in fields(self)))
+        return Packets(*(getattr(self, name.name)[which] for name in fields(self)))
 
     @classmethod
     def untouched(cls, row: Ints, second: Ints, slot: Ints, records: Records) -> Packets:
@@ -119,9 +119,9 @@ class SnapshotMaker:
         self._carried = Carried.nothing(self._book.now)
         self._is_index: Flags = tape.universe.shapes == Shape.INDEX
         self._quote_rate = np.clip(tape.universe.rate * 0.5, 0.02, 0.3)
-        starts = [0 if one is None else one.day_start_ms for one in tape.sessions]
+        starts = [0 if session is None else session.day_start_ms for session in tape.sessions]
         self._start_ms = np.array(starts, dtype=np.int64)
-        ends = [0 if one is None else one.day_end_ms + AFTERWARDS_MS for one in tape.sessions]
+        ends = [0 if session is None else session.day_end_ms + AFTERWARDS_MS for session in tape.sessions]
         self._end_ms = np.array(ends, dtype=np.int64)
         self._oi_high: Ints = np.zeros(len(tape.universe), dtype=np.int64)
         self._oi_low: Ints = np.full(len(tape.universe), NO_LOW, dtype=np.int64)

@@ -59,7 +59,7 @@ class Tape:
         self.universe = universe
         self.day = day
         self.midnight_ms = ist_midnight_ms(day)
-        self.sessions = [calendar.for_instrument(one, day) for one in universe.instruments]
+        self.sessions = [calendar.for_instrument(instrument, day) for instrument in universe.instruments]
         self._open_minute = self._minute_of_day("open_ms", MINUTES_A_DAY)
         self._close_minute = self._minute_of_day("close_ms", 0)
         self.opening: Ints = self._open_minute * MINUTE_MS + self.midnight_ms
@@ -72,7 +72,8 @@ class Tape:
 
     def _minute_of_day(self, field: str, absent: int) -> Ints:
         times = [
-            absent if one is None else (getattr(one, field) - self.midnight_ms) // MINUTE_MS for one in self.sessions
+            absent if session is None else (getattr(session, field) - self.midnight_ms) // MINUTE_MS
+            for session in self.sessions
         ]
         return np.array(times, dtype=np.int64)
 

@@ -61,11 +61,11 @@ class Universe:
         return {int(token): row for row, token in enumerate(self.tokens)}
 
     def row_of_symbol(self) -> dict[str, int]:
-        return {one.symbol: row for row, one in enumerate(self.instruments)}
+        return {instrument.symbol: row for row, instrument in enumerate(self.instruments)}
 
     def dump(self, exchange: str = "") -> bytes:
         """The broker's CSV, of one exchange or of all."""
-        wanted = [one for one in self.contracts + self.listed_only if exchange in ("", one.exchange)]
+        wanted = [contract for contract in self.contracts + self.listed_only if exchange in ("", contract.exchange)]
         return _dump(wanted)
 
 
@@ -79,32 +79,32 @@ def build_universe(how_many: int, seed: int, calendar: SessionCalendar, day: dat
         raise ValueError(f"{how_many} instruments: the simulator accepts {FEWEST} to {MOST}")
     listing = ContractList(calendar, day)
     contracts = tuple(listing.first(how_many))
-    listed = {one.symbol for one in contracts}
-    futures = [listing.front_future(one) for one in STOCKS_WITH_DERIVATIVES if f"NSE:{one.symbol}" in listed]
-    listed_only = tuple(one for one in futures if one.symbol not in listed)
-    classified = {one.token: one for one in parse_dump(_dump(contracts + listed_only))}
-    divisor = np.array([price_divisor(one.token) for one in contracts], dtype=np.int64)
+    listed = {contract.symbol for contract in contracts}
+    futures = [listing.front_future(stock) for stock in STOCKS_WITH_DERIVATIVES if f"NSE:{stock.symbol}" in listed]
+    listed_only = tuple(future for future in futures if future.symbol not in listed)
+    classified = {instrument.token: instrument for instrument in parse_dump(_dump(contracts + listed_only))}
+    divisor = np.array([price_divisor(contract.token) for contract in contracts], dtype=np.int64)
     return Universe(
         seed=seed,
-        instruments=tuple(classified[one.token] for one in contracts),
+        instruments=tuple(classified[contract.token] for contract in contracts),
         contracts=contracts,
         listed_only=listed_only,
-        tokens=np.array([one.token for one in contracts], dtype=np.int64),
-        shapes=np.array([one.shape for one in contracts], dtype=np.int64),
+        tokens=np.array([contract.token for contract in contracts], dtype=np.int64),
+        shapes=np.array([contract.shape for contract in contracts], dtype=np.int64),
         divisor=divisor,
-        tick_wire=np.maximum(1, np.rint([one.tick_size for one in contracts] * divisor)).astype(np.int64),
-        strike_wire=np.array([one.strike for one in contracts]) * divisor,
-        lots=np.array([max(1, one.lot_size) for one in contracts], dtype=np.int64),
+        tick_wire=np.maximum(1, np.rint([contract.tick_size for contract in contracts] * divisor)).astype(np.int64),
+        strike_wire=np.array([contract.strike for contract in contracts]) * divisor,
+        lots=np.array([max(1, contract.lot_size) for contract in contracts], dtype=np.int64),
         rate=_rates(contracts, seed),
     )
 
 
 def _rates(contracts: tuple[Contract, ...], seed: int) -> Floats:
     """0.02 to 2 trades a second, log-normal, about 0.3 in the mean; an index has one value a second."""
-    tokens = np.array([one.token for one in contracts], dtype=np.int64)
-    busy = np.array([one.busy for one in contracts])
+    tokens = np.array([contract.token for contract in contracts], dtype=np.int64)
+    busy = np.array([contract.busy for contract in contracts])
     drawn = busy * np.exp(-1.75 + 0.8 * normal(draw_keys(seed, tokens, Salt.RATE)))
-    is_index = np.array([one.shape == Shape.INDEX for one in contracts])
+    is_index = np.array([contract.shape == Shape.INDEX for contract in contracts])
     rate: Floats = np.where(is_index, 1.0, np.clip(drawn, SLOWEST_PER_SECOND, FASTEST_PER_SECOND))
     return rate
 
@@ -113,8 +113,25 @@ def _dump(contracts: tuple[Contract, ...] | list[Contract]) -> bytes:
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(DUMP_COLUMNS)
-    for one in contracts:
-        expiry = one.expiry.isoformat() if one.expiry else ""
-        head = (one.token, one.token >> 8, one.tradingsymbol, one.name, "0.0", expiry, one.strike)
-        writer.writerow((*head, one.tick_size, one.lot_size, one.instrument_type, one.segment, one.exchange))
+    for contract in contracts:
+        expiry = contract.expiry.isoformat() if contract.expiry else ""
+        head = (
+            contract.token,
+            contract.token >> 8,
+            contract.tradingsymbol,
+            contract.name,
+            "0.0",
+            expiry,
+            contract.strike,
+        )
+        writer.writerow(
+            (
+                *head,
+                contract.tick_size,
+                contract.lot_size,
+                contract.instrument_type,
+                contract.segment,
+                contract.exchange,
+            )
+        )
     return text.getvalue().encode()

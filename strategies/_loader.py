@@ -28,7 +28,7 @@ class Strategy:
 def strategy_names() -> list[str]:
     """The names of all strategies there are."""
     folders = importlib.import_module(PACKAGE).__path__
-    return sorted(one.name for one in pkgutil.iter_modules(folders) if not one.name.startswith("_"))
+    return sorted(module.name for module in pkgutil.iter_modules(folders) if not module.name.startswith("_"))
 
 
 def load_strategies(names: Sequence[str]) -> tuple[Strategy, ...]:
@@ -53,7 +53,7 @@ def _load(name: str) -> Strategy:
         raise SettingsError(f"{where} has no function evaluate(candle, now, before)")
     if not isinstance(required, tuple):
         raise SettingsError(f'{where} has no REQUIRED, a tuple of indicator names such as ("sma_200", "atr_14")')
-    for one in required:
-        if one not in INDICATOR_NAMES:
-            raise SettingsError(f"{where} requires {one!r}; the indicators are: {', '.join(INDICATOR_NAMES)}")
+    for known_name in required:
+        if known_name not in INDICATOR_NAMES:
+            raise SettingsError(f"{where} requires {known_name!r}; the indicators are: {', '.join(INDICATOR_NAMES)}")
     return Strategy(name, required, evaluate)

@@ -82,8 +82,8 @@ def gather_figures(
 ) -> Figures:
     """Reads everything once more. `worker` is the candle worker's last health report. RedisError, StoreError."""
     tally.read_on(client, keys)
-    names = tuple(one.name for one in timeframes)
-    symbols = [one.symbol for one in tape.universe.instruments]
+    names = tuple(timeframe.name for timeframe in timeframes)
+    symbols = [instrument.symbol for instrument in tape.universe.instruments]
     day_end_ms = tape.midnight_ms + DAY_MS
     candles = list(read_live_candles(store, symbols, names, tape.midnight_ms, day_end_ms))
     return Figures(

@@ -131,7 +131,7 @@ def _candles_of(
         first = _first_day(calendar, instrument, timeframe, tape.day)
         bars = history.candles(row, Interval(timeframe, 0), ist_midnight_ms(first), until_ms, until_ms)
         candles = _as_candles(bars, instrument, timeframe, divisor, calendar)
-        yield from (one for one in candles if one.end_ms <= until_ms)
+        yield from (candle for candle in candles if candle.end_ms <= until_ms)
 
 
 def _first_day(calendar: SessionCalendar, instrument: Instrument, timeframe: Timeframe, day: date) -> date:

@@ -122,7 +122,7 @@ class _Demo:
         self._calendar = SessionCalendar.load()
         universe = build_universe(plan.instruments, plan.seed, self._calendar, plan.session)
         self._tape = Tape(universe, self._calendar, plan.session)
-        self._symbols = tuple(one.symbol for one in universe.instruments)
+        self._symbols = tuple(instrument.symbol for instrument in universe.instruments)
         self._shards = list(range(-(-plan.instruments // INSTRUMENTS_PER_CONNECTION)))
         self._tally = ClosedTally(self._shards)
         self._clock = new_stepped_clock(directory / "market_clock", plan.from_ms)

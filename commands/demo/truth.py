@@ -44,7 +44,11 @@ def compare_with_tape(
     tape: Tape, timeframes: Sequence[Timeframe], stored: Iterable[Candle], from_ms: int, until_ms: int
 ) -> dict[str, TruthCount]:
     """By timeframe. Only candles that start and end within [from_ms, until_ms] are judged: the others were cut."""
-    by_id = {one.id: one for one in stored if _is_within(one.start_ms, one.end_ms, from_ms, until_ms)}
+    by_id = {
+        document.id: document
+        for document in stored
+        if _is_within(document.start_ms, document.end_ms, from_ms, until_ms)
+    }
     counts = {timeframe.name: TruthCount() for timeframe in timeframes}
     for row, instrument in enumerate(tape.universe.instruments):
         divisor = int(tape.universe.divisor[row])
@@ -78,9 +82,9 @@ def _judge(count: TruthCount, true: TrueCandle, candle: Candle | None, divisor: 
 def total(counts: Mapping[str, TruthCount]) -> TruthCount:
     """All timeframes together."""
     return TruthCount(
-        true=sum(one.true for one in counts.values()),
-        equal=sum(one.equal for one in counts.values()),
-        volume_equal=sum(one.volume_equal for one in counts.values()),
-        missing=sum(one.missing for one in counts.values()),
-        extra=sum(one.extra for one in counts.values()),
+        true=sum(tally.true for tally in counts.values()),
+        equal=sum(tally.equal for tally in counts.values()),
+        volume_equal=sum(tally.volume_equal for tally in counts.values()),
+        missing=sum(tally.missing for tally in counts.values()),
+        extra=sum(tally.extra for tally in counts.values()),
     )

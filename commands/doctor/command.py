@@ -91,8 +91,10 @@ def _read(settings: Settings, processes: Sequence[str]) -> _Reading:
     client, keys = open_redis(settings.redis_url.get_secret_value()), Keys(settings.redis_prefix)
     info = read_info(client)
     user = client.connection_pool.connection_kwargs.get("username")
-    asked = [one for one in processes if user not in PROCESSES or one == user]  # a process's user has no other's keys
-    wrong = {one: wrong_types(client, types_of(keys, one, range(settings.shards))) for one in asked}
+    asked = [
+        process for process in processes if user not in PROCESSES or process == user
+    ]  # a process's user has no other's keys
+    wrong = {series: wrong_types(client, types_of(keys, series, range(settings.shards))) for series in asked}
     old_keys = old_keys_sentence(client, keys)
     if any(wrong.values()):  # what they hold cannot be read
         return _Reading(info, old_keys, wrong, _reports_beside(client, keys), {})

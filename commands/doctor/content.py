@@ -37,7 +37,7 @@ def content_findings(report: Report, moment: Moment) -> Iterator[Finding]:
     rejected = _rejected(report, moment, clock is not None)
     revised = _revised(report, moment) if clock is None else None
     unreadable, untimed = _unreadable(report, moment), _untimed(report, moment)
-    yield from (one for one in (clock, rejected, unreadable, untimed, revised) if one is not None)
+    yield from (finding for finding in (clock, rejected, unreadable, untimed, revised) if finding is not None)
     if clock is None and rejected is None:
         for is_sure, sentence in silent_sentences(from_text(report.get("classes", ""))):
             yield Finding(CANDLE_WORKER, f"{sentence}.", is_sure and moment.in_session)

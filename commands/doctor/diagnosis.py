@@ -29,12 +29,12 @@ def moment_of(symbols: Sequence[str], now_ms: int, speed: float, calendar: Sessi
     On an exchange that nobody knows none has: `diagnosis_hours` names it.
     """
     day, kept = ist_date(now_ms), hours_kept(symbols, {}, calendar)
-    hours = [calendar.session(one.session_class, day, places=one.places) for one in kept]
+    hours = [calendar.session(instrument.session_class, day, places=instrument.places) for instrument in kept]
     sessions = [session for session in hours if session is not None]
     return Moment(
         now_ms=now_ms,
-        in_session=any(one.open_ms <= now_ms < one.close_ms for one in sessions),
-        soon=any(one.open_ms - SOON_MS <= now_ms < one.close_ms for one in sessions),
+        in_session=any(session.open_ms <= now_ms < session.close_ms for session in sessions),
+        soon=any(session.open_ms - SOON_MS <= now_ms < session.close_ms for session in sessions),
         speed=speed,
     )
 

@@ -51,11 +51,11 @@ def _end_of_calendar(calendar: SessionCalendar, today: date, file: Path) -> Iter
 def _uncertain_days(kept: Sequence[Kept], calendar: SessionCalendar, today: date, file: Path) -> Iterator[Finding]:
     """The first such day of each class; one sentence for all classes of a day."""
     days: dict[date, dict[str, None]] = {}
-    for one in kept:
+    for instrument in kept:
         for day in (today + timedelta(days=distance) for distance in range(UNCERTAIN_DAYS + 1)):
-            ruling = calendar.ruling(one.session_class, one.places, day)
+            ruling = calendar.ruling(instrument.session_class, instrument.places, day)
             if ruling.hours is not None and not ruling.certain:
-                days.setdefault(day, {})[str(one)] = None
+                days.setdefault(day, {})[str(instrument)] = None
                 break
     for day, names in sorted(days.items()):
         yield Finding(

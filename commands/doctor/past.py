@@ -12,9 +12,9 @@ MOST_NAMED = 3
 
 def past_findings(report: Report, moment: Moment) -> Iterator[Finding]:
     """A jump is a problem on its day, and worth a note until all rows of the instrument are warm again."""
-    jumps = [one.split("|") for one in report.get("jumped", "").split(";") if one.count("|") == 3]
+    jumps = [jump.split("|") for jump in report.get("jumped", "").split(";") if jump.count("|") == 3]
     today = ist_date(moment.now_ms).isoformat()
-    jumps.sort(key=lambda one: (one[1] != today, one))
+    jumps.sort(key=lambda jump: (jump[1] != today, jump))
     for symbol, day, close, exchange_close in jumps[:MOST_NAMED]:
         yield Finding(SIGNAL_WORKER, _sentence(symbol, day, close, exchange_close), is_problem=day == today)
     if len(jumps) > MOST_NAMED:

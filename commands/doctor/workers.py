@@ -56,8 +56,8 @@ def _losses(process: str, report: Report) -> Iterator[Finding]:
 
 def left_shard_findings(report: Report, keys: Keys) -> Iterator[Finding]:
     """What waits in one is a problem; one where nothing does is worth a note, as it takes memory."""
-    for one in filter(None, report.get("left_shards", "").split(";")):
-        shard, has_frames, unstored = (int(part) for part in one.split(":"))
+    for left_shard in filter(None, report.get("left_shards", "").split(";")):
+        shard, has_frames, unstored = (int(part) for part in left_shard.split(":"))
         waiting = " and ".join(_waiting(bool(has_frames), unstored))
         if waiting:
             sentence = (

@@ -49,7 +49,10 @@ def _facts(about: Any, groups: Any) -> StreamBacklog:
         if isinstance(answer, Exception):
             raise answer
     length, added = int(about["length"]), int(about["entries-added"])
-    left = [length if one["lag"] is None else int(one["lag"]) + int(one["pending"]) for one in mongodb_groups(groups)]
+    left = [
+        length if mongodb_group["lag"] is None else int(mongodb_group["lag"]) + int(mongodb_group["pending"])
+        for mongodb_group in mongodb_groups(groups)
+    ]
     return StreamBacklog(added, EntryId.parse(about["last-generated-id"]), max(left, default=added))
 
 
@@ -69,7 +72,7 @@ class ReplayBacklog:
         self._streams = [*map(keys.closed, shards), *map(keys.signals, shards)]
         self._closed_max = closed_max_entries
         self._signals_max = signals_max_entries
-        self._published: dict[int, deque[tuple[EntryId, int]]] = {one: deque([(ZERO_ID, 0)]) for one in shards}
+        self._published: dict[int, deque[tuple[EntryId, int]]] = {shard: deque([(ZERO_ID, 0)]) for shard in shards}
         self.unread: dict[str, int] = {}
         self._shares: dict[str, float] = {}
 

@@ -89,28 +89,28 @@ class ReplayComparison:
             symbols = self._symbols[at : at + _SYMBOLS_AT_ONCE]
             replayed, before = self._own.candles(symbols), self._live.candles(symbols)
             stored = _together(stored, compare_stored(replayed, self._tally.of(symbols)))
-            by_id = {one.id: one for one in replayed} if before else {}
+            by_id = {candle.id: candle for candle in replayed} if before else {}
             live += len(before)
-            equal += sum(by_id.get(one.id) == one for one in before)
+            equal += sum(by_id.get(candle.id) == candle for candle in before)
         closed = stream_backlogs(client, [*map(keys.closed, self._tally.shards)])
         signals = stream_backlogs(client, [*map(keys.signals, self._tally.shards)])
         return ReplayFigures(
             published=self._tally.candles,
             revisions=self._tally.revisions.total(),
             stored=stored,
-            signals_published=sum(one.added for one in signals),
+            signals_published=sum(signal.added for signal in signals),
             signals_stored=self._own_store.count(SIGNALS_COLLECTION),
             live=live,
             equal=equal,
-            uncounted=sum(one.added for one in closed) - self._tally.taken.total(),
+            uncounted=sum(closed_candle.added for closed_candle in closed) - self._tally.taken.total(),
             cut_off=cut_off,
         )
 
 
-def _together(one: StoredCandles, other: StoredCandles) -> StoredCandles:
+def _together(stored: StoredCandles, other: StoredCandles) -> StoredCandles:
     return StoredCandles(
-        one.count + other.count,
-        one.missing + other.missing,
-        one.different + other.different,
-        one.unknown + other.unknown,
+        stored.count + other.count,
+        stored.missing + other.missing,
+        stored.different + other.different,
+        stored.unknown + other.unknown,
     )

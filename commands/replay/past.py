@@ -20,7 +20,7 @@ _WRITTEN_AT_ONCE = 1_000  # between two looks at whether to stop
 
 def instruments_of(files: Sequence[JournalFile]) -> list[Instrument]:
     """The instruments that the first `subscribed` mark of each shard names. OSError, JournalError."""
-    return [instrument for one in files for instrument in _first_subscribed(one)]
+    return [instrument for file in files for instrument in _first_subscribed(file)]
 
 
 def _first_subscribed(file: JournalFile) -> list[Instrument]:
@@ -51,7 +51,7 @@ def copy_past(
     for at in range(0, len(in_order), _SYMBOLS_AT_ONCE):
         asked = [(symbol, name) for symbol in in_order[at : at + _SYMBOLS_AT_ONCE] for name in timeframes]
         found = live.newest_of_each(asked, before_ms, _BARS_COPIED).values()
-        past = [one.as_document() for candles in found for one in candles if one.end_ms <= before_ms]
+        past = [candle.as_document() for candles in found for candle in candles if candle.end_ms <= before_ms]
         for start in range(0, len(past), _WRITTEN_AT_ONCE):
             on_progress(copied, at)
             own.upsert_candles(past[start : start + _WRITTEN_AT_ONCE])

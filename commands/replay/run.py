@@ -74,7 +74,7 @@ class ReplayPlan:
 
     @property
     def shards(self) -> list[int]:
-        return [one.shard for one in self.files]
+        return [file.shard for file in self.files]
 
 
 def run_replay(plan: ReplayPlan, settings: Settings, terminal: Terminal, stop: StopRequest) -> int:
@@ -106,10 +106,12 @@ class _Replay:
         self._logs = settings.log_dir / "replay"
         self._workers: list[ChildProcess] = []
         self._look_due, self._copied_due = 0.0, self._began + LINE_SECONDS
-        of_shard = {one.shard: instruments_of([one]) for one in plan.files}
-        self._instruments = [one for instruments in of_shard.values() for one in instruments]
-        self._shown = {shard: [one.symbol for one in found[:_SHOWN]] for shard, found in of_shard.items()}
-        self._symbols = [one.symbol for one in self._instruments]
+        of_shard = {file.shard: instruments_of([file]) for file in plan.files}
+        self._instruments = [instrument for instruments in of_shard.values() for instrument in instruments]
+        self._shown = {
+            shard: [instrument.symbol for instrument in found[:_SHOWN]] for shard, found in of_shard.items()
+        }
+        self._symbols = [instrument.symbol for instrument in self._instruments]
         self._tally = ClosedTally(plan.shards)
         burst = len(settings.timeframes) * max(map(len, of_shard.values()))
         self._closed_max_entries = max(settings.closed_max_entries, _BURSTS_KEPT * burst)
@@ -117,7 +119,7 @@ class _Replay:
         self._backlog = ReplayBacklog(self._client, self._keys, plan.shards, self._closed_max_entries, signals_max)
         self._bound = ClosingBound(
             {shard: len(found) for shard, found in of_shard.items()},
-            [one.length_ms or DAY_MS for one in settings.timeframes],
+            [timeframe.length_ms or DAY_MS for timeframe in settings.timeframes],
             int(self._closed_max_entries * (1 - HELD_SHARE)),
         )
         self._feed = JournalFeed(self._client, self._keys, self._bound)
@@ -154,7 +156,7 @@ class _Replay:
         clear_prefix(self._client, self._plan.prefix)
         live, own = self._stores()
         own.clear()
-        names = [one.name for one in self._settings.timeframes]
+        names = [timeframe.name for timeframe in self._settings.timeframes]
         copied = copy_past(live, own, self._symbols, names, self._window_ms[0], self._show_copied)
         self._terminal.print_line(
             f"{copied:,} earlier candles copied from the live database, so that indicators are warm."
@@ -274,7 +276,7 @@ class _Replay:
             self._forget_taken(reports)
             self._tally.read_on(self._client, self._keys, _TALLIED_AT_ONCE)
             self._backlog.look(reports, self._tally.taken)
-        last_ms = max(one.ms for one in self._feed.last_sent.values())
+        last_ms = max(sent.ms for sent in self._feed.last_sent.values())
         self._terminal.show(lambda: self._reader.picture(last_ms, self._workers))
 
     def _forget_taken(self, reports: Reports) -> None:
@@ -293,9 +295,9 @@ class _Replay:
             f"took      {time.monotonic() - self._began:.1f} s in all for {self._feed.sent:,} entries of the journal"
         )
         for file in self._plan.files:
-            for one in file.damage:
+            for damage in file.damage:
                 faults.append(
-                    f"{file.path.name}: {one.length:,} bytes at {one.offset:,} are no record, and were skipped."
+                    f"{file.path.name}: {damage.length:,} bytes at {damage.offset:,} are no record, and were skipped."
                 )
         faults += figures.faults()
         for fault in faults:

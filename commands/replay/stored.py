@@ -28,13 +28,13 @@ class StoredDay:
     ) -> None:
         """`expected` candles are there of that day, about, of so many symbols. StoreError."""
         self._store = store
-        self._names = [one.name for one in timeframes]
+        self._names = [timeframe.name for timeframe in timeframes]
         self._from_ms, self._to_ms = from_ms, to_ms
         self._held = store.count(CANDLES_COLLECTION)
         questions = symbol_count * len(timeframes)
         # Neighbours in one answer, when there is little else between them: other days are read in vain.
         self._asks_for_many = self._held - expected <= _DOCUMENTS_A_QUESTION * questions
-        bars = max(DAY_MS // (one.length_ms or DAY_MS) for one in timeframes)
+        bars = max(DAY_MS // (timeframe.length_ms or DAY_MS) for timeframe in timeframes)
         self._at_once = max(_READ_AT_ONCE, bars)
 
     def candles(self, symbols: Sequence[str]) -> list[Candle]:
@@ -45,5 +45,10 @@ class StoredDay:
         if self._asks_for_many:
             found = list(self._store.newest_of_each(series, self._to_ms, self._at_once).values())
         else:
-            found = [self._store.candles_between(*one, self._from_ms, self._to_ms) for one in series]
-        return [one for each in found for one in each if one.start_ms >= self._from_ms and one.source is Source.LIVE]
+            found = [self._store.candles_between(*pair, self._from_ms, self._to_ms) for pair in series]
+        return [
+            candle
+            for each in found
+            for candle in each
+            if candle.start_ms >= self._from_ms and candle.source is Source.LIVE
+        ]

@@ -58,13 +58,15 @@ class ClosedTally:
         return {
             candle_id(symbol, timeframe, start_ms): published
             for symbol, by_timeframe in self._series.items()
-            for timeframe, one in by_timeframe.items()
-            for start_ms, published in zip(one.starts, one.hashes, strict=True)
+            for timeframe, values in by_timeframe.items()
+            for start_ms, published in zip(values.starts, values.hashes, strict=True)
         }
 
     def of(self, symbols: Iterable[str]) -> ClosedTally:
         """What was published for these symbols, for `last_word`; it has no counts."""
-        return ClosedTally(self.shards, _series={one: self._series[one] for one in symbols if one in self._series})
+        return ClosedTally(
+            self.shards, _series={symbol: self._series[symbol] for symbol in symbols if symbol in self._series}
+        )
 
     def read_on(self, client: redis.Redis, keys: Keys, most: int = 1_000_000_000) -> int:
         """Takes up to about `most` entries of each shard that came since the last; returns how many. RedisError."""

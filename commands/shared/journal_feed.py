@@ -44,7 +44,7 @@ class JournalFile:
 
 def merged_entries(files: list[JournalFile]) -> Iterator[ShardEntry]:
     """All shards' entries in the order of their ids. OSError, JournalError."""
-    return heapq.merge(*map(_entries_of, files), key=lambda one: (one.entry.id, one.shard))
+    return heapq.merge(*map(_entries_of, files), key=lambda outage: (outage.entry.id, outage.shard))
 
 
 def _entries_of(file: JournalFile) -> Iterator[ShardEntry]:
@@ -54,8 +54,8 @@ def _entries_of(file: JournalFile) -> Iterator[ShardEntry]:
 
 def journal_window_ms(files: list[JournalFile]) -> tuple[int, int]:
     """The first and the last millisecond of all files; the last is 1 ms later at least. OSError, JournalError."""
-    firsts = [entry.id.ms for one in files for entry in islice(read_journal(one.path), 1)]
-    lasts = [last_entry_id(one.path).ms for one in files]
+    firsts = [entry.id.ms for file in files for entry in islice(read_journal(file.path), 1)]
+    lasts = [last_entry_id(file.path).ms for file in files]
     first = min(firsts, default=0)
     return first, max(first + 1, *lasts)
 
@@ -68,17 +68,17 @@ def shown_position(client: redis.Redis, keys: Keys, symbols: Sequence[str]) -> E
     pipeline = client.pipeline(transaction=False)
     for symbol in symbols:
         pipeline.hget(keys.tick(symbol), "t")
-    return EntryId(max((int(one) for one in pipeline.execute() if one is not None), default=0), 0)
+    return EntryId(max((int(answer) for answer in pipeline.execute() if answer is not None), default=0), 0)
 
 
 def batches(entries: Iterable[ShardEntry], span_ms: int) -> Iterator[list[ShardEntry]]:
     """What is sent together: at most ENTRIES_AT_ONCE, and no more than so much of the market's time."""
     batch: list[ShardEntry] = []
-    for one in entries:
-        if batch and (len(batch) == ENTRIES_AT_ONCE or one.entry.id.ms - batch[0].entry.id.ms > span_ms):
+    for entry in entries:
+        if batch and (len(batch) == ENTRIES_AT_ONCE or entry.entry.id.ms - batch[0].entry.id.ms > span_ms):
             yield batch
             batch = []
-        batch.append(one)
+        batch.append(entry)
     if batch:
         yield batch
 
@@ -101,12 +101,14 @@ class ClosingBound:
         are few packets where hardly anything is traded, and few buckets where much is.
         """
         instruments = self.instruments[shard]
-        return sum(min(instruments * (span_ms // one + 1), instruments + packets) for one in self.lengths_ms)
+        return sum(
+            min(instruments * (span_ms // length_ms + 1), instruments + packets) for length_ms in self.lengths_ms
+        )
 
     @property
     def span_at_once_ms(self) -> int:
         """What may be sent without a look at how far the worker is: a quarter of it all."""
-        in_a_day = max(1, *self.instruments.values()) * sum(DAY_MS / one for one in self.lengths_ms)
+        in_a_day = max(1, *self.instruments.values()) * sum(DAY_MS / length_ms for length_ms in self.lengths_ms)
         return int(self.most / 4 / in_a_day * DAY_MS)
 
 
@@ -145,7 +147,7 @@ class JournalFeed:
         if self._ahead_bytes > AHEAD_BYTES or self.ahead_entries > AHEAD_ENTRIES:
             return True
         newest_ms = batch[-1].entry.id.ms
-        packets = sum(_packets(one.entry) for one in batch)
+        packets = sum(_packets(pending.entry) for pending in batch)
         return any(
             self._bound.closed_by(shard, newest_ms - waiting[0].id.ms, self._ahead_packets[shard] + packets)
             > self._bound.most

@@ -61,8 +61,10 @@ def first_candle_line(candle: LiveCandle, seconds: float) -> str:
 def progress_line(picture: Picture) -> str:
     """The same in one line, for logs and terminals that cannot be drawn on."""
     rejected = sum(picture.rejected.values())
-    lags = ", ".join(f"{one.name} {_lag_text(one.lag_ms)}" for one in picture.processes if one.lag_ms is not None)
-    down = [one.name for one in picture.processes if not one.alive]
+    lags = ", ".join(
+        f"{process.name} {_lag_text(process.lag_ms)}" for process in picture.processes if process.lag_ms is not None
+    )
+    down = [process.name for process in picture.processes if not process.alive]
     return (
         f"{clock_text(picture.market_ms)} {picture.progress:4.0%}  packets {picture.packets:,} "
         f"({picture.packets_a_second:,.0f}/s)  candles {sum(picture.candles.values()):,} "

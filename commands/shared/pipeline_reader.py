@@ -161,6 +161,10 @@ def choose_shown(symbols_by_class: Mapping[str, Sequence[str]], count: int) -> l
 
 def shown_timeframe(timeframes: tuple[Timeframe, ...], speed: float) -> Timeframe:
     """The shortest whose candles take long enough at this speed for a person to see them form."""
-    by_length = sorted(timeframes, key=lambda one: (one.is_day, one.length_ms))
-    slow = [one for one in by_length if one.is_day or one.length_ms / 1000 / speed >= _FORMING_SECONDS]
+    by_length = sorted(timeframes, key=lambda timeframe: (timeframe.is_day, timeframe.length_ms))
+    slow = [
+        timeframe
+        for timeframe in by_length
+        if timeframe.is_day or timeframe.length_ms / 1000 / speed >= _FORMING_SECONDS
+    ]
     return (slow or by_length)[0]

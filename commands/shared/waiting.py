@@ -134,7 +134,7 @@ def _stages(client: redis.Redis, keys: Keys, shards: list[int]) -> list[_Stage]:
         _Stage(
             "The archive of candles and signals in MongoDB",
             lambda: all_archived(client, keys, shards),
-            lambda: tuple(unarchived(client, one) for one in streams),
+            lambda: tuple(unarchived(client, stream) for stream in streams),
         ),
     ]
 

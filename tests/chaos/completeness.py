@@ -32,40 +32,40 @@ def gaps_of(received: Iterable[Entry]) -> list[Gap]:
     gaps: list[Gap] = []
     last_frame_ms, down_since = BEGINNING, BEGINNING
     is_up = False
-    for one in received:
-        mark = json.loads(one.payload)["mark"] if one.kind == "m" else ""
-        if one.kind in ("f", "t"):
-            last_frame_ms = one.ms
+    for entry in received:
+        mark = json.loads(entry.payload)["mark"] if entry.kind == "m" else ""
+        if entry.kind in ("f", "t"):
+            last_frame_ms = entry.ms
         if mark in ("up", "down", "subscribed") and is_up:
             down_since, is_up = last_frame_ms, False
         if mark == "subscribed":
-            gaps.append(Gap(down_since, one.ms))
-            last_frame_ms, is_up = one.ms, True
+            gaps.append(Gap(down_since, entry.ms))
+            last_frame_ms, is_up = entry.ms, True
     return gaps if is_up else [*gaps, Gap(down_since, END)]
 
 
 def worst_lag_ms(received: Iterable[Entry]) -> int:
     """How late the latest frame came: its receipt behind the newest exchange time in it."""
     worst = 0
-    for one in received:
-        packets = (decode(raw) for raw in split_frame(one.payload)[0]) if one.kind == "f" else ()
+    for entry in received:
+        packets = (decode(raw) for raw in split_frame(entry.payload)[0]) if entry.kind == "f" else ()
         times = [packet.exchange_s for packet in packets if packet is not None and packet.exchange_s]
         if times:
-            worst = max(worst, one.ms - 1000 * max(times))
+            worst = max(worst, entry.ms - 1000 * max(times))
     return worst
 
 
 def wrong_completeness(documents: Iterable[Mapping[str, Any]], gaps: Sequence[Gap], lag_ms: int = 0) -> list[str]:
     """Candles whose `complete` does not match the gaps, when frames came up to `lag_ms` late."""
     wrong: list[str] = []
-    for one in documents:
-        start, end = one["t"], one["end_t"]
+    for document in documents:
+        start, end = document["t"], document["end_t"]
         within = any(gap.from_ms < end and gap.to_ms > start for gap in gaps)
         near = any(gap.from_ms < end + GRACE_MS + lag_ms and gap.to_ms > start for gap in gaps)
-        if one["complete"] and within:
-            wrong.append(f"{one['_id']} is complete, and the feed was down in it")
-        elif not one["complete"] and not near:
-            wrong.append(f"{one['_id']} is incomplete, and the feed was up all the time")
+        if document["complete"] and within:
+            wrong.append(f"{document['_id']} is complete, and the feed was down in it")
+        elif not document["complete"] and not near:
+            wrong.append(f"{document['_id']} is incomplete, and the feed was up all the time")
     return wrong
 
 
@@ -82,7 +82,7 @@ def trades_lost(lost: Iterable[bytes], received: Iterable[bytes]) -> set[tuple[i
 
 def _trades(frames: Iterable[bytes]) -> set[tuple[int, int]]:
     packets = (decode(raw) for frame in frames for raw in split_frame(frame)[0])
-    times = [(one.token, one.trade_s or one.exchange_s) for one in packets if one is not None]
+    times = [(packet.token, packet.trade_s or packet.exchange_s) for packet in packets if packet is not None]
     return {(token, 1000 * at) for token, at in times if at}
 
 
@@ -95,9 +95,9 @@ def unmarked(documents: Iterable[Mapping[str, Any]], lost: set[tuple[int, int]],
     for token, at_ms in lost:
         by_token.setdefault(token, []).append(at_ms)
     return [
-        f"{one['_id']} is complete, and a trade of it was lost"
-        for one in documents
-        if one["complete"]
-        and one["end_t"] + GRACE_MS > last_received_ms
-        and any(one["t"] <= at_ms < one["end_t"] for at_ms in by_token.get(one["token"], ()))
+        f"{document['_id']} is complete, and a trade of it was lost"
+        for document in documents
+        if document["complete"]
+        and document["end_t"] + GRACE_MS > last_received_ms
+        and any(document["t"] <= at_ms < document["end_t"] for at_ms in by_token.get(document["token"], ()))
     ]

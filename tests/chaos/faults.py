@@ -141,7 +141,7 @@ class Chaos(Timetable):
 
     def network_any(self) -> None:
         """A random fault of a random connection between two processes."""
-        proxy = self.dice.choice([one for _, one in sorted(self.stage.proxies.opened.items())])
+        proxy = self.dice.choice([opened_proxy for _, opened_proxy in sorted(self.stage.proxies.opened.items())])
         how = self.dice.choice(("reset", "delay", "cut", "swallow", "refuse"))
         self.counted[f"network: {how}"] += 1
         if how == "reset":
@@ -236,7 +236,7 @@ class Chaos(Timetable):
         path = self._newest_journal()
         if path is not None:
             last = list(read_journal(path))[-3:]
-            lengths = [RECORD_OVERHEAD + len(one.payload) for one in last]
+            lengths = [RECORD_OVERHEAD + len(entry.payload) for entry in last]
             cut = self.dice.randrange(1, sum(lengths) + 1) if lengths else 0
             os.truncate(path, path.stat().st_size - cut)
             while cut > 0:

@@ -75,7 +75,7 @@ def judge(stage: Stage, torn_ids: frozenset[str] = frozenset(), clock_was_wrong:
         received = _received(stage, shard, torn_ids, verdict)
         closed += _judge_candles(stage, shard, received, verdict)
         _judge_reference(stage, received, shard, verdict)
-        final = {one["_id"]: one for one in stage.scripts.stream(Keys().closed(shard))}
+        final = {entry["_id"]: entry for entry in stage.scripts.stream(Keys().closed(shard))}
         _judge_frames(stage, shard, received, list(final.values()), verdict)
         if not clock_was_wrong:
             verdict.differ(
@@ -92,22 +92,26 @@ def judge(stage: Stage, torn_ids: frozenset[str] = frozenset(), clock_was_wrong:
 
 def _received(stage: Stage, shard: int, torn_ids: frozenset[str], verdict: Verdict) -> list[Entry]:
     """The shard's entries: the journal's, and those that were torn off the journal after they were sent."""
-    journal = {_id(one): one for one in journal_entries(stage.journal, shard)}
+    journal = {_id(entry): entry for entry in journal_entries(stage.journal, shard)}
     raw: Any = stage.scripts.stores.client.xrange(Keys().ticks(shard))
-    stream = {one.decode(): (kind.decode(), payload) for one, fields in raw for kind, payload in fields.items()}
-    missing = [one for one in journal if one not in stream]
+    stream = {
+        entry_id.decode(): (kind.decode(), payload) for entry_id, fields in raw for kind, payload in fields.items()
+    }
+    missing = [entry for entry in journal if entry not in stream]
     verdict.differ(f"{Keys().ticks(shard)} misses entries of the journal", missing)
-    unrecorded = [one for one in stream.keys() - torn_ids if one not in journal]
+    unrecorded = [entry for entry in stream.keys() - torn_ids if entry not in journal]
     verdict.differ(f"the journal of {shard} misses entries", unrecorded)
     changed = [
-        key for key, one in journal.items() if stream.get(key, (one.kind, one.payload)) != (one.kind, one.payload)
+        key
+        for key, entry in journal.items()
+        if stream.get(key, (entry.kind, entry.payload)) != (entry.kind, entry.payload)
     ]
     verdict.differ(f"{Keys().ticks(shard)} has other payloads", changed)
     for key in stream.keys() - journal.keys():
         ms, _, counter = key.partition("-")
         journal[key] = Entry(int(ms), int(counter), *stream[key])
     verdict.entries += len(journal)
-    return sorted(journal.values(), key=lambda one: (one.ms, one.counter))
+    return sorted(journal.values(), key=lambda entry: (entry.ms, entry.counter))
 
 
 def _id(entry: Entry) -> str:
@@ -169,12 +173,12 @@ class _Connection:
 
 def _connections(received: Iterable[Entry]) -> list[_Connection]:
     segments: list[_Connection] = []
-    for one in received:
-        if one.kind == "m" and json.loads(one.payload)["mark"] == "up":
+    for entry in received:
+        if entry.kind == "m" and json.loads(entry.payload)["mark"] == "up":
             segments.append(_Connection())
-        elif one.kind == "f":
-            segments[-1].frames.append(one.payload)
-            segments[-1].last_ms = one.ms
+        elif entry.kind == "f":
+            segments[-1].frames.append(entry.payload)
+            segments[-1].last_ms = entry.ms
     return segments
 
 
@@ -189,10 +193,14 @@ def _judge_candles(stage: Stage, shard: int, received: list[Entry], verdict: Ver
     """The closed stream, entry for entry, against one undisturbed run of the engine, whose candles are returned."""
     settings = _settings(stage)
     engine = CandleEngine(settings.timeframes, rules_of(settings), settings.zscore_window, SessionCalendar.load())
-    output = engine.take(EngineEntry(EntryId(one.ms, one.counter), Kind(one.kind), one.payload) for one in received)
+    output = engine.take(
+        EngineEntry(EntryId(entry.ms, entry.counter), Kind(entry.kind), entry.payload) for entry in received
+    )
     expected = {
-        message_id(one.source.ms, one.source.counter, one.nth): one.candle.as_document()
-        for one in engine_candles(output)
+        message_id(
+            engine_candle.source.ms, engine_candle.source.counter, engine_candle.number
+        ): engine_candle.candle.as_document()
+        for engine_candle in engine_candles(output)
     }
     raw: Any = stage.scripts.stores.client.xrange(Keys().closed(shard))
     found = {entry.decode(): orjson.loads(fields[b"json"]) for entry, fields in raw}
@@ -200,12 +208,14 @@ def _judge_candles(stage: Stage, shard: int, received: list[Entry], verdict: Ver
     if not verdict.differences and list(found) != list(expected):
         verdict.differ(Keys().closed(shard), ["another order"])
     twice = [
-        str(key) for key, times in Counter((one["_id"], one["rev"]) for one in found.values()).items() if times > 1
+        str(key)
+        for key, times in Counter((document["_id"], document["rev"]) for document in found.values()).items()
+        if times > 1
     ]
     verdict.differ(f"{Keys().closed(shard)} has the same revision twice", twice)
     verdict.published += len(found)
-    verdict.revisions += sum(one["rev"] > 0 for one in found.values())
-    rejected = Counter(one.reason for one in output.rejected)
+    verdict.revisions += sum(document["rev"] > 0 for document in found.values())
+    rejected = Counter(rejection.reason for rejection in output.rejected)
     for reason, count in rejected.items():
         verdict.rejected[reason] = verdict.rejected.get(reason, 0) + count
     _judge_rejected(stage, rejected, shard, verdict)
@@ -217,22 +227,24 @@ def _judge_rejected(stage: Stage, expected: Mapping[str, int], shard: int, verdi
     if sum(expected.values()) > 9_000 // stage.plan.shards:
         return
     name = Keys().rejected(shard)
-    found = Counter(one["reason"] for one in stage.scripts.stream(name))
+    found = Counter(entry["reason"] for entry in stage.scripts.stream(name))
     verdict.differ(name, _differences(dict(expected), dict(found)))
 
 
 def _judge_reference(stage: Stage, received: list[Entry], shard: int, verdict: Verdict) -> None:
-    frames = tuple((one.name, one.length_ms) for one in parse_timeframes(stage.plan.timeframes))
+    frames = tuple((timeframe.name, timeframe.length_ms) for timeframe in parse_timeframes(stage.plan.timeframes))
     reference = reference_candles(received, stage.exchange.instruments, ReferenceSettings(frames)).candles
-    final = {one["_id"]: one for one in stage.scripts.stream(Keys().closed(shard))}
+    final = {entry["_id"]: entry for entry in stage.scripts.stream(Keys().closed(shard))}
     verdict.differ(f"the reference of shard {shard}", compare(reference, final.values()))
     verdict.candles += len(final)
-    verdict.incomplete += sum(not one["complete"] for one in final.values())
+    verdict.incomplete += sum(not document["complete"] for document in final.values())
 
 
 def _judge_stored(stage: Stage, closed: list[Document], verdict: Verdict) -> None:
-    stored = {one["_id"]: one for one in stage.scripts.collection("candles")}
-    verdict.differ("MongoDB's candles", _differences({one["_id"]: one for one in closed}, stored))
+    stored = {document["_id"]: document for document in stage.scripts.collection("candles")}
+    verdict.differ(
+        "MongoDB's candles", _differences({closed_candle["_id"]: closed_candle for closed_candle in closed}, stored)
+    )
 
 
 # -- signals -------------------------------------------------------------------------
@@ -248,8 +260,8 @@ def _judge_signals(stage: Stage, verdict: Verdict) -> None:
     for shard in range(stage.plan.shards):
         limit = read_entry_limit(settings.no_new_entries_after, calendar, instruments)
         engine = SignalEngine(load_strategies(settings.strategy_names), limit)
-        candles = [Candle.from_document(one) for one in stage.scripts.stream(Keys().closed(shard))]
-        expected |= {one.signal.id: _plain(one.signal.as_document()) for one in engine.apply(candles).fired}
+        candles = [Candle.from_document(entry) for entry in stage.scripts.stream(Keys().closed(shard))]
+        expected |= {fired.signal.id: _plain(fired.signal.as_document()) for fired in engine.apply(candles).fired}
     verdict.signals += len(expected)
     lines = [line for path in sorted((stage.directory / "logs").glob("signals_*.jsonl")) for line in path.open("rb")]
     targets = {
@@ -258,9 +270,9 @@ def _judge_signals(stage: Stage, verdict: Verdict) -> None:
         "the file of signals": [orjson.loads(line) for line in lines],
     }
     for target, documents in targets.items():
-        twice = [key for key, times in Counter(one["_id"] for one in documents).items() if times > 1]
+        twice = [key for key, times in Counter(document["_id"] for document in documents).items() if times > 1]
         verdict.differ(f"{target}, published twice", twice)
-        verdict.differ(target, _differences(expected, {one["_id"]: one for one in documents}))
+        verdict.differ(target, _differences(expected, {document["_id"]: document for document in documents}))
 
 
 def _plain(document: Document) -> Document:

@@ -27,7 +27,9 @@ class Latencies:
         self._candle_at: dict[str, float] = {}
         self._stored_at: list[tuple[float, int]] = []
         self._ending = threading.Event()
-        self._threads = [threading.Thread(target=one, daemon=True) for one in (self._listen, self._watch_archive)]
+        self._threads = [
+            threading.Thread(target=target, daemon=True) for target in (self._listen, self._watch_archive)
+        ]
         for thread in self._threads:
             thread.start()
 

@@ -77,7 +77,7 @@ RUNS = (
 
 @click.command()
 @click.option("--seed", default=DEFAULT_SEED, show_default=True, help="Of the feed.")
-@click.option("--only", type=click.Choice([one.name for one in RUNS]), help="Only this run.")
+@click.option("--only", type=click.Choice([run.name for run in RUNS]), help="Only this run.")
 @click.option("--scale", default=1.0, show_default=True, help="Of the 9 000 instruments.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Keep the figures there.")
 def main(seed: int, only: str | None, scale: float, json_file: Path | None) -> None:
@@ -85,17 +85,24 @@ def main(seed: int, only: str | None, scale: float, json_file: Path | None) -> N
     directory = Path(tempfile.mkdtemp(prefix="overload-"))
     print(f"overload: seed {seed}, in {directory}", flush=True)
     played: list[Played] = []
-    for one in RUNS:
-        if only in (None, one.name):
-            share = scale if one.instruments == BROKER_MAX_INSTRUMENTS else 1.0
-            scaled = replace(one, instruments=max(one.shards, round(share * one.instruments)))
+    for overload_run in RUNS:
+        if only in (None, overload_run.name):
+            share = scale if overload_run.instruments == BROKER_MAX_INSTRUMENTS else 1.0
+            scaled = replace(
+                overload_run, instruments=max(overload_run.shards, round(share * overload_run.instruments))
+            )
             played.append(
-                play(scaled, seed, directory / one.name.replace(" ", "-"), lambda text: print(text, flush=True))
+                play(
+                    scaled,
+                    seed,
+                    directory / overload_run.name.replace(" ", "-"),
+                    lambda text: print(text, flush=True),
+                )
             )
             print(summary(played[-1]), flush=True)
             if json_file is not None:
                 json_file.write_text(json.dumps([each.as_dict() for each in played], indent=1), encoding="utf-8")
-    failed = [one.name for one in played if one.findings]
+    failed = [result.name for result in played if result.findings]
     if failed:
         print(f"overload: FAILED with seed {seed}: {', '.join(failed)}; its files are in {directory}", flush=True)
         sys.exit(1)
@@ -103,14 +110,16 @@ def main(seed: int, only: str | None, scale: float, json_file: Path | None) -> N
     print(f"overload: all {len(played)} runs held", flush=True)
 
 
-def summary(one: Played) -> str:
+def summary(played: Played) -> str:
     """The figures and the findings of a run, for the terminal."""
-    rows = [f"    {name:<26} {value}" for name, value in one.figures.items()]
-    return "\n".join([*rows, *(f"    BREACH: {line}" for line in one.findings), f"  {one.name}: {_verdict(one)}"])
+    rows = [f"    {name:<26} {value}" for name, value in played.figures.items()]
+    return "\n".join(
+        [*rows, *(f"    BREACH: {line}" for line in played.findings), f"  {played.name}: {_verdict(played)}"]
+    )
 
 
-def _verdict(one: Played) -> str:
-    return f"{len(one.findings)} breaches" if one.findings else "held"
+def _verdict(played: Played) -> str:
+    return f"{len(played.findings)} breaches" if played.findings else "held"
 
 
 if __name__ == "__main__":

@@ -58,14 +58,14 @@ class Sample:
 
 def memory_findings(scenario: Scenario, samples: Sequence[Sample]) -> list[str]:
     """The streams stay within STREAM_MAX_MB, plus what is sent between two looks of the sender."""
-    worst = max((size for one in samples for size in one.stream_mb), default=0.0)
+    worst = max((size for sample in samples for size in sample.stream_mb), default=0.0)
     bound = scenario.stream_max_mb + TRIM_SLACK_MB
     return [f"a stream took {worst:.0f} MB, and STREAM_MAX_MB bounds it to {bound} MB"] if worst > bound else []
 
 
 def lag_findings(scenario: Scenario, samples: Sequence[Sample]) -> list[str]:
     """While the feed runs, the worker's lag stays within the bound and does not grow."""
-    lags = [one.worker_lag_ms / scenario.speed for one in samples if one.worker_lag_ms >= 0]
+    lags = [sample.worker_lag_ms / scenario.speed for sample in samples if sample.worker_lag_ms >= 0]
     if not scenario.lag_bound_ms:
         return []
     if len(lags) < 8:
@@ -82,7 +82,7 @@ def lag_findings(scenario: Scenario, samples: Sequence[Sample]) -> list[str]:
 
 def order_findings(samples: Sequence[Sample]) -> list[str]:
     """A position never goes back, once the worker is there to stay."""
-    seen = [one.position_ms for one in samples if one.position_ms]
+    seen = [sample.position_ms for sample in samples if sample.position_ms]
     back = [(before, after) for before, after in pairwise(seen) if after < before]
     return [f"the worker's position went back from {before} to {after}" for before, after in back[:1]]
 
@@ -101,8 +101,8 @@ def loss_findings(scenario: Scenario, lost_entries: int, archive_lost: int) -> l
 
 def caught_up_seconds(scenario: Scenario, samples: Sequence[Sample], since: float) -> float:
     """Real seconds from `since` until the worker was close behind the feed; -1 when it never was."""
-    for one in samples:
-        is_close = 0 <= one.worker_lag_ms / scenario.speed <= CAUGHT_UP_REAL_MS
-        if one.at > since and is_close and one.feed_late_ms / scenario.speed <= CAUGHT_UP_REAL_MS:
-            return round(one.at - since, 1)
+    for sample in samples:
+        is_close = 0 <= sample.worker_lag_ms / scenario.speed <= CAUGHT_UP_REAL_MS
+        if sample.at > since and is_close and sample.feed_late_ms / scenario.speed <= CAUGHT_UP_REAL_MS:
+            return round(sample.at - since, 1)
     return -1.0

@@ -83,7 +83,7 @@ class Tape:
     def __init__(self, offer: Offer, members: Sequence[Sequence[Instrument]] = ()) -> None:
         """`members`: the instruments of each shard, instead of the offer's own."""
         members = members or offer.members()
-        self._tokens = np.array([one.token for of_shard in members for one in of_shard], np.int64)
+        self._tokens = np.array([instrument.token for of_shard in members for instrument in of_shard], np.int64)
         self._rows = np.arange(offer.instruments)
         self._market = Market.of(offer.instruments, offer.seed)
         self._cuts = list(_cuts([len(of_shard) for of_shard in members], offer.per_frame))
@@ -181,7 +181,7 @@ class Feed:
             recorder.mark(subscribed_mark("full", members))
         self.sender.start()
         self._keeper.start()
-        self.sender.show_instruments([one for members in self._offer.members() for one in members])
+        self.sender.show_instruments([instrument for members in self._offer.members() for instrument in members])
 
     def _play_round(self, tape: Tape, begin_ms: float, length_ms: float) -> None:
         frames = tape.round(int(begin_ms // 1000))
@@ -219,8 +219,8 @@ class Feed:
             "redis_faults": self.sender.faults,
             "frames": self.frames,
             "ticks": self.ticks,
-            "bytes": sum(one.received_bytes for one in self.recorders),
-            "backlog_bytes": sum(one.backlog_bytes for one in self.recorders),
+            "bytes": sum(recorder.received_bytes for recorder in self.recorders),
+            "backlog_bytes": sum(recorder.backlog_bytes for recorder in self.recorders),
         }
 
     def figures(self) -> dict[str, int]:
@@ -228,8 +228,8 @@ class Feed:
         return {
             "frames": self.frames,
             "ticks": self.ticks,
-            "bytes": sum(one.received_bytes for one in self.recorders),
-            "lost": sum(one.lost for one in self.recorders),
+            "bytes": sum(recorder.received_bytes for recorder in self.recorders),
+            "lost": sum(recorder.lost for recorder in self.recorders),
             "forced_out": self.sender.forced_out,
             "feed_late_ms": self.late_ms,
         }

@@ -60,39 +60,41 @@ class Loss:
 def log_lines(path: Path) -> list[Document]:
     """A process's JSON lines, those of rotated files first; empty when it never wrote any."""
     paths = [*sorted(path.parent.glob(f"{path.name}.*"), reverse=True), path]
-    return [orjson.loads(line) for one in paths if one.exists() for line in one.open("rb")]
+    return [orjson.loads(line) for file in paths if file.exists() for line in file.open("rb")]
 
 
 def announcements(lines: Iterable[Mapping[str, Any]]) -> list[Announcement]:
     """The losses in a candle worker's log."""
     return [
-        Announcement(one["shard"], EntryId.parse(one["after"]), one["entries"], one["lost_ms"])
-        for one in lines
-        if str(one["event"]).startswith(DROPPED)
+        Announcement(line["shard"], EntryId.parse(line["after"]), line["entries"], line["lost_ms"])
+        for line in lines
+        if str(line["event"]).startswith(DROPPED)
     ]
 
 
 def since_start(lines: Sequence[Document]) -> Sequence[Document]:
     """The lines since the last start of the process, from which its health report counts."""
-    starts = [index for index, one in enumerate(lines) if one["event"] == "starts"]
+    starts = [index for index, line in enumerate(lines) if line["event"] == "starts"]
     return lines[starts[-1] :] if starts else lines
 
 
 def logged_sum(lines: Iterable[Mapping[str, Any]], beginning: str, name: str) -> int:
     """The sum of a field over all lines of an event."""
-    return sum(int(one[name]) for one in lines if str(one["event"]).startswith(beginning))
+    return sum(int(line[name]) for line in lines if str(line["event"]).startswith(beginning))
 
 
 def losses(ids: Sequence[EntryId], announced: Iterable[Announcement], findings: list[str]) -> list[Loss]:
     """The announced losses by index in a journal's ids; one that does not fit the journal is a finding."""
     found = []
-    for one in sorted(announced, key=lambda one: one.after):
-        first = _index_after(ids, one.after)
-        end = first + one.entries
-        if first == 0 or end >= len(ids) or ids[end].ms - one.after.ms != one.lost_ms:
-            findings.append(f"the announced loss of {one.entries} entries after {one.after} does not fit the journal")
+    for outage in sorted(announced, key=lambda loss: loss.after):
+        first = _index_after(ids, outage.after)
+        end = first + outage.entries
+        if first == 0 or end >= len(ids) or ids[end].ms - outage.after.ms != outage.lost_ms:
+            findings.append(
+                f"the announced loss of {outage.entries} entries after {outage.after} does not fit the journal"
+            )
             continue
-        found.append(Loss(first, end, one.after.ms, ids[end].ms))
+        found.append(Loss(first, end, outage.after.ms, ids[end].ms))
     return found
 
 
@@ -106,7 +108,7 @@ def _index_after(ids: Sequence[EntryId], after: EntryId) -> int:
 
 def with_outages(entries: Iterable[Entry], lost: Sequence[Loss], subscribed: bytes) -> Iterator[Entry]:
     """The journal as a worker saw it: in the place of each loss, the last subscription again."""
-    starts, gone = {one.end for one in lost}, [range(one.first, one.end) for one in lost]
+    starts, gone = {outage.end for outage in lost}, [range(outage.first, outage.end) for outage in lost]
     at = 0
     for index, entry in enumerate(entries):
         while at < len(gone) and index >= gone[at].stop:
@@ -144,23 +146,25 @@ def judge_shard(
 
     Findings are sentences, appended to `findings`.
     """
-    ids = [one.id for one in _entries(journal, shard)]
-    lost = losses(ids, (one for one in announced if one.shard == shard), findings)
+    ids = [entry.id for entry in _entries(journal, shard)]
+    lost = losses(ids, (outage for outage in announced if outage.shard == shard), findings)
     subscribed = _subscription(journal, shard)
     expected = expected_messages(with_outages(_entries(journal, shard), lost, subscribed), settings)
-    findings += completeness_findings({one["_id"]: one for one in expected.values()}.values(), lost, ids)
+    findings += completeness_findings(
+        {document["_id"]: document for document in expected.values()}.values(), lost, ids
+    )
     early: dict[str, Document] = {}
-    for index, one in enumerate(lost):
+    for index, outage in enumerate(lost):
         read = takewhile(lambda entry: entry.id.ms <= killed_ms, _entries(journal, shard))
         undisturbed = messages(with_outages(read, lost[:index], subscribed), settings)
-        of_killed = published_before_the_end(undisturbed, published, ids[one.first - 1], ids[one.end])
+        of_killed = published_before_the_end(undisturbed, published, ids[outage.first - 1], ids[outage.end])
         expected, early = merged(expected, of_killed), early | of_killed
     kept = dict(islice(expected.items(), max(0, len(expected) - len(published)), None))
     if len(published) < len(expected) and len(published) < settings.closed_max_entries:
         findings.append(f"{Keys().closed(shard)} has {len(published)} entries, {len(expected)} were expected")
     findings += [f"{Keys().closed(shard)}: {line}" for line in differences(kept, published)]
     findings += [f"{Keys().closed(shard)} has {key} twice" for key in _twice(published, early)[:MOST_SHOWN]]
-    final = {one["_id"]: one for one in expected.values()}
+    final = {document["_id"]: document for document in expected.values()}
     return ShardVerdict(len(ids), lost, len(expected), len(published), len(early), final)
 
 
@@ -191,13 +195,15 @@ def merged(successor: Mapping[str, Document], of_killed: Mapping[str, Document])
     if not of_killed:
         return dict(successor)
     of_them = [EntryId.parse(key) for key in of_killed]
-    accepted = {key: one for key, one in successor.items() if not min(of_them) <= EntryId.parse(key) <= max(of_them)}
+    accepted = {
+        key: document for key, document in successor.items() if not min(of_them) <= EntryId.parse(key) <= max(of_them)
+    }
     return dict(sorted([*accepted.items(), *of_killed.items()], key=lambda pair: EntryId.parse(pair[0])))
 
 
 def _twice(published: Mapping[str, Document], early: Mapping[str, Document]) -> list[str]:
-    known = {(one["_id"], one["rev"]) for one in early.values()}
-    times = Counter((one["_id"], one["rev"]) for one in published.values())
+    known = {(document["_id"], document["rev"]) for document in early.values()}
+    times = Counter((message["_id"], message["rev"]) for message in published.values())
     return [f"{key} rev {rev}" for (key, rev), n in times.items() if n > 1 + ((key, rev) in known)]
 
 
@@ -209,7 +215,7 @@ def _entries(journal: Path, shard: int) -> Iterator[Entry]:
 
 
 def _subscription(journal: Path, shard: int) -> bytes:
-    marks = (one.payload for one in islice(_entries(journal, shard), 10) if one.kind is Kind.MARK)
+    marks = (entry.payload for entry in islice(_entries(journal, shard), 10) if entry.kind is Kind.MARK)
     return next(payload for payload in marks if json.loads(payload)["mark"] == "subscribed")
 
 
@@ -223,8 +229,11 @@ def messages(entries: Iterable[Entry], settings: Settings) -> Iterator[tuple[str
     engine = CandleEngine(settings.timeframes, rules_of(settings), settings.zscore_window, SessionCalendar.load())
     iterator = iter(entries)
     while batch := list(islice(iterator, AT_ONCE)):
-        for one in engine_candles(engine.take(batch)):
-            yield message_id(one.source.ms, one.source.counter, one.nth), one.candle.as_document()
+        for engine_candle in engine_candles(engine.take(batch)):
+            yield (
+                message_id(engine_candle.source.ms, engine_candle.source.counter, engine_candle.number),
+                engine_candle.candle.as_document(),
+            )
 
 
 def differences(expected: Mapping[str, Document], published: Mapping[str, Document]) -> list[str]:
@@ -242,14 +251,14 @@ def differences(expected: Mapping[str, Document], published: Mapping[str, Docume
 
 def completeness_findings(final: Iterable[Document], lost: Sequence[Loss], ids: Sequence[EntryId]) -> list[str]:
     """Candles whose `complete` does not match the losses and the beginning and end of the feed."""
-    gaps = [Gap(-1, ids[1].ms), *(Gap(one.from_ms, one.to_ms) for one in lost), Gap(ids[-2].ms, 1 << 62)]
+    gaps = [Gap(-1, ids[1].ms), *(Gap(outage.from_ms, outage.to_ms) for outage in lost), Gap(ids[-2].ms, 1 << 62)]
     wrong = wrong_completeness(final, gaps)
     return [*wrong[:MOST_SHOWN], f"{len(wrong)} candles with a wrong `complete`"] if wrong else []
 
 
 def stored_findings(final: Mapping[str, Document], stored: Mapping[str, Document], logged_lost: int) -> list[str]:
     """MongoDB has the last revision of every candle, except for as many as the archive logged as lost."""
-    other = [key for key, one in final.items() if key in stored and stored[key] != one]
+    other = [key for key, document in final.items() if key in stored and stored[key] != document]
     missing = sum(key not in stored for key in final)
     findings = [f"MongoDB has another {key}" for key in other[:MOST_SHOWN]] if not logged_lost else []
     if missing > logged_lost:
@@ -262,7 +271,7 @@ def announcement_findings(
     announced: Sequence[Announcement], health: Mapping[str, str], forced_out: int, forced_logged: int
 ) -> list[str]:
     """Health report and log of the candle worker agree, and the connector logged all that its sender forced out."""
-    entries, lost_ms = sum(one.entries for one in announced), sum(one.lost_ms for one in announced)
+    entries, lost_ms = sum(value.entries for value in announced), sum(outage.lost_ms for outage in announced)
     findings = []
     if (int(health.get("lost_entries", -1)), int(health.get("lost_ms", -1))) != (entries, lost_ms):
         findings.append(

@@ -37,11 +37,11 @@ class DeafReaders:
 
     def dropped(self, client: redis.Redis) -> int:
         listed: Any = client.client_list()
-        return len(self._sockets) - sum(str(one["name"]).startswith(NAME) for one in listed)
+        return len(self._sockets) - sum(str(instrument["name"]).startswith(NAME) for instrument in listed)
 
     def end(self) -> None:
-        for one in self._sockets:
-            one.close()
+        for open_socket in self._sockets:
+            open_socket.close()
 
 
 def _send(deaf: socket.socket, words: bytes) -> None:

@@ -147,7 +147,7 @@ def play(scenario: Scenario, seed: int, directory: Path, log: Log) -> Played:
 
 def _begin(scenario: Scenario, seed: int, made: Stage) -> Run:
     offer = Offer(scenario.instruments, scenario.shards, seed, BEGIN, scenario.parts)
-    made.write_instruments([one.symbol for members in offer.members() for one in members])
+    made.write_instruments([instrument.symbol for members in offer.members() for instrument in members])
     environment = made.environment(
         MARKET_CLOCK=_clock(scenario),
         TIMEFRAMES=scenario.timeframes,
@@ -204,7 +204,7 @@ def _play_on(run: Run, played: Played, log: Log) -> None:
     health = {name: made.health(name) for name in (WORKER, SIGNALS)}
     played.findings += memory_findings(scenario, run.samples)
     played.findings += lag_findings(scenario, run.samples[:fed])
-    played.findings += order_findings([one for one in run.samples if one.at > run.returned_at])
+    played.findings += order_findings([sample for sample in run.samples if sample.at > run.returned_at])
     _judge(run, health[WORKER], played, log)
 
 
@@ -263,16 +263,16 @@ def _last_id(run: Run, stream: str) -> str:
 
 def _figures(run: Run, fed_at: float, dropped: int) -> dict[str, Any]:
     samples, scenario = run.samples, run.scenario
-    lags = [one.worker_lag_ms / scenario.speed for one in samples if one.worker_lag_ms >= 0]
-    peak = {name: max(one.rss_mb.get(name, 0.0) for one in samples) for name in samples[-1].rss_mb}
+    lags = [sample.worker_lag_ms / scenario.speed for sample in samples if sample.worker_lag_ms >= 0]
+    peak = {name: max(sample.rss_mb.get(name, 0.0) for sample in samples) for name in samples[-1].rss_mb}
     found: dict[str, Any] = {
         "fed after seconds": round(fed_at, 1),
         "stored after seconds": round(run.now(), 1),
         "worst lag in real ms": round(max(lags, default=-1.0)),
         "median lag in real ms": round(sorted(lags)[len(lags) // 2]) if lags else -1,
-        "largest stream MB": max(size for one in samples for size in one.stream_mb),
-        "Redis at most MB": max(one.redis_mb for one in samples),
-        "most unsent MB": round(max(one.unsent_mb for one in samples), 1),
+        "largest stream MB": max(size for sample in samples for size in sample.stream_mb),
+        "Redis at most MB": max(sample.redis_mb for sample in samples),
+        "most unsent MB": round(max(sample.unsent_mb for sample in samples), 1),
         "resident at most MB": peak,
     }
     if scenario.away_seconds:
@@ -293,7 +293,7 @@ def _judge(run: Run, health: Mapping[str, str], played: Played, log: Log) -> Non
     archive_lost = int(health.get("archive_lost", 0))
     if archive_lost != logged_sum(since_start(lines), NOT_STORED, "count"):
         played.findings.append(f"archive_lost is {archive_lost}, and the log has another number")
-    played.findings += loss_findings(scenario, sum(one.entries for one in announced), archive_lost)
+    played.findings += loss_findings(scenario, sum(value.entries for value in announced), archive_lost)
     settings = _settings(run)
     final: dict[str, Document] = {}
     totals = {"entries": 0, "published": 0, "published before a kill, of entries then dropped": 0}
@@ -309,12 +309,12 @@ def _judge(run: Run, health: Mapping[str, str], played: Played, log: Log) -> Non
         totals["published before a kill, of entries then dropped"] += verdict.early
     if not final:
         played.findings.append("no candle came out: nothing was judged")
-    totals["incomplete"] = sum(not one["complete"] for one in final.values())
+    totals["incomplete"] = sum(not document["complete"] for document in final.values())
     played.findings += stored_findings(final, _stored(run), archive_lost)
     played.figures |= totals | {
         "candles": len(final),
-        "lost_entries": sum(one.entries for one in announced),
-        "lost_ms": sum(one.lost_ms for one in announced),
+        "lost_entries": sum(value.entries for value in announced),
+        "lost_ms": sum(outage.lost_ms for outage in announced),
         "archive_lost": archive_lost,
     }
 
@@ -332,7 +332,7 @@ def _closed(run: Run, shard: int) -> dict[str, Document]:
 
 def _stored(run: Run) -> dict[str, Document]:
     with pymongo.MongoClient[Document](run.made.mongo_url) as database:
-        return {one["_id"]: one for one in database["candlewick"]["candles"].find(batch_size=5_000)}
+        return {document["_id"]: document for document in database["candlewick"]["candles"].find(batch_size=5_000)}
 
 
 __all__ = ["Played", "Scenario", "play", "wait_until"]

@@ -125,8 +125,8 @@ def short(chaos: Chaos, seconds: float) -> None:
 
 
 KINDS: dict[str, Schedule] = {
-    one.__name__: one
-    for one in (kills, redis_faults, network, mongo_faults, feed, disk_and_clock, doubles, mongo_away, shared)
+    module.__name__: module
+    for module in (kills, redis_faults, network, mongo_faults, feed, disk_and_clock, doubles, mongo_away, shared)
 }
 
 

@@ -38,12 +38,12 @@ def main(kills: int, seed: int, rounds: int, kind: str, seconds: float, json_fil
     plan = Plan(seconds=seconds, speed=60.0, instruments=12)
     print(f"chaos: seed {seed}, in {directory}", flush=True)
     while not _is_enough(played, kills, rounds):
-        one = play(seed + len(played), directory / f"round-{seed + len(played)}", plan, kind)
-        played.append(one)
-        _print_round(one, sum(each.kills for each in played))
+        result = play(seed + len(played), directory / f"round-{seed + len(played)}", plan, kind)
+        played.append(result)
+        _print_round(result, sum(each.kills for each in played))
         if json_file is not None:
             json_file.write_text(json.dumps(figures(played, time.monotonic() - began), indent=1))
-    failed = [one for one in played if one.differences]
+    failed = [outcome for outcome in played if outcome.differences]
     print(_closing(figures(played, time.monotonic() - began)), flush=True)
     sys.exit(1 if failed else 0)
 
@@ -51,44 +51,44 @@ def main(kills: int, seed: int, rounds: int, kind: str, seconds: float, json_fil
 def _is_enough(played: list[Round], kills: int, rounds: int) -> bool:
     if rounds:
         return len(played) >= rounds
-    return len(played) >= len(KINDS) and sum(one.kills for one in played) >= kills
+    return len(played) >= len(KINDS) and sum(result.kills for result in played) >= kills
 
 
 def figures(played: list[Round], seconds: float) -> dict[str, Any]:
     """Everything worth keeping, JSON-safe."""
     faults: Counter[str] = Counter()
-    for one in played:
-        faults.update(one.faults)
-    verdicts = [one.verdict for one in played]
+    for result in played:
+        faults.update(result.faults)
+    verdicts = [result.verdict for result in played]
     return {
         "rounds": len(played),
-        "kills": sum(one.kills for one in played),
+        "kills": sum(result.kills for result in played),
         "faults": dict(sorted(faults.items())),
-        "entries": sum(one.entries for one in verdicts),
-        "candles": sum(one.candles for one in verdicts),
-        "incomplete candles": sum(one.incomplete for one in verdicts),
-        "revisions": sum(one.revisions for one in verdicts),
-        "signals": sum(one.signals for one in verdicts),
-        "differences": sum(len(one.differences) for one in played),
-        "failed seeds": [one.seed for one in played if one.differences],
+        "entries": sum(verdict.entries for verdict in verdicts),
+        "candles": sum(verdict.candles for verdict in verdicts),
+        "incomplete candles": sum(verdict.incomplete for verdict in verdicts),
+        "revisions": sum(verdict.revisions for verdict in verdicts),
+        "signals": sum(verdict.signals for verdict in verdicts),
+        "differences": sum(len(result.differences) for result in played),
+        "failed seeds": [result.seed for result in played if result.differences],
         "seconds": round(seconds, 1),
-        "each round": [one.as_dict() for one in played],
+        "each round": [result.as_dict() for result in played],
     }
 
 
-def _print_round(one: Round, kills_so_far: int) -> None:
-    verdict = one.verdict
+def _print_round(round_result: Round, kills_so_far: int) -> None:
+    verdict = round_result.verdict
     print(
-        f"  seed {one.seed} {one.kind}: {one.kills} kills ({kills_so_far} so far), "
-        f"{sum(one.faults.values())} faults, {verdict.entries} entries, "
+        f"  seed {round_result.seed} {round_result.kind}: {round_result.kills} kills ({kills_so_far} so far), "
+        f"{sum(round_result.faults.values())} faults, {verdict.entries} entries, "
         f"{verdict.candles} candles ({verdict.incomplete} incomplete), {verdict.revisions} revisions, "
-        f"{verdict.signals} signals, {one.seconds:g} s: "
-        f"{'held' if not one.differences else 'DIFFERS'}",
+        f"{verdict.signals} signals, {round_result.seconds:g} s: "
+        f"{'held' if not round_result.differences else 'DIFFERS'}",
         flush=True,
     )
-    for name, value in one.measured.items():
+    for name, value in round_result.measured.items():
         print(f"      {name}: {value}", flush=True)
-    for line in one.differences:
+    for line in round_result.differences:
         print(f"      {line[:3000]}", flush=True)
 
 

@@ -66,13 +66,13 @@ class Limits:
 def findings(samples: Sequence[Sample], bounds: Bounds, limits: Limits, sessions: int) -> list[str]:
     """Empty when all held."""
     found = [] if len(samples) == sessions else [f"{len(samples)} sessions instead of {sessions}"]
-    settled = [one for one in samples if one.session >= bounds.settled]
+    settled = [sample for sample in samples if sample.session >= bounds.settled]
     if len(settled) < 2:
         return [*found, "too few sessions to judge what is flat"]
     found += _of_processes(settled, bounds)
     found += _of_redis(settled, bounds, limits)
     found += _of_mongo(samples, settled, bounds, limits)
-    worst = max(one.journal_days for one in settled)
+    worst = max(sample.journal_days for sample in settled)
     if worst > limits.journal_days:
         found.append(f"the journal holds {worst} days, and should hold {limits.journal_days} at most")
     return found
@@ -82,48 +82,51 @@ def _of_processes(settled: Sequence[Sample], bounds: Bounds) -> list[str]:
     found = []
     for name, first in settled[0].rss_mb.items():
         found += _flat(
-            f"resident memory of {name} (MB)", [one.rss_mb[name] for one in settled], bounds.memory_limit(first)
+            f"resident memory of {name} (MB)", [sample.rss_mb[name] for sample in settled], bounds.memory_limit(first)
         )
     for name, opened in settled[0].descriptors.items():
-        series = [float(one.descriptors[name]) for one in settled]
+        series = [float(sample.descriptors[name]) for sample in settled]
         found += _flat(f"file descriptors of {name}", series, opened + bounds.descriptors)
     for name, running in settled[0].threads.items():
-        series = [float(one.threads[name]) for one in settled]
+        series = [float(sample.threads[name]) for sample in settled]
         found += _flat(f"threads of {name}", series, running + bounds.threads)
     return found
 
 
 def _of_redis(settled: Sequence[Sample], bounds: Bounds, limits: Limits) -> list[str]:
     first = settled[0]
-    found = _flat("keys in Redis", [float(one.keys) for one in settled], first.keys + bounds.keys)
-    found += _flat("rows of the candle worker", [float(one.rows) for one in settled], first.rows)
-    found += _flat("live hashes", [float(one.live_hashes) for one in settled], first.live_hashes)
+    found = _flat("keys in Redis", [float(sample.keys) for sample in settled], first.keys + bounds.keys)
+    found += _flat("rows of the candle worker", [float(sample.rows) for sample in settled], first.rows)
+    found += _flat("live hashes", [float(sample.live_hashes) for sample in settled], first.live_hashes)
     snapshots = first.snapshot_bytes * (1 + bounds.snapshot_share)
-    found += _flat("bytes of the snapshots", [float(one.snapshot_bytes) for one in settled], snapshots)
+    found += _flat("bytes of the snapshots", [float(sample.snapshot_bytes) for sample in settled], snapshots)
     memory = first.redis_mb * (1 + bounds.redis_share) + bounds.redis_mb
-    found += _flat("Redis memory (MB)", [one.redis_mb for one in settled], memory)
+    found += _flat("Redis memory (MB)", [sample.redis_mb for sample in settled], memory)
     # MAXLEN ~ drops whole nodes of a stream only, of a hundred entries at most.
     closed = limits.shards * (limits.closed_max_entries + 100)
-    found += _flat("entries of the closed streams", [float(one.closed_entries) for one in settled], closed)
+    found += _flat("entries of the closed streams", [float(sample.closed_entries) for sample in settled], closed)
     hours = limits.stream_hours + limits.trim_hours
-    return found + _flat("hours that the streams of ticks reach back", [one.ticks_hours for one in settled], hours)
+    return found + _flat(
+        "hours that the streams of ticks reach back", [sample.ticks_hours for sample in settled], hours
+    )
 
 
 def _of_mongo(samples: Sequence[Sample], settled: Sequence[Sample], bounds: Bounds, limits: Limits) -> list[str]:
     found = [
-        f"MongoDB holds {one.documents} candles after session {one.session}, and {one.published} were published"
-        for one in samples
-        if one.documents != one.published
+        f"MongoDB holds {sample.documents} candles after session {sample.session}, and {sample.published} were "
+        f"published"
+        for sample in samples
+        if sample.documents != sample.published
     ]
-    totals = [0, *(one.published for one in samples)]
+    totals = [0, *(sample.published for sample in samples)]
     short = min(after - before for before, after in pairwise(totals))
     if short < bounds.fewest_share * limits.candles_a_session:
         found.append(f"a session brought {short} candles, and {limits.candles_a_session} were to be expected")
-    per_candle = [one.mongo_bytes / max(1, one.documents) for one in settled]
+    per_candle = [sample.mongo_bytes / max(1, sample.documents) for sample in settled]
     return found + _flat("bytes a candle in MongoDB", per_candle, per_candle[0] * (1 + bounds.bytes_share))
 
 
 def _flat(what: str, series: Sequence[float], limit: float) -> list[str]:
     if max(series) <= limit:
         return []
-    return [f"{what}: {', '.join(f'{one:.6g}' for one in series)}; the bound is {limit:.6g}"]
+    return [f"{what}: {', '.join(f'{pair:.6g}' for pair in series)}; the bound is {limit:.6g}"]

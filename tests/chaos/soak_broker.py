@@ -60,7 +60,10 @@ class Sessions:
         """The instruments of each shard that are listed in a week; the options are the last of each."""
         options = self.weekly // self.shards
         return [
-            [*named[: len(named) - options], *(_option(one, week) for one in named[len(named) - options :])]
+            [
+                *named[: len(named) - options],
+                *(_option(instrument, week) for instrument in named[len(named) - options :]),
+            ]
             for named in self.offer.members()
         ]
 
@@ -70,7 +73,7 @@ class Sessions:
         return [
             symbol
             for shard in range(self.shards)
-            for symbol in dict.fromkeys(one.symbol for members in by_week for one in members[shard])
+            for symbol in dict.fromkeys(instrument.symbol for members in by_week for instrument in members[shard])
         ]
 
 
@@ -89,11 +92,13 @@ def _option(stock_of_its_place: Instrument, week: int) -> Instrument:
     )
 
 
-def row_of(one: Instrument) -> str:
+def row_of(instrument: Instrument) -> str:
     """In the dump."""
-    if one.exchange == "NSE":
-        return stock(one.token, one.tradingsymbol)
-    return f"{one.token},{one.token >> 8},{one.tradingsymbol},NIFTY,0,,20000,0.05,1,CE,NFO-OPT,NFO"
+    if instrument.exchange == "NSE":
+        return stock(instrument.token, instrument.tradingsymbol)
+    return (
+        f"{instrument.token},{instrument.token >> 8},{instrument.tradingsymbol},NIFTY,0,,20000,0.05,1,CE,NFO-OPT,NFO"
+    )
 
 
 def at_ms(day: date, minute: float) -> int:
@@ -129,7 +134,7 @@ class SoakBroker:
     # -- REST -------------------------------------------------------------------------------------------------
 
     async def _instruments(self, _request: web.Request) -> web.Response:
-        rows = [row_of(one) for members in self._members for one in members]
+        rows = [row_of(instrument) for members in self._members for instrument in members]
         self._listed_ms = self._clock.now_ms()
         return web.Response(text="\n".join((HEADER, *rows)), content_type="text/csv")
 
@@ -201,7 +206,7 @@ class SoakBroker:
 
     def _is_subscribed(self) -> bool:
         """Whether the instruments of this week are subscribed, each shard's on one connection."""
-        wanted = [{one.token for one in members} for members in self._members]
+        wanted = [{instrument.token for instrument in members} for members in self._members]
         return len(self._sockets) == len(wanted) and all(
             shard >= 0 and self._subscribed[socket] == wanted[shard] for socket, shard in self._sockets.items()
         )

@@ -44,7 +44,9 @@ class Plan:
     @property
     def candles_a_session(self) -> int:
         minutes = CLOSE_MINUTE - OPEN_MINUTE
-        lengths = [one.length_ms // 60_000 for one in parse_timeframes(self.timeframes) if not one.is_day]
+        lengths = [
+            timeframe.length_ms // 60_000 for timeframe in parse_timeframes(self.timeframes) if not timeframe.is_day
+        ]
         return self.instruments * (sum(-(-minutes // length) for length in lengths) + ("1d" in self.timeframes))
 
     @property

@@ -265,19 +265,20 @@ def _play(under_way: Soak, soaked: Soaked, log: Log) -> None:
     soaked.figures |= {f"broker {name}": value for name, value in under_way.status().items()}
 
 
-def summary(one: Sample) -> str:
+def summary(sample: Sample) -> str:
     """A sample in one line."""
     sizes = ", ".join(
-        f"{name} {one.rss_mb[name]:g} MB {one.descriptors[name]} files {one.threads[name]} threads"
-        for name in one.rss_mb
+        f"{name} {sample.rss_mb[name]:g} MB {sample.descriptors[name]} files {sample.threads[name]} threads"
+        for name in sample.rss_mb
     )
-    per_candle = one.mongo_bytes / max(1, one.documents)
+    per_candle = sample.mongo_bytes / max(1, sample.documents)
     return (
-        f"{sizes}; Redis {one.redis_mb:g} MB beside the ticks, {one.keys} keys, ticks {one.ticks_entries} entries of "
-        f"{one.ticks_hours:g} h, closed {one.closed_entries} entries; "
-        f"{one.rows} rows, {one.live_hashes} live hashes, snapshots {one.snapshot_bytes / 2**20:.2f} MB; "
-        f"MongoDB {one.documents} of {one.published} candles, {per_candle:.0f} B each; "
-        f"journal {one.journal_days} days {one.journal_mb:g} MB"
+        f"{sizes}; Redis {sample.redis_mb:g} MB beside the ticks, {sample.keys} keys, ticks {sample.ticks_entries} "
+        f"entries of "
+        f"{sample.ticks_hours:g} h, closed {sample.closed_entries} entries; "
+        f"{sample.rows} rows, {sample.live_hashes} live hashes, snapshots {sample.snapshot_bytes / 2**20:.2f} MB; "
+        f"MongoDB {sample.documents} of {sample.published} candles, {per_candle:.0f} B each; "
+        f"journal {sample.journal_days} days {sample.journal_mb:g} MB"
     )
 
 

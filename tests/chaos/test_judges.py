@@ -61,11 +61,11 @@ def test_a_lost_trade_is_found_in_its_candle() -> None:
 
 
 def test_differences_are_named_by_field() -> None:
-    one = {"close": 1.0, "rev": 0}
-    assert _differences({"a": one}, {"a": one}) == []
-    assert _differences({"a": one}, {}) == ["a is missing"]
-    assert _differences({}, {"a": one}) == ["a is too much"]
-    assert _differences({"a": one}, {"a": one | {"rev": 1}}) == ["a: rev 0 expected, 1 found"]
+    value = {"close": 1.0, "rev": 0}
+    assert _differences({"a": value}, {"a": value}) == []
+    assert _differences({"a": value}, {}) == ["a is missing"]
+    assert _differences({}, {"a": value}) == ["a is too much"]
+    assert _differences({"a": value}, {"a": value | {"rev": 1}}) == ["a: rev 0 expected, 1 found"]
 
 
 def test_a_late_feed_is_given_time() -> None:

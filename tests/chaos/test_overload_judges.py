@@ -59,14 +59,14 @@ ANNOUNCED = Announcement(0, FEED[FIRST - 1].id, COUNT, FEED[FIRST + COUNT].id.ms
 def journal(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("journal")
     writer = JournalWriter(directory, 0)
-    for one in FEED:
-        writer.append(one)
+    for entry in FEED:
+        writer.append(entry)
     writer.close()
     return directory
 
 
 def published_with(announced: list[Announcement]) -> dict[str, Document]:
-    lost = losses([one.id for one in FEED], announced, [])
+    lost = losses([entry.id for entry in FEED], announced, [])
     return expected_messages(with_outages(FEED, lost, SUBSCRIBED), SETTINGS)
 
 
@@ -102,20 +102,22 @@ def test_figures_that_are_not_true_are_found(journal: Path, wrong: dict[str, obj
 
 def test_missing_doubled_changed_and_unordered_candles_are_found(journal: Path) -> None:
     published = published_with([])
-    key, one = next(iter(published.items()))
+    key, row = next(iter(published.items()))
     without = {other: document for other, document in published.items() if other != key}
     assert findings(journal, [], without)
-    assert findings(journal, [], published | {"9999999999999-1": one})
-    assert findings(journal, [], published | {key: one | {"close": -1.0}})
-    assert findings(journal, [], {**without, key: one})
+    assert findings(journal, [], published | {"9999999999999-1": row})
+    assert findings(journal, [], published | {key: row | {"close": -1.0}})
+    assert findings(journal, [], {**without, key: row})
 
 
 def test_a_touched_candle_that_is_marked_complete_is_found() -> None:
-    ids = [one.id for one in FEED]
+    ids = [entry.id for entry in FEED]
     (lost,) = losses(ids, [ANNOUNCED], [])
-    final = {one["_id"]: one for one in published_with([ANNOUNCED]).values()}
+    final = {document["_id"]: document for document in published_with([ANNOUNCED]).values()}
     assert completeness_findings(final.values(), [lost], ids) == []
-    touched = next(one for one in final.values() if not one["complete"] and one["end_t"] < lost.to_ms)
+    touched = next(
+        document for document in final.values() if not document["complete"] and document["end_t"] < lost.to_ms
+    )
     assert completeness_findings([touched | {"complete": True}], [lost], ids)
     assert completeness_findings([touched], [], ids)
 
@@ -124,12 +126,14 @@ def test_what_a_killed_worker_published_of_entries_that_were_then_dropped_is_acc
     """The worker's snapshot is older than FIRST, and the worker ran for two minutes more before it died."""
     undisturbed, successor = published_with([]), published_with([ANNOUNCED])
     seen = FEED[FIRST + 120].id.ms
-    early = {key: one for key, one in undisturbed.items() if ANNOUNCED.after.ms < EntryId.parse(key).ms <= seen}
+    early = {
+        key: document for key, document in undisturbed.items() if ANNOUNCED.after.ms < EntryId.parse(key).ms <= seen
+    }
     merged = dict(sorted((successor | early).items(), key=lambda pair: EntryId.parse(pair[0])))
     assert len(early) == 8
     assert findings(journal, [ANNOUNCED], merged, seen) == []
     assert findings(journal, [ANNOUNCED], merged), "nobody was killed"
-    holed = {key: one for key, one in merged.items() if key != next(iter(early))}
+    holed = {key: candle for key, candle in merged.items() if key != next(iter(early))}
     assert findings(journal, [ANNOUNCED], holed, seen)
 
 
@@ -137,16 +141,22 @@ def test_a_killed_worker_may_have_published_more_than_was_then_dropped(journal: 
     """It ran for a minute beyond the loss: its successor's outage has older ids, and the outbox refuses that."""
     undisturbed, successor = published_with([]), published_with([ANNOUNCED])
     seen = FEED[FIRST + COUNT + 60].id.ms
-    early = {key: one for key, one in undisturbed.items() if ANNOUNCED.after.ms < EntryId.parse(key).ms <= seen}
-    later = {key: one for key, one in successor.items() if EntryId.parse(key) > max(map(EntryId.parse, early))}
-    before = {key: one for key, one in successor.items() if EntryId.parse(key) < min(map(EntryId.parse, early))}
-    refused = [one for key, one in successor.items() if key not in early | later | before]
-    assert len(refused) > 3 and not any(one["complete"] for one in refused), "the outage's own"
+    early = {
+        key: document for key, document in undisturbed.items() if ANNOUNCED.after.ms < EntryId.parse(key).ms <= seen
+    }
+    later = {
+        key: document for key, document in successor.items() if EntryId.parse(key) > max(map(EntryId.parse, early))
+    }
+    before = {
+        key: document for key, document in successor.items() if EntryId.parse(key) < min(map(EntryId.parse, early))
+    }
+    refused = [document for key, document in successor.items() if key not in early | later | before]
+    assert len(refused) > 3 and not any(document["complete"] for document in refused), "the outage's own"
     merged = before | early | later
     assert findings(journal, [ANNOUNCED], merged, seen) == []
     assert findings(journal, [ANNOUNCED], merged), "nobody was killed"
     assert findings(journal, [ANNOUNCED], before | later, seen), "one that published none of them hides no outage"
-    assert findings(journal, [ANNOUNCED], {key: one for key, one in merged.items() if key != max(early)}, seen)
+    assert findings(journal, [ANNOUNCED], {key: candle for key, candle in merged.items() if key != max(early)}, seen)
 
 
 def test_health_and_logs_have_to_agree() -> None:

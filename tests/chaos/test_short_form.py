@@ -67,13 +67,13 @@ def test_the_proxy_resets_delays_cuts_swallows_and_refuses() -> None:
             made.sendall(b"hello")
             return made
 
-        one = connect()
-        assert one.recv(100) == b"hello"
+        connection = connect()
+        assert connection.recv(100) == b"hello"
         proxy.swallow()
-        one.sendall(b"lost")
-        one.settimeout(0.3)
+        connection.sendall(b"lost")
+        connection.settimeout(0.3)
         with pytest.raises(TimeoutError):
-            one.recv(100)
+            connection.recv(100)
         two = connect()
         assert two.recv(100) == b"hello"
         proxy.cut_after(4 + 2)  # four bytes up, and of those that come back two

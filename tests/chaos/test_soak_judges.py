@@ -54,38 +54,42 @@ def test_what_only_breathes_is_flat() -> None:
 
 
 LEAKS: dict[str, Callable[[Sample, int], Sample]] = {
-    "resident memory of signal_worker": lambda one, n: replace(
-        one, rss_mb={**one.rss_mb, "signal_worker": 300.0 + 10.0 * n}
+    "resident memory of signal_worker": lambda sample, n: replace(
+        sample, rss_mb={**sample.rss_mb, "signal_worker": 300.0 + 10.0 * n}
     ),
-    "file descriptors of connect": lambda one, n: replace(one, descriptors={**one.descriptors, "connect": 20 + n}),
-    "threads of candle_worker": lambda one, n: replace(one, threads={**one.threads, "candle_worker": 6 + n // 2}),
-    "keys in Redis": lambda one, n: replace(one, keys=1_000 + 5 * n),
-    "Redis memory": lambda one, n: replace(one, redis_mb=400.0 + 12.0 * n),
-    "entries of the closed streams": lambda one, n: replace(one, closed_entries=500 * n),
-    "rows of the candle worker": lambda one, n: replace(one, rows=500 + n),
-    "live hashes": lambda one, n: replace(one, live_hashes=3_500 + 7 * n),
-    "bytes of the snapshots": lambda one, n: replace(one, snapshot_bytes=4_000_000 + 50_000 * n),
-    "hours that the streams of ticks": lambda one, n: replace(one, ticks_hours=24.0 * n),
-    "bytes a candle": lambda one, n: replace(one, mongo_bytes=one.documents * (1_000 + 60 * n)),
-    "the journal holds": lambda one, n: replace(one, journal_days=n),
+    "file descriptors of connect": lambda sample, n: replace(
+        sample, descriptors={**sample.descriptors, "connect": 20 + n}
+    ),
+    "threads of candle_worker": lambda sample, n: replace(
+        sample, threads={**sample.threads, "candle_worker": 6 + n // 2}
+    ),
+    "keys in Redis": lambda sample, n: replace(sample, keys=1_000 + 5 * n),
+    "Redis memory": lambda sample, n: replace(sample, redis_mb=400.0 + 12.0 * n),
+    "entries of the closed streams": lambda sample, n: replace(sample, closed_entries=500 * n),
+    "rows of the candle worker": lambda sample, n: replace(sample, rows=500 + n),
+    "live hashes": lambda sample, n: replace(sample, live_hashes=3_500 + 7 * n),
+    "bytes of the snapshots": lambda sample, n: replace(sample, snapshot_bytes=4_000_000 + 50_000 * n),
+    "hours that the streams of ticks": lambda sample, n: replace(sample, ticks_hours=24.0 * n),
+    "bytes a candle": lambda sample, n: replace(sample, mongo_bytes=sample.documents * (1_000 + 60 * n)),
+    "the journal holds": lambda sample, n: replace(sample, journal_days=n),
 }
 
 
 @pytest.mark.parametrize("what", LEAKS)
 def test_what_grows_with_each_session_is_found(what: str) -> None:
-    leaking = [LEAKS[what](one, one.session) for one in FLAT]
+    leaking = [LEAKS[what](sample, sample.session) for sample in FLAT]
     (found,) = findings(leaking, BOUNDS, LIMITS, SESSIONS)
     assert found.startswith(what)
 
 
 def test_a_candle_that_is_not_stored_or_stored_for_nothing_is_found() -> None:
     for documents in (2_499, 2_501):
-        wrong = [replace(one, documents=documents) if one.session == 5 else one for one in FLAT]
+        wrong = [replace(sample, documents=documents) if sample.session == 5 else sample for sample in FLAT]
         assert any("after session 5" in line for line in findings(wrong, BOUNDS, LIMITS, SESSIONS))
 
 
 def test_a_feed_that_brought_too_little_proves_nothing() -> None:
-    idle = [replace(one, published=10 * one.session, documents=10 * one.session) for one in FLAT]
+    idle = [replace(sample, published=10 * sample.session, documents=10 * sample.session) for sample in FLAT]
     assert any("a session brought 10 candles" in line for line in findings(idle, BOUNDS, LIMITS, SESSIONS))
 
 

@@ -64,7 +64,10 @@ def test_a_stale_writer_does_not_undo_a_revision(tmp_path: Path) -> None:
         assert (
             store.upsert_candles([revision(0), revision(0, "NSE:INFY|1m|002"), revision(0, "NSE:INFY|1m|003")]) == []
         )
-        stored = {one["_id"]: one["rev"] for one in store._database.find("reading", "candles", {}, [("_id", 1)])}
+        stored = {
+            document["_id"]: document["rev"]
+            for document in store._database.find("reading", "candles", {}, [("_id", 1)])
+        }
         store.close()
     assert stored == {"NSE:INFY|1m|001": 1, "NSE:INFY|1m|002": 0, "NSE:INFY|1m|003": 0}
 
@@ -74,7 +77,7 @@ def test_what_another_archiver_left_behind_is_written(client: redis.Redis) -> No
     written: list[str] = []
 
     def write(documents: Sequence[dict[str, Any]]) -> list[RefusedDocument]:
-        written.extend(one["_id"] for one in documents)
+        written.extend(document["_id"] for document in documents)
         return []
 
     timing = ArchiverTiming(backlog_seconds=0.2)

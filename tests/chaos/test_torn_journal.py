@@ -27,12 +27,12 @@ def test_capture_continues_behind_any_cut(tmp_path: Path, cut: int) -> None:
     before.close()
     path = journal_path(tmp_path, journal_days(tmp_path)[0], 0)
     assert path is not None
-    given = {one.id for one in read_journal(path)}
+    given = {entry.id for entry in read_journal(path)}
     os.truncate(path, path.stat().st_size - cut)
     after = recorder(tmp_path, NOW_MS - 3_600_000)
     after.frame(b"after", True)
     after.close()
     entries = list(read_journal(path))
-    assert [one.payload[0] for one in entries[:-1]] == list(range((5 * 29 - cut) // 29))
+    assert [entry.payload[0] for entry in entries[:-1]] == list(range((5 * 29 - cut) // 29))
     assert entries[-1].payload == b"after"
     assert entries[-1].id > max(given)

@@ -102,7 +102,9 @@ def ticker(port: int, token: str, modes: dict[str, list[int]], wanted: dict[str,
 
 def _has_enough(found: dict[str, Any], wanted: dict[str, int]) -> bool:
     counts = Counter(str(tick["instrument_token"]) for tick in list(found["ticks"]))
-    return bool(found["orders"] and found["messages"]) and all(counts[one] >= least for one, least in wanted.items())
+    return bool(found["orders"] and found["messages"]) and all(
+        counts[fault] >= least for fault, least in wanted.items()
+    )
 
 
 def main() -> None:

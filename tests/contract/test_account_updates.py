@@ -53,7 +53,7 @@ def everything_else_in(client: Any) -> str:
 
 
 def is_subscribed(broker: FakeBroker, connections: int) -> bool:
-    return len(broker.connections) >= connections and all(one.modes() for one in broker.connections)
+    return len(broker.connections) >= connections and all(connection.modes() for connection in broker.connections)
 
 
 @pytest.mark.parametrize("connections", [1, 2])
@@ -72,7 +72,7 @@ def test_an_order_update_is_recorded_once(tmp_path: Path, valkey: ValkeyServer, 
         assert updates(connector.redis) == [(b"t", text) for text in expected]
         assert recorded(connector) == expected
         for shard in range(connections):
-            told = [one for one in connector.frames(shard) if one != b"\0"]
+            told = [frame for frame in connector.frames(shard) if frame != b"\0"]
             assert told == ['{"type":"message","data":"a notice"}', b"\0\7"], "its own texts, and no account's"
             assert len(connector.frames(shard)) >= 5, "a heartbeat in the place of each"
         assert "order" not in everything_else_in(connector.redis)

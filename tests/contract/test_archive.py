@@ -44,9 +44,9 @@ def archiver(client: redis.Redis, write: WriteDocuments) -> StreamArchiver:
 
 
 @contextmanager
-def running(one: StreamArchiver) -> Iterator[StopRequest]:
+def running(archiver: StreamArchiver) -> Iterator[StopRequest]:
     stop = StopRequest()
-    thread = threading.Thread(target=one.run, args=(stop,))
+    thread = threading.Thread(target=archiver.run, args=(stop,))
     thread.start()
     try:
         yield stop
@@ -67,8 +67,8 @@ class Memory:
         if self.faults_left > 0:
             self.faults_left -= 1
             raise StoreError("away")
-        self.documents.update({one["_id"]: one for one in written if "bad" not in one})
-        return [RefusedDocument(one, "bad it is") for one in written if "bad" in one]
+        self.documents.update({document["_id"]: document for document in written if "bad" not in document})
+        return [RefusedDocument(document, "bad it is") for document in written if "bad" in document]
 
 
 def nothing_pending(client: redis.Redis) -> bool:
@@ -80,19 +80,19 @@ def test_mongo_killed_and_restarted_loses_nothing(client: redis.Redis, tmp_path:
     with mongo_server(tmp_path) as mongo:
         store = MongoStore(mongo.url, "test", socket_timeout_ms=3_000)
         store.prepare()
-        one = archiver(client, store.upsert_candles)
-        with running(one):
+        stream_archiver = archiver(client, store.upsert_candles)
+        with running(stream_archiver):
             say(client, *documents(*(candle(minute) for minute in range(100))))
-            wait_for(lambda: one.health.written == 100)
+            wait_for(lambda: stream_archiver.health.written == 100)
             mongo.kill()
             say(client, *documents(*(candle(minute) for minute in range(100, 300)), candle(299, 7.0, rev=1)))
-            wait_for(lambda: one.health.state is ArchiverState.FAILING)
-            assert one.health.error
+            wait_for(lambda: stream_archiver.health.state is ArchiverState.FAILING)
+            assert stream_archiver.health.error
             mongo.start()
             wait_for(lambda: nothing_pending(client))
-        assert one.health.state is ArchiverState.STOPPED
-        assert one.health.error == ""
-        assert one.health.backlog == 0
+        assert stream_archiver.health.state is ArchiverState.STOPPED
+        assert stream_archiver.health.error == ""
+        assert stream_archiver.health.backlog == 0
         held = store.candles_before("NSE:INFY", "1m", START_MS * 2, 1_000)
         assert held == [*(candle(minute) for minute in range(299)), candle(299, 7.0, rev=1)]
         assert store.count(CANDLES_COLLECTION) == 300
@@ -120,7 +120,7 @@ def test_what_an_earlier_run_left_pending_comes_first(client: redis.Redis) -> No
     client.xreadgroup(GROUP, CONSUMER, {STREAM: ">"}, count=1)
 
     def write(written: Sequence[dict[str, Any]]) -> list[RefusedDocument]:
-        order.extend(one["_id"] for one in written)
+        order.extend(document["_id"] for document in written)
         return memory.write(written)
 
     with running(archiver(client, write)):
@@ -141,9 +141,11 @@ def test_the_first_entry_after_a_quiet_time_is_stored(client: redis.Redis) -> No
 def test_the_first_entries_after_a_quiet_time_are_left_alone_for_a_while(client: redis.Redis) -> None:
     """The pause is waited for before they are read: reading costs, too. A stop ends it, and nothing is left."""
     memory = Memory()
-    one = StreamArchiver(client, STREAM, GROUP, memory.write, REJECTED, 100, ArchiverTiming(pause_seconds=600.0))
+    stream_archiver = StreamArchiver(
+        client, STREAM, GROUP, memory.write, REJECTED, 100, ArchiverTiming(pause_seconds=600.0)
+    )
     client.xgroup_create(STREAM, GROUP, id="0", mkstream=True)
-    with running(one):
+    with running(stream_archiver):
         wait_for(lambda: bool(client.client_list()) and any(c["cmd"] == "xread" for c in client.client_list()))
         say(client, {"_id": "a"})
         wait_for(lambda: all(c["cmd"] != "xread" or "b" not in c["flags"] for c in client.client_list()))
@@ -155,12 +157,12 @@ def test_the_first_entries_after_a_quiet_time_are_left_alone_for_a_while(client:
 
 def test_a_bad_document_is_put_aside_and_the_rest_goes_on(client: redis.Redis) -> None:
     memory = Memory()
-    one = archiver(client, memory.write)
-    with running(one):
+    stream_archiver = archiver(client, memory.write)
+    with running(stream_archiver):
         say(client, {"_id": "a"}, {"_id": "x", "bad": 1}, b"\xff no json", {"no id": 1}, b'{"_id": {}}', {"_id": "b"})
         wait_for(lambda: "b" in memory.documents and nothing_pending(client))
     assert set(memory.documents) == {"a", "b"}
-    assert one.health.rejected == 4
+    assert stream_archiver.health.rejected == 4
     put_aside: Any = client.xrange(REJECTED)
     assert sorted(fields[b"json"] for _, fields in put_aside) == sorted(
         [b'{"_id":"x","bad":1}', b"\xff no json", b'{"no id":1}', b'{"_id": {}}']
@@ -171,13 +173,13 @@ def test_a_bad_document_is_put_aside_and_the_rest_goes_on(client: redis.Redis) -
 def test_the_breaker_spares_a_failing_server_and_closes_again(client: redis.Redis) -> None:
     memory = Memory()
     memory.faults_left = 6
-    one = archiver(client, memory.write)
+    stream_archiver = archiver(client, memory.write)
     say(client, {"_id": "a"})
-    with running(one):
+    with running(stream_archiver):
         wait_for(lambda: "a" in memory.documents)
-        wait_for(lambda: one.health.state is ArchiverState.WAITING)
+        wait_for(lambda: stream_archiver.health.state is ArchiverState.WAITING)
     assert memory.faults_left == 0
-    assert one.health.error == ""
+    assert stream_archiver.health.error == ""
 
 
 def test_entries_trimmed_while_pending_are_counted_and_do_not_block(client: redis.Redis) -> None:
@@ -186,20 +188,20 @@ def test_entries_trimmed_while_pending_are_counted_and_do_not_block(client: redi
     client.xgroup_create(STREAM, GROUP, id="0")
     client.xreadgroup(GROUP, CONSUMER, {STREAM: ">"}, count=2)
     client.xtrim(STREAM, maxlen=1, approximate=False)
-    one = archiver(client, memory.write)
-    with running(one):
+    stream_archiver = archiver(client, memory.write)
+    with running(stream_archiver):
         wait_for(lambda: nothing_pending(client))
     assert set(memory.documents) == {"b"}
-    assert one.health.lost == 1
+    assert stream_archiver.health.lost == 1
 
 
 @pytest.mark.parametrize("was_read_before", [0, 3])
 def test_entries_trimmed_before_they_were_taken_are_counted_once(client: redis.Redis, was_read_before: int) -> None:
     memory = Memory()
-    one = archiver(client, memory.write)
+    stream_archiver = archiver(client, memory.write)
     say(client, *({"_id": str(number)} for number in range(was_read_before)))
     if was_read_before:
-        with running(one):
+        with running(stream_archiver):
             wait_for(lambda: len(memory.documents) == was_read_before)
     say(client, *({"_id": str(number)} for number in range(was_read_before, 500)))
     client.xtrim(STREAM, maxlen=100, approximate=False)
@@ -209,19 +211,19 @@ def test_entries_trimmed_before_they_were_taken_are_counted_once(client: redis.R
         say(client, {"_id": "later"})
         wait_for(lambda: "later" in memory.documents and nothing_pending(client))
     assert second.health.lost == 400 - was_read_before
-    assert one.health.lost == 0
+    assert stream_archiver.health.lost == 0
 
 
 def test_what_was_stored_may_go(client: redis.Redis) -> None:
     memory = Memory()
-    one = archiver(client, memory.write)
-    with running(one):
+    stream_archiver = archiver(client, memory.write)
+    with running(stream_archiver):
         for start in range(0, 500, 100):
             say(client, *({"_id": str(number)} for number in range(start, start + 100)))
             wait_for(lambda start=start: len(memory.documents) == start + 100)  # type: ignore[misc]
             wait_for(lambda: nothing_pending(client))
             client.xtrim(STREAM, maxlen=0, approximate=False)
-    assert one.health.lost == 0
+    assert stream_archiver.health.lost == 0
 
 
 def test_a_stop_still_writes_what_is_there(client: redis.Redis) -> None:
@@ -229,8 +231,8 @@ def test_a_stop_still_writes_what_is_there(client: redis.Redis) -> None:
     say(client, *({"_id": str(number)} for number in range(2_500)))
     client.xgroup_create(STREAM, GROUP, id="0")
     stop.request()
-    one = archiver(client, memory.write)
-    one.run(stop)
+    stream_archiver = archiver(client, memory.write)
+    stream_archiver.run(stop)
     assert len(memory.documents) == 2_500
     assert nothing_pending(client)
 
@@ -241,14 +243,14 @@ def test_while_it_fails_it_says_so_at_every_moment(client: redis.Redis) -> None:
     memory.faults_left = 6
 
     def write(written: Sequence[dict[str, Any]]) -> list[RefusedDocument]:
-        seen.append(one.health.state)
+        seen.append(stream_archiver.health.state)
         return memory.write(written)
 
-    one = archiver(client, write)
-    with running(one):
+    stream_archiver = archiver(client, write)
+    with running(stream_archiver):
         say(client, {"_id": "a"})
         wait_for(lambda: "a" in memory.documents and nothing_pending(client))
-        wait_for(lambda: one.health.state is ArchiverState.WAITING)
+        wait_for(lambda: stream_archiver.health.state is ArchiverState.WAITING)
     assert seen == [ArchiverState.WRITING] + [ArchiverState.FAILING] * 6
 
 
@@ -262,12 +264,12 @@ def test_a_database_that_is_away_is_known_before_there_is_anything_to_write(clie
 
     memory = Memory()
     timing = ArchiverTiming(ping_seconds=0.05, first_backoff_seconds=0.05, longest_backoff_seconds=0.1)
-    one = StreamArchiver(client, STREAM, GROUP, memory.write, REJECTED, 100, timing, ping=ping)
-    with running(one):
-        wait_for(lambda: one.health.state is ArchiverState.FAILING)
-        assert one.health.error == "MongoDB is away: check MONGO_URL"
+    stream_archiver = StreamArchiver(client, STREAM, GROUP, memory.write, REJECTED, 100, timing, ping=ping)
+    with running(stream_archiver):
+        wait_for(lambda: stream_archiver.health.state is ArchiverState.FAILING)
+        assert stream_archiver.health.error == "MongoDB is away: check MONGO_URL"
         is_away.clear()
-        wait_for(lambda: one.health.state is ArchiverState.WAITING)
-        assert one.health.error == ""
+        wait_for(lambda: stream_archiver.health.state is ArchiverState.WAITING)
+        assert stream_archiver.health.error == ""
         is_away.set()
-        wait_for(lambda: one.health.state is ArchiverState.FAILING)
+        wait_for(lambda: stream_archiver.health.state is ArchiverState.FAILING)

@@ -23,8 +23,8 @@ DEAD_TOKEN = (403, "TokenException", "Incorrect `api_key` or `access_token`.")
 
 @pytest.fixture
 def broker() -> Iterator[FakeBroker]:
-    with FakeBroker(ROWS) as one:
-        yield one
+    with FakeBroker(ROWS) as broker:
+        yield broker
 
 
 @pytest.fixture

@@ -73,8 +73,8 @@ def until(condition: Callable[[], bool], what: str) -> None:
 
 def send(client: redis.Redis, entries: Sequence[Entry]) -> None:
     pipeline = client.pipeline(transaction=False)
-    for one in entries:
-        pipeline.xadd("ticks:{a}", {one.kind: one.payload}, id=f"{one.ms}-{one.counter}")
+    for entry in entries:
+        pipeline.xadd("ticks:{a}", {entry.kind: entry.payload}, id=f"{entry.ms}-{entry.counter}")
     pipeline.execute()
 
 
@@ -98,24 +98,26 @@ def is_archived(client: redis.Redis) -> bool:
     """Asked of the stream itself: the backlog in a report may be of before the last candles closed."""
     newest: Any = client.xrevrange("closed:{a}", count=1)
     groups: Any = client.xinfo_groups("closed:{a}") if newest else []
-    return any(one["pending"] == 0 and one["last-delivered-id"] == newest[0][0] for one in groups)
+    return any(group["pending"] == 0 and group["last-delivered-id"] == newest[0][0] for group in groups)
 
 
 def check(client: redis.Redis, mongo: EmbeddedServer, expected: EngineRun) -> None:
     said: Any = client.xrange("closed:{a}")
     documents = [orjson.loads(fields[b"json"]) for _, fields in said]
-    assert documents == [one.candle.as_document() for one in expected.published]
+    assert documents == [message.candle.as_document() for message in expected.published]
     with pymongo.MongoClient[dict[str, Any]](mongo.url) as database:
-        stored = {one["_id"]: one for one in database["candlewick"]["candles"].find()}
+        stored = {document["_id"]: document for document in database["candlewick"]["candles"].find()}
     assert stored == {key: candle.as_document() for key, candle in expected.final.items()}
 
 
 def live_closes(client: redis.Redis, expected: EngineRun) -> list[object]:
-    return [client.hget(f"candle:{one.symbol}:{one.timeframe}", "close") for one in expected.still_open.values()]
+    return [
+        client.hget(f"candle:{candle.symbol}:{candle.timeframe}", "close") for candle in expected.still_open.values()
+    ]
 
 
 def live_closes_expected(expected: EngineRun) -> list[object]:
-    return [str(one.close).encode() for one in expected.still_open.values()]
+    return [str(candle.close).encode() for candle in expected.still_open.values()]
 
 
 def test_stores_what_the_engine_says(servers: tuple[ValkeyServer, EmbeddedServer], tmp_path: Path) -> None:
@@ -171,7 +173,7 @@ def test_redis_killed_and_restarted(servers: tuple[ValkeyServer, EmbeddedServer]
         valkey.start()
         arrived: Any = client.xrevrange("ticks:{a}", count=1)
         last = arrived[0][0].decode() if arrived else "0-0"
-        send(client, [one for one in entries if (one.ms, one.counter) > tuple(map(int, last.split("-")))])
+        send(client, [entry for entry in entries if (entry.ms, entry.counter) > tuple(map(int, last.split("-")))])
         until_worked_off(client, entries)
         assert process.poll() is None
     check(client, mongo, expected)

@@ -32,9 +32,11 @@ def test_each_shard_is_read_on_from_its_position(client: redis.Redis, day: list[
             assert not read.is_cut_off
             assert len(read.entries) <= 7
             positions[shard] = read.entries[-1].id
-            seen[shard] += [ClosedCandle(shard, str(one.id), one.candle) for one in read.entries if one.candle]
+            seen[shard] += [
+                ClosedCandle(shard, str(entry.id), entry.candle) for entry in read.entries if entry.candle
+            ]
     for shard, entries in seen.items():
-        assert entries == [one for one in day if one.shard == shard]
+        assert entries == [entry for entry in day if entry.shard == shard]
 
 
 def test_it_waits_for_the_first_entry(client: redis.Redis, redis_url: str, day: list[ClosedCandle]) -> None:
@@ -43,15 +45,15 @@ def test_it_waits_for_the_first_entry(client: redis.Redis, redis_url: str, day: 
     later = threading.Thread(target=lambda: publish_closed(open_redis(redis_url), KEYS, day[:1]))
     later.start()
     shard = day[0].shard
-    assert [str(one.id) for one in reader.read({shard: ZERO_ID}, 10, block_ms=4_000)[shard].entries] == [
+    assert [str(entry.id) for entry in reader.read({shard: ZERO_ID}, 10, block_ms=4_000)[shard].entries] == [
         day[0].entry_id
     ]
     later.join()
 
 
 def test_a_stream_that_was_cut_behind_the_position_says_so(client: redis.Redis) -> None:
-    for nth in range(1, 11):
-        client.xadd(KEYS.closed(0), {"json": "{}"}, id=f"{nth}-0")
+    for index in range(1, 11):
+        client.xadd(KEYS.closed(0), {"json": "{}"}, id=f"{index}-0")
     reader = ClosedReader(client, KEYS)
     client.xtrim(KEYS.closed(0), minid="5-0", approximate=False)
     assert reader.read({0: EntryId(3, 0)}, 1)[0].is_cut_off
@@ -73,9 +75,9 @@ def test_a_take_over_leaves_the_values_of_other_shards_under_way(client: redis.R
     store = SignalStore(open_redis(redis_url), KEYS, 2, 1_000)
     store.write_values(0, [], EntryId(1, 0))
     values = IndicatorValues(*(1.5 for _ in INDICATOR_NAMES))
-    latest = [LatestValues(f"NSE:S{nth}", "1m", 60_000, values) for nth in range(100)]
+    latest = [LatestValues(f"NSE:S{index}", "1m", 60_000, values) for index in range(100)]
     client.client_pause(300, all=False)  # so long nothing of it is done
     store.write_values(0, latest, EntryId(1, 0))
     store.load_snapshot(1)
     store.save_snapshot(0, b"behind the values")
-    assert all(client.hget(KEYS.indicators(one.symbol, "1m"), "t") == b"60000" for one in latest)
+    assert all(client.hget(KEYS.indicators(latest_values.symbol, "1m"), "t") == b"60000" for latest_values in latest)

@@ -50,8 +50,8 @@ def test_live_data_has_no_prefix_and_is_never_cleared(client: redis.Redis) -> No
     assert client.exists("candle:NSE:INFY:1m")
 
 
-def _entry(nth: int, size: int = 10) -> Entry:
-    return Entry(EntryId(AT_MS + nth, nth % 3), Kind.FRAME, bytes([nth % 256]) * size)
+def _entry(number: int, size: int = 10) -> Entry:
+    return Entry(EntryId(AT_MS + number, number % 3), Kind.FRAME, bytes([number % 256]) * size)
 
 
 _NEXT = [ShardEntry(0, _entry(0))]
@@ -76,9 +76,9 @@ def test_the_feed_sends_entries_under_their_own_ids(client: redis.Redis) -> None
 
 def test_the_feed_waits_for_a_worker_that_is_behind_and_forgets_what_it_took(client: redis.Redis) -> None:
     feed = JournalFeed(client, KEYS, _bound(0))
-    feed.send([ShardEntry(0, _entry(nth, size=1 << 20)) for nth in range(124)])
+    feed.send([ShardEntry(0, _entry(index, size=1 << 20)) for index in range(124)])
     assert not feed.is_too_far_ahead(_NEXT)
-    feed.send([ShardEntry(0, _entry(nth, size=1 << 20)) for nth in range(124, 134)])
+    feed.send([ShardEntry(0, _entry(index, size=1 << 20)) for index in range(124, 134)])
     assert feed.is_too_far_ahead(_NEXT)  # more than 128 MB
     feed.forget_taken(0, EntryId(AT_MS + 39, 0))
     assert not feed.is_too_far_ahead(_NEXT)
@@ -92,7 +92,7 @@ def test_the_feed_waits_for_a_worker_that_is_behind_and_forgets_what_it_took(cli
 
 def test_the_feed_bounds_many_small_entries_too(client: redis.Redis) -> None:
     feed = JournalFeed(client, KEYS, _bound(0))
-    feed.send([ShardEntry(0, _entry(nth, size=1)) for nth in range(50_001)])
+    feed.send([ShardEntry(0, _entry(index, size=1)) for index in range(50_001)])
     assert feed.is_too_far_ahead(_NEXT)
 
 
@@ -105,11 +105,11 @@ def test_the_feed_waits_before_more_closes_than_the_closed_streams_hold(client: 
     feed = JournalFeed(client, KEYS, _bound(0, 1, most=400))
     minutes = [[ShardEntry(1, _frame_at(minute, 10))] for minute in range(50)]
     assert not feed.is_too_far_ahead([*minutes[0], *minutes[49]])  # of whatever is sent alone
-    for one in minutes[:20]:
-        feed.send(one)
+    for early_minute in minutes[:20]:
+        feed.send(early_minute)
     assert not feed.is_too_far_ahead(minutes[20])
-    for one in minutes[20:40]:
-        feed.send(one)
+    for late_minute in minutes[20:40]:
+        feed.send(late_minute)
     assert feed.is_too_far_ahead(minutes[40])
     feed.forget_taken(1, minutes[30][0].entry.id)
     assert not feed.is_too_far_ahead(minutes[40])
@@ -117,7 +117,9 @@ def test_the_feed_waits_before_more_closes_than_the_closed_streams_hold(client: 
 
 def test_the_feed_does_not_wait_where_nothing_is_traded(client: redis.Redis) -> None:
     feed = JournalFeed(client, KEYS, _bound(0, most=400))
-    heartbeats = [ShardEntry(0, Entry(EntryId(AT_MS + 1_000 * nth, 0), Kind.FRAME, b"0")) for nth in range(36_000)]
+    heartbeats = [
+        ShardEntry(0, Entry(EntryId(AT_MS + 1_000 * index, 0), Kind.FRAME, b"0")) for index in range(36_000)
+    ]
     feed.send(heartbeats)
     assert not feed.is_too_far_ahead([ShardEntry(0, _frame_at(601, 100))])
     assert feed.is_too_far_ahead([ShardEntry(0, _frame_at(601, 400))])
@@ -125,11 +127,11 @@ def test_the_feed_does_not_wait_where_nothing_is_traded(client: redis.Redis) -> 
 
 def test_what_is_sent_together_is_short_in_number_and_in_time() -> None:
     seconds = [0, 1, 2, 61, 62, 63, 600, 601, *range(1_000, 1_051)]
-    entries = [ShardEntry(nth % 2, _frame_at(second / 60, 0)) for nth, second in enumerate(seconds)]
+    entries = [ShardEntry(index % 2, _frame_at(second / 60, 0)) for index, second in enumerate(seconds)]
     found = list(batches(iter(entries), 50_000))
-    assert [len(one) for one in found] == [3, 3, 2, 51]
-    assert [one for batch in found for one in batch] == entries
-    assert [len(one) for one in batches([entries[0]] * 1_200, 50_000)] == [500, 500, 200]
+    assert [len(batch) for batch in found] == [3, 3, 2, 51]
+    assert [entry for batch in found for entry in batch] == entries
+    assert [len(batch) for batch in batches([entries[0]] * 1_200, 50_000)] == [500, 500, 200]
     assert list(batches([], 50_000)) == []
 
 
@@ -154,13 +156,13 @@ def test_shards_are_merged_by_id(tmp_path: Path) -> None:
     files = []
     for shard, numbers in ((0, (1, 4, 9)), (1, (2, 3, 12))):
         writer = JournalWriter(tmp_path, shard)
-        for nth in numbers:
-            writer.append(_entry(nth))
+        for index in numbers:
+            writer.append(_entry(index))
         writer.close()
         path = journal_path(tmp_path, ist_date(AT_MS), shard)
         assert path is not None
         files.append(JournalFile(shard, path))
-    merged = [(one.shard, one.entry.id.ms - AT_MS) for one in merged_entries(files)]
+    merged = [(entry.shard, entry.entry.id.ms - AT_MS) for entry in merged_entries(files)]
     assert merged == [(0, 1), (1, 2), (1, 3), (0, 4), (0, 9), (1, 12)]
     assert journal_window_ms(files) == (AT_MS + 1, AT_MS + 12)
 

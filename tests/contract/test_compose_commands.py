@@ -165,7 +165,9 @@ def test_together_they_bring_candles_and_indicator_values(stack: Stack) -> None:
     deadline = time.monotonic() + HEALTHY_SECONDS
     with stack.valkey.client("reader") as client:
         while not (client.exists("candle:NSE:INFY:5s") and client.exists("indicators:NSE:INFY:5s")):
-            assert time.monotonic() < deadline, {one.name: one.last_lines() for one in stack.running.values()}
+            assert time.monotonic() < deadline, {
+                process.name: process.last_lines() for process in stack.running.values()
+            }
             time.sleep(0.2)
     assert [name for name, process in stack.running.items() if not process.is_alive] == []
 

@@ -60,16 +60,16 @@ def composed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Composed]:
     }
     environment |= {"REDIS_PASSWORD": PASSWORD, "MONGO_PASSWORD": PASSWORD}
     environment |= {"REDIS_PORT": str(free_port()), "MONGO_PORT": str(free_port())}
-    one = Composed(docker, [directory / "docker-compose.yml", directory / "overlay.yml"], environment)
-    one.run("build", "--quiet", "--target", "live", "--tag", "candlewick", str(REPO))
-    one.run("build", "--quiet", "--target", "demo", "--tag", "candlewick-demo", str(REPO))
-    found = one.run("run", "--rm", "--entrypoint", "cat", "mongo:8", STAND_IN_MARK, check=False)
+    stack = Composed(docker, [directory / "docker-compose.yml", directory / "overlay.yml"], environment)
+    stack.run("build", "--quiet", "--target", "live", "--tag", "candlewick", str(REPO))
+    stack.run("build", "--quiet", "--target", "demo", "--tag", "candlewick-demo", str(REPO))
+    found = stack.run("run", "--rm", "--entrypoint", "cat", "mongo:8", STAND_IN_MARK, check=False)
     clock = MarketClock(MID_SESSION, SPEED, time.time_ns() // 1_000_000)
     (directory / "overlay.yml").write_text(json.dumps(overlay(found.returncode == 0, clock)))
     try:
-        yield one
+        yield stack
     finally:
-        one.compose("--profile", "demo", "--profile", "replay", "down", "--volumes", "--timeout", "5", check=False)
+        stack.compose("--profile", "demo", "--profile", "replay", "down", "--volumes", "--timeout", "5", check=False)
 
 
 def live_keys(client: redis.Redis) -> set[str]:
@@ -86,7 +86,7 @@ def test_everything_comes_up_healthy(composed: Composed) -> None:
     composed.compose("up", "--detach", "--no-build", "exchange")
     composed.compose("up", "--detach", "--no-build", "--wait", "--wait-timeout", "180", *STORES, *LIVE_PROCESSES)
     states = {name: composed.inspect(name)["State"] for name in (*STORES, *LIVE_PROCESSES)}
-    assert {name: one["Health"]["Status"] for name, one in states.items()} == dict.fromkeys(states, "healthy")
+    assert {name: state["Health"]["Status"] for name, state in states.items()} == dict.fromkeys(states, "healthy")
 
 
 def test_this_machine_reads_candles_from_both_databases(composed: Composed) -> None:
@@ -121,14 +121,14 @@ def test_every_container_is_hardened(composed: Composed, service: str) -> None:
     assert about["HostConfig"]["CapDrop"] == ["ALL"]
     assert about["HostConfig"]["Memory"] > 0
     assert about["Config"]["User"].partition(":")[0] not in {"", "0", "root"}
-    addresses = [one["HostIp"] for ports in about["NetworkSettings"]["Ports"].values() for one in ports or []]
+    addresses = [port["HostIp"] for ports in about["NetworkSettings"]["Ports"].values() for port in ports or []]
     assert set(addresses) <= {"127.0.0.1"}
 
 
 def addresses_of(composed: Composed, service: str) -> dict[str, str]:
     """By network, as the compose file names it."""
     networks = composed.inspect(service)["NetworkSettings"]["Networks"]
-    return {name.removeprefix(f"{PROJECT}_"): one["IPAddress"] for name, one in networks.items()}
+    return {name.removeprefix(f"{PROJECT}_"): network["IPAddress"] for name, network in networks.items()}
 
 
 def reaches(composed: Composed, container: list[str], address: str, port: int) -> bool:
@@ -169,7 +169,9 @@ def test_candles_close_after_rejected_packets_and_a_refused_document(composed: C
             DEADLINE_SECONDS,
             "a packet is rejected",
         )
-        until(lambda: any(one["rev"] for one in closed_candles(client)), DEADLINE_SECONDS, "a candle is revised")
+        until(
+            lambda: any(candle["rev"] for candle in closed_candles(client)), DEADLINE_SECONDS, "a candle is revised"
+        )
         # The second one's `k` is taken: MongoDB refuses it for its unique index.
         twins: list[Any] = [
             client.xadd("signals:{a}", {"json": json.dumps({"_id": name, "k": "twin"})}) for name in "ab"
@@ -196,7 +198,7 @@ def closed_candles(client: redis.Redis) -> list[dict[str, Any]]:
 
 def test_nobody_wanted_more_than_its_user_may(composed: Composed) -> None:
     with redis_of(composed) as client:
-        assert [(one["username"], one["object"]) for one in client.acl_log()] == []
+        assert [(refusal["username"], refusal["object"]) for refusal in client.acl_log()] == []
 
 
 def test_no_kernel_is_compiled_after_the_image_is_made(composed: Composed) -> None:
@@ -258,7 +260,7 @@ def test_more_workers_share_the_work_and_take_over(composed: Composed) -> None:
         for stream in (*map(keys.closed, shards), *map(keys.signals, shards)):
             said: Any = client.xrange(stream)
             documents = [json.loads(fields["json"]) for _, fields in said]
-            ids = [(one["_id"], one.get("rev")) for one in documents]
+            ids = [(document["_id"], document.get("rev")) for document in documents]
             assert len(ids) == len(set(ids)), stream
             assert ids or stream.startswith("signals:")
     wait = ("--wait", "--wait-timeout", "180")
@@ -325,7 +327,7 @@ except OSError:
 _KILL_WORKER = """
 import os, signal
 from pathlib import Path
-for one in Path("/proc").glob("[0-9]*/cmdline"):
-    if b"candle_worker.py" in one.read_bytes() and int(one.parent.name) not in (1, os.getpid()):
-        os.kill(int(one.parent.name), signal.SIGKILL)
+for path in Path("/proc").glob("[0-9]*/cmdline"):
+    if b"candle_worker.py" in path.read_bytes() and int(path.parent.name) not in (1, os.getpid()):
+        os.kill(int(path.parent.name), signal.SIGKILL)
 """

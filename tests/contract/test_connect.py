@@ -23,16 +23,16 @@ NINE_IST_MS = 1_795_145_400_000  # 2026-11-20 09:00 IST
 
 @pytest.fixture
 def broker() -> Iterator[FakeBroker]:
-    with FakeBroker(ROWS) as one:
-        yield one
+    with FakeBroker(ROWS) as broker:
+        yield broker
 
 
 @pytest.fixture
 def connector(tmp_path: Path, broker: FakeBroker, valkey: ValkeyServer) -> Iterator[ConnectorProcess]:
     # A watchdog that a machine too busy to send a heartbeat does not wake: only the silence of one test does.
-    with running_connector(tmp_path / "connector", broker, valkey, WATCHDOG_SECONDS="60") as one:
+    with running_connector(tmp_path / "connector", broker, valkey, WATCHDOG_SECONDS="60") as connector:
         wait_until_subscribed(broker, 1)
-        yield one
+        yield connector
 
 
 def wait_until_subscribed(broker: FakeBroker, connections: int) -> None:
@@ -91,7 +91,10 @@ def test_each_instrument_is_subscribed_once_with_its_mode(connector: ConnectorPr
     assert connector.mark_names() == ["down", "up", "subscribed", "down", "up", "subscribed"]
     subscribed = connector.marks()[-1]
     assert subscribed["mode"] == "full"
-    assert [(one["token"], one["exchange"], one["tradingsymbol"]) for one in subscribed["instruments"]] == [
+    assert [
+        (instrument["token"], instrument["exchange"], instrument["tradingsymbol"])
+        for instrument in subscribed["instruments"]
+    ] == [
         (AAA, "NSE", "AAA"),
         (BBB, "NSE", "BBB"),
     ]
@@ -223,7 +226,7 @@ def test_two_connections_are_two_shards(tmp_path: Path, broker: FakeBroker, valk
         broker.send(b"\x00\x01")
         wait_until(lambda: b"\x00\x01" in connector.frames(0) and b"\x00\x01" in connector.frames(1), "both frames")
         wait_until(lambda: connector.health().get("state") == "up", "both up in the health report")
-        assert sorted(one.subscribed() for one in broker.connections) == [[AAA], [BBB]]
+        assert sorted(connection.subscribed() for connection in broker.connections) == [[AAA], [BBB]]
         symbols = [connector.marks(shard)[-1]["instruments"][0]["tradingsymbol"] for shard in (0, 1)]
         assert symbols == ["AAA", "BBB"]
         assert connector.stop() == 0

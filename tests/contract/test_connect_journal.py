@@ -24,8 +24,8 @@ DAY_MS = 24 * 3600 * 1000
 
 @pytest.fixture
 def broker() -> Iterator[FakeBroker]:
-    with FakeBroker(ROWS) as one:
-        yield one
+    with FakeBroker(ROWS) as broker:
+        yield broker
 
 
 def write_day(directory: Path, at_ms: int) -> tuple[Path, list[Entry]]:
@@ -50,7 +50,9 @@ def test_finished_days_are_compressed_and_old_ones_dropped(
         assert list(read_journal(recent.with_suffix(".journal.zst"))) == entries
         wait_until_subscribed(broker, 1)
         wait_until(lambda: connector.mark_names()[-1:] == ["subscribed"], "today's marks in the stream")
-        assert len([one for one in connector.entries() if one[0] == str(entries[-1].id)]) == 1, "sent, though packed"
+        assert len([entry for entry in connector.entries() if entry[0] == str(entries[-1].id)]) == 1, (
+            "sent, though packed"
+        )
 
 
 def test_a_journal_of_the_future_is_refused(tmp_path: Path, broker: FakeBroker, valkey: ValkeyServer) -> None:
@@ -118,7 +120,7 @@ def test_damage_is_marked_logged_and_named_by_the_doctor(
         connector.redis.flushall()
         connector.start()
         wait_until(lambda: connector.health().get("shard0_gaps") == "1", "the health report counts it")
-        (at,) = [number for number, one in enumerate(sent) if one[2] == b"frame number 07"]
+        (at,) = [number for number, frame in enumerate(sent) if frame[2] == b"frame number 07"]
         before, gap, after = connector.entries()[at - 1 : at + 2]
         assert (before, after) == (sent[at - 1], sent[at + 1])
         assert b'"mark":"gap"' in gap[2]

@@ -24,8 +24,8 @@ from utils.market.clock import new_stepped_clock
 
 @pytest.fixture
 def broker() -> Iterator[FakeBroker]:
-    with FakeBroker(ROWS) as one:
-        yield one
+    with FakeBroker(ROWS) as broker:
+        yield broker
 
 
 def all_it_wrote(connector: ConnectorProcess) -> str:
@@ -83,7 +83,7 @@ def test_a_changed_token_is_kept_for_the_next_connection(
         assert len(broker.connections) == 1
         broker.drop_all()
         wait_until_subscribed(broker, 2)
-        assert [one.token for one in broker.connections] == ["token-one", "token-two"]
+        assert [connection.token for connection in broker.connections] == ["token-one", "token-two"]
 
 
 def test_too_many_requests_wait_for_seconds(tmp_path: Path, broker: FakeBroker, valkey: ValkeyServer) -> None:

@@ -85,8 +85,8 @@ class Line:
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[EmbeddedServer]:
-    with valkey_server(tmp_path) as one:
-        yield one
+    with valkey_server(tmp_path) as server:
+        yield server
 
 
 @pytest.fixture

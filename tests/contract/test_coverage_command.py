@@ -77,7 +77,7 @@ def coverage(journal: Path, mongo_url: str, database: str, *arguments: str) -> s
 
 def stored(mongo_url: str, database: str, collection: str) -> Documents:
     with pymongo.MongoClient[dict[str, Any]](mongo_url) as client:
-        return {one["_id"]: one for one in client[database][collection].find()}
+        return {document["_id"]: document for document in client[database][collection].find()}
 
 
 def test_outages_instruments_and_coverage_are_written_and_written_again(journal: Path, mongo_url: str) -> None:
@@ -96,10 +96,10 @@ def test_outages_instruments_and_coverage_are_written_and_written_again(journal:
     assert (again.stdout, again.stderr) == (done.stdout, "")
     outages, instruments, held = first
     assert [stored(mongo_url, "told", name) for name in collections] == first
-    assert [(one["began"][11:16], one["ended"] and one["ended"][11:16]) for one in outages.values()] == [
+    assert [(outage["began"][11:16], outage["ended"] and outage["ended"][11:16]) for outage in outages.values()] == [
         ("09:05", "09:07"), ("10:00", "10:07"), ("11:00", None),
     ]  # fmt: skip
-    assert [one["reason"] for one in outages.values()] == ["connector started", "no frame for 5 s", "closed"]
+    assert [outage["reason"] for outage in outages.values()] == ["connector started", "no frame for 5 s", "closed"]
     (instrument,) = instruments.values()
     assert (instrument["_id"], instrument["token"]) == (f"NSE:INFY|{DAY}", 408065)
     assert set(held) == {f"NSE:INFY|5m|{DAY}", f"NSE:INFY|1d|{DAY}"}

@@ -48,7 +48,7 @@ def test_hadolint_finds_nothing_in_the_dockerfile() -> None:
 
 def test_the_services_are_those_the_readme_speaks_of() -> None:
     assert set(services()) == set(ALL)
-    assert {name for name, one in services().items() if one.get("profiles")} == {DEMO, REPLAY}
+    assert {name for name, service in services().items() if service.get("profiles")} == {DEMO, REPLAY}
 
 
 @pytest.mark.parametrize("name", STORES)
@@ -223,10 +223,10 @@ def test_no_secret_and_no_data_goes_into_the_image(path: str) -> None:
 
 
 def test_all_code_goes_into_the_image() -> None:
-    packages = {one.parent for one in REPO.glob("*/__init__.py")} - {REPO / "tests", REPO / "bench"}
+    packages = {path.parent for path in REPO.glob("*/__init__.py")} - {REPO / "tests", REPO / "bench"}
     assert packages >= {REPO / "commands", REPO / "strategies", REPO / "utils"}
-    files = [*REPO.glob("*.py"), *(one for package in packages for one in package.rglob("*") if one.is_file())]
-    paths = [str(one.relative_to(REPO)) for one in files if "__pycache__" not in one.parts]
+    files = [*REPO.glob("*.py"), *(path for package in packages for path in package.rglob("*") if path.is_file())]
+    paths = [str(file.relative_to(REPO)) for file in files if "__pycache__" not in file.parts]
     assert [path for path in paths if not is_sent_to_the_builder(path)] == []
 
 

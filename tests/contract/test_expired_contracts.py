@@ -45,7 +45,7 @@ def test_ten_weeks_are_flat(client: redis.Redis, valkey: Any) -> None:
         show_all(worker)
         worker.snapshot()
         shown = live_symbols(client)
-        kept = [one.symbol for past in range(max(0, week - 1), week + 1) for one in contracts(past, COUNT)]
+        kept = [contract.symbol for past in range(max(0, week - 1), week + 1) for contract in contracts(past, COUNT)]
         assert shown == set(kept), f"week {week}"
         sizes.append((worker.instrument_count, int(client.strlen(Keys().candle_state(0))), int(client.dbsize())))
     assert [rows for rows, _, _ in sizes[1:]] == [2 * COUNT] * (WEEKS - 1)
@@ -61,13 +61,13 @@ def test_a_kill_between_the_roll_and_the_snapshot_leaves_no_hash_behind(client: 
     first.snapshot()
     roll = [heartbeat(expiry_of(2), "00:00")]
     first.process(roll)  # killed behind it
-    assert live_symbols(client) == {one.symbol for one in contracts(1, COUNT)}
+    assert live_symbols(client) == {contract.symbol for contract in contracts(1, COUNT)}
     again = worker_of(valkey.url)
     again.recover()
     assert again.instrument_count == 2 * COUNT
     again.process(roll)
     assert again.instrument_count == COUNT
-    assert live_symbols(client) == {one.symbol for one in contracts(1, COUNT)}
+    assert live_symbols(client) == {contract.symbol for contract in contracts(1, COUNT)}
 
 
 def test_what_another_shard_watches_keeps_its_hashes(client: redis.Redis, valkey: Any) -> None:
@@ -78,7 +78,7 @@ def test_what_another_shard_watches_keeps_its_hashes(client: redis.Redis, valkey
     worker.recover()
     worker.process(expiry_day(0, [moved, expired, *staying]))
     show_all(worker)
-    client.hset(Keys().instruments(), mapping={one.symbol: "{}" for one in (moved, *staying)})
+    client.hset(Keys().instruments(), mapping={instrument.symbol: "{}" for instrument in (moved, *staying)})
     worker.process([mark(expiry_of(1), "09:10", staying), heartbeat(expiry_of(2), "00:00")])
     assert worker.instrument_count == 1
     assert live_symbols(client) == {moved.symbol, staying[0].symbol}
@@ -98,5 +98,5 @@ def test_a_timeframe_that_left_the_settings_takes_its_hashes_along(client: redis
     assert client.exists(keys.candle(staying.symbol, "5m"), keys.candle(expired.symbol, "1m")) == 2
     assert worker_of(valkey.url, ("1m", "1d")).recover().snapshot_refused
     names: Any = client.keys("candle:*")
-    assert {name.decode() for name in names} == {keys.candle(staying.symbol, one) for one in ("1m", "1d")}
+    assert {name.decode() for name in names} == {keys.candle(staying.symbol, timeframe) for timeframe in ("1m", "1d")}
     assert not client.exists(keys.tick(expired.symbol))

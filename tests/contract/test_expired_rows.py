@@ -31,7 +31,7 @@ STAYING = "NSE:INFY"
 
 
 def symbols_of(week: int) -> list[str]:
-    return [one.symbol for one in contracts(week, COUNT)]
+    return [contract.symbol for contract in contracts(week, COUNT)]
 
 
 @pytest.fixture
@@ -57,14 +57,16 @@ def signals(valkey: ValkeyServer, mongo: EmbeddedServer, tmp_path: Path) -> Iter
 def play(client: redis.Redis, signals: ShardSignals, week: int) -> None:
     """The dump of the week, and some minutes of its expiry day."""
     watched = [*contracts(week, COUNT), replace(contracts(week, 1)[0], exchange="NSE", tradingsymbol="INFY")]
-    fresh: Any = {one.symbol: orjson.dumps(one.as_dict()) for one in watched}
+    fresh: Any = {instrument.symbol: orjson.dumps(instrument.as_dict()) for instrument in watched}
     client.delete(Keys().instruments())
     client.hset(Keys().instruments(), mapping=fresh)
     open_ms = at("09:15", expiry_of(week).isoformat())
-    candles = [one for each in watched for one in minute_candles(each.symbol, [open_ms])[:MINUTES]]
-    candles.sort(key=lambda one: one.end_ms)
+    candles = [candle for each in watched for candle in minute_candles(each.symbol, [open_ms])[:MINUTES]]
+    candles.sort(key=lambda candle: candle.end_ms)
     publish_closed(
-        client, Keys(), [ClosedCandle(0, f"{one.end_ms + GRACE_MS}-{n}", one) for n, one in enumerate(candles)]
+        client,
+        Keys(),
+        [ClosedCandle(0, f"{candle.end_ms + GRACE_MS}-{n}", candle) for n, candle in enumerate(candles)],
     )
     wait_for(lambda: signals.prepare(next(SECONDS)), "it is ready")
     read = signals._store.read_closed({0: signals.position}, ENTRIES_AT_ONCE)

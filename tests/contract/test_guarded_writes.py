@@ -134,7 +134,10 @@ def test_the_words_of_a_packed_command_come_back() -> None:
 # -- the two workers' views
 
 
-FEED = [Entry(EntryId(one.ms, one.counter), Kind(one.kind), one.payload) for one in random_feed(11, "09:13:00", 600)]
+FEED = [
+    Entry(EntryId(entry.ms, entry.counter), Kind(entry.kind), entry.payload)
+    for entry in random_feed(11, "09:13:00", 600)
+]
 SETTINGS = ReferenceSettings(timeframes=(("5s", 5_000), ("1m", 60_000)))
 
 

@@ -89,7 +89,7 @@ def test_a_report_that_redis_refuses_is_logged_once(client: redis.Redis, valkey:
     with structlog.testing.capture_logs() as logs:
         assert not reader.write({"state": "up"})
         assert not reader.write({"state": "up"})
-    assert [one["event"] for one in logs] == ["the health report is not written"]
+    assert [log["event"] for log in logs] == ["the health report is not written"]
     assert "denies the user of REDIS_URL" in logs[0]["reason"]
 
 

@@ -56,9 +56,9 @@ def test_no_request_asks_for_more_days_than_allowed(broker: Broker, interval: st
 
 
 def test_never_faster_than_allowed(broker: Broker) -> None:
-    one, done = history(broker, a_second=10.0), [time.monotonic()]
+    kite_history, done = history(broker, a_second=10.0), [time.monotonic()]
     for _ in range(8):
-        one.rows(INFY, "minute", Span(OPEN_MS, OPEN_MS + 60_000))
+        kite_history.rows(INFY, "minute", Span(OPEN_MS, OPEN_MS + 60_000))
         done.append(time.monotonic())
     assert len(broker.asked) == 8
     # From the begin of one to the end of another: what a busy machine takes for them can only make it longer.
@@ -105,16 +105,16 @@ def test_who_is_not_let_in_waits_or_brings_another_token(broker: Broker, error_t
     token = "token KEY:ONE"
     broker.faults = [403]
     broker.refusal = orjson.dumps({"status": "error", "message": "Refused.", "error_type": error_type})
-    one = KiteHistory(broker.url, lambda: token, 1_000.0, StopRequest())
-    assert not one.is_denied
+    kite_history = KiteHistory(broker.url, lambda: token, 1_000.0, StopRequest())
+    assert not kite_history.is_denied
     with pytest.raises(HistoryDenied):
-        one.rows(INFY, "minute", Span(OPEN_MS, OPEN_MS + 60_000))
-    assert one.is_denied
-    assert "Refused." in one.fault
+        kite_history.rows(INFY, "minute", Span(OPEN_MS, OPEN_MS + 60_000))
+    assert kite_history.is_denied
+    assert "Refused." in kite_history.fault
     token = "token KEY:TWO"
-    assert not one.is_denied
-    one.rows(INFY, "minute", Span(OPEN_MS, OPEN_MS + 60_000))
-    assert one.fault == ""
+    assert not kite_history.is_denied
+    kite_history.rows(INFY, "minute", Span(OPEN_MS, OPEN_MS + 60_000))
+    assert kite_history.fault == ""
 
 
 def test_403_is_not_tried_again(broker: Broker) -> None:
@@ -132,12 +132,12 @@ def test_400_is_a_fault_of_this_request(broker: Broker) -> None:
 
 def test_a_stop_ends_the_waiting(broker: Broker) -> None:
     stop = StopRequest()
-    one = history(broker, a_second=0.01, stop=stop)
-    one.rows(INFY, "minute", Span(OPEN_MS, OPEN_MS + 60_000))
+    kite_history = history(broker, a_second=0.01, stop=stop)
+    kite_history.rows(INFY, "minute", Span(OPEN_MS, OPEN_MS + 60_000))
     threading.Timer(0.2, stop.request).start()
     begun = time.monotonic()
     with pytest.raises(HistoryStopped):
-        one.rows(INFY, "minute", Span(OPEN_MS, OPEN_MS + 60_000))
+        kite_history.rows(INFY, "minute", Span(OPEN_MS, OPEN_MS + 60_000))
     assert time.monotonic() - begun < 60, "the turn itself comes after 100 s"
 
 
@@ -149,9 +149,9 @@ def test_the_brokers_own_answers_are_read(broker: Broker) -> None:
         first, last = content[0][0], content[-1][0]
         span = Span(at(first[:19]), at(last[:19]) + 60_000)
         rows = history(broker).rows(FUTURE, "minute", span)
-        assert [one[1:6] for one in rows] == [tuple(one[1:6]) for one in content]
+        assert [row[1:6] for row in rows] == [tuple(row[1:6]) for row in content]
         if "oi" in name:
-            assert [one[6] for one in rows] == [one[6] for one in content]
+            assert [row[6] for row in rows] == [row[6] for row in content]
 
 
 # ---- the warm-up that uses it

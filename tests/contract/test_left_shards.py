@@ -32,14 +32,14 @@ FREE = (
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[ValkeyServer]:
-    with valkey_with(tmp_path) as one:
-        yield one
+    with valkey_with(tmp_path) as server:
+        yield server
 
 
 @pytest.fixture
 def client(server: ValkeyServer) -> Iterator[redis.Redis]:
-    with closing(open_redis(server.url)) as one:
-        yield one
+    with closing(open_redis(server.url)) as client:
+        yield client
 
 
 def leave_a_shard(client: redis.Redis) -> None:

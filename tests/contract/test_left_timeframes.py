@@ -63,11 +63,13 @@ def play(client: redis.Redis, signals: ShardSignals) -> None:
     known: Any = {symbol: orjson.dumps(instrument(symbol).as_dict()) for symbol in (STAYING, GONE)}
     client.hset(Keys().instruments(), mapping=known)
     of_both = [minute_candles(symbol, [OPEN_MS])[:MINUTES] for symbol in (STAYING, GONE)]
-    candles = [one for minutes in of_both for one in (*minutes, *grouped(minutes, 5))]
-    candles.sort(key=lambda one: one.end_ms)
+    candles = [candle for minutes in of_both for candle in (*minutes, *grouped(minutes, 5))]
+    candles.sort(key=lambda candle: candle.end_ms)
     wait_for(lambda: signals.prepare(next(SECONDS)), "it is ready")
     publish_closed(
-        client, Keys(), [ClosedCandle(0, f"{one.end_ms + GRACE_MS}-{n}", one) for n, one in enumerate(candles)]
+        client,
+        Keys(),
+        [ClosedCandle(0, f"{candle.end_ms + GRACE_MS}-{n}", candle) for n, candle in enumerate(candles)],
     )
     read = signals._store.read_closed({0: signals.position}, ENTRIES_AT_ONCE)
     signals.process(read[0], next(SECONDS))

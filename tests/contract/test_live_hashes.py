@@ -23,7 +23,7 @@ KEYS = Keys("live:")
 
 def entries_of(seed: int, seconds: int = 600) -> list[Entry]:
     feed = random_feed(seed, "09:13:00", seconds)
-    return [Entry(EntryId(one.ms, one.counter), Kind(one.kind), one.payload) for one in feed]
+    return [Entry(EntryId(entry.ms, entry.counter), Kind(entry.kind), entry.payload) for entry in feed]
 
 
 def engine_of() -> CandleEngine:
@@ -72,7 +72,7 @@ def test_each_hash_is_the_whole_candle(client: redis.Redis, seed: int) -> None:
             assert hashes(client, "candle") == expected_candles(engine)
             assert hashes(client, "tick") == ticks
     assert hashes(client, "candle") == expected_candles(engine)
-    assert any("oi" not in one for one in ticks.values())
+    assert any("oi" not in tick for tick in ticks.values())
     assert len(expected_candles(engine)) == 4 * len(engine.instruments) > 0
 
 
@@ -91,8 +91,8 @@ def test_what_another_wrote_is_corrected_after_some_refreshes(client: redis.Redi
     write_all(store, engine)
     for name in client.keys("live:candle:*"):
         client.hset(name, mapping={"symbol": "NSE:OTHER", "start": "never", "open": "0", "high": "0", "oi": "77"})
-    for nth in range(1, 65 + every):
-        engine.shard.open["dirty"] = engine.shard.last["dirty"] = nth % every == 0
+    for index in range(1, 65 + every):
+        engine.shard.open["dirty"] = engine.shard.last["dirty"] = index % every == 0
         write_all(store, engine)
     assert hashes(client, "candle") == expected_candles(engine)
 

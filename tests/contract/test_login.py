@@ -135,7 +135,7 @@ def test_the_token_is_stored_for_its_owner_only(tmp_path: Path, pasted: str, way
     file = tmp_path / "run" / "access_token"
     assert file.read_text().strip() == _ACCESS
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    assert [one.name for one in file.parent.iterdir()] == ["access_token"]
+    assert [path.name for path in file.parent.iterdir()] == ["access_token"]
 
 
 def test_it_prints_what_the_readme_shows(tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ def candle(minute: int, close: float = 100.0, rev: int = 0, symbol: str = "NSE:I
 
 
 def documents(*candles: Candle) -> list[dict[str, Any]]:
-    return [one.as_document() for one in candles]
+    return [candle.as_document() for candle in candles]
 
 
 @pytest.fixture
@@ -71,14 +71,16 @@ def test_an_emptied_database_holds_nothing_and_others_are_left(
     store: MongoStore, shared_mongo: EmbeddedServer
 ) -> None:
     other = MongoStore(shared_mongo.url, "test_other")
-    for one in (store, other):
-        one.upsert_candles(documents(candle(0), candle(1)))
-        one.upsert_instruments([], "2026-11-20")
+    for candle_store in (store, other):
+        candle_store.upsert_candles(documents(candle(0), candle(1)))
+        candle_store.upsert_instruments([], "2026-11-20")
     store.clear()
     assert store.count(CANDLES_COLLECTION) == 0
     assert other.count(CANDLES_COLLECTION) == 2
     assert store.upsert_candles(documents(candle(5))) == []
-    assert [one.start_ms for one in store.candles_before("NSE:INFY", "1m", START_MS * 2, 9)] == [candle(5).start_ms]
+    assert [candle.start_ms for candle in store.candles_before("NSE:INFY", "1m", START_MS * 2, 9)] == [
+        candle(5).start_ms
+    ]
     other.close()
 
 
@@ -98,9 +100,9 @@ def test_candles_come_back_as_they_went_in(store: MongoStore) -> None:
 def test_the_last_of_an_id_wins_within_a_batch_and_after_it(store: MongoStore) -> None:
     store.prepare()
     store.upsert_candles(documents(candle(0, 1.0), candle(1, 5.0), candle(0, 2.0, rev=1)))
-    assert [one.close for one in store.candles_before("NSE:INFY", "1m", START_MS * 2, 9)] == [2.0, 5.0]
+    assert [candle.close for candle in store.candles_before("NSE:INFY", "1m", START_MS * 2, 9)] == [2.0, 5.0]
     store.upsert_candles(documents(candle(1, 6.0, rev=1)))
-    assert [one.close for one in store.candles_before("NSE:INFY", "1m", START_MS * 2, 9)] == [2.0, 6.0]
+    assert [candle.close for candle in store.candles_before("NSE:INFY", "1m", START_MS * 2, 9)] == [2.0, 6.0]
 
 
 def test_more_than_one_bulk_is_written_whole(store: MongoStore) -> None:
@@ -111,7 +113,7 @@ def test_more_than_one_bulk_is_written_whole(store: MongoStore) -> None:
 def test_history_never_replaces_what_is_there(store: MongoStore) -> None:
     store.upsert_candles(documents(candle(0, 1.0)))
     store.add_missing_candles(documents(candle(0, 9.0), candle(1, 9.0)))
-    assert [one.close for one in store.candles_before("NSE:INFY", "1m", START_MS * 2, 9)] == [1.0, 9.0]
+    assert [candle.close for candle in store.candles_before("NSE:INFY", "1m", START_MS * 2, 9)] == [1.0, 9.0]
 
 
 @pytest.mark.parametrize("fault", [{"volume": 2**70}, {"k": "taken"}, {"oi": {1: "no text for a key"}}])
@@ -119,7 +121,7 @@ def test_a_document_refused_for_itself_does_not_stop_the_others(store: MongoStor
     store.upsert_candles([{"_id": "taken", "k": "taken"}])
     good, bad = candle(0).as_document(), {**candle(1).as_document(), **fault}
     refused = store.upsert_candles([bad, good])
-    assert [one.document for one in refused] == [bad]
+    assert [refusal.document for refusal in refused] == [bad]
     assert refused[0].reason
     assert store.candles_before("NSE:INFY", "1m", START_MS * 2, 9) == [candle(0)]
 
@@ -164,24 +166,26 @@ def test_the_newest_of_many_series_are_those_of_each(store: MongoStore, seed: in
     written: dict[tuple[str, str], list[Candle]] = {}
     for symbol, timeframe in series:
         minutes = sorted(dice.sample(range(40), dice.choice([0, 0, 1, 3, 4, 5, 12, 40])))
-        written[symbol, timeframe] = [replace(candle(one, symbol=symbol), timeframe=timeframe) for one in minutes]
+        written[symbol, timeframe] = [
+            replace(candle(minute, symbol=symbol), timeframe=timeframe) for minute in minutes
+        ]
     store.clear()  # the seeds share a database
-    store.upsert_candles(documents(*(one for of_one in written.values() for one in of_one)))
+    store.upsert_candles(documents(*(candle for of_one in written.values() for candle in of_one)))
     asked = dice.sample(series, dice.randrange(1, len(series) + 1))
     before_ms, limit = START_MS + 30 * MINUTE_MS, 5
     found = store.newest_of_each(asked, before_ms, limit)
-    assert found == {one: [each for each in written[one] if each.start_ms < before_ms][-limit:] for one in asked}
+    assert found == {pair: [each for each in written[pair] if each.start_ms < before_ms][-limit:] for pair in asked}
     assert store.newest_of_each([], before_ms, limit) == {}
 
 
 def test_series_that_are_not_there_are_one_question_together(store: MongoStore, asked: list[str]) -> None:
-    series = [(f"NSE:S{nth}", name) for nth in range(50) for name in ("1m", "5m")]
-    assert store.newest_of_each(series, START_MS, 300) == {one: [] for one in series}
+    series = [(f"NSE:S{index}", name) for index in range(50) for name in ("1m", "5m")]
+    assert store.newest_of_each(series, START_MS, 300) == {pair: [] for pair in series}
     assert len(asked) == 1
 
 
 def test_short_series_share_their_questions(store: MongoStore, asked: list[str]) -> None:
-    series = [(f"NSE:S{nth}", "1m") for nth in range(30)]
+    series = [(f"NSE:S{index}", "1m") for index in range(30)]
     store.upsert_candles(documents(*(candle(minute, symbol=symbol) for symbol, _ in series for minute in range(3))))
-    assert {len(one) for one in store.newest_of_each(series, START_MS * 2, 50).values()} == {3}
+    assert {len(candles) for candles in store.newest_of_each(series, START_MS * 2, 50).values()} == {3}
     assert len(asked) == 2

@@ -44,8 +44,8 @@ def _run(*arguments: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def exchange() -> Iterator[SimulatorProcess]:
-    with simulator("--instruments", "100", "--seed", str(SEED), at="10:29:00", speed=30) as one:
-        yield one
+    with simulator("--instruments", "100", "--seed", str(SEED), at="10:29:00", speed=30) as exchange:
+        yield exchange
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,7 @@ def test_session_and_profile(rest: dict[str, Any]) -> None:
 
 def test_instruments(rest: dict[str, Any], tape: Tape) -> None:
     by_symbol = {f"{row['exchange']}:{row['tradingsymbol']}": row for row in rest["instruments"]}
-    assert {one.symbol for one in tape.universe.instruments} <= set(by_symbol)
+    assert {instrument.symbol for instrument in tape.universe.instruments} <= set(by_symbol)
     assert by_symbol["NSE:INFY"]["instrument_token"] == STOCK
     assert by_symbol["NFO:INFY26NOVFUT"]["expiry"] == "2026-11-23"
     assert {row["exchange"] for row in rest["nfo"]} == {"NFO"}
@@ -87,15 +87,15 @@ def test_history(rest: dict[str, Any], tape: Tape) -> None:
     first_minute = [
         t for t in zip(trades.ms, trades.price, trades.quantity, strict=True) if 0 <= t[0] - 1795146300000 < 60_000
     ]
-    today = next(one for one in minutes if one["date"].startswith("2026-11-20 09:15"))
+    today = next(minute for minute in minutes if minute["date"].startswith("2026-11-20 09:15"))
     prices = [price for _, price, _ in first_minute]
     expected = [prices[0], max(prices), min(prices), prices[-1]]
     assert [round(today[name] * 100) for name in ("open", "high", "low", "close")] == expected
     assert today["volume"] == sum(quantity for _, _, quantity in first_minute)
     assert minutes[0]["date"] == "2026-11-19 09:15:00+05:30"
-    assert all(one["low"] <= one["open"] <= one["high"] for one in minutes)
-    assert [one["date"][:10] for one in rest["day"]][-2:] == ["2026-11-19", "2026-11-20"]
-    assert all("oi" in one for one in rest["day"])
+    assert all(minute["low"] <= minute["open"] <= minute["high"] for minute in minutes)
+    assert [record["date"][:10] for record in rest["day"]][-2:] == ["2026-11-19", "2026-11-20"]
+    assert all("oi" in record for record in rest["day"])
     assert rest["too long"].startswith("400")
     assert rest["too often"].startswith("429")
 
@@ -123,9 +123,11 @@ def _traded(tape: Tape, token: int, until_ms: int) -> tuple[int, int, int]:
     """(last price, volume, last trade's second) of the trades before `until_ms`, added up one by one."""
     price = volume = last_s = 0
     trades = tape.full_day(tape.universe.row_of_token()[token])
-    for ms, one, quantity in zip(trades.ms.tolist(), trades.price.tolist(), trades.quantity.tolist(), strict=True):
+    for ms, trade_price, quantity in zip(
+        trades.ms.tolist(), trades.price.tolist(), trades.quantity.tolist(), strict=True
+    ):
         if ms < until_ms:
-            price, volume, last_s = one, volume + quantity, ms // 1000
+            price, volume, last_s = trade_price, volume + quantity, ms // 1000
     return price, volume, last_s
 
 
@@ -148,7 +150,9 @@ def test_full_ticks_are_the_tape(ticks: dict[str, Any], tape: Tape, token: int, 
         told = volumes.index(tick["volume_traded"]) + 1
         assert tick["last_trade_time"] == times[told - 1] // 1000 <= second
         assert told == len(times) or times[told] >= (second - 8) * 1000, "a trade is told of within 8 s"
-        coming = [one for one, ms in zip(prices[told:], times[told:], strict=True) if ms < (second + 1) * 1000]
+        coming = [
+            seen_price for seen_price, ms in zip(prices[told:], times[told:], strict=True) if ms < (second + 1) * 1000
+        ]
         assert price == prices[told - 1] or (told == before and price in coming)
         leading += price != prices[told - 1]
         shown = tuple(round(tick["ohlc"][name] * divisor) for name in ("low", "high"))

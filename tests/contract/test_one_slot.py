@@ -44,10 +44,10 @@ MARK = Entry(EntryId(1_795_146_300_000, 0), Kind.MARK, subscribed_mark("full", [
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[redis.Redis]:
     server = OtherValkey(tmp_path_factory.mktemp("cluster"), "--cluster-enabled", "yes")
-    with running(server), closing(open_redis(server.url)) as one:
-        one.cluster("ADDSLOTSRANGE", 0, 16383)
-        wait_until(lambda: takes_keys(one))
-        yield one
+    with running(server), closing(open_redis(server.url)) as client:
+        client.cluster("ADDSLOTSRANGE", 0, 16383)
+        wait_until(lambda: takes_keys(client))
+        yield client
 
 
 def takes_keys(client: redis.Redis) -> bool:

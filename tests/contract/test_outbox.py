@@ -32,9 +32,9 @@ def of_signals(client: redis.Redis) -> Outbox:
     return Outbox(client, KEYS, KEYS.signals(0), 0, 100_000)
 
 
-def message(ms: int, counter: int = 0, nth: int = 0, channel: str = "") -> Message:
-    text = f'{{"from":"{ms}-{counter}-{nth}"}}'
-    return Message(message_id(START_MS + ms, counter, nth), text.encode(), channel)
+def message(ms: int, counter: int = 0, number: int = 0, channel: str = "") -> Message:
+    text = f'{{"from":"{ms}-{counter}-{number}"}}'
+    return Message(message_id(START_MS + ms, counter, number), text.encode(), channel)
 
 
 def published(client: redis.Redis, stream: str) -> list[tuple[str, bytes]]:
@@ -71,7 +71,7 @@ def test_after_a_crash_the_rest_is_published(client: redis.Redis) -> None:
     messages = [message(number // 3, number % 3) for number in range(30)]
     own(client).publish(messages[:17])
     assert own(client).publish(messages) == 13
-    assert [text for _, text in published(client, "t:closed:{a}")] == [one.json for one in messages]
+    assert [text for _, text in published(client, "t:closed:{a}")] == [message.json for message in messages]
 
 
 def test_what_is_older_than_the_last_one_is_refused(client: redis.Redis) -> None:
@@ -109,7 +109,7 @@ def test_more_than_fit_in_one_call(client: redis.Redis) -> None:
     messages = [message(number) for number in range(1_234)]
     assert own(client).publish(messages) == 1_234
     assert own(client).publish(messages, at_once=100) == 0
-    assert [text for _, text in published(client, "t:closed:{a}")] == [one.json for one in messages]
+    assert [text for _, text in published(client, "t:closed:{a}")] == [message.json for message in messages]
 
 
 def test_what_is_sent_is_published_in_order_before_anybody_waits(client: redis.Redis) -> None:
@@ -118,7 +118,7 @@ def test_what_is_sent_is_published_in_order_before_anybody_waits(client: redis.R
         outbox.send(messages[start : start + 100])
     assert outbox.flush() == 900
     assert outbox.flush() == 0
-    assert [text for _, text in published(client, "t:closed:{a}")] == [one.json for one in messages]
+    assert [text for _, text in published(client, "t:closed:{a}")] == [message.json for message in messages]
 
 
 def test_after_a_call_that_failed_the_one_in_flight_is_refused(client: redis.Redis) -> None:
@@ -231,4 +231,4 @@ def test_an_error_leaves_the_rest_and_publishing_all_again_completes_it(tmp_path
             outbox.publish(messages)
         server.start()
         assert outbox.publish(messages) == 12
-        assert [text for _, text in published(client, "t:closed:{a}")] == [one.json for one in messages]
+        assert [text for _, text in published(client, "t:closed:{a}")] == [message.json for message in messages]

@@ -33,17 +33,17 @@ def entries(first: int, last: int, size: int = 16) -> list[Entry]:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
-    with valkey_server(tmp_path_factory.mktemp("valkey")) as one:
-        yield one
+    with valkey_server(tmp_path_factory.mktemp("valkey")) as server:
+        yield server
 
 
 @pytest.fixture
 def client(server: EmbeddedServer) -> Iterator[redis.Redis]:
-    one = open_redis(server.url)
-    one.flushall()
-    yield one
-    one.config_set("maxmemory", 0)
-    one.close()
+    client = open_redis(server.url)
+    client.flushall()
+    yield client
+    client.config_set("maxmemory", 0)
+    client.close()
 
 
 def store_on(client: redis.Redis) -> CandleStore:
@@ -164,10 +164,10 @@ def test_an_entry_of_somebody_else_is_a_mark_that_is_rejected(client: redis.Redi
     client.xadd("ticks:{a}", {"x": "1"}, id=f"{START}-0")
     client.xadd("ticks:{a}", {"f": b"\0", "t": "2"}, id=f"{START}-1")
     found = read_all(store_on(client), ZERO_ID)
-    assert [one.kind for one in found] == [Kind.MARK, Kind.MARK]
-    for one in found:
+    assert [entry.kind for entry in found] == [Kind.MARK, Kind.MARK]
+    for entry in found:
         with pytest.raises(ValueError, match=r"."):
-            read_mark(one.payload)
+            read_mark(entry.payload)
 
 
 def test_large_frames_are_read_few_at_once(client: redis.Redis) -> None:
@@ -188,14 +188,14 @@ def test_a_full_redis_drops_the_oldest_of_a_large_stream_and_goes_on(client: red
     after = add(client, entries(0, 400, size=100_000))
     client.config_set("maxmemory", int(client.info("memory")["used_memory"]) + 300_000)
     stream, refused = TickStream(client, Keys()), 0
-    for one in entries(400, 600, size=100_000):
+    for entry in entries(400, 600, size=100_000):
         try:
-            stream.add(0, [one], after)
+            stream.add(0, [entry], after)
         except StreamFullError as error:
             assert "oldest entries of ticks:{a} were dropped" in str(error)
             refused += 1
-            stream.add(0, [one], after)
-        after = one.id
+            stream.add(0, [entry], after)
+        after = entry.id
     assert refused > 0
     assert stream.last_id(0) == entries(599, 600)[0].id
 
@@ -218,12 +218,14 @@ def test_the_worker_counts_tells_and_marks_the_candles(tmp_path: Path) -> None:
         assert (reported["lost_entries"], reported["lost_ms"]) == ("250", "251000")
         said: Any = client.xrange("closed:{a}")
         candles = [json.loads(fields[b"json"]) for _, fields in said]
-        final = {one["start"][11:16]: one for one in candles}
-        complete = {start for start, one in final.items() if one["complete"]}
+        final = {candle["start"][11:16]: candle for candle in candles}
+        complete = {start for start, document in final.items() if document["complete"]}
         assert {"09:15", "09:16", "09:22"} <= complete
         assert not {"09:17", "09:21"} & complete
         assert "09:18" not in final
-        assert all(one["volume"] <= 60 for one in final.values()), "what was traded in the gap is in no candle"
+        assert all(document["volume"] <= 60 for document in final.values()), (
+            "what was traded in the gap is in no candle"
+        )
         client.close()
 
 

@@ -22,9 +22,9 @@ JSON = b'{"candle":"' + b"x" * 2_000 + b'"}'  # some three times a real one
 @pytest.fixture
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[redis.Redis]:
     with valkey_server(tmp_path_factory.mktemp("valkey")) as server:
-        one = open_redis(server.url)
-        yield one
-        one.close()
+        client = open_redis(server.url)
+        yield client
+        client.close()
 
 
 def deaf_reader(client: redis.Redis, words: bytes) -> socket.socket:
@@ -40,7 +40,7 @@ def deaf_reader(client: redis.Redis, words: bytes) -> socket.socket:
 
 def is_connected(client: redis.Redis) -> bool:
     listed: Any = client.client_list()
-    return any(one["name"] == "deaf" for one in listed)
+    return any(instrument["name"] == "deaf" for instrument in listed)
 
 
 def until(condition: Callable[[], bool], act: Callable[[], None]) -> None:

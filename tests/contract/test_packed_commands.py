@@ -77,7 +77,9 @@ def test_a_killed_connection_is_an_error_and_the_client_goes_on(client: redis.Re
     own.ask([("CLIENT", "SETNAME", "victim")])
     own.settle()
     clients: Any = other.client_list()
-    other.client_kill_filter(_id=next(one["id"] for one in clients if one["name"] == "victim"))
+    other.client_kill_filter(
+        _id=next(redis_client["id"] for redis_client in clients if redis_client["name"] == "victim")
+    )
     with pytest.raises(redis.ConnectionError):
         own.ask([("HSET", "h", "a", 1)])
         own.settle()

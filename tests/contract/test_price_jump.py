@@ -36,7 +36,7 @@ __all__ = ["broker", "stage"]
 
 NAME, FACTOR = "NSE:INFY", 5.0
 PAST, DAY = past_and_day()
-BEFORE = [one for one in PAST if one.symbol == NAME and one.timeframe == "1m"][-1].close
+BEFORE = [candle for candle in PAST if candle.symbol == NAME and candle.timeframe == "1m"][-1].close
 MINUTES_UNTIL_WARM = 200
 KILLS = length(short=2, long=3)  # in the first hour, and after it
 
@@ -46,60 +46,64 @@ def scaled(candle: Candle, factor: float) -> Candle:
     return replace(candle, **prices)
 
 
-OLD = [scaled(one, FACTOR) if one.symbol == NAME else one for one in PAST]
+OLD = [scaled(candle, FACTOR) if candle.symbol == NAME else candle for candle in PAST]
 NEW = [
-    one._replace(candle=replace(one.candle, previous_close=BEFORE)) if one.candle.symbol == NAME else one
-    for one in DAY
+    day_entry._replace(candle=replace(day_entry.candle, previous_close=BEFORE))
+    if day_entry.candle.symbol == NAME
+    else day_entry
+    for day_entry in DAY
 ]
 
 
-def play(one: World, entries: list[ClosedCandle]) -> None:
-    publish_closed(one.client, one.keys, entries)
-    one.wait_until_at(entries)
+def play(world: World, entries: list[ClosedCandle]) -> None:
+    publish_closed(world.client, world.keys, entries)
+    world.wait_until_at(entries)
 
 
-def doctor(one: World) -> subprocess.CompletedProcess[str]:
+def doctor(world: World) -> subprocess.CompletedProcess[str]:
     arguments = ["doctor", "--process", "signal_worker", "--lag-seconds", "1e9"]
-    return manage_here(arguments, one.folder, one.environment)
+    return manage_here(arguments, world.folder, world.environment)
 
 
-def stored(servers: ServerUrls, one: World, symbol: str = NAME) -> list[dict[str, Any]]:
+def stored(servers: ServerUrls, world: World, symbol: str = NAME) -> list[dict[str, Any]]:
     with pymongo.MongoClient[dict[str, Any]](servers.mongo_url) as client:
-        return list(client[one.name]["candles"].find({"symbol": symbol}))
+        return list(client[world.name]["candles"].find({"symbol": symbol}))
 
 
 @pytest.fixture(scope="module")
 def split(servers: ServerUrls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with world(servers, tmp_path_factory.mktemp("runs") / "split", "split", OLD) as one:
-        one.start()
-        wait_for(lambda: one.health().get("state") == "running", "warm-up")
-        play(one, NEW[:400])
-        wait_for(lambda: all("rescaled_on" in each for each in stored(servers, one)), "the marks")
-        wait_for(lambda: one.health().get("jumped", "") != "", "the report")
-        one.environment["SEEN_BY_DOCTOR"] = doctor(one).stdout
-        play(one, NEW[400:])
-        end_quietly(one)
-        yield one
+    with world(servers, tmp_path_factory.mktemp("runs") / "split", "split", OLD) as run:
+        run.start()
+        wait_for(lambda: run.health().get("state") == "running", "warm-up")
+        play(run, NEW[:400])
+        wait_for(lambda: all("rescaled_on" in each for each in stored(servers, run)), "the marks")
+        wait_for(lambda: run.health().get("jumped", "") != "", "the report")
+        run.environment["SEEN_BY_DOCTOR"] = doctor(run).stdout
+        play(run, NEW[400:])
+        end_quietly(run)
+        yield run
 
 
 @pytest.fixture(scope="module")
 def unsplit(servers: ServerUrls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with world(servers, tmp_path_factory.mktemp("runs") / "unsplit", "unsplit", PAST) as one:
-        one.start()
-        wait_for(lambda: one.health().get("state") == "running", "warm-up")
-        play(one, DAY)
-        end_quietly(one)
-        yield one
+    with world(servers, tmp_path_factory.mktemp("runs") / "unsplit", "unsplit", PAST) as run:
+        run.start()
+        wait_for(lambda: run.health().get("state") == "running", "warm-up")
+        play(run, DAY)
+        end_quietly(run)
+        yield run
 
 
 def test_no_signal_comes_out_of_the_split(split: World, unsplit: World) -> None:
-    own = [one for one in split.in_stream() if one["symbol"] == NAME]
-    assert all(one["candle_t"] >= OPEN_MS + MINUTES_UNTIL_WARM * 60_000 for one in own)
+    own = [signal for signal in split.in_stream() if signal["symbol"] == NAME]
+    assert all(document["candle_t"] >= OPEN_MS + MINUTES_UNTIL_WARM * 60_000 for document in own)
     assert any(
-        one["symbol"] == NAME and one["candle_t"] < OPEN_MS + MINUTES_UNTIL_WARM * 60_000
-        for one in unsplit.in_stream()
+        signal["symbol"] == NAME and signal["candle_t"] < OPEN_MS + MINUTES_UNTIL_WARM * 60_000
+        for signal in unsplit.in_stream()
     ), "nothing would have come in that time anyway"
-    others, expected = (by_id([one for one in run.in_stream() if one["symbol"] != NAME]) for run in (split, unsplit))
+    others, expected = (
+        by_id([signal for signal in run.in_stream() if signal["symbol"] != NAME]) for run in (split, unsplit)
+    )
     assert others == expected
 
 
@@ -121,9 +125,9 @@ def test_older_candles_are_marked_and_no_other(servers: ServerUrls, split: World
 
 def test_killed_again_and_again_it_publishes_the_same(servers: ServerUrls, tmp_path: Path, split: World) -> None:
     rng = np.random.default_rng(SEED + 7)
-    with world(servers, tmp_path / "killed", "split_killed", OLD) as one:
-        one.start()
-        wait_for(lambda: one.health().get("state") == "running", "warm-up")
+    with world(servers, tmp_path / "killed", "split_killed", OLD) as run:
+        run.start()
+        wait_for(lambda: run.health().get("state") == "running", "warm-up")
         edges = [
             0,
             *sorted(rng.integers(1, 60, KILLS).tolist()),
@@ -132,15 +136,15 @@ def test_killed_again_and_again_it_publishes_the_same(servers: ServerUrls, tmp_p
         ]
         print(f"seed {SEED + 7}: {edges}")
         for kill, (begin, until) in enumerate(itertools.pairwise(edges)):
-            publish_closed(one.client, one.keys, NEW[begin:until])
+            publish_closed(run.client, run.keys, NEW[begin:until])
             if kill % 2:
-                one.wait_until_at(NEW[begin:until])
-            assert one.end(signal.SIGKILL) == -signal.SIGKILL
-            one.start()
-        one.wait_until_at(NEW)
-        wait_for(lambda: all("rescaled_on" in each for each in stored(servers, one)), "the marks")
-        end_quietly(one)
-        same(one, split)
+                run.wait_until_at(NEW[begin:until])
+            assert run.end(signal.SIGKILL) == -signal.SIGKILL
+            run.start()
+        run.wait_until_at(NEW)
+        wait_for(lambda: all("rescaled_on" in each for each in stored(servers, run)), "the marks")
+        end_quietly(run)
+        same(run, split)
 
 
 # ---- the warm-up
@@ -149,7 +153,7 @@ def test_killed_again_and_again_it_publishes_the_same(servers: ServerUrls, tmp_p
 def live_minutes(day: date) -> list[Candle]:
     minutes = minute_candles(NAME, [0])
     shift = at(f"{day}T09:15") - minutes[0].start_ms
-    return [replace(one, start_ms=one.start_ms + shift, end_ms=one.end_ms + shift) for one in minutes]
+    return [replace(minute, start_ms=minute.start_ms + shift, end_ms=minute.end_ms + shift) for minute in minutes]
 
 
 def test_a_warm_up_leaves_the_old_scale_out_and_asks_for_the_adjusted_past(
@@ -158,35 +162,35 @@ def test_a_warm_up_leaves_the_old_scale_out_and_asks_for_the_adjusted_past(
     """`day_rows` are about 100 and the live candles 1 500; the day itself is on the scale of the rows."""
     (yesterday,) = trading_days(1, date(2026, 1, 2))
     old = live_minutes(yesterday)
-    today = [replace(scaled(one, 1 / 15), previous_close=100.0) for one in live_minutes(date(2026, 1, 2))[:10]]
-    stage.mongo.upsert_candles([one.as_document() for one in [*old, *today]])
+    today = [replace(scaled(candle, 1 / 15), previous_close=100.0) for candle in live_minutes(date(2026, 1, 2))[:10]]
+    stage.mongo.upsert_candles([candle.as_document() for candle in [*old, *today]])
     broker.minutes = as_answer(day_rows(yesterday.isoformat()) + day_rows("2026-01-02"))
     engine, (done, again) = warm(stage, history(broker), "2026-01-02T09:26:00", ["1m"])
     assert (done, again) == ([(NAME, "1m")], [])
     assert engine.latest()[0].values.sma_200 < 120
     assert engine.bars(NAME, "1m") == 250
-    assert [one.day for one in engine.jumps] == ["2026-01-02"]
+    assert [jump.day for jump in engine.jumps] == ["2026-01-02"]
     kept = stage.mongo.candles_between(NAME, "1m", old[0].start_ms, old[-1].end_ms)
     assert kept == old, "what was seen live stays as it was"
     with pymongo.MongoClient[dict[str, Any]](mongo.url) as client:
         marked = list(client["test"]["candles"].find({"rescaled_on": "2026-01-02"}))
-    assert sorted(one["t"] for one in marked) == [one.start_ms for one in old]
+    assert sorted(document["t"] for document in marked) == [candle.start_ms for candle in old]
 
 
 def test_a_broker_that_has_not_adjusted_yet_mixes_nothing(stage: Stage, broker: Broker) -> None:
     (yesterday,) = trading_days(1, date(2026, 1, 2))
     old = day_rows(yesterday.isoformat())
-    today = [replace(scaled(one, 1 / 75), previous_close=20.0) for one in live_minutes(date(2026, 1, 2))[:10]]
-    stage.mongo.upsert_candles([one.as_document() for one in today])
+    today = [replace(scaled(candle, 1 / 75), previous_close=20.0) for candle in live_minutes(date(2026, 1, 2))[:10]]
+    stage.mongo.upsert_candles([candle.as_document() for candle in today])
     broker.minutes = as_answer(old)
     engine, _ = warm(stage, history(broker), "2026-01-02T09:26:00", ["1m"])
     assert engine.bars(NAME, "1m") == 10
-    assert [one.day for one in engine.jumps] == ["2026-01-02"]
+    assert [jump.day for jump in engine.jumps] == ["2026-01-02"]
 
 
 def test_marks_are_of_one_instrument_and_may_be_repeated(stage: Stage) -> None:
     (yesterday,) = trading_days(1, date(2026, 1, 2))
-    stage.mongo.upsert_candles([one.as_document() for one in live_minutes(yesterday)])
+    stage.mongo.upsert_candles([candle.as_document() for candle in live_minutes(yesterday)])
     for symbol, count in ((NAME, 375), (NAME, 375), ("NSE:INF", 0), ("NSE:INFY2", 0)):
         assert stage.mongo.mark_candles(symbol, 0, OPEN_MS, {"rescaled_on": "2026-01-02"}) == count
     assert stage.mongo.mark_candles(NAME, OPEN_MS, 2 * OPEN_MS, {"rescaled_on": "2026-01-02"}) == 0

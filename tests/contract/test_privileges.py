@@ -111,12 +111,14 @@ def every_name() -> Iterator[str]:
     """What each method of Keys gives, for each of the workers where it asks for one."""
     arguments = {"shard": 0, "symbol": "NSE:A", "timeframe": "1m", "owner": "a:1"}
     methods = [
-        getattr(Keys(), name) for name, one in vars(Keys).items() if inspect.isfunction(one) and name[0] != "_"
+        getattr(Keys(), name)
+        for name, method_name in vars(Keys).items()
+        if inspect.isfunction(method_name) and name[0] != "_"
     ]
     for method in methods:
         wanted = list(inspect.signature(method).parameters)
         for role in ROLES:
-            yield str(method(*({**arguments, "role": role, "process": role}[one] for one in wanted)))
+            yield str(method(*({**arguments, "role": role, "process": role}[name] for name in wanted)))
 
 
 def test_every_name_of_ours_has_a_user_who_may_write_it(valkey: GuardedValkey) -> None:
@@ -260,14 +262,14 @@ def test_mongodb_gets_a_writer_a_reader_and_a_user_for_demos() -> None:
     names = ("MONGO_PASSWORD", "MONGO_READER_PASSWORD", "MONGO_DEMO_PASSWORD")
     own = {name: passwords()[name] for name in names}
     made = json.loads(users_made(MONGO_DB="own", **own).stdout)
-    roles = {one["user"]: [(role["role"], role["db"]) for role in one["roles"]] for one in made}
+    roles = {user["user"]: [(role["role"], role["db"]) for role in user["roles"]] for user in made}
     assert roles == {
         "candlewick": [("readWrite", "own"), ("readWrite", "own_replay")],
         "reader": [("read", "own")],
         "demo": [("readWrite", "candlewick_demo")],
     }
-    assert [one["pwd"] for one in made] == [own[name] for name in names]
-    assert {one["in"] for one in made} == {"admin"}
+    assert [user["pwd"] for user in made] == [own[name] for name in names]
+    assert {user["in"] for user in made} == {"admin"}
 
 
 def test_a_user_of_mongodb_without_a_password_stops_the_start() -> None:
@@ -290,12 +292,14 @@ def test_a_container_gets_its_own_passwords_and_no_other(name: str) -> None:
     in_file = known if service.get("env_file") else {}
     own = {key: filled_in(str(value), known) for key, value in service["environment"].items()}
     values = "\n".join({**in_file, **own}.values())
-    assert {one for one in password_names() if known[one] in values} == OWN_PASSWORDS[name]
+    assert {known_name for known_name in password_names() if known[known_name] in values} == OWN_PASSWORDS[name]
 
 
 def test_only_who_needs_the_broker_has_its_keys() -> None:
     environments = {name: services()[name]["environment"] for name in LIVE_PROCESSES}
-    emptied = {name: {key for key, value in one.items() if value == ""} for name, one in environments.items()}
+    emptied = {
+        name: {key for key, value in environment.items() if value == ""} for name, environment in environments.items()
+    }
     assert {"API_KEY", "API_SECRET", "ACCESS_TOKEN"} <= emptied["candle-worker"]
     assert "API_SECRET" in emptied["signal-worker"]
 
@@ -303,11 +307,11 @@ def test_only_who_needs_the_broker_has_its_keys() -> None:
 def test_the_databases_are_on_an_internal_network() -> None:
     networks = compose_networks()
     assert networks["stores"]["internal"] is True
-    assert {name for name, one in services().items() if "stores" in one["networks"]} == set(services())
-    with_loopback = {name for name, one in services().items() if "loopback" in one["networks"]}
+    assert {name for name, service in services().items() if "stores" in service["networks"]} == set(services())
+    with_loopback = {name for name, service in services().items() if "loopback" in service["networks"]}
     assert with_loopback == set(STORES)
     assert networks["loopback"]["driver_opts"]["com.docker.network.bridge.enable_ip_masquerade"] == "false"
-    assert {name for name, one in services().items() if "internet" in one["networks"]} == {
+    assert {name for name, service in services().items() if "internet" in service["networks"]} == {
         "connector",
         "signal-worker",
     }

@@ -170,7 +170,7 @@ def play_the_workers(directory: Path, recording: Recording, valkey: ValkeyServer
             for name in WORKERS:
                 scripts.start(name)
             scripts.until_ready(*WORKERS)
-            publish_closed(administrator, Keys(), [one._replace(shard=1) for one in DAY])
+            publish_closed(administrator, Keys(), [candle._replace(shard=1) for candle in DAY])
             scripts.until(lambda: administrator.xlen("signals:{b}") > 0, "a signal")
             for name in WORKERS:
                 scripts.start(f"{name}-2", [f"{name}.py"])
@@ -196,8 +196,8 @@ def send_a_faulty_session(administrator: redis.Redis) -> None:
     named |= {symbol: orjson.dumps(instrument(symbol).as_dict()) for symbol in SYMBOLS}
     administrator.hset("instruments", mapping=named)
     pipe = administrator.pipeline(transaction=False)
-    for one in random_feed(1, "09:13:00", 900):
-        pipe.xadd("ticks:{a}", {one.kind: one.payload}, id=f"{one.ms}-{one.counter}")
+    for entry in random_feed(1, "09:13:00", 900):
+        pipe.xadd("ticks:{a}", {entry.kind: entry.payload}, id=f"{entry.ms}-{entry.counter}")
     pipe.execute()
 
 

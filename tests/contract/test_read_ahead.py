@@ -36,8 +36,8 @@ def entries(first: int, last: int) -> list[Entry]:
 
 def add(client: redis.Redis, shard: int, some: Sequence[Entry]) -> None:
     pipeline = client.pipeline(transaction=False)
-    for one in some:
-        pipeline.xadd(Keys().ticks(shard), {b"f": one.payload}, id=str(one.id))
+    for entry in some:
+        pipeline.xadd(Keys().ticks(shard), {b"f": entry.payload}, id=str(entry.id))
     pipeline.execute()
 
 
@@ -130,7 +130,7 @@ def test_recovery_throws_away_what_is_under_way(client: redis.Redis, store: Cand
     found = first_batch(client, store)
     store.save_state(0, b"of now")
     client.delete("ticks:{a}")
-    again = [Entry(one.id, one.kind, b"anew") for one in entries(0, 20)]
+    again = [Entry(entry.id, entry.kind, b"anew") for entry in entries(0, 20)]
     add(client, 0, again)
     assert store.load_state(0) == b"of now"
     assert rest(store, found[-1].id) == again[MOST:]
@@ -166,7 +166,7 @@ def test_a_trim_between_two_batches_is_told_once(client: redis.Redis, store: Can
     position = first_batch(client, store)[-1].id
     client.xtrim("ticks:{a}", maxlen=10, approximate=False)
     found = rest(store, position)
-    assert [one for one in found if one.kind is Kind.FRAME] == [*entries(MOST, 2 * MOST), *entries(30, 40)]
+    assert [entry for entry in found if entry.kind is Kind.FRAME] == [*entries(MOST, 2 * MOST), *entries(30, 40)]
     assert [(gap.after.ms - START, gap.until.ms - START, gap.entries) for gap in store.new_gaps()] == [(15, 30, 14)]
 
 

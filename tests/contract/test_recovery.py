@@ -34,7 +34,7 @@ def worker(valkey: ValkeyServer) -> redis.Redis:
 
 
 def entries_of(feed: Sequence[FedEntry]) -> list[Entry]:
-    return [Entry(EntryId(one.ms, one.counter), Kind(one.kind), one.payload) for one in feed]
+    return [Entry(EntryId(entry.ms, entry.counter), Kind(entry.kind), entry.payload) for entry in feed]
 
 
 def candles(client: redis.Redis, timeframes: str) -> ShardCandles:
@@ -68,8 +68,8 @@ def test_other_timeframes_repeat_no_candle(worker: redis.Redis, client: redis.Re
         second = candles(worker, after)
         assert "other timeframes" in second.recover().snapshot_refused
         second.process(entries)
-        counts = Counter((one["_id"], one["rev"]) for one in published(client))
-        assert [one for one, count in counts.items() if count > 1] == []
+        counts = Counter((message["_id"], message["rev"]) for message in published(client))
+        assert [key for key, count in counts.items() if count > 1] == []
         assert published(client)[-1]["t"] > entries[place].id.ms - 3_600_000
 
 
@@ -77,7 +77,7 @@ def test_after_a_crash_amid_an_entry_nothing_is_lost(worker: redis.Redis, client
     """Its snapshot is older: what was not published of that entry is published now."""
     entries = entries_of(FEED)
     place = closing_places(entries, worker, "5s,10s,1m")[10]
-    expected = {one["_id"] for one in published(client)}
+    expected = {message["_id"] for message in published(client)}
     client.flushall()
     first = candles(worker, "5s,10s,1m")
     first.recover()
@@ -87,7 +87,7 @@ def test_after_a_crash_amid_an_entry_nothing_is_lost(worker: redis.Redis, client
     second = candles(worker, "5s,1m,10s")
     second.recover()
     second.process(entries)
-    assert {one["_id"] for one in published(client)} == expected
+    assert {message["_id"] for message in published(client)} == expected
 
 
 @pytest.mark.parametrize("note", [b"", b"x", b"1-2 x", b"x 3", b"\xff\xfe 9", b"1-2-3 4 5", b" "])

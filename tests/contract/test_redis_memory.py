@@ -74,9 +74,9 @@ class Measured:
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[redis.Redis]:
     with valkey_server(tmp_path_factory.mktemp("valkey")) as server:
-        one = open_redis(server.url)
-        yield one
-        one.close()
+        client = open_redis(server.url)
+        yield client
+        client.close()
 
 
 @pytest.fixture(scope="module")
@@ -154,13 +154,13 @@ def _an_instrument(client: redis.Redis) -> float:
 def candle_state_bytes(instruments: int) -> int:
     shard = grow(new_shard([60_000] * TIMEFRAMES, 120), FEW)
     arrays = (shard.instruments, shard.windows, shard.latest, shard.open, shard.last, shard.due)
-    return sum(one.nbytes for one in arrays) * instruments // FEW
+    return sum(array.nbytes for array in arrays) * instruments // FEW
 
 
 def signal_state_bytes(rows: int) -> int:
     table = IndicatorTable()
     table.update([candle_of(f"NSE:X{n}") for n in range(FEW)])
-    return sum(one.nbytes for one in table.state()) * rows // FEW
+    return sum(array.nbytes for array in table.state()) * rows // FEW
 
 
 def candle_of(symbol: str) -> Candle:

@@ -22,8 +22,8 @@ def backlog(client: redis.Redis) -> ReplayBacklog:
 
 
 def _say(client: redis.Redis, stream: str, first: int, count: int) -> None:
-    for nth in range(first, first + count):
-        client.xadd(stream, {"json": "{}"}, id=f"{nth}-0")
+    for index in range(first, first + count):
+        client.xadd(stream, {"json": "{}"}, id=f"{index}-0")
 
 
 def _store(client: redis.Redis, stream: str, count: int, acknowledged: int) -> None:

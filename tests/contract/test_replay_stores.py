@@ -20,7 +20,7 @@ MINUTE_MS = 60_000
 DAY_MS = 24 * 60 * MINUTE_MS
 DAY_BEGINS_MS = 1_795_113_000_000  # 2026-11-20, midnight in India
 TIMEFRAMES = parse_timeframes("1m,15m,1d")
-SYMBOLS = [f"NSE:S{nth:02d}" for nth in range(40)] + ["NSE:S1", "NSE:S1-BE"]
+SYMBOLS = [f"NSE:S{index:02d}" for index in range(40)] + ["NSE:S1", "NSE:S1-BE"]
 
 
 def _candle(symbol: str, timeframe: str, start_ms: int, length_ms: int, source: Source = Source.LIVE) -> Candle:
@@ -34,13 +34,16 @@ def _market(dice: random.Random, days: range) -> list[Candle]:
     """Some candles of each symbol and timeframe on these days, counted from the replayed one; a few are history."""
     found = []
     for symbol in SYMBOLS:
-        for one in TIMEFRAMES:
-            length_ms = one.length_ms or DAY_MS
+        for timeframe in TIMEFRAMES:
+            length_ms = timeframe.length_ms or DAY_MS
             for day in days:
                 bars = dice.sample(range(DAY_MS // length_ms), dice.choice([0, 1, min(20, DAY_MS // length_ms)]))
                 source = dice.choice([Source.LIVE] * 4 + [Source.HISTORY])
                 begins_ms = DAY_BEGINS_MS + day * DAY_MS
-                found += [_candle(symbol, one.name, begins_ms + nth * length_ms, length_ms, source) for nth in bars]
+                found += [
+                    _candle(symbol, timeframe.name, begins_ms + index * length_ms, length_ms, source)
+                    for index in bars
+                ]
     return found
 
 
@@ -76,14 +79,14 @@ def own(url: str) -> Iterator[MongoStore]:
 
 
 def _store(store: MongoStore, candles: list[Candle]) -> None:
-    assert store.upsert_candles([one.as_document() for one in candles]) == []
+    assert store.upsert_candles([candle.as_document() for candle in candles]) == []
 
 
 def _held(store: MongoStore) -> set[Candle]:
     found = store.newest_of_each(
         [(s, t.name) for s in SYMBOLS for t in TIMEFRAMES], DAY_BEGINS_MS + 9 * DAY_MS, 5_000
     )
-    return {one for each in found.values() for one in each}
+    return {document for each in found.values() for document in each}
 
 
 def test_what_was_over_by_then_is_copied_in_few_questions(live: _AskedStore, own: MongoStore) -> None:
@@ -92,8 +95,15 @@ def test_what_was_over_by_then_is_copied_in_few_questions(live: _AskedStore, own
     _store(live, candles)
     before_ms = DAY_BEGINS_MS + 9 * 60 * MINUTE_MS
     told: list[tuple[int, int]] = []
-    copied = copy_past(live, own, SYMBOLS, [one.name for one in TIMEFRAMES], before_ms, lambda *one: told.append(one))
-    expected = {one for one in candles if one.end_ms <= before_ms}
+    copied = copy_past(
+        live,
+        own,
+        SYMBOLS,
+        [timeframe.name for timeframe in TIMEFRAMES],
+        before_ms,
+        lambda *candle: told.append(candle),
+    )
+    expected = {candle for candle in candles if candle.end_ms <= before_ms}
     assert _held(own) == expected
     assert copied == len(expected)
     assert live.asked < len(SYMBOLS)  # a question for each series would be three times as many
@@ -102,7 +112,7 @@ def test_what_was_over_by_then_is_copied_in_few_questions(live: _AskedStore, own
 
 
 def test_of_a_long_past_the_newest_are_copied(live: _AskedStore, own: MongoStore) -> None:
-    minutes = [_candle("NSE:S1", "1m", DAY_BEGINS_MS + nth * MINUTE_MS, MINUTE_MS) for nth in range(600)]
+    minutes = [_candle("NSE:S1", "1m", DAY_BEGINS_MS + index * MINUTE_MS, MINUTE_MS) for index in range(600)]
     _store(live, minutes)
     copied = copy_past(live, own, SYMBOLS, ["1m"], minutes[500].start_ms, lambda *_: None)
     assert _held(own) == set(minutes[500 - copied : 500])
@@ -125,10 +135,10 @@ def test_the_stored_day_is_read_without_others(live: _AskedStore, days: range, q
     """All at once when little else is there, series by series when other days are."""
     candles = _market(random.Random(len(days)), days)
     _store(live, candles)
-    of_day = [one for one in candles if DAY_BEGINS_MS <= one.start_ms < DAY_BEGINS_MS + DAY_MS]
+    of_day = [candle for candle in candles if DAY_BEGINS_MS <= candle.start_ms < DAY_BEGINS_MS + DAY_MS]
     day = StoredDay(live, TIMEFRAMES, DAY_BEGINS_MS, DAY_BEGINS_MS + DAY_MS, len(SYMBOLS), len(of_day))
-    found = [one for at in range(0, len(SYMBOLS), 5) for one in day.candles(SYMBOLS[at : at + 5])]
-    assert sorted(found, key=hash) == sorted((one for one in of_day if one.source is Source.LIVE), key=hash)
+    found = [candle for at in range(0, len(SYMBOLS), 5) for candle in day.candles(SYMBOLS[at : at + 5])]
+    assert sorted(found, key=hash) == sorted((candle for candle in of_day if candle.source is Source.LIVE), key=hash)
     assert len(found) < len(of_day)
     assert questions[0] <= live.asked <= questions[1]
 

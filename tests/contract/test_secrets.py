@@ -58,7 +58,11 @@ class Place:
         return self.directory / "token" / "access_token"
 
     def environment(self, name: str, **changes: str) -> dict[str, str]:
-        own = {one: os.environ[one] for one in ("PATH", "HOME", "LANG", "NUMBA_CACHE_DIR") if one in os.environ}
+        own = {
+            variable: os.environ[variable]
+            for variable in ("PATH", "HOME", "LANG", "NUMBA_CACHE_DIR")
+            if variable in os.environ
+        }
         return {
             **own,
             **API,
@@ -124,9 +128,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         valkey = ending.enter_context(guarded_valkey(directory / "servers"))
         mongo = ending.enter_context(mongo_server(directory / "servers"))
         exchange = ending.enter_context(simulator("--instruments", "60", "--seed", "7", at="11:00:00", speed=10))
-        one = Place(directory, valkey, mongo, exchange)
-        ending.callback(lambda: [process.end() for process in one.running.values()])
-        yield one
+        stage = Place(directory, valkey, mongo, exchange)
+        ending.callback(lambda: [process.end() for process in stage.running.values()])
+        yield stage
 
 
 @pytest.fixture(scope="module")
@@ -234,7 +238,9 @@ WRONG_URLS = {
 }
 
 
-@pytest.mark.parametrize(("setting", "value"), [(name, one) for name, values in WRONG_URLS.items() for one in values])
+@pytest.mark.parametrize(
+    ("setting", "value"), [(name, value) for name, values in WRONG_URLS.items() for value in values]
+)
 def test_a_bad_setting_shows_no_secret(place: Place, setting: str, value: str) -> None:
     """All scripts read their settings in one way."""
     secret = "Hide6InAWrongUrlPn5"
@@ -312,4 +318,4 @@ def test_a_server_with_a_wrong_certificate_learns_and_shows_nothing(place: Place
 
 
 def test_nobody_was_refused_anything_it_needs(place: Place, seen: Seen) -> None:
-    assert {one for one in place.valkey.refusals() if one[1] != "auth"} == set()
+    assert {refusal for refusal in place.valkey.refusals() if refusal[1] != "auth"} == set()

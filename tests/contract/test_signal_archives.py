@@ -82,20 +82,20 @@ def test_what_leaves_the_stream_while_the_file_refuses_is_counted_then_and_logge
 ) -> None:
     """The stream's bound is that of what may wait. Some of it was read before, some was not."""
     path.mkdir()
-    one = archiver(client, SignalFile(tmp_path).write)
-    with capture_logs() as logged, running(one):
+    stream_archiver = archiver(client, SignalFile(tmp_path).write)
+    with capture_logs() as logged, running(stream_archiver):
         publish(client, signals(*range(30)))
-        wait_for(lambda: one.health.backlog == 30)
+        wait_for(lambda: stream_archiver.health.backlog == 30)
         for first in (30, 60):
             publish(client, signals(*range(first, first + 30)))
             client.xtrim(STREAM, maxlen=20, approximate=False)
-            wait_for(lambda first=first: one.health.lost == first + 10)  # type: ignore[misc]
-        assert one.health.state is ArchiverState.FAILING
-        wait_for(lambda: one.health.backlog == 20)
+            wait_for(lambda first=first: stream_archiver.health.lost == first + 10)  # type: ignore[misc]
+        assert stream_archiver.health.state is ArchiverState.FAILING
+        wait_for(lambda: stream_archiver.health.backlog == 20)
         path.rmdir()
         wait_for(lambda: unfinished(client) == 0)
     assert content(path) == signals(*range(70, 90))
-    assert one.health.lost == 70
+    assert stream_archiver.health.lost == 70
     dropped = [entry for entry in logged if entry["event"].startswith("entries were dropped")]
     assert sum(entry["count"] for entry in dropped) == 70
     assert len(dropped) == 2, "at first, and when it is over: not each time"
@@ -124,15 +124,15 @@ def test_killed_between_the_file_and_the_acknowledgement_it_writes_nothing_twice
 def test_what_a_redis_that_forgot_is_given_again_is_not_written_again(
     client: redis.Redis, tmp_path: Path, path: Path
 ) -> None:
-    one = archiver(client, SignalFile(tmp_path).write)
-    with running(one):
+    stream_archiver = archiver(client, SignalFile(tmp_path).write)
+    with running(stream_archiver):
         publish(client, signals(*range(6)))
         wait_for(lambda: path.exists() and len(content(path)) == 6)
         client.delete(STREAM)
         publish(client, signals(*range(4, 9)))
         wait_for(lambda: unfinished(client) == 0)
     assert content(path) == signals(*range(9))
-    assert one.health.lost == 0
+    assert stream_archiver.health.lost == 0
 
 
 def test_the_group_begins_at_the_start_of_a_stream_that_was_there_before_it(
@@ -161,9 +161,9 @@ def test_what_is_no_signal_is_counted_and_the_rest_is_written(
     client: redis.Redis, tmp_path: Path, path: Path
 ) -> None:
     publish(client, [*signals(1), {"_id": "another program's"}, *signals(2)])
-    one = archiver(client, SignalFile(tmp_path).write)
-    with running(one):
+    stream_archiver = archiver(client, SignalFile(tmp_path).write)
+    with running(stream_archiver):
         wait_for(lambda: unfinished(client) == 0)
     assert content(path) == signals(1, 2)
-    assert one.health.rejected == 1
+    assert stream_archiver.health.rejected == 1
     assert client.keys() == [STREAM.encode()], "MongoDB's archiver puts it aside"

@@ -34,23 +34,23 @@ KILLS, KILLS_IN_A_BACKLOG = length(short=(3, 2), long=(5, 4))
 
 @pytest.fixture(scope="module")
 def undisturbed(servers: ServerUrls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with world(servers, tmp_path_factory.mktemp("runs") / "undisturbed", "undisturbed", PAST) as one:
-        one.start()
-        wait_for(lambda: one.health().get("state") == "running", "warm-up")
-        publish_closed(one.client, one.keys, DAY)
-        one.wait_until_at(DAY)
-        end_quietly(one)
-        yield one
+    with world(servers, tmp_path_factory.mktemp("runs") / "undisturbed", "undisturbed", PAST) as run:
+        run.start()
+        wait_for(lambda: run.health().get("state") == "running", "warm-up")
+        publish_closed(run.client, run.keys, DAY)
+        run.wait_until_at(DAY)
+        end_quietly(run)
+        yield run
 
 
 def test_the_undisturbed_run_publishes_enough_to_compare(undisturbed: World) -> None:
     signals = undisturbed.in_stream()
     print(f"seed {SEED}: {len(signals)} signals")
-    assert {one["direction"] for one in signals} == {"LONG", "SHORT"}
-    assert {one["timeframe"] for one in signals} == {"1m"}
-    assert any("NIFTY" in one["symbol"] and "vwap" not in one for one in signals)
-    latest = {one["symbol"]: "23:40" if one["symbol"].startswith("MCX:") else "15:15" for one in signals}
-    assert all(one["timestamp"] <= f"2026-01-02T{latest[one['symbol']]}:00+05:30" for one in signals)
+    assert {signal["direction"] for signal in signals} == {"LONG", "SHORT"}
+    assert {signal["timeframe"] for signal in signals} == {"1m"}
+    assert any("NIFTY" in signal["symbol"] and "vwap" not in signal for signal in signals)
+    latest = {signal["symbol"]: "23:40" if signal["symbol"].startswith("MCX:") else "15:15" for signal in signals}
+    assert all(signal["timestamp"] <= f"2026-01-02T{latest[signal['symbol']]}:00+05:30" for signal in signals)
     assert len(undisturbed.values()) == 2 * len(SYMBOLS)
     infy = undisturbed.values()[b"indicators:NSE:INFY:1m"]
     assert {b"t", b"start", b"sma_200", b"rsi_14", b"vwap", b"supertrend_direction"} <= set(infy)
@@ -62,80 +62,80 @@ def test_killed_again_and_again_it_publishes_the_same(
     servers: ServerUrls, tmp_path: Path, undisturbed: World
 ) -> None:
     rng = np.random.default_rng(SEED)
-    with world(servers, tmp_path / "killed", "killed", PAST) as one:
-        one.start()
-        wait_for(lambda: one.health().get("state") == "running", "warm-up")
+    with world(servers, tmp_path / "killed", "killed", PAST) as run:
+        run.start()
+        wait_for(lambda: run.health().get("state") == "running", "warm-up")
         edges = [0, *sorted(rng.integers(1, len(DAY), KILLS).tolist()), len(DAY)]
         for kill, (begin, until) in enumerate(itertools.pairwise(edges)):
-            publish_closed(one.client, one.keys, DAY[begin:until])
+            publish_closed(run.client, run.keys, DAY[begin:until])
             if kill % 2:  # now in the midst of it, now with all of it read
-                one.wait_until_at(DAY[begin:until])
-            assert one.end(signal.SIGKILL) == -signal.SIGKILL
-            one.start()
-        one.wait_until_at(DAY)
-        end_quietly(one)
-        same(one, undisturbed)
+                run.wait_until_at(DAY[begin:until])
+            assert run.end(signal.SIGKILL) == -signal.SIGKILL
+            run.start()
+        run.wait_until_at(DAY)
+        end_quietly(run)
+        same(run, undisturbed)
 
 
 def test_killed_while_it_works_through_a_backlog_it_publishes_the_same(
     servers: ServerUrls, tmp_path: Path, undisturbed: World
 ) -> None:
     rng = np.random.default_rng(SEED + 1)
-    with world(servers, tmp_path / "backlog", "backlog", PAST) as one:
-        one.start()
-        wait_for(lambda: one.health().get("state") == "running", "warm-up")
-        one.end(signal.SIGKILL)
-        publish_closed(one.client, one.keys, DAY)
+    with world(servers, tmp_path / "backlog", "backlog", PAST) as run:
+        run.start()
+        wait_for(lambda: run.health().get("state") == "running", "warm-up")
+        run.end(signal.SIGKILL)
+        publish_closed(run.client, run.keys, DAY)
         for _ in range(KILLS_IN_A_BACKLOG):
-            one.start()
-            before = len(one.in_stream())
-            wait_for(lambda before=before: len(one.in_stream()) > before or one.is_at(DAY), "an advance")  # type: ignore[misc]
+            run.start()
+            before = len(run.in_stream())
+            wait_for(lambda before=before: len(run.in_stream()) > before or run.is_at(DAY), "an advance")  # type: ignore[misc]
             time.sleep(float(rng.random()) * 0.05)  # any moment will do
-            one.end(signal.SIGKILL)
-        one.start()
-        one.wait_until_at(DAY)
-        end_quietly(one)
-        same(one, undisturbed)
+            run.end(signal.SIGKILL)
+        run.start()
+        run.wait_until_at(DAY)
+        end_quietly(run)
+        same(run, undisturbed)
 
 
 def test_killed_in_the_warm_up_it_begins_the_same_one_again(
     servers: ServerUrls, tmp_path: Path, undisturbed: World
 ) -> None:
-    with world(servers, tmp_path / "cold", "cold", PAST) as one:
-        one.client.delete(one.keys.instruments())
-        one.start()
-        wait_for(lambda: one.health().get("state") == "waiting for the instruments", "the cut")
-        one.end(signal.SIGKILL)
-        publish_closed(one.client, one.keys, DAY[:500])  # after the cut: it gives signals, however late it is read
-        one.mongo.upsert_candles([entry.candle.as_document() for entry in DAY[:500]])
-        publish_instruments(one)
-        one.start(MARKET_CLOCK=f"2026-01-02T10:30:00+05:30@1@{time.time()}")
-        wait_for(lambda: one.health().get("state") == "running", "warm-up")
-        publish_closed(one.client, one.keys, DAY[500:])
-        one.wait_until_at(DAY)
-        end_quietly(one)
-        same(one, undisturbed)
+    with world(servers, tmp_path / "cold", "cold", PAST) as run:
+        run.client.delete(run.keys.instruments())
+        run.start()
+        wait_for(lambda: run.health().get("state") == "waiting for the instruments", "the cut")
+        run.end(signal.SIGKILL)
+        publish_closed(run.client, run.keys, DAY[:500])  # after the cut: it gives signals, however late it is read
+        run.mongo.upsert_candles([entry.candle.as_document() for entry in DAY[:500]])
+        publish_instruments(run)
+        run.start(MARKET_CLOCK=f"2026-01-02T10:30:00+05:30@1@{time.time()}")
+        wait_for(lambda: run.health().get("state") == "running", "warm-up")
+        publish_closed(run.client, run.keys, DAY[500:])
+        run.wait_until_at(DAY)
+        end_quietly(run)
+        same(run, undisturbed)
 
 
 def test_redis_and_mongo_killed_and_started_again(tmp_path: Path, undisturbed: World) -> None:
     with (
         valkey_server(tmp_path) as valkey,
         mongo_server(tmp_path) as mongo,
-        world(ServerUrls(valkey.url, mongo.url, (), True, True), tmp_path / "restarted", "restarted", PAST) as one,
+        world(ServerUrls(valkey.url, mongo.url, (), True, True), tmp_path / "restarted", "restarted", PAST) as run,
     ):
-        one.start()
-        wait_for(lambda: one.health().get("state") == "running", "warm-up")
-        publish_closed(one.client, one.keys, DAY[:900])
-        one.wait_until_at(DAY[:900])
-        one.client.save()
+        run.start()
+        wait_for(lambda: run.health().get("state") == "running", "warm-up")
+        publish_closed(run.client, run.keys, DAY[:900])
+        run.wait_until_at(DAY[:900])
+        run.client.save()
         for server in (valkey, mongo):
             server.kill()
         for server in (valkey, mongo):
             server.start()
-        publish_closed(one.client, one.keys, DAY[900:])
-        one.wait_until_at(DAY)
-        end_quietly(one)
-        same(one, undisturbed)
+        publish_closed(run.client, run.keys, DAY[900:])
+        run.wait_until_at(DAY)
+        end_quietly(run)
+        same(run, undisturbed)
 
 
 @pytest.mark.parametrize("is_mongo_ahead", [False, True])
@@ -148,74 +148,74 @@ def test_a_redis_that_lost_everything_gets_the_same_signals(
     with (
         valkey_server(tmp_path) as valkey,
         mongo_server(tmp_path) as mongo,
-        world(ServerUrls(valkey.url, mongo.url, (), True, True), tmp_path / "lost", "lost", PAST) as one,
+        world(ServerUrls(valkey.url, mongo.url, (), True, True), tmp_path / "lost", "lost", PAST) as run,
     ):
-        one.start()
-        wait_for(lambda: one.health().get("state") == "running", "warm-up")
-        publish_closed(one.client, one.keys, DAY[:half])
-        one.wait_until_at(DAY[:half])
+        run.start()
+        wait_for(lambda: run.health().get("state") == "running", "warm-up")
+        publish_closed(run.client, run.keys, DAY[:half])
+        run.wait_until_at(DAY[:half])
         if is_mongo_ahead:
-            one.mongo.upsert_candles([entry.candle.as_document() for entry in DAY[:half]])
+            run.mongo.upsert_candles([entry.candle.as_document() for entry in DAY[:half]])
         if not has_stayed:
-            one.end(signal.SIGKILL)
+            run.end(signal.SIGKILL)
         valkey.kill()
         assert not list(valkey.directory.glob("**/*.rdb"))
         valkey.start()
         again = 0 if has_stayed else 300  # the candle worker was faster
-        publish_closed(one.client, one.keys, DAY[:again])
+        publish_closed(run.client, run.keys, DAY[:again])
         if not has_stayed:
-            one.start(MARKET_CLOCK=f"2026-01-02T13:00:00+05:30@1@{time.time()}")
-        wait_for(lambda: one.health().get("state") == "waiting for the instruments", "the worker is back")
+            run.start(MARKET_CLOCK=f"2026-01-02T13:00:00+05:30@1@{time.time()}")
+        wait_for(lambda: run.health().get("state") == "waiting for the instruments", "the worker is back")
         for shard in range(2):
-            one.client.xadd(one.keys.ticks(shard), {"m": b"{}"}, id=f"{OPEN_MS - 60_000}-0")
-        publish_instruments(one)
-        wait_for(lambda: one.health().get("state") == "running", "warm-up")
-        publish_closed(one.client, one.keys, DAY[again:])
-        one.wait_until_at(DAY)
-        end_quietly(one)
-        same(one, undisturbed)
+            run.client.xadd(run.keys.ticks(shard), {"m": b"{}"}, id=f"{OPEN_MS - 60_000}-0")
+        publish_instruments(run)
+        wait_for(lambda: run.health().get("state") == "running", "warm-up")
+        publish_closed(run.client, run.keys, DAY[again:])
+        run.wait_until_at(DAY)
+        end_quietly(run)
+        same(run, undisturbed)
 
 
 def test_a_timeframe_that_comes_back_is_warmed_up_anew(servers: ServerUrls, tmp_path: Path) -> None:
     """What a snapshot holds of it ends where it was left out: rows with a hole would give other signals."""
-    with world(servers, tmp_path / "back", "back", PAST) as one:
+    with world(servers, tmp_path / "back", "back", PAST) as run:
         for timeframes in ("1m,5m", "1m", "1m,5m"):
-            one.start(TIMEFRAMES=timeframes)
-            wait_for(lambda: one.health().get("state") == "running", "warm-up")
-            assert one.end() == 0
-            rows = re.findall(r"warm-up started .*rows=(\d+)", (one.folder / "stderr").read_text())
+            run.start(TIMEFRAMES=timeframes)
+            wait_for(lambda: run.health().get("state") == "running", "warm-up")
+            assert run.end() == 0
+            rows = re.findall(r"warm-up started .*rows=(\d+)", (run.folder / "stderr").read_text())
             print(timeframes, rows)
         assert rows == ["6", "4", "3", "2"]
 
 
 def test_a_torn_line_in_the_file_is_mended(servers: ServerUrls, tmp_path: Path, undisturbed: World) -> None:
-    with world(servers, tmp_path / "torn", "torn", PAST) as one:
-        (one.folder / "logs").mkdir()
-        path = one.folder / "logs" / "signals_2026-01-02.jsonl"
+    with world(servers, tmp_path / "torn", "torn", PAST) as run:
+        (run.folder / "logs").mkdir()
+        path = run.folder / "logs" / "signals_2026-01-02.jsonl"
         whole = (undisturbed.folder / "logs" / path.name).read_bytes()
         path.write_bytes(whole[: len(whole) // 2])
-        one.start()
-        wait_for(lambda: one.health().get("state") == "running", "warm-up")
-        publish_closed(one.client, one.keys, DAY)
-        one.wait_until_at(DAY)
-        end_quietly(one)
-        same(one, undisturbed)
+        run.start()
+        wait_for(lambda: run.health().get("state") == "running", "warm-up")
+        publish_closed(run.client, run.keys, DAY)
+        run.wait_until_at(DAY)
+        end_quietly(run)
+        same(run, undisturbed)
 
 
 def test_an_unknown_strategy_ends_it_with_one_sentence_and_code_2(servers: ServerUrls, tmp_path: Path) -> None:
-    with world(servers, tmp_path / "wrong", "wrong", []) as one:
-        one.start(STRATEGIES="momentun")
-        assert one.process is not None
-        assert one.process.wait(30) == 2
-        lines = (one.folder / "stderr").read_text().splitlines()
+    with world(servers, tmp_path / "wrong", "wrong", []) as run:
+        run.start(STRATEGIES="momentun")
+        assert run.process is not None
+        assert run.process.wait(30) == 2
+        lines = (run.folder / "stderr").read_text().splitlines()
         assert [line for line in lines if "STRATEGIES" in line and "momentun" in line and "momentum" in line]
         assert "Traceback" not in "".join(lines)
 
 
 def test_the_past_comes_from_the_closed_stream_where_mongo_lags(servers: ServerUrls, tmp_path: Path) -> None:
-    half = [one for one in PAST if one.start_ms < PAST_OPEN_MS + 200 * 60_000]
-    rest = [one for one in PAST if one.start_ms >= PAST_OPEN_MS + 200 * 60_000]
-    with world(servers, tmp_path / "lagging", "lagging", half) as one:
+    half = [candle for candle in PAST if candle.start_ms < PAST_OPEN_MS + 200 * 60_000]
+    rest = [candle for candle in PAST if candle.start_ms >= PAST_OPEN_MS + 200 * 60_000]
+    with world(servers, tmp_path / "lagging", "lagging", half) as run:
         rest.sort(key=lambda candle: candle.end_ms)
         entries = [
             ClosedCandle(
@@ -223,38 +223,38 @@ def test_the_past_comes_from_the_closed_stream_where_mongo_lags(servers: ServerU
             )
             for number, candle in enumerate(rest)
         ]
-        publish_closed(one.client, one.keys, entries)
-        one.start()
-        wait_for(lambda: one.health().get("state") == "running", "warm-up")
-        assert one.health()["warm_rows"] == str(len(SYMBOLS))
-        newest = one.values()[b"indicators:NSE:INFY:1m"]
+        publish_closed(run.client, run.keys, entries)
+        run.start()
+        wait_for(lambda: run.health().get("state") == "running", "warm-up")
+        assert run.health()["warm_rows"] == str(len(SYMBOLS))
+        newest = run.values()[b"indicators:NSE:INFY:1m"]
         assert int(newest[b"t"]) == PAST_OPEN_MS + 374 * 60_000
-        assert one.in_stream() == []
-        assert one.end() == 0
-        assert one.mongo.count(SIGNALS_COLLECTION) == 0
+        assert run.in_stream() == []
+        assert run.end() == 0
+        assert run.mongo.count(SIGNALS_COLLECTION) == 0
 
 
 def test_an_empty_mongo_is_filled_from_the_broker(servers: ServerUrls, tmp_path: Path) -> None:
     days = trading_days(6, date(2026, 1, 2))
-    rows = as_answer([one for day in days for one in day_rows(day.isoformat())])
-    with serving(Broker(minutes=rows)) as broker, world(servers, tmp_path / "empty", "empty", []) as one:
+    rows = as_answer([row for day in days for row in day_rows(day.isoformat())])
+    with serving(Broker(minutes=rows)) as broker, world(servers, tmp_path / "empty", "empty", []) as run:
         broker.faults = [429]
-        one.start(
+        run.start(
             WARMUP="true",
             KITE_API_URL=broker.url,
             API_KEY="key",
             ACCESS_TOKEN="hunter2",
             HISTORY_REQUESTS_PER_SECOND="20",
         )
-        wait_for(lambda: one.health().get("state") == "running", "warm-up")
-        assert one.health()["warm_rows"] == str(2 * len(SYMBOLS))
+        wait_for(lambda: run.health().get("state") == "running", "warm-up")
+        assert run.health()["warm_rows"] == str(2 * len(SYMBOLS))
         assert len(broker.asked) == len(SYMBOLS) + 1
         assert {headers["Authorization"] for headers in broker.headers} == {"token key:hunter2"}
-        assert one.mongo.count(CANDLES_COLLECTION) == 2 * 250 * len(SYMBOLS)
-        assert one.end() == 0
-        one.start(WARMUP="true", KITE_API_URL=broker.url)
-        wait_for(lambda: one.health().get("state") == "running", "going on")
+        assert run.mongo.count(CANDLES_COLLECTION) == 2 * 250 * len(SYMBOLS)
+        assert run.end() == 0
+        run.start(WARMUP="true", KITE_API_URL=broker.url)
+        wait_for(lambda: run.health().get("state") == "running", "going on")
         assert len(broker.asked) == len(SYMBOLS) + 1
-        assert one.end() == 0
-        logged = "".join(path.read_text() for path in (one.folder / "logs").iterdir())
-        assert "hunter2" not in logged + (one.folder / "stderr").read_text()
+        assert run.end() == 0
+        logged = "".join(path.read_text() for path in (run.folder / "logs").iterdir())
+        assert "hunter2" not in logged + (run.folder / "stderr").read_text()

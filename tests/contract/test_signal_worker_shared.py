@@ -80,15 +80,15 @@ class Crew:
 
     def end_all(self) -> None:
         """Once everything is in MongoDB."""
-        one = self.world
-        wait_for(lambda: len(one.in_mongo()) == len({each["_id"] for each in one.in_stream()}), "archiving")
+        run = self.world
+        wait_for(lambda: len(run.in_mongo()) == len({each["_id"] for each in run.in_stream()}), "archiving")
         assert {self.end(pid) for pid in list(self.running)} == {0}
 
 
 @contextmanager
 def crew(servers: ServerUrls, folder: Path, name: str) -> Iterator[Crew]:
-    with world(servers, folder, name, PAST) as one:
-        made = Crew(one)
+    with world(servers, folder, name, PAST) as run:
+        made = Crew(run)
         try:
             yield made
         finally:
@@ -99,15 +99,15 @@ def crew(servers: ServerUrls, folder: Path, name: str) -> Iterator[Crew]:
 
 @pytest.fixture(scope="module")
 def undisturbed(servers: ServerUrls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with world(servers, tmp_path_factory.mktemp("runs") / "alone", "alone", PAST) as one:
-        one.start(**THREE)
-        wait_for(lambda: one.health().get("state") == "running", "warm-up")
-        publish_closed(one.client, one.keys, DAY)
-        one.wait_until_at(DAY)
-        assert one.health()["shards"] == "0,1,2"
-        assert int(one.health()["instruments"]) == len(SYMBOLS)
-        end_quietly(one)
-        yield one
+    with world(servers, tmp_path_factory.mktemp("runs") / "alone", "alone", PAST) as run:
+        run.start(**THREE)
+        wait_for(lambda: run.health().get("state") == "running", "warm-up")
+        publish_closed(run.client, run.keys, DAY)
+        run.wait_until_at(DAY)
+        assert run.health()["shards"] == "0,1,2"
+        assert int(run.health()["instruments"]) == len(SYMBOLS)
+        end_quietly(run)
+        yield run
 
 
 def all_in_one(entries: list[ClosedCandle]) -> tuple[SignalEngine, dict[str, dict[str, Any]]]:
@@ -116,10 +116,10 @@ def all_in_one(entries: list[ClosedCandle]) -> tuple[SignalEngine, dict[str, dic
     engine = SignalEngine(load_strategies(("momentum",)), read_entry_limit("15m", SessionCalendar.load(), known))
     for symbol in SYMBOLS:
         for timeframe in ("1m", "5m"):
-            past = [one for one in PAST if (one.symbol, one.timeframe) == (symbol, timeframe)]
+            past = [candle for candle in PAST if (candle.symbol, candle.timeframe) == (symbol, timeframe)]
             engine.warm(symbol, timeframe, past[-BARS_KEPT:])
-    fired = engine.apply([one.candle for one in entries]).fired
-    return engine, {one.signal.id: orjson.loads(orjson.dumps(one.signal.as_document())) for one in fired}
+    fired = engine.apply([entry.candle for entry in entries]).fired
+    return engine, {firing.signal.id: orjson.loads(orjson.dumps(firing.signal.as_document())) for firing in fired}
 
 
 def test_what_shards_publish_is_what_one_engine_over_all_instruments_gives(undisturbed: World) -> None:
@@ -137,110 +137,110 @@ def test_two_share_and_the_one_that_is_left_carries_on(
         for _ in range(2):
             made.start(LEASE_SECONDS=str(LEASE_SECONDS))
         made.wait_until_shared()
-        one = made.world
+        run = made.world
         expected = {"shards": "0,1,2", "instruments": str(len(SYMBOLS)), "rows": str(2 * len(SYMBOLS))}
-        wait_for(lambda: expected.items() <= one.health().items(), f"the shared report has {expected}")
-        publish_closed(one.client, one.keys, DAY[:700])
-        one.wait_until_at(DAY[:700])
-        publish_closed(one.client, one.keys, DAY[700:1100])
+        wait_for(lambda: expected.items() <= run.health().items(), f"the shared report has {expected}")
+        publish_closed(run.client, run.keys, DAY[:700])
+        run.wait_until_at(DAY[:700])
+        publish_closed(run.client, run.keys, DAY[700:1100])
         dead = made.holders()[victim]
         killed = time.monotonic()
         assert made.end(dead, signal.SIGKILL) == -signal.SIGKILL
         wait_for(lambda: set(made.holders()) == set(made.running), "the other has all")
-        wait_for(lambda: one.is_at(DAY[:1100]), "the other carries on")
+        wait_for(lambda: run.is_at(DAY[:1100]), "the other carries on")
         seconds = time.monotonic() - killed
         assert seconds < TAKEOVER_SECONDS, f"taken over and worked off {seconds:.1f} s after the kill"
-        publish_closed(one.client, one.keys, DAY[1100:])
-        one.wait_until_at(DAY)
+        publish_closed(run.client, run.keys, DAY[1100:])
+        run.wait_until_at(DAY)
         made.end_all()
-        same(one, undisturbed)
+        same(run, undisturbed)
 
 
 def test_they_come_and_go_and_one_hangs(servers: ServerUrls, tmp_path: Path, undisturbed: World) -> None:
     with crew(servers, tmp_path / "many", "many") as made:
-        one = made.world
+        run = made.world
         first = made.start()
         made.wait_until_shared()
-        publish_closed(one.client, one.keys, DAY[:500])
+        publish_closed(run.client, run.keys, DAY[:500])
         second, _ = made.start(), made.start()
         wait_for(lambda: sorted(made.holders()) == sorted(made.running), "each has one shard")
         made.wait_until_shared()
-        publish_closed(one.client, one.keys, DAY[500:900])
+        publish_closed(run.client, run.keys, DAY[500:900])
         made.running[second].send_signal(signal.SIGSTOP)
         wait_for(lambda: second not in made.holders() and "" not in made.holders(), "it is followed")
-        one.wait_until_at(DAY[:900])
+        run.wait_until_at(DAY[:900])
         made.running[second].send_signal(signal.SIGCONT)
         made.wait_until_shared()
-        publish_closed(one.client, one.keys, DAY[900:1300])
+        publish_closed(run.client, run.keys, DAY[900:1300])
         assert made.end(first) == 0
         made.wait_until_shared()
-        publish_closed(one.client, one.keys, DAY[1300:])
-        one.wait_until_at(DAY)
+        publish_closed(run.client, run.keys, DAY[1300:])
+        run.wait_until_at(DAY)
         made.end_all()
-        same(one, undisturbed)
+        same(run, undisturbed)
 
 
 def test_killed_in_the_warm_up_another_begins_it_again(
     servers: ServerUrls, tmp_path: Path, undisturbed: World
 ) -> None:
     with crew(servers, tmp_path / "cold", "coldtwo") as made:
-        one = made.world
-        one.client.delete(one.keys.instruments())
+        run = made.world
+        run.client.delete(run.keys.instruments())
         for _ in range(2):
             made.start()
         wait_for(lambda: set(made.holders()) == set(made.running), "each has a part")
-        wait_for(lambda: one.health().get("state") == "waiting for the instruments", "the cut")
+        wait_for(lambda: run.health().get("state") == "waiting for the instruments", "the cut")
         made.end(made.holders()[0], signal.SIGKILL)
-        publish_closed(one.client, one.keys, DAY[:500])  # after the cut: it gives signals, however late it is read
-        one.mongo.upsert_candles([entry.candle.as_document() for entry in DAY[:500]])
-        publish_instruments(one)
-        publish_closed(one.client, one.keys, DAY[500:])
-        one.wait_until_at(DAY)
+        publish_closed(run.client, run.keys, DAY[:500])  # after the cut: it gives signals, however late it is read
+        run.mongo.upsert_candles([entry.candle.as_document() for entry in DAY[:500]])
+        publish_instruments(run)
+        publish_closed(run.client, run.keys, DAY[500:])
+        run.wait_until_at(DAY)
         made.end_all()
-        same(one, undisturbed)
+        same(run, undisturbed)
 
 
 def test_a_snapshot_of_all_shards_is_shared_out(servers: ServerUrls, tmp_path: Path, undisturbed: World) -> None:
     """As it was before each shard had one: `signal-state:{a}` was that of all, with a position of each."""
     before, after = DAY[:900], DAY[900:]
     engine, before_it = all_in_one(before)
-    positions = {one.shard: EntryId.parse(one.entry_id) for one in before}
+    positions = {outage.shard: EntryId.parse(outage.entry_id) for outage in before}
     warmed = {(symbol, timeframe) for symbol in SYMBOLS for timeframe in ("1m", "5m")}
     with crew(servers, tmp_path / "older", "older") as made:
-        one = made.world
-        publish_closed(one.client, one.keys, before)
+        run = made.world
+        publish_closed(run.client, run.keys, before)
         snapshot = SignalProgress(engine, positions, CUT_MS, warmed, was_warmed_up=True).snapshot()
-        one.client.set(one.keys.signal_state(0), snapshot)
+        run.client.set(run.keys.signal_state(0), snapshot)
         for _ in range(2):
             made.start()
         made.wait_until_shared()
-        publish_closed(one.client, one.keys, after)
-        one.wait_until_at(DAY)
+        publish_closed(run.client, run.keys, after)
+        run.wait_until_at(DAY)
         made.end_all()
         whole = by_id(undisturbed.in_stream())
-        assert by_id(one.in_stream()) == {name: one for name, one in whole.items() if name not in before_it}
-        assert one.values() == undisturbed.values()
-        assert "resumed" in (one.folder / "stderr").read_text()
-        assert "started anew" not in (one.folder / "stderr").read_text()
+        assert by_id(run.in_stream()) == {name: candle for name, candle in whole.items() if name not in before_it}
+        assert run.values() == undisturbed.values()
+        assert "resumed" in (run.folder / "stderr").read_text()
+        assert "started anew" not in (run.folder / "stderr").read_text()
 
 
 def test_what_left_the_stream_unread_is_counted_and_warmed_up_again(servers: ServerUrls, tmp_path: Path) -> None:
     entries = past_and_day(shards=1)[1]
-    with world(servers, tmp_path / "trimmed", "trimmed", PAST) as one:
-        one.start(CONNECTIONS="1")
-        wait_for(lambda: one.health().get("state") == "running", "warm-up")
-        publish_closed(one.client, one.keys, entries[:300])
-        one.wait_until_at(entries[:300])
-        assert (one.health()["cut_off"], one.health()["history_rejected"]) == ("0", "0")
-        assert one.process is not None
-        one.process.send_signal(signal.SIGSTOP)
-        publish_closed(one.client, one.keys, entries[300:])
+    with world(servers, tmp_path / "trimmed", "trimmed", PAST) as run:
+        run.start(CONNECTIONS="1")
+        wait_for(lambda: run.health().get("state") == "running", "warm-up")
+        publish_closed(run.client, run.keys, entries[:300])
+        run.wait_until_at(entries[:300])
+        assert (run.health()["cut_off"], run.health()["history_rejected"]) == ("0", "0")
+        assert run.process is not None
+        run.process.send_signal(signal.SIGSTOP)
+        publish_closed(run.client, run.keys, entries[300:])
         assert len(entries) > 1_800
-        one.client.xtrim(one.keys.closed(0), maxlen=len(entries) - 500, approximate=False)
-        one.process.send_signal(signal.SIGCONT)
-        wait_for(lambda: one.health().get("cut_off") == "1", "it is counted")
-        wait_for(lambda: one.is_at(entries) and one.health()["state"] == "running", "it continues after it")
-        assert one.end() == 0
+        run.client.xtrim(run.keys.closed(0), maxlen=len(entries) - 500, approximate=False)
+        run.process.send_signal(signal.SIGCONT)
+        wait_for(lambda: run.health().get("cut_off") == "1", "it is counted")
+        wait_for(lambda: run.is_at(entries) and run.health()["state"] == "running", "it continues after it")
+        assert run.end() == 0
 
 
 @dataclass
@@ -256,39 +256,39 @@ class HangingBroker(Broker):
         return super().answer(path, wanted)
 
 
-def wait_until_renewed(one: World, shard: int) -> None:
+def wait_until_renewed(world: World, shard: int) -> None:
     """The lease gets a minute, which no machine outlasts: its holder gives it its own few seconds again."""
-    name = one.keys.lease("signal_worker", shard)
-    one.client.pexpire(name, 60_000)
-    wait_for(lambda: 0 < int(one.client.pttl(name)) <= 3_000, "the lease is renewed", 30)
+    name = world.keys.lease("signal_worker", shard)
+    world.client.pexpire(name, 60_000)
+    wait_for(lambda: 0 < int(world.client.pttl(name)) <= 3_000, "the lease is renewed", 30)
 
 
 def test_a_warm_up_that_hangs_holds_up_neither_leases_nor_reports_nor_other_shards(
     servers: ServerUrls, tmp_path: Path
 ) -> None:
     days = trading_days(6, date(2026, 1, 2))
-    rows = as_answer([one for day in days for one in day_rows(day.isoformat())])
+    rows = as_answer([row for day in days for row in day_rows(day.isoformat())])
     rows[-1][2] = rows[-1][3] - 1  # a high below the low
     of_first = [entry for entry in DAY if entry.shard < 2][:60]
     with (
         serving(HangingBroker(minutes=rows, answered=4)) as broker,
-        world(servers, tmp_path / "hanging", "hanging", []) as one,
+        world(servers, tmp_path / "hanging", "hanging", []) as run,
     ):
         assert isinstance(broker, HangingBroker)
         history = {"WARMUP": "true", "KITE_API_URL": broker.url, "HISTORY_REQUESTS_PER_SECOND": "20"}
-        one.start(**THREE, **history, API_KEY="key", ACCESS_TOKEN="hunter2", LEASE_SECONDS="3")
+        run.start(**THREE, **history, API_KEY="key", ACCESS_TOKEN="hunter2", LEASE_SECONDS="3")
         try:
             wait_for(lambda: len(broker.asked) == 5, "the last shard's request hangs")
-            owner = one.client.get(one.keys.lease("signal_worker", 2))
-            publish_closed(one.client, one.keys, of_first)
-            one.wait_until_at(of_first)
+            owner = run.client.get(run.keys.lease("signal_worker", 2))
+            publish_closed(run.client, run.keys, of_first)
+            run.wait_until_at(of_first)
             for _ in range(3):
-                wait_until_renewed(one, 2)
-                one.client.delete(one.keys.health("signal_worker"))
-                wait_for(lambda: one.health().get("state", "").startswith("warming up"), "a new report")
-            assert one.client.get(one.keys.lease("signal_worker", 2)) == owner
+                wait_until_renewed(run, 2)
+                run.client.delete(run.keys.health("signal_worker"))
+                wait_for(lambda: run.health().get("state", "").startswith("warming up"), "a new report")
+            assert run.client.get(run.keys.lease("signal_worker", 2)) == owner
         finally:
             broker.goes_on.set()
-        wait_for(lambda: one.health()["state"] == "running", "all is warm")
-        assert one.health()["history_rejected"] == one.health()["history_rejected_prices"] == str(len(SYMBOLS))
-        assert one.end() == 0
+        wait_for(lambda: run.health()["state"] == "running", "all is warm")
+        assert run.health()["history_rejected"] == run.health()["history_rejected_prices"] == str(len(SYMBOLS))
+        assert run.end() == 0

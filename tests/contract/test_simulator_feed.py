@@ -25,8 +25,8 @@ Socket = aiohttp.ClientWebSocketResponse
 
 @pytest.fixture(scope="module")
 def exchange() -> Iterator[SimulatorProcess]:
-    with simulator("--instruments", "60", at="11:00:00", speed=20) as one:
-        yield one
+    with simulator("--instruments", "60", at="11:00:00", speed=20) as exchange:
+        yield exchange
 
 
 def _talk(exchange: SimulatorProcess, talk: Callable[[Socket], Awaitable[Any]], token: str = "") -> Any:
@@ -202,15 +202,15 @@ def test_a_drop_ends_the_connection_without_a_word(exchange: SimulatorProcess) -
 
 
 def test_an_expired_token_is_refused_until_a_new_one_is_good() -> None:
-    with simulator("--instruments", "5") as one:
-        assert one.get("/user/profile").status_code == 200
-        one.fault(name="expire")
-        assert one.get("/user/profile").status_code == 403
+    with simulator("--instruments", "5") as exchange:
+        assert exchange.get("/user/profile").status_code == 200
+        exchange.fault(name="expire")
+        assert exchange.get("/user/profile").status_code == 403
         with pytest.raises(aiohttp.WSServerHandshakeError, match="403"):
-            _talk(one, _binary)
-        one.fault(name="accept", token="fresh")
-        assert _talk(one, _binary, token="fresh")
-        assert one.status()["faults"] == {"expire": 1, "accept": 1}
+            _talk(exchange, _binary)
+        exchange.fault(name="accept", token="fresh")
+        assert _talk(exchange, _binary, token="fresh")
+        assert exchange.status()["faults"] == {"expire": 1, "accept": 1}
 
 
 def test_a_wrong_switch_is_explained(exchange: SimulatorProcess) -> None:
@@ -225,18 +225,20 @@ def test_the_recording_is_what_was_received(tmp_path: Path) -> None:
         return await _binaries(socket, 250)
 
     options = ("--instruments", "60", "--record", str(tmp_path), "--faults", "all")
-    with simulator(*options, at="11:00:00", speed=100) as one:
-        received = _talk(one, talk)
-        started_ms = one.clock.market_ms
+    with simulator(*options, at="11:00:00", speed=100) as exchange:
+        received = _talk(exchange, talk)
+        started_ms = exchange.clock.market_ms
     recorded = read_recording(tmp_path / "sent-1.frames")
     assert [frame for _, frame in recorded][: len(received)] == received
     times = [market_ms for market_ms, _ in recorded]
     assert times == sorted(times)
     assert times[0] >= started_ms
     facts = json.loads((tmp_path / "sent-1.json").read_text())
-    assert [(one["mode"], sorted(one["tokens"])) for one in facts["subscribes"]] == [("full", [INDEX, STOCK])]
+    assert [(subscription["mode"], sorted(subscription["tokens"])) for subscription in facts["subscribes"]] == [
+        ("full", [INDEX, STOCK])
+    ]
     listed = json.loads((tmp_path / "universe.json").read_text())
-    assert {one["token"] for one in listed} >= {INDEX, STOCK}
+    assert {instrument["token"] for instrument in listed} >= {INDEX, STOCK}
     assert len(listed) == 60
 
 

@@ -25,8 +25,8 @@ HISTORY = "/instruments/historical/408065"
 @pytest.fixture(scope="module")
 def exchange() -> Iterator[SimulatorProcess]:
     unlimited = ("--history-per-second", "1000", "--others-per-second", "1000")
-    with simulator("--instruments", "60", *unlimited, at="11:00:00", speed=1) as one:
-        yield one
+    with simulator("--instruments", "60", *unlimited, at="11:00:00", speed=1) as exchange:
+        yield exchange
 
 
 def _post_session(exchange: SimulatorProcess, request_token: str, secret: str) -> requests.Response:
@@ -99,12 +99,12 @@ def test_history_goes_far_back(exchange: SimulatorProcess) -> None:
 
 
 def test_the_broker_s_limits() -> None:
-    with simulator("--instruments", "5", speed=1) as one:
+    with simulator("--instruments", "5", speed=1) as exchange:
         query = {"from": "2026-11-20 09:15:00", "to": "2026-11-20 09:16:00"}
-        refused = _burst(lambda: one.get(f"{HISTORY}/minute", **query), 3)
+        refused = _burst(lambda: exchange.get(f"{HISTORY}/minute", **query), 3)
         assert refused.json()["error_type"] == "NetworkException"
-        _burst(lambda: one.get("/quote/ltp", i="NSE:INFY"), 1)
-        _burst(lambda: one.get("/user/profile"), 10)
+        _burst(lambda: exchange.get("/quote/ltp", i="NSE:INFY"), 1)
+        _burst(lambda: exchange.get("/user/profile"), 10)
 
 
 def _burst(ask: Callable[[], requests.Response], a_second: int) -> requests.Response:
@@ -114,22 +114,26 @@ def _burst(ask: Callable[[], requests.Response], a_second: int) -> requests.Resp
     """
     began, answers = time.monotonic(), list[requests.Response]()
     with ThreadPoolExecutor(max_workers=12) as pool:
-        while not any(one.status_code == 429 for one in answers):
+        while not any(answer.status_code == 429 for answer in answers):
             assert time.monotonic() - began < ANSWER_SECONDS, f"none of {len(answers)} was refused"
             answers += pool.map(lambda _: ask(), range(60))
     allowed = a_second * (1 + math.ceil(time.monotonic() - began))
-    codes = [one.status_code for one in answers]
+    codes = [answer.status_code for answer in answers]
     assert set(codes) == {200, 429}
     assert codes.count(200) <= allowed, f"{codes.count(200)} were answered, {allowed} allowed"
-    return next(one for one in answers if one.status_code == 429)
+    return next(answer for answer in answers if answer.status_code == 429)
 
 
 def test_only_the_named_api_key_comes_in() -> None:
-    with simulator("--instruments", "5", "--api-key", "mine") as one:
+    with simulator("--instruments", "5", "--api-key", "mine") as exchange:
         headers = {"Authorization": "token other:demo-token"}
-        assert requests.get(f"{one.http}/user/profile", headers=headers, timeout=ANSWER_SECONDS).status_code == 403
+        assert (
+            requests.get(f"{exchange.http}/user/profile", headers=headers, timeout=ANSWER_SECONDS).status_code == 403
+        )
         headers = {"Authorization": "token mine:demo-token"}
-        assert requests.get(f"{one.http}/user/profile", headers=headers, timeout=ANSWER_SECONDS).status_code == 200
+        assert (
+            requests.get(f"{exchange.http}/user/profile", headers=headers, timeout=ANSWER_SECONDS).status_code == 200
+        )
 
 
 def test_the_status_tells_time_and_lag(exchange: SimulatorProcess) -> None:

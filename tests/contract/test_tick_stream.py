@@ -30,17 +30,17 @@ def entries(first: int, last: int, size: int = 10) -> list[Entry]:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
-    with valkey_server(tmp_path_factory.mktemp("valkey")) as one:
-        yield one
+    with valkey_server(tmp_path_factory.mktemp("valkey")) as server:
+        yield server
 
 
 @pytest.fixture
 def client(server: EmbeddedServer) -> Iterator[redis.Redis]:
-    one = open_redis(server.url)
-    one.flushall()
-    yield one
-    one.config_set("maxmemory", 0)
-    one.close()
+    client = open_redis(server.url)
+    client.flushall()
+    yield client
+    client.config_set("maxmemory", 0)
+    client.close()
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ def test_a_server_out_of_memory_takes_all_or_nothing(stream: TickStream, client:
     assert len(held(client)) == at
     client.config_set("maxmemory", 0)
     stream.add(0, entries(at, at + 20), entries(at - 1, at)[0].id)
-    assert [one.id for one in held(client)] == [one.id for one in entries(0, at + 20)]
+    assert [entry.id for entry in held(client)] == [entry.id for entry in entries(0, at + 20)]
 
 
 def test_the_last_id_outlives_a_trim(stream: TickStream, client: redis.Redis) -> None:

@@ -25,8 +25,8 @@ SEED = 7
 @pytest.fixture
 def behind(client: redis.Redis, redis_url: str) -> CandleStore:
     """A store that knows of entries that wait."""
-    for nth in range(100):
-        client.xadd(KEYS.ticks(0), {"f": b""}, id=f"{1_700_000_000_000 + nth}-0")
+    for index in range(100):
+        client.xadd(KEYS.ticks(0), {"f": b""}, id=f"{1_700_000_000_000 + index}-0")
     store = CandleStore(open_redis(redis_url), KEYS, 10_000, 1_000)
     store.read_ticks({0: ZERO_ID}, 0, 10)
     assert store.is_behind
@@ -37,7 +37,7 @@ def worked_engine() -> tuple[CandleEngine, list[ClosedRecords]]:
     print(f"seed {SEED}")
     engine = new_engine([who.reference for who in WHO], SETTINGS)
     feed = random_feed(SEED, "09:13:00", 600)
-    output = engine.take([Entry(EntryId(one.ms, one.counter), Kind(one.kind), one.payload) for one in feed])
+    output = engine.take([Entry(EntryId(entry.ms, entry.counter), Kind(entry.kind), entry.payload) for entry in feed])
     assert sum(map(len, output.records)) > 20
     return engine, output.records
 

@@ -22,7 +22,7 @@ from utils.signals.warmup import Cut, WarmUp, WarmupResult
 
 __all__ = ["stage"]
 
-INSTRUMENTS = [replace(INFY, token=100 + nth, tradingsymbol=f"S{nth}") for nth in range(7)]
+INSTRUMENTS = [replace(INFY, token=100 + index, tradingsymbol=f"S{index}") for index in range(7)]
 BAD = ("NSE:S0", "NSE:S1", "NSE:S2")  # as many as end history for good when it is the broker's own trouble
 
 
@@ -39,22 +39,22 @@ class Moody(Broker):
 
 @pytest.fixture
 def broker() -> Iterator[Moody]:
-    with serving(Moody()) as one:
-        assert isinstance(one, Moody)
-        one.minutes = as_answer([row for day in trading_days(6, date(2026, 1, 2)) for row in day_rows(str(day))])
-        yield one
+    with serving(Moody()) as broker:
+        assert isinstance(broker, Moody)
+        broker.minutes = as_answer([row for day in trading_days(6, date(2026, 1, 2)) for row in day_rows(str(day))])
+        yield broker
 
 
 def warm(stage: Stage, broker: Moody, last: tuple[str, ...] = ()) -> WarmupResult:
     history = KiteHistory(broker.url, lambda: "token key:secret", 1_000.0, NoWaits())
     cut = Cut({0: EntryId.parse("0-0")}, at("2026-01-02T09:00"))
-    pairs = [(one.symbol, "1m") for one in INSTRUMENTS]
+    pairs = [(instrument.symbol, "1m") for instrument in INSTRUMENTS]
     warm_up = WarmUp(stage.store, stage.mongo, history, CALENDAR, lambda *done: None)
     return warm_up.run(SignalEngine([], UntilTimeOfDay(1440)), INSTRUMENTS, TIMEFRAMES, pairs, cut, last)
 
 
 def test_instruments_that_the_broker_refuses_do_not_end_history_for_the_others(stage: Stage, broker: Moody) -> None:
-    broker.status_of = {str(one.token): 400 for one in INSTRUMENTS if one.symbol in BAD}
+    broker.status_of = {str(instrument.token): 400 for instrument in INSTRUMENTS if instrument.symbol in BAD}
     result = warm(stage, broker)
     assert (result.refused, result.again) == (list(BAD), [])
     assert len(result.done) == len(INSTRUMENTS)
@@ -63,11 +63,11 @@ def test_instruments_that_the_broker_refuses_do_not_end_history_for_the_others(s
 
 
 def test_instruments_that_fail_come_last_when_it_is_tried_again(stage: Stage, broker: Moody) -> None:
-    broker.status_of = {str(one.token): 502 for one in INSTRUMENTS if one.symbol in BAD}
+    broker.status_of = {str(instrument.token): 502 for instrument in INSTRUMENTS if instrument.symbol in BAD}
     first = warm(stage, broker)
     assert (first.failed, first.done) == (list(BAD), [])
     second = warm(stage, broker, tuple(first.failed))
-    assert sorted(symbol for symbol, _ in second.done) == [one.symbol for one in INSTRUMENTS[3:]]
+    assert sorted(symbol for symbol, _ in second.done) == [instrument.symbol for instrument in INSTRUMENTS[3:]]
     assert sorted(symbol for symbol, _ in second.again) == list(BAD)
 
 
@@ -88,7 +88,7 @@ def warm_from_mongo(stage: Stage) -> SignalEngine:
 def test_an_odd_candle_in_mongodb_is_left_out(stage: Stage, odd: dict[str, Any]) -> None:
     (yesterday,) = trading_days(1, date(2026, 1, 2))
     held = minute_candles(INFY.symbol, [at(f"{yesterday}T09:15")])[:60]
-    documents = [one.as_document() for one in held]
+    documents = [candle.as_document() for candle in held]
     documents[30] |= odd
     stage.mongo.upsert_candles(documents)
     assert warm_from_mongo(stage).bars(INFY.symbol, "1m") == 59

@@ -70,8 +70,8 @@ class Place:
             assert process.wait(60) == 0
 
     def send(self, entries: Sequence[Entry], shard: int = 0) -> None:
-        for one in entries:
-            self.client.xadd(Keys().ticks(shard), {one.kind.value: one.payload}, id=str(one.id))
+        for entry in entries:
+            self.client.xadd(Keys().ticks(shard), {entry.kind.value: entry.payload}, id=str(entry.id))
 
     def health(self) -> dict[str, str]:
         answer: Any = self.client.hgetall("health:candle_worker")
@@ -92,7 +92,7 @@ class Place:
     def starts(self, stream: str = "closed:{a}") -> set[str]:
         entries: Any = self.client.xrange(stream)
         documents = [orjson.loads(fields[b"json"]) for _, fields in entries]
-        return {one["start"][11:16] for one in documents if one["timeframe"] == "1m"}
+        return {document["start"][11:16] for document in documents if document["timeframe"] == "1m"}
 
 
 @pytest.fixture
@@ -137,8 +137,8 @@ def test_an_extended_session_is_named_mended_by_an_edit_and_replayed(place: Plac
     assert not {"15:45", "16:05"} & place.starts(), "what came before it is in the journal"
 
     journal = JournalWriter(place.directory / "journal", 0)
-    for one in [*recorded, *LATER]:
-        journal.append(one)
+    for entry in [*recorded, *LATER]:
+        journal.append(entry)
     journal.close()
     done = place.replay(REDIS_URL=place.valkey.url_of("demo"), MARKET_CLOCK="")
     assert done.returncode == 0, done.stdout + done.stderr

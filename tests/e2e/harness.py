@@ -62,7 +62,7 @@ def stores(directory: Path) -> Iterator[Stores]:
         mongo = stack.enter_context(mongo_server(directory))
         client = redis.Redis.from_url(valkey.url, socket_timeout=60)
         stack.callback(client.close)
-        pids = {one.name: one.process.pid for one in (valkey, mongo) if one.process is not None}
+        pids = {server.name: server.process.pid for server in (valkey, mongo) if server.process is not None}
         yield Stores(valkey.url, mongo.url, client, pids, valkey.user_urls())
 
 
@@ -203,20 +203,20 @@ class Scripts:
         if self.last_id(stream) == (0, 0):
             return 0
         groups: Any = self.stores.client.xinfo_groups(stream)
-        if not groups or any(one["lag"] is None for one in groups):
+        if not groups or any(group["lag"] is None for group in groups):
             return -1
-        return sum(int(one["lag"]) + int(one["pending"]) for one in groups)
+        return sum(int(group["lag"]) + int(group["pending"]) for group in groups)
 
     # -- the output -------------------------------------------------------------------------------------------
 
     def closed_stream(self) -> list[Document]:
         """All documents of `closed:*`, shard after shard, in order."""
-        return [one for n in range(self.shards) for one in self.stream(Keys().closed(n))]
+        return [entry for n in range(self.shards) for entry in self.stream(Keys().closed(n))]
 
     def signals_streams(self) -> list[Document]:
         """All documents of `signals:*`, shard after shard, in order."""
         names = [Keys().signals(n) for n in range(self.shards)]
-        return [one for name in names if self.last_id(name) > (0, 0) for one in self.stream(name)]
+        return [entry for name in names if self.last_id(name) > (0, 0) for entry in self.stream(name)]
 
     def stream(self, name: str) -> list[Document]:
         return [document for _, document in self.entries(name)]
@@ -237,14 +237,20 @@ class Scripts:
         AssertionError: a revision was published twice or out of order, or a stored candle differs.
         """
         published = self.closed_stream()
-        twice = [key for key, times in Counter((one["_id"], one["rev"]) for one in published).items() if times > 1]
+        twice = [
+            key
+            for key, times in Counter((message["_id"], message["rev"]) for message in published).items()
+            if times > 1
+        ]
         assert not twice, f"published twice in closed:*: {twice[:5]}"
         final: dict[str, Document] = {}
-        for one in published:
-            before = final.get(one["_id"])
-            assert one["rev"] == (before["rev"] + 1 if before else 0), f"a revision is missing before {one}"
-            final[one["_id"]] = one
-        stored = {one["_id"]: one for one in self.collection("candles") if one["source"] == source}
+        for message in published:
+            before = final.get(message["_id"])
+            assert message["rev"] == (before["rev"] + 1 if before else 0), f"a revision is missing before {message}"
+            final[message["_id"]] = message
+        stored = {
+            document["_id"]: document for document in self.collection("candles") if document["source"] == source
+        }
         different = [key for key in stored.keys() | final.keys() if stored.get(key) != final.get(key)]
         assert not different, f"MongoDB and closed:* differ: {sorted(different)[:5]}"
         return list(final.values())

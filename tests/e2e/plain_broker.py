@@ -153,7 +153,7 @@ class PlainBroker:
 
 
 def _frame(packets: list[bytes]) -> bytes:
-    return len(packets).to_bytes(2, "big") + b"".join(len(one).to_bytes(2, "big") + one for one in packets)
+    return len(packets).to_bytes(2, "big") + b"".join(len(packet).to_bytes(2, "big") + packet for packet in packets)
 
 
 @contextmanager

@@ -96,18 +96,20 @@ def dump_csv() -> str:
     """`/instruments`, in Kite's columns."""
     columns = "instrument_token,exchange_token,tradingsymbol,name,last_price,expiry,strike,tick_size,lot_size"
     rows = [columns + ",instrument_type,segment,exchange"]
-    for one in MARKET:
-        exchange, symbol = one.symbol.split(":")
-        name, expiry = ("INFY", "2026-11-26") if one.kind == "FUT" else (symbol, "")
-        segment = {"INDEX": "INDICES", "EQ": "NSE", "FUT": "NFO-FUT"}[one.kind]
-        kind = "FUT" if one.kind == "FUT" else "EQ"
-        rows.append(f"{one.token},{one.token >> 8},{symbol},{name},0,{expiry},0,0.05,1,{kind},{segment},{exchange}")
+    for listed in MARKET:
+        exchange, symbol = listed.symbol.split(":")
+        name, expiry = ("INFY", "2026-11-26") if listed.kind == "FUT" else (symbol, "")
+        segment = {"INDEX": "INDICES", "EQ": "NSE", "FUT": "NFO-FUT"}[listed.kind]
+        kind = "FUT" if listed.kind == "FUT" else "EQ"
+        rows.append(
+            f"{listed.token},{listed.token >> 8},{symbol},{name},0,{expiry},0,0.05,1,{kind},{segment},{exchange}"
+        )
     return "\n".join(rows) + "\n"
 
 
 def history_rows(token: int, interval: str, query: Mapping[str, str]) -> list[list[Any]]:
     """Plausible candles of the weekdays asked for, up to the moment before the session of DAY."""
-    stock = next(one for one in MARKET if one.token == token)
+    stock = next(instrument for instrument in MARKET if instrument.token == token)
     step_s = 86_400 if interval == "day" else 60 * int(interval.removesuffix("minute") or 1)
     at, until = (datetime.fromisoformat(query[name]).replace(tzinfo=UTC) for name in ("from", "to"))
     rows: list[list[Any]] = []
@@ -131,16 +133,18 @@ def _history_row(stock: Stock, local: datetime) -> list[Any]:
 def play(manners: Manners) -> dict[int, Second]:
     """The full tape, by epoch second: trades and book changes from first_trade until `until`."""
     dice = random.Random(manners.seed)
-    states = {one.token: Day(one.price) for one in MARKET}
+    states = {instrument.token: Day(instrument.price) for instrument in MARKET}
     day: dict[int, Second] = {}
     first_s, last_s = seconds_of(manners.first_trade), seconds_of(manners.until)
     if manners.preopen_volume:
         # The pre-open auction is over at 09:08; its volume is in every packet from then on.
         day[seconds_of("09:08")] = second = Second()
-        for one in MARKET[1:3]:
-            states[one.token].trade(one.price, manners.preopen_volume, seconds_of("09:08"))
-            second.trades.append((one.symbol, one.price, manners.preopen_volume, 0))
-            second.shown[one.token] = _packets(one, states[one.token], seconds_of("09:08"), manners)
+        for instrument in MARKET[1:3]:
+            states[instrument.token].trade(instrument.price, manners.preopen_volume, seconds_of("09:08"))
+            second.trades.append((instrument.symbol, instrument.price, manners.preopen_volume, 0))
+            second.shown[instrument.token] = _packets(
+                instrument, states[instrument.token], seconds_of("09:08"), manners
+            )
         second.packets = [full for _, full in second.shown.values()]
     for at_s in range(first_s, last_s):
         day[at_s] = _second(dice, states, at_s, manners)
@@ -149,17 +153,17 @@ def play(manners: Manners) -> dict[int, Second]:
 
 def _second(dice: random.Random, states: dict[int, Day], at_s: int, manners: Manners) -> Second:
     second = Second()
-    for one in MARKET:
-        chance, state = dice.random(), states[one.token]
-        if chance < one.chance:
-            price = state.price + dice.choice((-2, -1, 0, 1, 2)) * one.reference.tick_units
-            quantity = 0 if one.is_index else dice.randrange(1, 200)
-            state.oi = dice.randrange(1_000_000, 1_001_000) if one.kind == "FUT" else 0
+    for instrument in MARKET:
+        chance, state = dice.random(), states[instrument.token]
+        if chance < instrument.chance:
+            price = state.price + dice.choice((-2, -1, 0, 1, 2)) * instrument.reference.tick_units
+            quantity = 0 if instrument.is_index else dice.randrange(1, 200)
+            state.oi = dice.randrange(1_000_000, 1_001_000) if instrument.kind == "FUT" else 0
             state.trade(price, quantity, at_s)
-            second.trades.append((one.symbol, price, quantity, state.oi))
-        elif chance > one.chance + (1 - one.chance) * 0.3 or one.is_index:
+            second.trades.append((instrument.symbol, price, quantity, state.oi))
+        elif chance > instrument.chance + (1 - instrument.chance) * 0.3 or instrument.is_index:
             continue
-        second.shown[one.token] = _packets(one, state, at_s, manners)
+        second.shown[instrument.token] = _packets(instrument, state, at_s, manners)
     second.packets = [full for _, full in second.shown.values()]
     return second
 
@@ -201,7 +205,7 @@ def _depth(price: int, depth: str) -> bytes:
 
 def cached_packets(day: dict[int, Second], now_s: int, manners: Manners, quote: bool) -> list[bytes]:
     """The last value of each instrument before now; yesterday's where there is none yet."""
-    latest = {one.token: _packets(one, Day(one.price), now_s, manners) for one in MARKET}
+    latest = {instrument.token: _packets(instrument, Day(instrument.price), now_s, manners) for instrument in MARKET}
     for at_s in sorted(at_s for at_s in day if at_s < now_s):
         latest |= day[at_s].shown
     return [packets[0 if quote else 1] for packets in latest.values()]
@@ -228,7 +232,7 @@ def true_candles(
     found: dict[tuple[str, int], TrueCandle] = {}
     for sent_s in sorted(sent_s for sent_s in day if sent_s >= from_s):
         for symbol, price, quantity, oi in day[sent_s].trades:
-            stock = next(one for one in MARKET if one.symbol == symbol)
+            stock = next(instrument for instrument in MARKET if instrument.symbol == symbol)
             at_s = sent_s + (index_ahead_seconds if stock.is_index else 0)
             opens, closes, day_start, _ = (seconds_of(clock) for clock in stock.hours)
             if not (day_start if minutes == 0 else opens) <= at_s < closes:

@@ -107,7 +107,7 @@ class Exchange:
         return {
             "KITE_API_URL": f"http://127.0.0.1:{self.port}",
             "KITE_WS_URL": f"ws://127.0.0.1:{self.port}",
-            "INSTRUMENTS": ",".join(one.symbol for one in self.instruments),
+            "INSTRUMENTS": ",".join(instrument.symbol for instrument in self.instruments),
         }
 
 
@@ -124,9 +124,12 @@ def start_exchange(
     dump = requests.get(f"http://127.0.0.1:{port}/instruments", timeout=120)
     # The dump also lists futures that do not trade here: a stock with futures has other hours.
     trading = {
-        f"{one['exchange']}:{one['tradingsymbol']}" for one in json.loads((record / "universe.json").read_text())
+        f"{instrument['exchange']}:{instrument['tradingsymbol']}"
+        for instrument in json.loads((record / "universe.json").read_text())
     }
-    exchange = Exchange(port, [one for one in reference_instruments(dump.text) if one.symbol in trading])
+    exchange = Exchange(
+        port, [instrument for instrument in reference_instruments(dump.text) if instrument.symbol in trading]
+    )
     assert child.is_alive and len(exchange.instruments) == instruments
     scripts.environment |= exchange.settings
     return exchange
@@ -170,10 +173,10 @@ def journal_entries(directory: Path, shard: int) -> list[Entry]:
     """The entries that a connector received on one shard, of all days, in order."""
     paths = [journal_path(directory, day, shard) for day in journal_days(directory)]
     return [
-        Entry(one.id.ms, one.id.counter, str(one.kind), one.payload)
+        Entry(entry.id.ms, entry.id.counter, str(entry.kind), entry.payload)
         for path in paths
         if path is not None
-        for one in read_journal(path)
+        for entry in read_journal(path)
     ]
 
 
@@ -184,8 +187,8 @@ def reference_of_shards(
     with ProcessPoolExecutor(max_workers=2) as pool:
         parts = [pool.submit(reference_candles, entries, instruments, settings) for entries in shards]
         results = [part.result() for part in parts]
-    candles = pd.concat([one.candles for one in results], ignore_index=True)
-    return candles, sum((one.rejected for one in results), Counter[str]())
+    candles = pd.concat([result.candles for result in results], ignore_index=True)
+    return candles, sum((result.rejected for result in results), Counter[str]())
 
 
 def play_on(scripts: Scripts, exchange: Exchange, clock: Steps, until_ms: int, speed: float = 0.0) -> None:

@@ -181,7 +181,7 @@ def test_its_figures_agree_with_one_another(demo: _Demo) -> None:
         assert counts["stored"] == counts["closed"] >= counts["true"] > 0, frame
         assert (counts["missing"], counts["extra"]) == (0, 0), frame
     for field in ("true", "equal", "volume_equal"):
-        assert figures["equal_truth"][field] == sum(one[field] for one in figures["candles"].values())
+        assert figures["equal_truth"][field] == sum(tally[field] for tally in figures["candles"].values())
 
 
 def test_as_many_candles_equal_the_tape_as_can_be_known(demo: _Demo) -> None:
@@ -204,13 +204,13 @@ def test_mongodb_holds_each_candle_once_as_counted(demo: _Demo) -> None:
         past = client["candlewick_demo"]["candles"].count_documents({"source": "history", "symbol": "NSE:INFY"})
         assert "live" not in client.list_database_names()
         client.close()
-    assert len({one["_id"] for one in documents}) == len(documents)
-    counted = Counter(one["timeframe"] for one in documents)
+    assert len({document["_id"] for document in documents}) == len(documents)
+    counted = Counter(document["timeframe"] for document in documents)
     assert counted == {name: counts["stored"] for name, counts in demo.figures["candles"].items() if counts["stored"]}
     assert len(signals) == demo.figures["signals"]["stored"]
     assert past > 7 * 200  # indicators were warm at the open
     lines = (demo.directory / "logs" / "signals_2026-11-20.jsonl").read_text().splitlines()
-    assert {json.loads(line)["_id"] for line in lines} == {one["_id"] for one in signals}
+    assert {json.loads(line)["_id"] for line in lines} == {signal["_id"] for signal in signals}
 
 
 def test_redis_holds_everything_under_the_prefix(demo: _Demo) -> None:
@@ -223,9 +223,9 @@ def test_redis_holds_everything_under_the_prefix(demo: _Demo) -> None:
         published = [json.loads(fields["json"]) for _, fields in entries]
         live: Any = client.hgetall("demo:candle:NSE:INFY:5m")
     assert live["symbol"] == "NSE:INFY"
-    firsts = Counter(one["timeframe"] for one in published if one["rev"] == 0)
+    firsts = Counter(message["timeframe"] for message in published if message["rev"] == 0)
     assert firsts == {name: counts["closed"] for name, counts in demo.figures["candles"].items() if counts["closed"]}
-    again = Counter(one["timeframe"] for one in published if one["rev"] > 0)
+    again = Counter(message["timeframe"] for message in published if message["rev"] > 0)
     assert again == {
         name: counts["revisions"] for name, counts in demo.figures["candles"].items() if counts["revisions"]
     }
@@ -261,7 +261,7 @@ def test_what_it_suggests_to_try_next_works_as_printed_and_ctrl_c_ends_it_in_ord
     assert ended.figures["interrupted"] is True
     assert ended.figures["ok"] is True
     assert _processes_of(tmp_path) == {}
-    assert sorted(one.name for one in tmp_path.iterdir()) == ["out", "printed"]  # nothing of its own stays
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "printed"]  # nothing of its own stays
 
 
 def test_ctrl_c_before_anything_is_ready_ends_what_was_started(tmp_path: Path) -> None:
@@ -322,4 +322,4 @@ def test_a_folder_with_something_else_in_it_is_left_alone(tmp_path: Path) -> Non
     ran = _run(tmp_path, "--instruments", "10")
     assert ran.code == 1
     assert "holds something else" in ran.printed
-    assert [one.name for one in ran.directory.iterdir()] == ["thesis.txt"]
+    assert [path.name for path in ran.directory.iterdir()] == ["thesis.txt"]

@@ -45,10 +45,10 @@ def test_candles_close_after_rejections_and_revisions(tmp_path: Path, zone: str)
         scripts.until_ready(*WORKERS)
         scripts.drain()
         candles = scripts.candles_published_once()
-        rejected = Counter(str(one["reason"]) for one in scripts.stream("ticks.rejected:{a}"))
+        rejected = Counter(str(entry["reason"]) for entry in scripts.stream("ticks.rejected:{a}"))
         for name in WORKERS:
             scripts.stop(name)
-        refused = [(one["username"], one["object"]) for one in where.client.acl_log()]
+        refused = [(refusal["username"], refusal["object"]) for refusal in where.client.acl_log()]
     assert refused == []
     assert compare(expected.candles, candles) == []
     assert rejected == expected.rejected
@@ -64,6 +64,6 @@ def send(scripts: Scripts, entries: Sequence[Entry]) -> None:
     named: dict[Any, Any] = {who.reference.symbol: orjson.dumps(dict(who.mark)) for who in WHO}
     scripts.stores.client.hset("instruments", mapping=named)
     pipe = scripts.stores.client.pipeline(transaction=False)
-    for one in entries:
-        pipe.xadd("ticks:{a}", {one.kind: one.payload}, id=f"{one.ms}-{one.counter}")
+    for entry in entries:
+        pipe.xadd("ticks:{a}", {entry.kind: entry.payload}, id=f"{entry.ms}-{entry.counter}")
     pipe.execute()

@@ -138,7 +138,7 @@ def test_the_frames_sent_are_those_received(session: Session) -> None:
             [(entry.ms, entry.payload) for entry in _of_the_same_tokens(session, sent) if entry.kind == "f"]
         )
         pairs = zip(frames, received, strict=False)
-        first_other = next((index for index, (one, other) in enumerate(pairs) if one != other), None)
+        first_other = next((index for index, (pair, other) in enumerate(pairs) if pair != other), None)
         assert first_other is None, f"frame {first_other} of {len(frames)} was received as another"
         assert len(received) == len(frames) > 1_000
         _print(f"{len(frames)} frames received as they were sent")
@@ -147,16 +147,16 @@ def test_the_frames_sent_are_those_received(session: Session) -> None:
 def _without_stand_ins(received: list[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
     """Without the heartbeats that a shard's journal has for order updates, which are in another journal."""
     pairs = zip([(0, b""), *received], received, strict=False)
-    second = [at for at, (before, one) in enumerate(pairs) if before == one and len(one[1]) == 1]
+    second = [at for at, (before, pair) in enumerate(pairs) if before == pair and len(pair[1]) == 1]
     assert {received[at][0] % (MESSAGE_EVERY_SECONDS * 1000) for at in second} <= {0}, "a heartbeat was doubled"
     doubled = set(second)
-    return [one for at, one in enumerate(received) if at not in doubled]
+    return [entry for at, entry in enumerate(received) if at not in doubled]
 
 
 def _of_the_same_tokens(session: Session, sent: list[Entry]) -> list[Entry]:
     """The shard whose first packet frame is that connection's."""
-    first = next(one.payload for one in sent if one.kind == "f" and len(one.payload) > 1)
-    return next(one for one in session.received if any(entry.payload == first for entry in one[:200]))
+    first = next(entry.payload for entry in sent if entry.kind == "f" and len(entry.payload) > 1)
+    return next(record for record in session.received if any(entry.payload == first for entry in record[:200]))
 
 
 def test_every_candle_equals_the_reference(session: Session) -> None:
@@ -165,7 +165,7 @@ def test_every_candle_equals_the_reference(session: Session) -> None:
     _print(f"the reference took {time.monotonic() - began:.0f} s")
     differences = compare(reference, session.candles)
     assert differences == [], f"{len(differences)} differences, the first: {differences[:5]}"
-    counted = Counter(one["timeframe"] for one in session.candles)
+    counted = Counter(candle["timeframe"] for candle in session.candles)
     _print(f"{sum(counted.values())} candles equal the reference: {dict(counted)}")
     counts = {name: count for name, count in session.rejected.items() if count}
     assert counts == dict(rejected) and {"frame", "crossed", "range"} <= set(counts), (counts, dict(rejected))
@@ -193,9 +193,9 @@ def _of_tokens(entries: list[Entry], tokens: set[int]) -> list[Entry]:
     """The entries as if only these tokens had been subscribed; a frame that does not add up is kept."""
     raw_tokens = {token.to_bytes(4, "big") for token in tokens}
     chosen = []
-    for one in entries:
-        payload = one.payload
-        if one.kind == "m":
+    for entry in entries:
+        payload = entry.payload
+        if entry.kind == "m":
             named = [each for each in json.loads(payload)["instruments"] if each["token"] in tokens]
             payload = json.dumps({"mark": "subscribed", "mode": "full", "instruments": named}).encode()
         elif len(payload) > 1:
@@ -204,7 +204,7 @@ def _of_tokens(entries: list[Entry], tokens: set[int]) -> list[Entry]:
             if is_complete and len(kept) < len(packets):
                 lengths = [len(packet).to_bytes(2, "big") + packet for packet in kept]
                 payload = len(kept).to_bytes(2, "big") + b"".join(lengths)
-        chosen.append(one._replace(payload=payload))
+        chosen.append(entry._replace(payload=payload))
     return chosen
 
 
@@ -213,7 +213,7 @@ def test_as_many_candles_equal_the_tape_as_can_be_known(session: Session) -> Non
     plan = session.plan
     universe = build_universe(plan.instruments, SEED, SessionCalendar.load(), date.fromisoformat(DAY))
     tape = Tape(universe, SessionCalendar.load(), date.fromisoformat(DAY))
-    stored = [Candle.from_document(one) for one in session.candles]
+    stored = [Candle.from_document(candle) for candle in session.candles]
     frames = list(parse_timeframes(",".join(TIMEFRAMES)))
     counts = compare_with_tape(tape, frames, stored, ist_ms(f"{plan.start}:00"), ist_ms(f"{plan.until}:00"))
     known = known_shares(_without_faults(plan), frames)

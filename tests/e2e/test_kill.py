@@ -72,9 +72,9 @@ def outcome(scripts: Scripts) -> Outcome:
     ]
     return Outcome(
         scripts.entries("closed:{a}"),
-        sorted(scripts.candles_published_once(), key=lambda one: str(one["_id"])),
+        sorted(scripts.candles_published_once(), key=lambda document: str(document["_id"])),
         scripts.stream("signals:{a}"),
-        sorted(scripts.collection("signals"), key=lambda one: str(one["_id"])),
+        sorted(scripts.collection("signals"), key=lambda document: str(document["_id"])),
         [orjson.loads(line) for line in lines],
     )
 
@@ -101,7 +101,7 @@ def test_killed_workers_change_nothing(tmp_path: Path) -> None:
     assert _first_difference(killed.closed, undisturbed.closed) is None
     assert _first_difference(killed.candles, undisturbed.candles) is None
     for signals in (killed.signals, killed.signals_stored, killed.signals_in_file):
-        ids = [str(one["_id"]) for one in signals]
+        ids = [str(signal["_id"]) for signal in signals]
         assert len(set(ids)) == len(ids), "a signal was published twice"
     assert _first_difference(killed.signals, undisturbed.signals) is None
     assert _first_difference(killed.signals_stored, undisturbed.signals_stored) is None
@@ -137,8 +137,8 @@ def _undisturbed(directory: Path, entries: Sequence[Entry], instruments: str) ->
                 scripts.start(name)
             scripts.until_ready(*WORKERS)
             pipe = where.client.pipeline(transaction=False)
-            for n, one in enumerate(entries):
-                pipe.xadd("ticks:{a}", {one.kind: one.payload}, id=f"{one.ms}-{one.counter}")
+            for n, entry in enumerate(entries):
+                pipe.xadd("ticks:{a}", {entry.kind: entry.payload}, id=f"{entry.ms}-{entry.counter}")
                 if n % 1_000 == 999:
                     pipe.execute()
             pipe.execute()
@@ -148,16 +148,18 @@ def _undisturbed(directory: Path, entries: Sequence[Entry], instruments: str) ->
 
 def _show_instruments(scripts: Scripts, entries: Iterable[Entry]) -> None:
     """The `instruments` hash as the connector writes it, from its own mark in the journal."""
-    named = next(orjson.loads(one.payload)["instruments"] for one in entries if _is(one, "subscribed"))
-    shown: dict[Any, Any] = {f"{one['exchange']}:{one['tradingsymbol']}": orjson.dumps(one) for one in named}
+    named = next(orjson.loads(entry.payload)["instruments"] for entry in entries if _is(entry, "subscribed"))
+    shown: dict[Any, Any] = {
+        f"{instrument['exchange']}:{instrument['tradingsymbol']}": orjson.dumps(instrument) for instrument in named
+    }
     scripts.stores.client.hset("instruments", mapping=shown)
 
 
 def _first_difference(ours: Sequence[object], theirs: Sequence[object]) -> str | None:
     """The first difference only: a diff of thousands of documents is unreadable."""
-    for n, (one, other) in enumerate(zip(ours, theirs, strict=False)):
-        if one != other:
-            return f"no. {n} of {len(ours)} is {one}, undisturbed {other}"
+    for n, (candle, other) in enumerate(zip(ours, theirs, strict=False)):
+        if candle != other:
+            return f"no. {n} of {len(ours)} is {candle}, undisturbed {other}"
     return None if len(ours) == len(theirs) else f"{len(ours)} here, {len(theirs)} undisturbed"
 
 
@@ -198,8 +200,8 @@ def test_killed_connector_marks_what_the_gap_touched_and_nothing_else(tmp_path: 
     touched, untouched = _parted(candles, gap, received)
     print(f"\n  seed {SEED}: a gap of {(gap[1] - gap[0]) / 1000:.0f} s; {len(touched)} candles touched")
     assert len(touched) > INSTRUMENTS and len(untouched) > length(short=1_000, long=3_000)
-    assert [one["_id"] for one in touched if one["complete"]] == []
-    assert [one["_id"] for one in untouched if not one["complete"]] == []
+    assert [document["_id"] for document in touched if document["complete"]] == []
+    assert [document["_id"] for document in untouched if not document["complete"]] == []
     table = reference_candles(sent, exchange.instruments, SETTINGS).candles
     of_the_full_feed = [
         {"id": n, "t": start, "end_t": end}
@@ -207,7 +209,7 @@ def test_killed_connector_marks_what_the_gap_touched_and_nothing_else(tmp_path: 
     ]
     _, untouched_of_feed = _parted(of_the_full_feed, gap, received)
     # Both ways: none of them differs, and none that the full feed has is missing.
-    assert compare(table.loc[[one["id"] for one in untouched_of_feed]], untouched, ALL_BUT_REV) == []
+    assert compare(table.loc[[entry["id"] for entry in untouched_of_feed]], untouched, ALL_BUT_REV) == []
 
 
 def _is_up_since(scripts: Scripts, market_ms: int) -> bool:
@@ -220,11 +222,11 @@ def _gaps(entries: Iterable[Entry]) -> list[tuple[int, int]]:
     """Each from the last frame before an outage in the session to the subscription that ended it."""
     gaps: list[tuple[int, int]] = []
     last_frame_ms = 0
-    for one in entries:
-        if one.kind in ("f", "t"):
-            last_frame_ms = one.ms
-        elif _is(one, "subscribed") and last_frame_ms:
-            gaps.append((last_frame_ms, one.ms))
+    for entry in entries:
+        if entry.kind in ("f", "t"):
+            last_frame_ms = entry.ms
+        elif _is(entry, "subscribed") and last_frame_ms:
+            gaps.append((last_frame_ms, entry.ms))
     return gaps
 
 
@@ -234,13 +236,13 @@ def _parted(
     """(touched, untouched) candles: touched ones overlap the gap, or the time before the first subscription or after
     the last frame. Candles that were within their grace are in neither.
     """
-    begin_ms = next(one.ms for one in received if _is(one, "subscribed"))
-    end_ms = max(one.ms for one in received if one.kind == "f")
+    begin_ms = next(entry.ms for entry in received if _is(entry, "subscribed"))
+    end_ms = max(entry.ms for entry in received if entry.kind == "f")
     touched, untouched = [], []
-    for one in candles:
-        starts, ends = one["t"], one["end_t"]
+    for candle in candles:
+        starts, ends = candle["t"], candle["end_t"]
         if starts < begin_ms or ends > end_ms or (starts < gap[1] and ends > gap[0]):
-            touched.append(one)
+            touched.append(candle)
         elif ends + GRACE_MS <= end_ms and (starts >= gap[1] or ends + GRACE_MS <= gap[0]):
-            untouched.append(one)
+            untouched.append(candle)
     return touched, untouched

@@ -75,7 +75,7 @@ def played(manners: Manners, directory: Path) -> Iterator[Played]:
     clock = new_stepped_clock(directory / "market_clock", seconds_of(manners.start) * 1000)
     with stores(directory) as where, plain_broker(manners, day, clock) as broker:
         settings = {
-            "INSTRUMENTS": ",".join(one.symbol for one in MARKET),
+            "INSTRUMENTS": ",".join(instrument.symbol for instrument in MARKET),
             "KITE_API_URL": f"http://127.0.0.1:{broker.port}",
             "KITE_WS_URL": f"ws://127.0.0.1:{broker.port}",
             "TIMEFRAMES": ",".join(MINUTES),
@@ -98,9 +98,9 @@ def played(manners: Manners, directory: Path) -> Iterator[Played]:
             _until_live_view_is_right(scripts, broker)
             scripts.drain()
             received = [
-                one["channel"].decode()
-                for one in iter(lambda: listener.get_message(timeout=0.2), None)
-                if one["type"] == "pmessage"
+                message["channel"].decode()
+                for message in iter(lambda: listener.get_message(timeout=0.2), None)
+                if message["type"] == "pmessage"
             ]
             yield Played(scripts, broker, received)
 
@@ -113,12 +113,14 @@ def _last_minute_is_closed(scripts: Scripts, manners: Manners) -> bool:
     """Whether the last minute is closed. With rare heartbeats only the connector's marks can have closed it."""
     last_start_ms = (seconds_of(manners.until) - 60) * 1000
     closed = {
-        one["symbol"] for one in scripts.closed_stream() if (one["timeframe"], one["t"]) == ("1m", last_start_ms)
+        entry["symbol"]
+        for entry in scripts.closed_stream()
+        if (entry["timeframe"], entry["t"]) == ("1m", last_start_ms)
     }
-    return closed == {one.symbol for one in MARKET}
+    return closed == {instrument.symbol for instrument in MARKET}
 
 
-@pytest.mark.parametrize("manners", RUNS, ids=[one.name for one in RUNS])
+@pytest.mark.parametrize("manners", RUNS, ids=[run.name for run in RUNS])
 def test_another_broker(manners: Manners, tmp_path: Path) -> None:
     with played(manners, tmp_path) as run:
         candles = run.scripts.candles_published_once()
@@ -128,20 +130,20 @@ def test_another_broker(manners: Manners, tmp_path: Path) -> None:
         if not manners.first_packet_after_seconds:
             _equal_the_tape(run.broker, manners, candles)
         assert sorted(run.received) == sorted(
-            f"candles.closed.{one['timeframe']}.{one['symbol']}" for one in run.scripts.closed_stream()
+            f"candles.closed.{entry['timeframe']}.{entry['symbol']}" for entry in run.scripts.closed_stream()
         )
         _instruments_and_indicators(run)
 
 
 def _equal_the_reference(broker: PlainBroker, candles: list[Document]) -> None:
-    reference = reference_candles(broker.sent[0], [one.reference for one in MARKET], SETTINGS)
+    reference = reference_candles(broker.sent[0], [instrument.reference for instrument in MARKET], SETTINGS)
     assert compare(reference.candles, candles, ALL_BUT_REV) == []
     assert len(candles) > 60
 
 
 def _equal_the_tape(broker: PlainBroker, manners: Manners, candles: list[Document]) -> None:
     """What the broker traded, bucket by bucket; what was before the first live second stood in cached packets."""
-    found = {(one["symbol"], one["timeframe"], one["t"] // 1000): one for one in candles}
+    found = {(bar["symbol"], bar["timeframe"], bar["t"] // 1000): bar for bar in candles}
     ahead = manners.exchange_time_ahead_seconds
     for timeframe, minutes in MINUTES.items():
         if minutes == 0:
@@ -181,23 +183,23 @@ def _until_live_view_is_right(scripts: Scripts, broker: PlainBroker) -> None:
 def _live_view_errors(scripts: Scripts, broker: PlainBroker) -> list[str]:
     """Errors in the last tick, the last minute, and the day's candle, which covers the full tape in any run."""
     day, errors = true_candles(broker.day, 0, 0), []
-    for one in MARKET:
-        true = day[one.symbol, seconds_of("09:15")]
-        volume = "" if one.is_index else str(true.volume)
-        tick = _hash(scripts, f"tick:{one.symbol}")
-        wanted = (one.symbol, str(one.token), true.close, volume)
+    for instrument in MARKET:
+        true = day[instrument.symbol, seconds_of("09:15")]
+        volume = "" if instrument.is_index else str(true.volume)
+        tick = _hash(scripts, f"tick:{instrument.symbol}")
+        wanted = (instrument.symbol, str(instrument.token), true.close, volume)
         shown = (tick.get("symbol"), tick.get("token"), _wire(tick, "last_price"), tick.get("volume", ""))
         if shown != wanted:
-            errors.append(f"tick:{one.symbol} should be {wanted}, is {tick}")
-        candle = _hash(scripts, f"candle:{one.symbol}:1d")
+            errors.append(f"tick:{instrument.symbol} should be {wanted}, is {tick}")
+        candle = _hash(scripts, f"candle:{instrument.symbol}:1d")
         wanted_prices = (true.open, true.high, true.low, true.close)
         prices = tuple(_wire(candle, name) for name in ("open", "high", "low", "close"))
         shown_state = (candle.get("volume", ""), candle.get("timed_by"), candle.get("closed"))
         if prices != wanted_prices or shown_state != (volume, "exchange", "false"):
-            errors.append(f"candle:{one.symbol}:1d should be {wanted_prices} {volume}, is {candle}")
-        minute = _hash(scripts, f"candle:{one.symbol}:1m")
+            errors.append(f"candle:{instrument.symbol}:1d should be {wanted_prices} {volume}, is {candle}")
+        minute = _hash(scripts, f"candle:{instrument.symbol}:1m")
         if _wire(minute, "close") != true.close or not minute.get("start", "").startswith("2026-11-20T"):
-            errors.append(f"candle:{one.symbol}:1m should close at {true.close}, is {minute}")
+            errors.append(f"candle:{instrument.symbol}:1m should close at {true.close}, is {minute}")
     return errors
 
 
@@ -213,7 +215,7 @@ def _wire(fields: dict[str, str], name: str) -> int:
 def _instruments_and_indicators(run: Played) -> None:
     client = run.scripts.stores.client
     symbols: Any = client.hkeys("instruments")
-    assert {one.symbol for one in MARKET} <= {name.decode() for name in symbols}
-    for one in MARKET:
-        indicators: Any = client.hgetall(f"indicators:{one.symbol}:1m")
+    assert {instrument.symbol for instrument in MARKET} <= {name.decode() for name in symbols}
+    for instrument in MARKET:
+        indicators: Any = client.hgetall(f"indicators:{instrument.symbol}:1m")
         assert b"sma20" in {name.replace(b"_", b"").lower() for name in indicators}, indicators

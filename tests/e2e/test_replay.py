@@ -23,7 +23,7 @@ from tests.shared.servers import both_servers
 _ROOT = Path(__file__).resolve().parents[2]
 _DAY = "2026-11-20"
 _LIVE_DB, _LIVE_PREFIX = "candlewick_demo", "demo:"
-_PASSING = tuple(f"{_LIVE_PREFIX}{one}:".encode() for one in ("health", "health-part", "lease"))
+_PASSING = tuple(f"{_LIVE_PREFIX}{kind}:".encode() for kind in ("health", "health-part", "lease"))
 Documents = dict[str, dict[str, Any]]
 
 
@@ -64,7 +64,7 @@ class _Recorded:
     def documents(self, database: str, collection: str, **query: Any) -> Documents:
         client: pymongo.MongoClient[dict[str, Any]] = pymongo.MongoClient(self.mongo_url)
         with client:
-            return {one["_id"]: one for one in client[database][collection].find(query)}
+            return {document["_id"]: document for document in client[database][collection].find(query)}
 
     def live_keys(self) -> dict[bytes, str]:
         """Every live key with a digest of its value, without health reports and leases."""

@@ -29,7 +29,7 @@ def _record(directory: Path) -> None:
     """One trade of each instrument in each minute of the morning, and the clock until all is closed."""
     named = instruments(_INSTRUMENTS)
     market, rows = Market.of(_INSTRUMENTS), np.arange(_INSTRUMENTS)
-    tokens = np.array([one.token for one in named], np.int64)
+    tokens = np.array([instrument.token for instrument in named], np.int64)
     writer = JournalWriter(directory, 0)
     writer.append(subscription(named))
     for minute in range(_MINUTES):

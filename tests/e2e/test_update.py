@@ -46,7 +46,7 @@ def test_an_update_in_mid_day_loses_nothing(tmp_path: Path) -> None:
         for name in WORKERS:
             scripts.stop(name)
         before = scripts.entries("closed:{a}")
-        signals = {one["_id"] for one in scripts.collection(SIGNALS_COLLECTION)}
+        signals = {document["_id"] for document in scripts.collection(SIGNALS_COLLECTION)}
         left = as_version_1(scripts)
         start_all(scripts)
         for name in (CONNECTOR, *WORKERS):
@@ -54,7 +54,7 @@ def test_an_update_in_mid_day_loses_nothing(tmp_path: Path) -> None:
         play_on(scripts, exchange, clock, ist_ms(OVER))
         scripts.drain()
         candles, after = scripts.candles_published_once(), scripts.entries("closed:{a}")
-        stored = [one["_id"] for one in scripts.collection(SIGNALS_COLLECTION)]
+        stored = [document["_id"] for document in scripts.collection(SIGNALS_COLLECTION)]
         clean_up(scripts, left)
     assert len(before) > 1_000 and len(after) > len(before) and after[: len(before)] == before
     entries = journal_entries(tmp_path / "journal", 0)

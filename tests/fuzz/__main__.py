@@ -52,9 +52,10 @@ def main(seconds: int, names: tuple[str, ...], seed: int) -> None:
     for result in results:
         print(result)
     print(
-        f"{'in all':15} {sum(one.cases for one in results):>10,} cases {sum(one.seconds for one in results):>8.0f} s"
+        f"{'in all':15} {sum(result.cases for result in results):>10,} cases "
+        f"{sum(result.seconds for result in results):>8.0f} s"
     )
-    sys.exit(1 if any(one.broken for one in results) else 0)
+    sys.exit(1 if any(result.broken for result in results) else 0)
 
 
 def _run(name: str, seconds: int, seed: int) -> Result:

@@ -150,7 +150,7 @@ def _packet(who: CaseInstrument, quoted: _Quoted, exchange_s: int, length: str) 
 
 def as_bytes(*choices: int | bytes) -> bytes:
     """A hand-written program: numbers are bytes."""
-    return b"".join(bytes([one]) if isinstance(one, int) else one for one in choices)
+    return b"".join(bytes([choice]) if isinstance(choice, int) else choice for choice in choices)
 
 
 def busy_program(instruments: Iterator[int], frames: int) -> bytes:

@@ -80,12 +80,12 @@ def check(data: bytes) -> None:
     in_parts.engine.next_live()
 
 
-def check_same_state(one: CandleEngine, other: CandleEngine) -> None:
+def check_same_state(engine: CandleEngine, other: CandleEngine) -> None:
     """Compares field by field: the padding of a record may have any content."""
-    for name, mine, its in zip(one.shard._fields, one.shard, other.shard, strict=True):
+    for name, mine, its in zip(engine.shard._fields, engine.shard, other.shard, strict=True):
         for key in mine.dtype.names or ("",):
             assert (mine[key] == its[key]).all() if key else (mine == its).all(), (name, key)
-    assert (one.position, one.instruments) == (other.position, other.instruments)
+    assert (engine.position, engine.instruments) == (other.position, other.instruments)
 
 
 def check_counts(entries: list[Entry], outcome: Outcome) -> None:
@@ -96,11 +96,15 @@ def check_counts(entries: list[Entry], outcome: Outcome) -> None:
     packets = sum(len(found) for found, _ in splits)
     assert shard.counts[Count.PACKETS] == packets
     held = int((shard.instruments["held_length"] > 0).sum())
-    assert sum(int(shard.counts[one]) for one in ACCEPTED) + held + shard.rejected[OF_PACKETS].sum() == packets
+    assert (
+        sum(int(shard.counts[counted]) for counted in ACCEPTED) + held + shard.rejected[OF_PACKETS].sum() == packets
+    )
     assert shard.rejected[Reason.FRAME] == sum(not is_complete for _, is_complete in splits)
-    reasons = Counter(one.reason for one in outcome.rejected)
-    assert {one.name.lower(): int(shard.rejected[one]) for one in Reason if shard.rejected[one]} == reasons
-    sources = [(one.source, one.nth) for one in outcome.rejected]
+    reasons = Counter(rejection.reason for rejection in outcome.rejected)
+    assert {
+        reason.name.lower(): int(shard.rejected[reason]) for reason in Reason if shard.rejected[reason]
+    } == reasons
+    sources = [(rejection.source, rejection.number) for rejection in outcome.rejected]
     assert sources == sorted(set(sources))
     for frame, (found, is_complete) in zip(frames, splits, strict=True):
         assert plain_split(frame) == (found, is_complete)
@@ -120,24 +124,29 @@ def plain_split(frame: bytes) -> tuple[list[bytes], bool]:
 def check_revisions(closed: list[EngineCandle]) -> None:
     """The revisions of each candle rise, and so do the ids of what is published."""
     latest: dict[str, Candle] = {}
-    for one in closed:
-        check_candle(one.candle)
-        before = latest.get(one.candle.id)
-        assert one.candle.rev == (before.rev + 1 if before else 0), (before, one.candle)
-        latest[one.candle.id] = one.candle
-    ids = [(one.source, one.nth) for one in closed]
+    for closed_candle in closed:
+        check_candle(closed_candle.candle)
+        before = latest.get(closed_candle.candle.id)
+        assert closed_candle.candle.rev == (before.rev + 1 if before else 0), (before, closed_candle.candle)
+        latest[closed_candle.candle.id] = closed_candle.candle
+    ids = [(closed_candle.source, closed_candle.number) for closed_candle in closed]
     assert ids == sorted(set(ids))
 
 
 def digest(data: bytes) -> str:
     """The engine's output as text: the same compiled or not."""
     outcome = run_in_parts(read_program(data))
-    closed = [(one.source, one.nth, sorted(one.candle.as_document().items())) for one in outcome.closed]
-    rejected = [(one.source, one.nth, one.reason, one.token) for one in outcome.rejected]
+    closed = [
+        (closed_candle.source, closed_candle.number, sorted(closed_candle.candle.as_document().items()))
+        for closed_candle in outcome.closed
+    ]
+    rejected = [
+        (rejection.source, rejection.number, rejection.reason, rejection.token) for rejection in outcome.rejected
+    ]
     return repr((closed, rejected, outcome.engine.shard.counts.tolist()))
 
 
 def seeds() -> list[bytes]:
     busy = [busy_program(itertools.cycle(who), 60) for who in ([0], [1], [2], [3], [4], [0, 1, 2, 3, 4])]
     torn = as_bytes(0, 31, 6, 0, 20, b"\0\2\0\x08" + bytes(36), 6, 2, 5, b'{"mark":"x"}', 5, 1, 0, 1, bytes(60), 3)
-    return [*busy, torn, *(one[:60] + as_bytes(8, 3, 31, 9, 11, 7, 2, 4, 8) + one[60:] for one in busy)]
+    return [*busy, torn, *(payload[:60] + as_bytes(8, 3, 31, 9, 11, 7, 2, 4, 8) + payload[60:] for payload in busy)]

@@ -56,7 +56,9 @@ def check_damaged(reader: ByteReader) -> None:
         content = content[: max(0, len(content) - cut)]
         untouched = _those_before(untouched, records, len(content))
     found = check_file(content)
-    assert found is None or [one for one in found if one in untouched] == untouched, "an undamaged record is missing"
+    assert found is None or [found_record for found_record in found if found_record in untouched] == untouched, (
+        "an undamaged record is missing"
+    )
 
 
 def _heals(intended: list[bytes], records: list[bytes]) -> bool:
@@ -75,7 +77,7 @@ def _those_before(untouched: list[Entry], records: list[bytes], length: int) -> 
     for record in records:
         at += len(record)
         ends.append(at)
-    return [one for one in untouched if ends[one.id.counter] <= length]
+    return [document for document in untouched if ends[document.id.counter] <= length]
 
 
 def _entry(reader: ByteReader, number: int) -> Entry:
@@ -118,7 +120,11 @@ def check_file(content: bytes) -> list[Entry] | None:
             _check_refused(directory, path)
             return None
         check_parser(content, found)
-        assert all(one.offset >= 0 < one.length and one.offset + one.length <= len(content) for one in damage)
+        assert all(
+            damaged_part.offset >= 0 < damaged_part.length
+            and damaged_part.offset + damaged_part.length <= len(content)
+            for damaged_part in damage
+        )
         assert last_entry_id(path) == (found[-1].id if found else ZERO_ID)
         if rises(found):
             _check_follower(directory, found)
@@ -128,12 +134,16 @@ def check_file(content: bytes) -> list[Entry] | None:
 
 def rises(entries: list[Entry]) -> bool:
     """Whether a connector could have given the ids: rising, above zero, within the file's day."""
-    ids = [one.id for one in entries]
-    return ids == sorted(set(ids)) and all(one > ZERO_ID and one.ms < LATER.id.ms for one in ids) and _one_day(ids)
+    ids = [entry.id for entry in entries]
+    return (
+        ids == sorted(set(ids))
+        and all(entry_id > ZERO_ID and entry_id.ms < LATER.id.ms for entry_id in ids)
+        and _one_day(ids)
+    )
 
 
 def _one_day(ids: list[EntryId]) -> bool:
-    return all(one.ms < 1 << 47 and ist_date(one.ms) == DAY for one in ids)
+    return all(entry_id.ms < 1 << 47 and ist_date(entry_id.ms) == DAY for entry_id in ids)
 
 
 def _check_refused(directory: Path, path: Path) -> None:
@@ -154,7 +164,7 @@ def check_parser(content: bytes, found: list[Entry]) -> None:
         pieces = (body[at : at + size] for at in range(0, len(body), size))
         entries = [entry for piece in pieces for entry in parser.feed(piece)]
         entries += parser.finish()
-        assert [one for one in entries if one.id > ZERO_ID] == found
+        assert [entry for entry in entries if entry.id > ZERO_ID] == found
         assert parser.offset + len(parser.pending) == HEADER_LENGTH + len(body) or len(content) < HEADER_LENGTH
 
 
@@ -192,7 +202,7 @@ def seeds() -> list[bytes]:
     entries = [
         Entry(EntryId(START_MS + n // 3, n % 3), tuple(Kind)[n % 3], bytes([n]) * (n * 7 % 60)) for n in range(12)
     ]
-    body = b"".join(pack_record(one) for one in entries)
+    body = b"".join(pack_record(entry) for entry in entries)
     content = pack_header(SHARD) + body
     plan = b"".join(bytes([n % 3, 20]) + bytes(range(20)) + bytes([n % 9, n, n * 5 % 90, n]) for n in range(14))
     return [

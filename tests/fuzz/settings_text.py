@@ -132,7 +132,7 @@ def check_useful(settings: Settings) -> None:
     for name, value in settings:
         if isinstance(value, (int, float)):
             assert 0 <= value < LARGEST, name
-    assert all(isinstance(one, (int, float)) for one in rules_of(settings))
+    assert all(isinstance(rule, (int, float)) for rule in rules_of(settings))
     assert 1 <= settings.shards <= 3
     assert all(frame.length_ms >= 0 for frame in settings.timeframes)
     assert 0 < 1 / settings.history_requests_per_second < threading.TIMEOUT_MAX

@@ -78,7 +78,7 @@ def check_body(body: bytes) -> None:
 
 def check_content(content: DumpContent) -> None:
     """Every accepted instrument can be selected, written in a mark, and processed by the engine."""
-    symbols = [one.symbol for one in content.instruments]
+    symbols = [instrument.symbol for instrument in content.instruments]
     assert len(set(symbols)) == len(symbols)
     assert select(content.instruments, symbols[:3])[0] == content.instruments[:3]
     if not content.instruments:
@@ -88,8 +88,8 @@ def check_content(content: DumpContent) -> None:
     engine = CandleEngine(TIMEFRAMES, RULES, WINDOW, CALENDAR)
     output = engine.take([Entry(EntryId(START_MS, 0), Kind.MARK, mark)])
     assert (output.rejected, engine.instruments) == ([], content.instruments)
-    for one in content.instruments:
-        Keys("").candle(one.symbol, "1m").encode()
+    for instrument in content.instruments:
+        Keys("").candle(instrument.symbol, "1m").encode()
 
 
 def seeds() -> list[bytes]:

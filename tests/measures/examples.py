@@ -22,8 +22,8 @@ def shown_examples(played: PlayedDay, positions: Sequence[int], most: int) -> It
         yield HEADING
         mine = np.flatnonzero(played.sent.row == row)
         index = int(np.searchsorted(mine, at))
-        for one in mine[max(0, index - 3) : index + 4].tolist():
-            yield f"{' >>' if one == at else '   '} {_packet(played, one)}"
+        for token in mine[max(0, index - 3) : index + 4].tolist():
+            yield f"{' >>' if token == at else '   '} {_packet(played, token)}"
 
 
 def _packet(played: PlayedDay, at: int) -> str:

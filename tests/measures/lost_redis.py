@@ -234,15 +234,15 @@ def _start_workers(stage: Stage, plan: Plan) -> None:
         stage.wait_for(name, 1, is_warm=False)
 
 
-def differences(one: Outcome, other: Outcome) -> list[str]:
+def differences(step: Outcome, other: Outcome) -> list[str]:
     """What is not the same in two runs, as sentences."""
     found = []
-    if one.candles != other.candles:
-        changed = len(set(one.candles) ^ set(other.candles))
-        found.append(f"{changed} candles differ, of {len(one.candles)} and {len(other.candles)}")
-    if one.signals != other.signals:
-        changed = len(set(one.signals) ^ set(other.signals))
-        found.append(f"{changed} signals differ, of {len(one.signals)} and {len(other.signals)}")
+    if step.candles != other.candles:
+        changed = len(set(step.candles) ^ set(other.candles))
+        found.append(f"{changed} candles differ, of {len(step.candles)} and {len(other.candles)}")
+    if step.signals != other.signals:
+        changed = len(set(step.signals) ^ set(other.signals))
+        found.append(f"{changed} signals differ, of {len(step.signals)} and {len(other.signals)}")
     return found
 
 

@@ -53,7 +53,7 @@ def test_the_same_plan_is_the_same_day(played: PlayedDay) -> None:
 def test_each_field_is_compared(played: PlayedDay) -> None:
     known = _changed(played)
     before = tape_shares(played, FRAMES, known)["1m"]
-    key = next(one for one, candle in known.items() if one[1] == 0 and candle.volume)
+    key = next(candle_key for candle_key, candle in known.items() if candle_key[1] == 0 and candle.volume)
     for name in ("open", "high", "low", "close", "volume"):
         wrong = replace(known[key], **{name: getattr(known[key], name) + 1_000_000})
         after = tape_shares(played, FRAMES, known | {key: wrong})["1m"]
@@ -86,7 +86,7 @@ def test_a_trade_that_no_candle_has_is_found(played: PlayedDay, engine: EngineDa
     after = refused_trades(played, replace(engine, final=replace(final, high=high)))
     found = set(after.at) - set(before.at)
     assert found
-    assert {int(played.sent.row[one]) for one in found} == {int(final.row[at])}
+    assert {int(played.sent.row[value]) for value in found} == {int(final.row[at])}
 
 
 def test_an_engine_that_believes_everything_lets_bad_prints_in(with_prints: PlayedDay) -> None:

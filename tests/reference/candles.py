@@ -69,7 +69,7 @@ class ReferenceRun:
     """The feed and every instrument of one shard on one date: `process` entries in order, then read `result`."""
 
     def __init__(self, instruments: Iterable[ReferenceInstrument], settings: ReferenceSettings) -> None:
-        self._by_token = {one.token: one for one in instruments}
+        self._by_token = {instrument.token: instrument for instrument in instruments}
         self._settings = settings
         self._days: dict[int, InstrumentDay] = {}
         self._date: date | None = None
@@ -93,8 +93,8 @@ class ReferenceRun:
         self._close_by_clock(entry.ms)
 
     def result(self) -> ReferenceCandles:
-        self.counts["warned"] = sum(one.window.warned for one in self._days.values())
-        self.counts["held_now"] = sum(one.held is not None for one in self._days.values())
+        self.counts["warned"] = sum(day.window.warned for day in self._days.values())
+        self.counts["held_now"] = sum(day.held is not None for day in self._days.values())
         return ReferenceCandles(self._table(), self.events, self.rejected, self.counts)
 
     # -- the feed ---------------------------------------------------------------------------------------------

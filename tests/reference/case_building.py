@@ -174,7 +174,7 @@ def index_full(
 
 def pack(*packets: bytes) -> bytes:
     """The packets as one frame."""
-    return struct.pack(">H", len(packets)) + b"".join(struct.pack(">H", len(one)) + one for one in packets)
+    return struct.pack(">H", len(packets)) + b"".join(struct.pack(">H", len(packet)) + packet for packet in packets)
 
 
 CaseEntry = tuple[str, str, bytes]
@@ -197,7 +197,7 @@ def text(clock: str) -> CaseEntry:
 
 
 def subscribed(clock: str, *instruments: CaseInstrument) -> CaseEntry:
-    named = [dict(one.mark) for one in instruments]
+    named = [dict(instrument.mark) for instrument in instruments]
     return clock, "m", json.dumps({"mark": "subscribed", "mode": "full", "instruments": named}).encode()
 
 
@@ -214,7 +214,9 @@ def cached(who: CaseInstrument, price: float = 99.0) -> bytes:
 
 def opening(*instruments: CaseInstrument) -> tuple[CaseEntry, ...]:
     """Subscribed at 09:14:00, and yesterday's cached packets one second later."""
-    return subscribed("09:14:00", *instruments), frame("09:14:01", *(cached(one) for one in instruments))
+    return subscribed("09:14:00", *instruments), frame(
+        "09:14:01", *(cached(instrument) for instrument in instruments)
+    )
 
 
 def entries(*written: CaseEntry) -> tuple[Entry, ...]:

@@ -49,8 +49,8 @@ class EngineRun:
 
     def add(self, output: EngineOutput) -> None:
         self.published += engine_candles(output)
-        self.final |= {one.candle.id: one.candle for one in engine_candles(output)}
-        self.rejected.update(one.reason for one in output.rejected)
+        self.final |= {engine_candle.candle.id: engine_candle.candle for engine_candle in engine_candles(output)}
+        self.rejected.update(rejection.reason for rejection in output.rejected)
 
 
 def new_engine(instruments: Iterable[ReferenceInstrument], settings: ReferenceSettings) -> CandleEngine:
@@ -66,7 +66,10 @@ def new_engine(instruments: Iterable[ReferenceInstrument], settings: ReferenceSe
     )
     timeframes = [Timeframe(name, length_ms) for name, length_ms in settings.timeframes]
     return CandleEngine(
-        timeframes, rules, settings.z_window, CalendarOfCases({one.token: one for one in instruments})
+        timeframes,
+        rules,
+        settings.z_window,
+        CalendarOfCases({instrument.token: instrument for instrument in instruments}),
     )
 
 
@@ -81,15 +84,16 @@ def run_engine(
     engine, run = new_engine(instruments, settings), EngineRun()
     for n, start in enumerate(range(0, len(entries), batch)):
         part = [
-            Entry(EntryId(one.ms, one.counter), Kind(one.kind), one.payload) for one in entries[start : start + batch]
+            Entry(EntryId(entry.ms, entry.counter), Kind(entry.kind), entry.payload)
+            for entry in entries[start : start + batch]
         ]
         run.add(engine.take(part))
         if restart_every and n % restart_every == restart_every - 1:
             snapshot = engine.snapshot()
             engine = new_engine(instruments, settings)
             engine.restore(snapshot)
-    run.counts = Counter({one.name.lower(): int(engine.shard.counts[one]) for one in Count})
+    run.counts = Counter({count.name.lower(): int(engine.shard.counts[count]) for count in Count})
     run.counts["outside"] = int(engine.shard.instruments["outside"].sum())
     run.counts["held_now"] = int((engine.shard.instruments["held_length"] > 0).sum())
-    run.still_open = {one.id: one for one, closed in shown_candles(engine) if not closed}
+    run.still_open = {candle.id: candle for candle, closed in shown_candles(engine) if not closed}
     return run

@@ -69,4 +69,4 @@ def ist_date(at_ms: int) -> date:
 def mark_of(payload: bytes) -> tuple[str, list[int]]:
     """The name of a connector's mark and, for `subscribed`, the tokens it names, in order."""
     content = json.loads(payload)
-    return str(content["mark"]), [int(one["token"]) for one in content.get("instruments", [])]
+    return str(content["mark"]), [int(instrument["token"]) for instrument in content.get("instruments", [])]

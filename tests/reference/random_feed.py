@@ -46,7 +46,7 @@ class _Feed:
             self._entries.append(Entry(ms, 0, kind, payload))
 
     def _subscribe(self, ms: int) -> None:
-        named = [dict(one.mark) for one in WHO]
+        named = [dict(instrument.mark) for instrument in WHO]
         if self._dice.random() < 0.5:
             self._add(ms, "m", b'{"mark":"up"}')
         self._add(ms, "m", json.dumps({"mark": "subscribed", "mode": "full", "instruments": named}).encode())

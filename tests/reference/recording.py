@@ -28,7 +28,11 @@ def entries_from_recording(directory: Path, connection: int) -> list[Entry]:
     ValueError: nothing was subscribed.
     """
     path = directory / f"sent-{connection}.json"
-    asked = [one for one in json.loads(path.read_text())["subscribes"] if one["mode"] != "unsubscribe"]
+    asked = [
+        subscription
+        for subscription in json.loads(path.read_text())["subscribes"]
+        if subscription["mode"] != "unsubscribe"
+    ]
     if not asked:
         raise ValueError(
             f"{path.name}: nothing was subscribed on connection {connection}, there is nothing to compare"
@@ -40,7 +44,7 @@ def entries_from_recording(directory: Path, connection: int) -> list[Entry]:
 
 
 def _mark(asked: list[dict[str, Any]]) -> bytes:
-    tokens = dict.fromkeys(token for one in asked for token in one["tokens"])
+    tokens = dict.fromkeys(token for series in asked for token in series["tokens"])
     named = [{"token": token} for token in tokens]
     return json.dumps({"mark": "subscribed", "mode": asked[-1]["mode"], "instruments": named}).encode()
 

@@ -48,13 +48,13 @@ def minute_candles(symbol: str, days_open_ms: Sequence[int], seed: int = SEED) -
             symbol=symbol,
             timeframe="1m",
             token=256_265,
-            start_ms=days_open_ms[one // MINUTES_A_DAY] + one % MINUTES_A_DAY * MINUTE_MS,
-            end_ms=days_open_ms[one // MINUTES_A_DAY] + (one % MINUTES_A_DAY + 1) * MINUTE_MS,
-            open=float(open_[one]),
-            high=float(high[one]),
-            low=float(low[one]),
-            close=float(close[one]),
-            volume=None if "NIFTY" in symbol else int(volume[one]),
+            start_ms=days_open_ms[index // MINUTES_A_DAY] + index % MINUTES_A_DAY * MINUTE_MS,
+            end_ms=days_open_ms[index // MINUTES_A_DAY] + (index % MINUTES_A_DAY + 1) * MINUTE_MS,
+            open=float(open_[index]),
+            high=float(high[index]),
+            low=float(low[index]),
+            close=float(close[index]),
+            volume=None if "NIFTY" in symbol else int(volume[index]),
             oi=None,
             vwap=None,
             ticks=5,
@@ -63,7 +63,7 @@ def minute_candles(symbol: str, days_open_ms: Sequence[int], seed: int = SEED) -
             rev=0,
             timed_by=TimedBy.EXCHANGE,
         )
-        for one in range(count)
+        for index in range(count)
     ]
 
 
@@ -73,16 +73,16 @@ def grouped(minutes: Sequence[Candle], length: int) -> list[Candle]:
 
 
 def _joined(parts: Sequence[Candle], timeframe: str) -> Candle:
-    volumes = [one.volume for one in parts if one.volume is not None]
+    volumes = [part.volume for part in parts if part.volume is not None]
     return replace(
         parts[0],
         timeframe=timeframe,
         end_ms=parts[-1].end_ms,
-        high=max(one.high for one in parts),
-        low=min(one.low for one in parts),
+        high=max(part.high for part in parts),
+        low=min(part.low for part in parts),
         close=parts[-1].close,
         volume=sum(volumes) if volumes else None,
-        complete=all(one.complete for one in parts),
+        complete=all(part.complete for part in parts),
     )
 
 
@@ -101,19 +101,19 @@ def past_and_day(symbols: Sequence[str] = SYMBOLS, shards: int = 2) -> tuple[lis
             else:
                 closed.append((candle.end_ms + GRACE_MS, number * shards // len(symbols), candle))
     rng, entries = np.random.default_rng(SEED), list[ClosedCandle]()
-    closed.sort(key=lambda one: one[0])
-    for nth, (at_ms, shard, candle) in enumerate(closed):
-        entries.append(ClosedCandle(shard, f"{at_ms}-{(1 << 20) + 2 * nth}", candle))
+    closed.sort(key=lambda entry: entry[0])
+    for index, (at_ms, shard, candle) in enumerate(closed):
+        entries.append(ClosedCandle(shard, f"{at_ms}-{(1 << 20) + 2 * index}", candle))
         if rng.random() < 0.05:
             revised = replace(candle, rev=1, close=candle.high, ticks=candle.ticks + 1)
-            entries.append(ClosedCandle(shard, f"{at_ms}-{(1 << 20) + 2 * nth + 1}", revised))
+            entries.append(ClosedCandle(shard, f"{at_ms}-{(1 << 20) + 2 * index + 1}", revised))
     return past, entries
 
 
 def publish_closed(client: redis.Redis, keys: Keys, entries: Sequence[ClosedCandle]) -> None:
     """Append them to their streams."""
     pipeline = client.pipeline(transaction=False)
-    for one in entries:
-        body = orjson.dumps(one.candle.as_document())
-        pipeline.xadd(keys.closed(one.shard), {"json": body}, id=one.entry_id)
+    for entry in entries:
+        body = orjson.dumps(entry.candle.as_document())
+        pipeline.xadd(keys.closed(entry.shard), {"json": body}, id=entry.entry_id)
     pipeline.execute()

@@ -47,19 +47,19 @@ def candle_of(row: Any, instrument: Instrument, timeframe: str, previous_close: 
 
 @dataclass(frozen=True, slots=True)
 class EngineCandle:
-    """A candle that closed, or a revision of one: number `nth` of what the entry `source` caused."""
+    """A candle that closed, or a revision of one: number `index` of what the entry `source` caused."""
 
     source: EntryId
-    nth: int
+    number: int
     candle: Candle
 
 
 def engine_candles(output: EngineOutput) -> list[EngineCandle]:
     """What is published of an engine's output, decoded."""
     return [
-        EngineCandle(EntryId(ms, counter), nth, Candle.from_document(orjson.loads(content)))
+        EngineCandle(EntryId(ms, counter), index, Candle.from_document(orjson.loads(content)))
         for records in output.records
-        for (ms, counter, nth), content in zip(records.sources(), records.as_json(), strict=True)
+        for (ms, counter, index), content in zip(records.sources(), records.as_json(), strict=True)
     ]
 
 

@@ -28,14 +28,16 @@ def index(token: int, price: int, clock: str) -> bytes:
     return struct.pack(">HH", 1, len(packet)) + packet
 
 
-def ltp(one: Instrument, price: int) -> bytes:
-    return struct.pack(">HHII", 1, 8, one.token, price)
+def ltp(instrument: Instrument, price: int) -> bytes:
+    return struct.pack(">HHII", 1, 8, instrument.token, price)
 
 
-def full(one: Instrument, price: int, volume: int, clock: str, day: tuple[int, int, int] = (0, 0, 0)) -> bytes:
+def full(instrument: Instrument, price: int, volume: int, clock: str, day: tuple[int, int, int] = (0, 0, 0)) -> bytes:
     """`day` is open, high and low."""
     seconds = ms(clock) // 1000
-    head = struct.pack(">16I", one.token, price, 1, price, volume, 0, 0, *day, 150_000, seconds, 0, 0, 0, seconds)
+    head = struct.pack(
+        ">16I", instrument.token, price, 1, price, volume, 0, 0, *day, 150_000, seconds, 0, 0, 0, seconds
+    )
     return struct.pack(">HH", 1, 184) + head + bytes(120)
 
 

@@ -126,18 +126,26 @@ class FakeBroker:
                 await self._send((b"\x00",))
 
     async def _send(self, payloads: Sequence[bytes | str]) -> None:
-        open_ones = [one for one in self.connections if one.is_open]
+        open_ones = [connection for connection in self.connections if connection.is_open]
         for payload in payloads:
-            for one in open_ones:
-                await (one.socket.send_bytes(payload) if isinstance(payload, bytes) else one.socket.send_str(payload))
+            for connection in open_ones:
+                await (
+                    connection.socket.send_bytes(payload)
+                    if isinstance(payload, bytes)
+                    else connection.socket.send_str(payload)
+                )
             if open_ones:
                 self.sent.append(payload)
 
     async def _drop(self) -> None:
-        for one in self.connections:
-            if one.is_open and one.socket._req is not None and one.socket._req.transport is not None:
-                one.socket._req.transport.abort()
-                one.is_open = False
+        for connection in self.connections:
+            if (
+                connection.is_open
+                and connection.socket._req is not None
+                and connection.socket._req.transport is not None
+            ):
+                connection.socket._req.transport.abort()
+                connection.is_open = False
 
     async def _instruments(self, _request: web.Request) -> web.Response:
         self.dumps_served += 1

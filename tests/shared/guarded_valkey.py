@@ -36,7 +36,10 @@ class GuardedValkey(ValkeyServer):
     def refusals(self) -> list[tuple[str, str, str]]:
         """(user, reason, object) of everything that Redis refused for want of a permission."""
         with closing(self.client(ADMINISTRATOR)) as client:
-            return [(str(one["username"]), str(one["reason"]), str(one["object"])) for one in client.acl_log()]
+            return [
+                (str(refusal["username"]), str(refusal["reason"]), str(refusal["object"]))
+                for refusal in client.acl_log()
+            ]
 
 
 @contextmanager

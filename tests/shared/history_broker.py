@@ -50,7 +50,7 @@ class Broker:
         rows = self.days if path.endswith("/day") else self.minutes
         first, last = (f"{wanted[name].replace(' ', 'T')}+0530" for name in ("from", "to"))
         return 200, orjson.dumps(
-            {"status": "success", "data": {"candles": [one for one in rows if first <= one[0] <= last]}}
+            {"status": "success", "data": {"candles": [row for row in rows if first <= row[0] <= last]}}
         )
 
 
@@ -103,15 +103,23 @@ def history(broker: Broker, a_second: float = 1_000.0, stop: StopRequest | None 
 
 @pytest.fixture
 def broker() -> Iterator[Broker]:
-    with serving(Broker()) as one:
-        yield one
+    with serving(Broker()) as broker:
+        yield broker
 
 
 def day_rows(day: str, begin: str = "09:15", minutes: int = 375) -> list[Row]:
     start = at(f"{day}T{begin}")
     return [
-        (start + 60_000 * nth, 100.0 + nth % 7, 110.0 + nth % 11, 90.0 - nth % 13, 101.0 + nth % 5, nth, 1000 + nth)
-        for nth in range(minutes)
+        (
+            start + 60_000 * index,
+            100.0 + index % 7,
+            110.0 + index % 11,
+            90.0 - index % 13,
+            101.0 + index % 5,
+            index,
+            1000 + index,
+        )
+        for index in range(minutes)
     ]
 
 
@@ -125,5 +133,5 @@ def trading_days(count: int, until: date) -> list[date]:
 
 
 def as_answer(rows: Sequence[Row]) -> list[list[Any]]:
-    stamps = [datetime.fromtimestamp(one[0] / 1000, IST).strftime("%Y-%m-%dT%H:%M:%S+0530") for one in rows]
-    return [[stamp, *one[1:6]] for stamp, one in zip(stamps, rows, strict=True)]
+    stamps = [datetime.fromtimestamp(row[0] / 1000, IST).strftime("%Y-%m-%dT%H:%M:%S+0530") for row in rows]
+    return [[stamp, *row[1:6]] for stamp, row in zip(stamps, rows, strict=True)]

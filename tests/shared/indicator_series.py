@@ -54,7 +54,7 @@ def walk(count: int, gaps: bool = False, base: float = 1500.0) -> list[Candle]:
     if gaps:
         steps[rng.integers(0, count, 40)] += rng.normal(0, 60, 40)
     close = np.round(np.maximum(base + np.cumsum(steps), 1.0), 2)
-    return candles_of(close, np.full(count, 1.7), [int(one) for one in rng.integers(0, 5_000, count)])
+    return candles_of(close, np.full(count, 1.7), [int(step) for step in rng.integers(0, 5_000, count)])
 
 
 def _constant(count: int) -> list[Candle]:
@@ -62,7 +62,7 @@ def _constant(count: int) -> list[Candle]:
 
 
 def _walk_then_constant() -> list[Candle]:
-    close = np.concatenate([np.array([one.close for one in walk(400)]), np.full(700, 1499.0)])
+    close = np.concatenate([np.array([bar.close for bar in walk(400)]), np.full(700, 1499.0)])
     return candles_of(close, np.where(np.arange(len(close)) < 400, 1.0, 0.0), [3] * len(close))
 
 
@@ -78,4 +78,4 @@ SERIES = {
 
 
 def column(candles: Sequence[Candle], name: str) -> Floats:
-    return np.array([getattr(one, name) for one in candles], dtype=np.float64)
+    return np.array([getattr(candle, name) for candle in candles], dtype=np.float64)

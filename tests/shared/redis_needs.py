@@ -134,7 +134,7 @@ class Recording:
 
 def flags_of(stated: Iterable[bytes]) -> str:
     """What an ACL asks for: reading for access, writing for anything that changes the key."""
-    flags = {one.lower() for one in stated}
+    flags = {flag.lower() for flag in stated}
     return ("R" if b"access" in flags else "") + ("W" if flags & {b"update", b"insert", b"delete"} else "")
 
 
@@ -193,7 +193,11 @@ class Judge:
             for key, flags in needs.keys
             if not any(set(flags) <= set(given) and fnmatch.fnmatchcase(key, pattern) for given, pattern in patterns)
         ]
-        missing += [one for one in needs.channels if not any(fnmatch.fnmatchcase(one, known) for known in channels)]
+        missing += [
+            channel
+            for channel in needs.channels
+            if not any(fnmatch.fnmatchcase(channel, known) for known in channels)
+        ]
         return sorted(missing)
 
     def spare(self, rights: Sequence[str], needs: Needs) -> list[str]:
@@ -202,8 +206,8 @@ class Judge:
         for at, right in enumerate(rights):
             others = [*rights[:at], *rights[at + 1 :]]
             weaker = [right.replace("%RW~", f"%{flag}~") for flag in "RW" if right.startswith("%RW~")]
-            lesser = [others, *([*others, one] for one in weaker)]
-            if right[0] != "-" and any(not self.unmet(one, needs) for one in lesser):
+            lesser = [others, *([*others, server] for server in weaker)]
+            if right[0] != "-" and any(not self.unmet(server, needs) for server in lesser):
                 found.append(right)
         return found
 

@@ -73,7 +73,7 @@ def redis_values(client: Any) -> Iterator[tuple[str, bytes]]:
 
 
 def _flat(groups: Iterable[Iterable[bytes]]) -> list[bytes]:
-    return [one for group in groups for one in group]
+    return [entry for group in groups for entry in group]
 
 
 def mongo_documents(url: str) -> Iterator[tuple[str, bytes]]:

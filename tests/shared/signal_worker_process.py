@@ -72,7 +72,7 @@ class World:
     def is_at(self, entries: list[ClosedCandle]) -> bool:
         """Whether the worker has taken all of these."""
         health = self.health()
-        last = {one.shard: one.entry_id for one in entries}
+        last = {entry.shard: entry.entry_id for entry in entries}
         return all(health.get(f"position_{shard}") == entry_id for shard, entry_id in last.items())
 
     def wait_until_at(self, entries: list[ClosedCandle]) -> None:
@@ -130,38 +130,38 @@ def world(servers: ServerUrls, folder: Path, name: str, past: list[Candle]) -> I
     folder.mkdir()
     keys = Keys(f"{name}:")
     mongo = MongoStore(servers.mongo_url, name)
-    one = World(name, open_redis(servers.redis_url), mongo, keys, folder, environment)
+    run = World(name, open_redis(servers.redis_url), mongo, keys, folder, environment)
     mongo.upsert_candles([candle.as_document() for candle in past])
-    publish_instruments(one)
+    publish_instruments(run)
     try:
-        yield one
+        yield run
     finally:
-        if one.process is not None:
-            one.process.kill()
-            one.process.wait()
+        if run.process is not None:
+            run.process.kill()
+            run.process.wait()
         mongo.close()
 
 
-def publish_instruments(one: World) -> None:
+def publish_instruments(world: World) -> None:
     known = {symbol: orjson.dumps(instrument(symbol).as_dict()) for symbol in SYMBOLS}
     fields: Any = known
-    one.client.hset(one.keys.instruments(), mapping=fields)
+    world.client.hset(world.keys.instruments(), mapping=fields)
 
 
-def end_quietly(one: World) -> None:
-    wait_for(lambda: len(one.in_mongo()) == len({document["_id"] for document in one.in_stream()}), "archiving")
-    assert one.end() == 0
+def end_quietly(world: World) -> None:
+    wait_for(lambda: len(world.in_mongo()) == len({document["_id"] for document in world.in_stream()}), "archiving")
+    assert world.end() == 0
 
 
-def same(one: World, other: World) -> None:
+def same(world: World, other: World) -> None:
     """The same signals in all three places, each once, and the same indicator values."""
-    assert by_id(one.in_stream()) == by_id(other.in_stream())
-    assert by_id(one.in_files()) == by_id(other.in_files()) == by_id(one.in_stream())
-    assert by_id(one.in_mongo()) == by_id(other.in_mongo()) == by_id(one.in_stream())
-    assert one.values() == other.values()
+    assert by_id(world.in_stream()) == by_id(other.in_stream())
+    assert by_id(world.in_files()) == by_id(other.in_files()) == by_id(world.in_stream())
+    assert by_id(world.in_mongo()) == by_id(other.in_mongo()) == by_id(world.in_stream())
+    assert world.values() == other.values()
 
 
 def by_id(documents: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    found = {one["_id"]: one for one in documents}
+    found = {document["_id"]: document for document in documents}
     assert len(found) == len(documents), "a signal was published twice"
     return found

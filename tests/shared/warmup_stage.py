@@ -41,11 +41,11 @@ def stage(client: redis.Redis, mongo: EmbeddedServer) -> Iterator[Stage]:
 
 
 def warm(
-    stage: Stage, one: KiteHistory | None, cut_text: str, names: Sequence[str], after: str = "0-0"
+    stage: Stage, history: KiteHistory | None, cut_text: str, names: Sequence[str], after: str = "0-0"
 ) -> tuple[SignalEngine, list[Any]]:
     engine = SignalEngine([], UntilTimeOfDay(1440))
     cut = Cut({0: EntryId.parse(after)}, at(cut_text))
     chosen: dict[str, Timeframe] = {name: TIMEFRAMES[name] for name in names}
-    warm_up = WarmUp(stage.store, stage.mongo, one, CALENDAR, lambda *done: stage.progress.append(done))
+    warm_up = WarmUp(stage.store, stage.mongo, history, CALENDAR, lambda *done: stage.progress.append(done))
     result = warm_up.run(engine, [INFY], chosen, [(INFY.symbol, name) for name in names], cut)
     return engine, [result.done, result.again]

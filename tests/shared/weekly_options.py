@@ -44,9 +44,12 @@ def trades(day: date, clock: str, named: Sequence[Instrument], volume: int) -> E
     ms = at(clock, day.isoformat())
     prices = (100 * volume, 1, 100 * volume, volume, 0, 0, 10_000, 1_000_000, 100, 10_000)
     packets = [
-        struct.pack(">16I", one.token, *prices, ms // 1000, 500, 0, 0, ms // 1000) + bytes(120) for one in named
+        struct.pack(">16I", instrument.token, *prices, ms // 1000, 500, 0, 0, ms // 1000) + bytes(120)
+        for instrument in named
     ]
-    payload = struct.pack(">H", len(packets)) + b"".join(struct.pack(">H", len(one)) + one for one in packets)
+    payload = struct.pack(">H", len(packets)) + b"".join(
+        struct.pack(">H", len(packet)) + packet for packet in packets
+    )
     return Entry(EntryId(ms, 0), Kind.FRAME, payload)
 
 

@@ -19,7 +19,9 @@ PRIMARIES = 3
 
 def names_of_shard(keys: Keys, shard: int) -> Iterator[str]:
     """What each method of Keys that asks for a shard gives, for each of the workers where it asks for one."""
-    for name in (name for name, one in vars(Keys).items() if inspect.isfunction(one) and name[0] != "_"):
+    for name in (
+        name for name, known_name in vars(Keys).items() if inspect.isfunction(known_name) and name[0] != "_"
+    ):
         wanted = inspect.signature(getattr(keys, name)).parameters
         if "shard" in wanted:
             for role in ("candle_worker", "signal_worker"):

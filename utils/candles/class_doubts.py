@@ -36,44 +36,46 @@ _SENTENCES = {
 
 def doubts_of(facts: Iterable[ClassFacts]) -> Doubted:
     """By kind and class: what `joined` facts show."""
-    return {(doubt, one.name): one for one in facts for doubt in _doubts(one)}
+    return {(doubt, class_facts.name): class_facts for class_facts in facts for doubt in _doubts(class_facts)}
 
 
-def _doubts(one: ClassFacts) -> Iterator[Doubt]:
-    if not one.is_known:
+def _doubts(facts: ClassFacts) -> Iterator[Doubt]:
+    if not facts.is_known:
         yield Doubt.UNKNOWN
-    if one.outside.trades >= FEWEST_OUTSIDE:
+    if facts.outside.trades >= FEWEST_OUTSIDE:
         yield Doubt.OUTSIDE
-    if one.quiet_ms != NOT_ASKED and one.quiet_ms >= (one.unheard_ms or one.limit_ms):
+    if facts.quiet_ms != NOT_ASKED and facts.quiet_ms >= (facts.unheard_ms or facts.limit_ms):
         yield Doubt.MUTE
-    elif 0 < one.unseen_ms <= one.quiet_ms:
+    elif 0 < facts.unseen_ms <= facts.quiet_ms:
         yield Doubt.UNSEEN
 
 
 def sentences(doubted: Doubted, file: Path) -> Iterator[tuple[Doubt, str]]:
     """For each kind one, without its full stop: what is wrong, with whom, and what to do."""
     for doubt, template in _SENTENCES.items():
-        if whom := [who(doubt, one) for (kind, _), one in doubted.items() if kind is doubt]:
+        if whom := [who(doubt, symbols) for (kind, _), symbols in doubted.items() if kind is doubt]:
             yield doubt, template.format(who=", ".join(whom), file=file)
 
 
-def who(doubt: Doubt, one: ClassFacts) -> str:
+def who(doubt: Doubt, facts: ClassFacts) -> str:
     """`NSE equity (3 trades, the last of 16:05:03)`, `NSE equity (since 09:15:00)`."""
     if doubt is Doubt.UNKNOWN:
-        return f"{one.name} ({one.instruments} instruments)"
+        return f"{facts.name} ({facts.instruments} instruments)"
     if doubt is Doubt.OUTSIDE:
-        what = "values" if one.name.endswith(f" {SessionClass.INDEX}") else "trades"
-        return f"{one.name} ({one.outside.trades:,} {what}, the last of {iso_ist(one.outside.latest_ms)[11:19]})"
-    return f"{one.name} (since {iso_ist(one.since_ms)[11:19]})"
+        what = "values" if facts.name.endswith(f" {SessionClass.INDEX}") else "trades"
+        return (
+            f"{facts.name} ({facts.outside.trades:,} {what}, the last of {iso_ist(facts.outside.latest_ms)[11:19]})"
+        )
+    return f"{facts.name} (since {iso_ist(facts.since_ms)[11:19]})"
 
 
 def silent_sentences(facts: Sequence[ClassFacts]) -> Iterator[tuple[bool, str]]:
     """Single instruments of classes that are not mute: whether they ought to be quoted, and which they are."""
-    among_others = [one for one in facts if Doubt.MUTE not in _doubts(one)]
+    among_others = [class_facts for class_facts in facts if Doubt.MUTE not in _doubts(class_facts)]
     for is_sure in (True, False):
         found = Quiets()
-        for one in among_others:
-            found |= one.silent if is_sure else one.unsure
+        for class_facts in among_others:
+            found |= class_facts.silent if is_sure else class_facts.unsure
         if found.total:
             who = _named(found)
             yield is_sure, f"no usable quote of {who}, unlike their habit; see INSTRUMENTS and the broker's own app"
@@ -85,5 +87,9 @@ def _named(quiets: Quiets) -> str:
     return ", ".join(map(_quiet, quiets.longest)) + (f" and {more} more" if more else "")
 
 
-def _quiet(one: Quiet) -> str:
-    return f"{one.symbol} ({one.ms // 1000} s)" if one.ms < 120_000 else f"{one.symbol} ({one.ms // 60_000} min)"
+def _quiet(quiet: Quiet) -> str:
+    return (
+        f"{quiet.symbol} ({quiet.ms // 1000} s)"
+        if quiet.ms < 120_000
+        else f"{quiet.symbol} ({quiet.ms // 60_000} min)"
+    )

@@ -88,13 +88,13 @@ class ClassWatch:
     def _know(self, rows: Rows, day: date) -> None:
         self._instruments = list(rows.instruments)
         self._habits.know(self._instruments)
-        self._is_asked = np.array([one.symbol in self._symbols for one in self._instruments], np.bool_)
-        self._is_option = np.array([one.is_option for one in self._instruments], np.bool_)
-        self._is_large = np.array([is_large(one) for one in self._instruments], np.bool_)
+        self._is_asked = np.array([instrument.symbol in self._symbols for instrument in self._instruments], np.bool_)
+        self._is_option = np.array([instrument.is_option for instrument in self._instruments], np.bool_)
+        self._is_large = np.array([is_large(instrument) for instrument in self._instruments], np.bool_)
         found: defaultdict[tuple[str, Session | None], list[int]] = defaultdict(list)
-        for row, one in enumerate(self._instruments):
-            name = _name(one, self._calendar.narrowed(one.places))
-            found[name, self._calendar.for_instrument(one, day)].append(row)
+        for row, instrument in enumerate(self._instruments):
+            name = _name(instrument, self._calendar.narrowed(instrument.places))
+            found[name, self._calendar.for_instrument(instrument, day)].append(row)
         self._groups = []
         for (name, session), of_group in found.items():
             is_known = self._instruments[of_group[0]].hours_class is not None
@@ -145,15 +145,15 @@ class ClassWatch:
         return Quiets.of(quiets, len(rows))
 
 
-def _name(one: Instrument, narrowed: Places) -> str:
+def _name(instrument: Instrument, narrowed: Places) -> str:
     """`NFO-FUT index_derivative`, `NSE equity`, `MCX:KAPAS commodity` (hours by underlying), `NSEIX`."""
-    if one.hours_class is None:
-        return one.exchange
+    if instrument.hours_class is None:
+        return instrument.exchange
     of_underlying = [place for place in narrowed if ":" in place]
     if of_underlying:
-        return f"{of_underlying[0]} {one.hours_class}"
-    place = one.segment if one.segment.startswith(one.exchange) else one.exchange
-    return f"{place} {one.hours_class}"
+        return f"{of_underlying[0]} {instrument.hours_class}"
+    place = instrument.segment if instrument.segment.startswith(instrument.exchange) else instrument.exchange
+    return f"{place} {instrument.hours_class}"
 
 
 def _count_outside(group: _Group, shard: Shard) -> None:

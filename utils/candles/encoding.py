@@ -28,13 +28,15 @@ class Rows:
     def __init__(self, instruments: Sequence[Instrument], timeframes: Sequence[str]) -> None:
         self.instruments = tuple(instruments)
         self.timeframes = tuple(timeframes)
-        self.divisors: Array = np.array([price_divisor(one.token) for one in self.instruments], np.int64)
+        self.divisors: Array = np.array(
+            [price_divisor(instrument.token) for instrument in self.instruments], np.int64
+        )
         self._json_heads: dict[int, JsonHeads] = {}
 
     @cached_property
     def as_json(self) -> bytes:
         """A JSON array of the instruments."""
-        return orjson.dumps([one.as_dict() for one in self.instruments])
+        return orjson.dumps([instrument.as_dict() for instrument in self.instruments])
 
     def at(self, place: int) -> tuple[Instrument, str]:
         """Instrument and timeframe of a place: row * timeframes + column."""
@@ -124,12 +126,12 @@ def _end(previous_close: int, divisor: int) -> bytes:
 
 
 @kernel
-def number_events(heads: Array, nths: Array, ms: int, counter: int, nth: int) -> None:
-    """Continues from the last event, which was number `nth` of that entry."""
+def number_events(heads: Array, nths: Array, ms: int, counter: int, number: int) -> None:
+    """Continues from the last event, which was number `index` of that entry."""
     for i in range(heads.shape[0]):
         same = heads[i].ms == ms and heads[i].counter == counter
-        ms, counter, nth = heads[i].ms, heads[i].counter, nth + 1 if same else 0
-        nths[i] = nth
+        ms, counter, number = heads[i].ms, heads[i].counter, number + 1 if same else 0
+        nths[i] = number
 
 
 @kernel

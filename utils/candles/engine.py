@@ -143,13 +143,13 @@ class CandleEngine:
             heads, candles = self._output.heads[:events].copy(), self._output.candles[:events].copy()
             output.records.append(ClosedRecords(self._who, heads, candles, self._numbering.next_events(heads)))
         for n, (ms, counter, reason, token, at, length) in enumerate(self._output.rejections[:rejections].tolist()):
-            source, nth = self._numbering.next_rejection(EntryId(ms, counter))
+            source, index = self._numbering.next_rejection(EntryId(ms, counter))
             held, begin = at < 0, max(at, 0)
             packet = (self._output.held[n] if held else data)[
                 begin : begin + min(length, _KEPT_PACKET_BYTES)
             ].tobytes()
             symbol = self._symbol_of(token)
-            output.rejected.append(RejectedPacket(source, nth, Reason(reason).name.lower(), token, symbol, packet))
+            output.rejected.append(RejectedPacket(source, index, Reason(reason).name.lower(), token, symbol, packet))
 
     def _symbol_of(self, token: int) -> str:
         slot = kernels.slot_of(self._shard.token_keys, token)
@@ -167,8 +167,8 @@ class CandleEngine:
         today = ist_date(at.ms)
         if not self._calendar.is_known(today):
             self.unknown_days.add(today)
-        for row, one in enumerate(self.instruments):
-            set_session(self._shard, row, self._calendar.for_instrument(one, today))
+        for row, instrument in enumerate(self.instruments):
+            set_session(self._shard, row, self._calendar.for_instrument(instrument, today))
 
     def _drop_expired(self, output: EngineOutput) -> None:
         """Rows that the newest `subscribed` mark does not name, nor any mark of the day that is over."""
@@ -176,8 +176,12 @@ class CandleEngine:
         kept = (self._named_ms == self._named_ms.max(initial=0)) | (self._named_ms >= day_start_ms)
         if kept.all():
             return
-        output.gone += [one for one, is_kept in zip(self.instruments, kept.tolist(), strict=True) if not is_kept]
-        self.instruments = [one for one, is_kept in zip(self.instruments, kept.tolist(), strict=True) if is_kept]
+        output.gone += [
+            instrument for instrument, is_kept in zip(self.instruments, kept.tolist(), strict=True) if not is_kept
+        ]
+        self.instruments = [
+            instrument for instrument, is_kept in zip(self.instruments, kept.tolist(), strict=True) if is_kept
+        ]
         self._named_ms = self._named_ms[kept]
         self._shard = keep_rows(self._shard, kept)
         self._know_rows()
@@ -205,30 +209,32 @@ class CandleEngine:
     def _reject_mark(self, entry: Entry, output: EngineOutput) -> None:
         """It changes nothing: the packet goes to `ticks.rejected:*`, and its meaning is not guessed."""
         self._shard.rejected[Reason.MARK] += 1
-        source, nth = self._numbering.next_rejection(entry.id)
+        source, index = self._numbering.next_rejection(entry.id)
         packet = entry.payload[:_KEPT_PACKET_BYTES]
-        output.rejected.append(RejectedPacket(source, nth, Reason.MARK.name.lower(), 0, "", packet))
+        output.rejected.append(RejectedPacket(source, index, Reason.MARK.name.lower(), 0, "", packet))
 
     def _name_instruments(self, named: Sequence[Instrument], at_ms: int) -> None:
         """Rows for the instruments of a connection, in their order; each awaits its baseline."""
         today = ist_date(at_ms)
-        new = list({one.symbol: one for one in named if one.symbol not in self._rows}.values())
-        self._rows.update({one.symbol: len(self.instruments) + n for n, one in enumerate(new)})
+        new = list(
+            {instrument.symbol: instrument for instrument in named if instrument.symbol not in self._rows}.values()
+        )
+        self._rows.update({instrument.symbol: len(self.instruments) + n for n, instrument in enumerate(new)})
         self.instruments.extend(new)
         self._shard = grow(self._shard, len(new))
         self._named_ms = np.concatenate((self._named_ms, np.zeros(len(new), np.int64)))
-        for one in named:
-            row = self._rows[one.symbol]
-            self.instruments[row] = one
+        for instrument in named:
+            row = self._rows[instrument.symbol]
+            self.instruments[row] = instrument
             self._named_ms[row] = at_ms
-            describe(self._shard, row, one)
-            apply_hours(self._shard, row, self._calendar.for_instrument(one, today), self._rules.grace_ms)
+            describe(self._shard, row, instrument)
+            apply_hours(self._shard, row, self._calendar.for_instrument(instrument, today), self._rules.grace_ms)
             self._shard.instruments[row]["awaiting"] = AWAITS_ANY
             self._shard.instruments[row]["day_awaiting"] = 1
         self._know_rows()
 
     def _know_rows(self) -> None:
-        self._rows = {one.symbol: row for row, one in enumerate(self.instruments)}
+        self._rows = {instrument.symbol: row for row, instrument in enumerate(self.instruments)}
         self._shard = index_tokens(self._shard, self._named_ms)
         self._who = Rows(self.instruments, self._who.timeframes)
         self._live.forget(len(self.instruments))
@@ -274,7 +280,7 @@ class CandleEngine:
         """Continue from a snapshot. StateError when it was made for other timeframes or by another version."""
         shard, header = restore(content, self._lengths, self._window)
         try:
-            instruments = [Instrument.from_dict(one) for one in _listed(header["instruments"])]
+            instruments = [Instrument.from_dict(instrument) for instrument in _listed(header["instruments"])]
             named_ms = np.array(_listed(header["named_ms"]), np.int64)
             position, day = EntryId.parse(str(header["position"])), int(str(header["day"]))
             numbering = Numbering.from_list(_listed(header["numbering"]))
@@ -294,7 +300,7 @@ class CandleEngine:
         if self._day < 0:
             return
         today = ist_date(self._day * DAY_MS)
-        sessions = [self._calendar.for_instrument(one, today) for one in self.instruments]
+        sessions = [self._calendar.for_instrument(instrument, today) for instrument in self.instruments]
         for row in rows_with_other_hours(self._shard, sessions):
             apply_hours(self._shard, row, sessions[row], self._rules.grace_ms)
             self.new_hours.append(self.instruments[row].symbol)

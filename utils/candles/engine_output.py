@@ -14,7 +14,7 @@ class RejectedPacket:
     """What failed a check, with the reason; `symbol` is empty for a token that nobody asked for."""
 
     source: EntryId
-    nth: int
+    number: int
     reason: str
     token: int
     symbol: str

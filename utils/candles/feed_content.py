@@ -56,7 +56,7 @@ class FeedContent:
         while len(self._window) > FEWEST_LOOKS and (now - self._window[1])[Count.PACKETS] >= FEWEST_PACKETS:
             self._window.popleft()
         recent = (now - self._window[0]).tolist()
-        names = [one.name.lower() for one in Count] + [f"rejected_{one.name.lower()}" for one in Reason]
+        names = [count.name.lower() for count in Count] + [f"rejected_{reason.name.lower()}" for reason in Reason]
         return {f"recent_{name}": count for name, count in zip(names, recent, strict=True)}
 
     def _untimed(self, state: Shard, at_ms: int) -> int:

@@ -45,12 +45,14 @@ class Habits:
 
     def know(self, instruments: Sequence[Instrument]) -> None:
         """Other rows than before, perhaps: habits stay with their symbols."""
-        before = {one.symbol: row for row, one in enumerate(self._instruments)}
+        before = {instrument.symbol: row for row, instrument in enumerate(self._instruments)}
         self._instruments = instruments
-        old = np.array([before.get(one.symbol, -1) for one in self._instruments], np.int64)
+        old = np.array([before.get(instrument.symbol, -1) for instrument in self._instruments], np.int64)
         for name in ("stamps_ms", "quoted_ms", "longest_ms", "beats"):
             setattr(self, name, np.where(old >= 0, np.append(getattr(self, name), 0)[old], 0))
-        presumed = np.array([max(_typical_ms(one), self._look_ms) for one in self._instruments], np.float64)
+        presumed = np.array(
+            [max(_typical_ms(instrument), self._look_ms) for instrument in self._instruments], np.float64
+        )
         self.typical_ms = np.where(old >= 0, np.append(self.typical_ms, 0)[old], presumed)
 
     def _learn(self, gap: Array, is_whole: Array) -> None:

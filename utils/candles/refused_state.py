@@ -20,7 +20,7 @@ def left_by(content: bytes) -> Left:
     """Whatever version made the snapshot; empty where its first line names none."""
     try:
         header: Any = orjson.loads(content.partition(b"\n")[0])
-        symbols = [f"{one['exchange']}:{one['tradingsymbol']}" for one in header["instruments"]]
+        symbols = [f"{instrument['exchange']}:{instrument['tradingsymbol']}" for instrument in header["instruments"]]
         names = [name for length_ms in header["lengths"] for name in names_of_length(length_ms)]
     except (orjson.JSONDecodeError, KeyError, TypeError):
         return Left([], [])

@@ -151,7 +151,7 @@ class ShardFeed:
         self._down_reason = self.refusal = ""
         self.notices.clear()
         self._recorder.mark(up_mark())
-        attempt.ticker.subscribe_all([one.token for one in self.instruments], self._options.mode)
+        attempt.ticker.subscribe_all([instrument.token for instrument in self.instruments], self._options.mode)
         self._recorder.mark(subscribed_mark(self._options.mode, list(self.instruments)))
         self._log.info("connected and subscribed", instruments=len(self.instruments), mode=self._options.mode)
 

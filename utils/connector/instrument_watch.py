@@ -26,7 +26,7 @@ def shard_of(position: int, symbols: int, shards: int) -> int:
 
 def spread(instruments: Sequence[Instrument], symbols: Sequence[str], shards: int) -> list[list[Instrument]]:
     """The instruments of each connection, in the order of `symbols`."""
-    by_symbol = {one.symbol: one for one in instruments}
+    by_symbol = {instrument.symbol: instrument for instrument in instruments}
     parts: list[list[Instrument]] = [[] for _ in range(shards)]
     for position, symbol in enumerate(symbols):
         if symbol in by_symbol:

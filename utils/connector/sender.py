@@ -120,7 +120,9 @@ class TickSender:
         self._ending.set()
         self.wake()
         self._thread.join(seconds)
-        return all(self.sent_to(one.shard, one.topic) >= one.recorded_to for one in self._recorders)
+        return all(
+            self.sent_to(recorder.shard, recorder.topic) >= recorder.recorded_to for recorder in self._recorders
+        )
 
     def sent_to(self, shard: int, topic: Topic = Topic.TICKS) -> EntryId:
         """The id up to which the stream has everything."""

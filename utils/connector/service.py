@@ -242,17 +242,17 @@ class Connector:
     def _account_fields(self) -> dict[str, str | int | float]:
         """Their number and what became of them, never their content: any reader may read a health report."""
         recorder = self._account_recorder
-        one: dict[str, str | int | float] = {
+        fields: dict[str, str | int | float] = {
             "updates": recorder.frames,
             "sent_to": str(self._sender.sent_to(recorder.shard, recorder.topic)),
             **self._journal_fields(recorder),
         }
-        return {f"account_{name}": value for name, value in one.items()}
+        return {f"account_{name}": value for name, value in fields.items()}
 
     def _shard_fields(self, feed: ShardFeed, recorder: TickRecorder) -> dict[str, str | int | float]:
         sent_to = self._sender.sent_to(recorder.shard)
         sent_to_ms = sent_to.ms or self._started_ms  # nothing yet, or it is not known
-        one: dict[str, str | int | float] = {
+        fields: dict[str, str | int | float] = {
             "state": feed.state.value,
             "down_reason": feed.down_reason,
             "refusal": feed.refusal,
@@ -270,7 +270,7 @@ class Connector:
             "backlog_ms": max(0, recorder.last_id.ms - sent_to_ms) if recorder.last_id > sent_to else 0,
             **self._journal_fields(recorder),
         }
-        return {f"shard{recorder.shard}_{name}": value for name, value in one.items()}
+        return {f"shard{recorder.shard}_{name}": value for name, value in fields.items()}
 
     def _journal_fields(self, recorder: TickRecorder) -> dict[str, str | int | float]:
         unsynced_after = recorder.writer.unsynced_after

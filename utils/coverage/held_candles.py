@@ -53,18 +53,22 @@ def coverage_of(
     symbol: str, timeframe: Timeframe, session: Session, candles: Sequence[Candle], until_ms: int
 ) -> Coverage:
     """Of the day's candles of one instrument and timeframe, as far as their buckets end by `until_ms`."""
-    held = {one.start_ms: one for one in candles if session.open_ms <= one.start_ms and one.end_ms <= until_ms}
-    buckets = [one for one in buckets_of(timeframe, session) if one[1] <= until_ms]
+    held = {
+        candle.start_ms: candle
+        for candle in candles
+        if session.open_ms <= candle.start_ms and candle.end_ms <= until_ms
+    }
+    buckets = [bucket for bucket in buckets_of(timeframe, session) if bucket[1] <= until_ms]
     return Coverage(
         symbol=symbol,
         timeframe=timeframe.name,
         session=session,
         candles=len(held),
-        incomplete=sum(not one.complete for one in held.values()),
+        incomplete=sum(not candle.complete for candle in held.values()),
         expected=len(buckets),
         first_ms=min(held, default=None),
         last_ms=max(held, default=None),
-        gaps=tuple(_joined([one for one in buckets if one[0] not in held])),
+        gaps=tuple(_joined([bucket for bucket in buckets if bucket[0] not in held])),
     )
 
 

@@ -95,21 +95,21 @@ class Results(NamedTuple):
 
 
 @kernel
-def _step_average(held: float, value: float, nth: int, period: int, weight: float) -> float:
-    """The nth value (from 1) of an average that is seeded with the mean of the first `period`."""
-    if nth < period:
+def _step_average(held: float, value: float, number: int, period: int, weight: float) -> float:
+    """Value `number` (from 1) of an average that is seeded with the mean of the first `period`."""
+    if number < period:
         return held + value
-    if nth == period:
+    if number == period:
         return (held + value) / period
     return held + weight * (value - held)
 
 
 @kernel
-def _step_wilder(held: float, value: float, nth: int, period: int) -> float:
+def _step_wilder(held: float, value: float, number: int, period: int) -> float:
     """Wilder's average (RMA), written as TA-Lib does: (held * (n - 1) + value) / n."""
-    if nth < period:
+    if number < period:
         return held + value
-    if nth == period:
+    if number == period:
         return (held + value) / period
     return (held * (period - 1) + value) / period
 
@@ -150,15 +150,15 @@ def _step_macd(state: Any, close: float, p: KernelParameters, out: Floats) -> No
     """Both EMAs start at the bar that ends the slow one's seed; the fast one's seed is the last bars of it."""
     count = state.count
     state.macd_slow = _step_average(state.macd_slow, close, count, p.macd_slow, 2.0 / (p.macd_slow + 1))
-    fast_nth = count - (p.macd_slow - p.macd_fast)
-    if fast_nth >= 1:
-        state.macd_fast = _step_average(state.macd_fast, close, fast_nth, p.macd_fast, 2.0 / (p.macd_fast + 1))
+    fast_index = count - (p.macd_slow - p.macd_fast)
+    if fast_index >= 1:
+        state.macd_fast = _step_average(state.macd_fast, close, fast_index, p.macd_fast, 2.0 / (p.macd_fast + 1))
     if count < p.macd_slow:
         return
     line = state.macd_fast - state.macd_slow
-    nth = count - p.macd_slow + 1
-    state.macd_signal = _step_average(state.macd_signal, line, nth, p.macd_signal, 2.0 / (p.macd_signal + 1))
-    if nth >= p.macd_signal:
+    index = count - p.macd_slow + 1
+    state.macd_signal = _step_average(state.macd_signal, line, index, p.macd_signal, 2.0 / (p.macd_signal + 1))
+    if index >= p.macd_signal:
         out[4] = line
         out[5] = state.macd_signal
         out[6] = line - state.macd_signal
@@ -166,13 +166,13 @@ def _step_macd(state: Any, close: float, p: KernelParameters, out: Floats) -> No
 
 @kernel
 def _step_rsi(state: Any, close: float, period: int) -> float:
-    nth = state.count - 1
-    if nth < 1:
+    index = state.count - 1
+    if index < 1:
         return np.nan
     change = close - state.close
-    state.rsi_gain = _step_wilder(state.rsi_gain, max(change, 0.0), nth, period)
-    state.rsi_loss = _step_wilder(state.rsi_loss, max(-change, 0.0), nth, period)
-    if nth < period:
+    state.rsi_gain = _step_wilder(state.rsi_gain, max(change, 0.0), index, period)
+    state.rsi_loss = _step_wilder(state.rsi_loss, max(-change, 0.0), index, period)
+    if index < period:
         return np.nan
     moved = state.rsi_gain + state.rsi_loss
     return 100.0 * (state.rsi_gain / moved) if moved > 0.0 else RSI_UNMOVED
@@ -181,12 +181,12 @@ def _step_rsi(state: Any, close: float, period: int) -> float:
 @kernel
 def _step_supertrend(state: Any, high: float, low: float, close: float, p: KernelParameters, out: Floats) -> None:
     """A final band only tightens unless the previous close crossed it; the first direction is down."""
-    nth = state.count - 1
-    if nth < p.supertrend:
+    index = state.count - 1
+    if index < p.supertrend:
         return
     reach, middle = p.supertrend_multiplier * state.supertrend_atr, (high + low) / 2.0
     upper, lower = middle + reach, middle - reach
-    if nth > p.supertrend:
+    if index > p.supertrend:
         if not (upper < state.upper or state.close > state.upper):
             upper = state.upper
         if not (lower > state.lower or state.close < state.lower):

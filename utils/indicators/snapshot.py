@@ -26,23 +26,23 @@ class SnapshotError(ValueError):
 
 def pack(header: dict[str, Any], arrays: Sequence[NDArray[Any]]) -> bytes:
     """The header must be JSON; `unpack` gives both back, the arrays to the bit."""
-    written = [_written(one) for one in arrays]
-    described = [{"dtype": _dtype_name(one.dtype), "shape": one.shape} for one in arrays]
+    written = [_written(array) for array in arrays]
+    described = [{"dtype": _dtype_name(array.dtype), "shape": array.shape} for array in arrays]
     head = orjson.dumps({"version": LAYOUT_VERSION, "header": header, "arrays": described})
-    parts = [len(head).to_bytes(_LENGTH_BYTES, "big"), head, *(part for one in written for part in one)]
+    parts = [len(head).to_bytes(_LENGTH_BYTES, "big"), head, *(part for pieces in written for part in pieces)]
     return zstandard.ZstdCompressor(level=1).compress(b"".join(parts))
 
 
 def unpack(packed: bytes, dtypes: Sequence[np.dtype[Any]]) -> tuple[dict[str, Any], list[NDArray[Any]]]:
     """`dtypes` are those that the arrays may have. SnapshotError for anything but a snapshot of this version."""
-    known = {_dtype_name(one): one for one in dtypes}
+    known = {_dtype_name(dtype): dtype for dtype in dtypes}
     try:
         content = zstandard.ZstdDecompressor().decompress(packed)
         head, end = read_head(content)
         if head["version"] != LAYOUT_VERSION:
             raise SnapshotError(f"the snapshot has layout version {head['version']}, not {LAYOUT_VERSION}")
         read = _Reader(content, end)
-        arrays = [read.array(known[one["dtype"]], one["shape"]) for one in head["arrays"]]
+        arrays = [read.array(known[described["dtype"]], described["shape"]) for described in head["arrays"]]
         if read.offset != len(content):
             raise SnapshotError("the snapshot has another length than its header gives")
         return head["header"], arrays

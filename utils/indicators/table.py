@@ -82,7 +82,7 @@ class IndicatorTable:
             np.empty((len(candles), len(INDICATOR_NAMES))),
             np.empty((len(candles), len(INDICATOR_NAMES))),
         )
-        batch = _batch([self._row(one.symbol) for one in candles], candles)
+        batch = _batch([self._row(candle.symbol) for candle in candles], candles)
         kernels.update(kernels.Tables(**self._arrays), batch, results, self._parameters, self._settled_after)
         return Updated(*results)
 
@@ -174,14 +174,14 @@ def _each(values: NDArray[np.float64]) -> Iterator[IndicatorValues]:
 
 
 def _batch(rows: list[int], candles: Sequence[Candle]) -> kernels.Batch:
-    start_ms = np.array([one.start_ms for one in candles], dtype=np.int64)
+    start_ms = np.array([candle.start_ms for candle in candles], dtype=np.int64)
     return kernels.Batch(
         rows=np.array(rows, dtype=np.int64),
         start_ms=start_ms,
-        rev=np.array([one.rev for one in candles], dtype=np.int64),
-        high=np.array([one.high for one in candles], dtype=np.float64),
-        low=np.array([one.low for one in candles], dtype=np.float64),
-        close=np.array([one.close for one in candles], dtype=np.float64),
-        volume=np.array([np.nan if one.volume is None else one.volume for one in candles], dtype=np.float64),
+        rev=np.array([candle.rev for candle in candles], dtype=np.int64),
+        high=np.array([candle.high for candle in candles], dtype=np.float64),
+        low=np.array([candle.low for candle in candles], dtype=np.float64),
+        close=np.array([candle.close for candle in candles], dtype=np.float64),
+        volume=np.array([np.nan if candle.volume is None else candle.volume for candle in candles], dtype=np.float64),
         session_day=ist_day(start_ms) + EPOCH_ORDINAL,
     )

@@ -110,7 +110,7 @@ _GAP_HEAD = b'{"mark":"gap"'
 def subscribed_mark(mode: str, instruments: list[Instrument]) -> bytes:
     """Names every instrument of the connection, so that a journal can be read without anything else."""
     return orjson.dumps(
-        {"mark": Mark.SUBSCRIBED, "mode": mode, "instruments": [one.as_dict() for one in instruments]}
+        {"mark": Mark.SUBSCRIBED, "mode": mode, "instruments": [instrument.as_dict() for instrument in instruments]}
     )
 
 
@@ -129,4 +129,4 @@ def mark_instruments(content: dict[str, Any]) -> list[Instrument]:
     named = content.get("instruments")
     if not isinstance(named, list):
         raise ValueError("a `subscribed` mark without a list of instruments")
-    return [Instrument.from_dict(one) for one in named]
+    return [Instrument.from_dict(instrument) for instrument in named]

@@ -71,8 +71,8 @@ class JournalFollower:
     def remaining_bytes(self) -> int:
         """About how much is still to be read."""
         file, day = self._file, self._day
-        later = (one for one in journal_days(self._directory) if day is None or one > day)
-        paths = (journal_path(self._directory, one, self._shard, self._topic) for one in later)
+        later = (journal_day for journal_day in journal_days(self._directory) if day is None or journal_day > day)
+        paths = (journal_path(self._directory, later_day, self._shard, self._topic) for later_day in later)
         sizes = sum(path.stat().st_size for path in paths if path is not None)
         return sizes + (file.remaining_bytes() if file is not None else 0) + sum(len(e.payload) for e in self._ready)
 
@@ -165,7 +165,7 @@ class _PlainFile:
 
     @property
     def damaged_bytes(self) -> int:
-        return sum(one.length for one in self._parser.damage)
+        return sum(damage.length for damage in self._parser.damage)
 
     def remaining_bytes(self) -> int:
         return max(0, os.fstat(self._descriptor).st_size - self._read_to)

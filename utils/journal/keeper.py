@@ -117,9 +117,9 @@ class JournalKeeper:
     def _first_unfinished_day(self) -> date:
         """No file before this day is written to any more."""
         # The account's journal may be quiet for days: its files are over when those of the same thread's ticks are.
-        waiting = [one for one in self._recorders if one.topic is Topic.TICKS or one.pending]
+        waiting = [recorder for recorder in self._recorders if recorder.topic is Topic.TICKS or recorder.pending]
         last_ids = [recorder.writer.last_id for recorder in waiting]
-        return ist_date(min([self._now_ms(), *(one.ms for one in last_ids if one != ZERO_ID)]))
+        return ist_date(min([self._now_ms(), *(entry_id.ms for entry_id in last_ids if entry_id != ZERO_ID)]))
 
     def _clean(self, today: date) -> None:
         for step in (self._drop, self._compress):  # a file that cannot be compressed does not fill the disk

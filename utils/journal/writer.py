@@ -195,7 +195,7 @@ class JournalWriter:
             last_id = self.last_id
             current = [os.dup(self._descriptor)] if self._descriptor >= 0 else []
             finished, self._finished = self._finished, []
-        errors = [error for one in (*finished, *current) if (error := _sync_and_close(one)) is not None]
+        errors = [error for path in (*finished, *current) if (error := _sync_and_close(path)) is not None]
         if errors:
             self._refused_to = last_id
             self.unsynced_after = self.unsynced_after or self._synced_to

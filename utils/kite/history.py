@@ -217,7 +217,7 @@ def _row(fields: Any) -> Row:
     """[time, open, high, low, close, volume] and perhaps the open interest."""
     if not isinstance(fields, list) or not 6 <= len(fields) <= 7 or not isinstance(fields[0], str):
         raise _RowError("shape")
-    numbers = [_number(one) for one in fields[1:]]
+    numbers = [_number(name) for name in fields[1:]]
     open_, high, low, close = numbers[:4]
     if not 0 < low <= min(open_, close) <= max(open_, close) <= high:
         raise _RowError("prices")

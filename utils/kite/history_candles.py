@@ -51,9 +51,9 @@ def minute_candles(
     if not len(inside):
         return []
     ordered = inside[np.argsort(starts[inside], kind="stable")]
-    buckets = _buckets([rows[nth] for nth in ordered.tolist()], starts[ordered], ends[ordered])
-    whole = [one for one in buckets if not any(one[0] <= at_ms < one[1] for at_ms in doubtful_ms)]
-    return [_candle(instrument, timeframe, *one) for one in whole]
+    buckets = _buckets([rows[index] for index in ordered.tolist()], starts[ordered], ends[ordered])
+    whole = [bucket for bucket in buckets if not any(bucket[0] <= at_ms < bucket[1] for at_ms in doubtful_ms)]
+    return [_candle(instrument, timeframe, *row_values) for row_values in whole]
 
 
 def _buckets(rows: Sequence[Row], starts: Integers, ends: Integers) -> list[tuple[Any, ...]]:
@@ -71,7 +71,7 @@ def _buckets(rows: Sequence[Row], starts: Integers, ends: Integers) -> list[tupl
         np.add.reduceat(volume, first),
         oi[last],
     )
-    return list(zip(*(one.tolist() for one in columns), strict=True))
+    return list(zip(*(column.tolist() for column in columns), strict=True))
 
 
 def day_candles(
@@ -91,10 +91,10 @@ def _session_bounds(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Open and close (epoch ms) of each row's session; a row on a closed day gets an empty one."""
     unique, which = np.unique(days, return_inverse=True)
-    firsts = [int(at_ms[which == nth][0]) for nth in range(len(unique))]
+    firsts = [int(at_ms[which == index][0]) for index in range(len(unique))]
     sessions = [calendar.for_instrument(instrument, ist_date(first)) for first in firsts]
-    opens = np.array([one.open_ms if one else 0 for one in sessions], dtype=np.int64)
-    closes = np.array([one.close_ms if one else 0 for one in sessions], dtype=np.int64)
+    opens = np.array([session.open_ms if session else 0 for session in sessions], dtype=np.int64)
+    closes = np.array([session.close_ms if session else 0 for session in sessions], dtype=np.int64)
     return opens[which], closes[which]
 
 

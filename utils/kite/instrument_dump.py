@@ -125,7 +125,7 @@ def _dump(content: DumpContent, path: Path, from_cache: bool, note: str = "") ->
     match = _NAME.fullmatch(path.name)
     if match is None:
         raise ValueError(f"{path.name} is not the name of a kept dump")
-    notes = tuple(one for one in (note, content.skipped_sentence) if one)
+    notes = tuple(sentence for sentence in (note, content.skipped_sentence) if sentence)
     return InstrumentDump(content.instruments, date.fromisoformat(match[1]), path, from_cache, notes)
 
 

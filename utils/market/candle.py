@@ -26,8 +26,8 @@ class TimedBy(StrEnum):
 
 
 # To look a text up costs a fifth of what to call the enum does: a minute's end has thousands.
-_SOURCES = {str(one): one for one in Source}
-_CLOCKS = {str(one): one for one in TimedBy}
+_SOURCES = {str(source): source for source in Source}
+_CLOCKS = {str(clock): clock for clock in TimedBy}
 
 
 @dataclass(frozen=True, slots=True)

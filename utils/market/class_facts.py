@@ -71,16 +71,16 @@ class ClassFacts(NamedTuple):
 
     def joined(self, other: ClassFacts) -> ClassFacts:
         """Of both shards: who sends in one of them is not silent, and who never sent has no habit."""
-        asked = [one for one in (self, other) if one.quiet_ms != NOT_ASKED]
-        active = [one for one in asked if not one.unheard_ms] or asked
+        asked = [report for report in (self, other) if report.quiet_ms != NOT_ASKED]
+        active = [series for series in asked if not series.unheard_ms] or asked
         return self._replace(
             instruments=self.instruments + other.instruments,
             outside=self.outside | other.outside,
             since_ms=max(self.since_ms, other.since_ms),
-            quiet_ms=min((one.quiet_ms for one in asked), default=NOT_ASKED),
-            limit_ms=min((one.limit_ms for one in active), default=0),
-            unheard_ms=min((one.unheard_ms for one in asked), default=0),
-            unseen_ms=min((one.unseen_ms for one in asked), default=0),
+            quiet_ms=min((series.quiet_ms for series in asked), default=NOT_ASKED),
+            limit_ms=min((value.limit_ms for value in active), default=0),
+            unheard_ms=min((series.unheard_ms for series in asked), default=0),
+            unseen_ms=min((series.unseen_ms for series in asked), default=0),
             silent=self.silent | other.silent,
             unsure=self.unsure | other.unsure,
         )
@@ -89,9 +89,9 @@ class ClassFacts(NamedTuple):
 def joined(facts: Iterable[ClassFacts]) -> list[ClassFacts]:
     """One for each class at its place, whatever shards it is in."""
     found: dict[tuple[str, int, int], ClassFacts] = {}
-    for one in facts:
-        key = one.name, one.open_ms, one.close_ms
-        found[key] = found[key].joined(one) if key in found else one
+    for class_facts in facts:
+        key = class_facts.name, class_facts.open_ms, class_facts.close_ms
+        found[key] = found[key].joined(class_facts) if key in found else class_facts
     return list(found.values())
 
 
@@ -103,7 +103,7 @@ def as_text(facts: Iterable[ClassFacts]) -> str:
 def from_text(text: str) -> list[ClassFacts]:
     """The inverse of `as_text`; none where the field is empty, or that of another version's worker."""
     try:
-        return [_facts(one) for one in json.loads(text)]
+        return [_facts(class_name) for class_name in json.loads(text)]
     except (ValueError, TypeError):
         return []
 
@@ -111,6 +111,6 @@ def from_text(text: str) -> list[ClassFacts]:
 def _facts(values: list[Any]) -> ClassFacts:
     found = ClassFacts(*values)
     silent, unsure = (
-        Quiets(total, tuple(Quiet(*one) for one in longest)) for total, longest in (found.silent, found.unsure)
+        Quiets(total, tuple(Quiet(*quiet) for quiet in longest)) for total, longest in (found.silent, found.unsure)
     )
     return found._replace(outside=Outside(*found.outside), silent=silent, unsure=unsure)

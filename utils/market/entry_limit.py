@@ -63,8 +63,8 @@ class BeforeClose:
             sessions = [self.calendar.for_instrument(instrument, day)]
         else:
             expiry, kept = day.isoformat(), hours_kept([symbol], {}, self.calendar)
-            sessions = [self.calendar.session(one.session_class, day, expiry, one.places) for one in kept]
-        return min((one.close_ms for one in sessions if one is not None), default=0)
+            sessions = [self.calendar.session(listed.session_class, day, expiry, listed.places) for listed in kept]
+        return min((session.close_ms for session in sessions if session is not None), default=0)
 
 
 def minutes_before_close(text: str) -> int | None:
@@ -99,10 +99,10 @@ def silenced(text: str, kept: Iterable[Kept], calendar: SessionCalendar, today: 
     if minutes_before_close(text) is not None:
         return []
     latest: dict[str, int] = {}
-    for one in kept:
-        close_minute = _close_minute(one, calendar, today)
+    for instrument in kept:
+        close_minute = _close_minute(instrument, calendar, today)
         if close_minute > minute_of_day(text):
-            latest[one.exchange] = max(close_minute, latest.get(one.exchange, 0))
+            latest[instrument.exchange] = max(close_minute, latest.get(instrument.exchange, 0))
     return [f"{exchange} until {at // 60:02d}:{at % 60:02d}" for exchange, at in sorted(latest.items())]
 
 

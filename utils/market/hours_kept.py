@@ -36,7 +36,7 @@ def hours_kept(symbols: Iterable[str], known: Mapping[str, Instrument], calendar
         *narrow, exchange = places
         kept_at = (*calendar.narrowed(tuple(narrow)), exchange)
         if instrument is None:
-            found |= dict.fromkeys(Kept(one, kept_at) for one in classes_of_exchange(exchange))
+            found |= dict.fromkeys(Kept(session_class, kept_at) for session_class in classes_of_exchange(exchange))
         elif instrument.hours_class is not None:
             found[Kept(instrument.hours_class, kept_at)] = None
     return list(found)

@@ -50,7 +50,7 @@ class InstrumentNames:
     def __init__(self, instruments: Iterable[Instrument]) -> None:
         self._by_plain: dict[str, list[str]] = {}
         self._by_other: dict[str, list[str]] = {}
-        for instrument in sorted(instruments, key=lambda one: one.expiry):
+        for instrument in sorted(instruments, key=lambda listed: listed.expiry):
             self._by_plain.setdefault(_plain(instrument.tradingsymbol), []).append(instrument.symbol)
             for other in filter(None, _other_names(instrument)):
                 self._by_other.setdefault(other, []).append(instrument.symbol)
@@ -72,16 +72,20 @@ class InstrumentNames:
         """Those of the company or the underlying whose name begins so, unless there are several."""
         if len(plain) < _FEWEST_LETTERS or plain.isdigit():
             return []
-        shortest, *longer = sorted((one for one in self._by_other if one.startswith(plain)), key=len) or [""]
-        return self._by_other.get(shortest, []) if all(one.startswith(shortest) for one in longer) else []
+        shortest, *longer = sorted((setting for setting in self._by_other if setting.startswith(plain)), key=len) or [
+            ""
+        ]
+        return self._by_other.get(shortest, []) if all(setting.startswith(shortest) for setting in longer) else []
 
     def _alike(self, plain: str, exchange: str) -> list[str]:
         """The names of the exchange that begin alike; a put is never meant by a call."""
         start, right = plain[:_FIRST_LETTERS], _right(plain)
         return [
-            one
-            for one, symbols in self._by_plain.items()
-            if one.startswith(start) and _right(one) == right and any(_is_of(exchange, symbol) for symbol in symbols)
+            setting
+            for setting, symbols in self._by_plain.items()
+            if setting.startswith(start)
+            and _right(setting) == right
+            and any(_is_of(exchange, symbol) for symbol in symbols)
         ]
 
 

@@ -199,11 +199,11 @@ def read_dump(csv_bytes: bytes) -> DumpContent:
     instruments: dict[str, Instrument] = {}
     for row in rows:
         try:
-            one = _instrument(row, stocks, with_futures)
+            instrument = _instrument(row, stocks, with_futures)
         except _RowError as error:
             skipped[str(error)] += 1
             continue
-        if instruments.setdefault(one.symbol, one) is not one:
+        if instruments.setdefault(instrument.symbol, instrument) is not instrument:
             skipped["their symbol stood there before"] += 1
     return DumpContent(list(instruments.values()), dict(skipped))
 
@@ -224,7 +224,7 @@ def breaks_off(csv_bytes: bytes) -> bool:
 def select(instruments: Iterable[Instrument], symbols: Sequence[str]) -> tuple[list[Instrument], list[str]]:
     """Those asked for (`NSE:INFY`), in the order asked, and the symbols that are not there."""
     wanted = set(symbols)
-    by_symbol = {one.symbol: one for one in instruments if one.symbol in wanted}
+    by_symbol = {instrument.symbol: instrument for instrument in instruments if instrument.symbol in wanted}
     found = [by_symbol[symbol] for symbol in symbols if symbol in by_symbol]
     return found, [symbol for symbol in symbols if symbol not in by_symbol]
 

@@ -67,7 +67,7 @@ def _content(path: Path) -> dict[str, Any]:
 
 def _signed(content: dict[str, Any], name: str) -> dict[str, Any]:
     """The same, each source with the file's name, so that one sees whose word an hour is."""
-    for section in (one for one in content.values() if isinstance(one, list)):
+    for section in (part for part in content.values() if isinstance(part, list)):
         for entry in section:
             if isinstance(entry, dict) and str(entry.get("source", "")).strip():
                 entry["source"] = f"{entry['source']} ({name})"
@@ -130,16 +130,16 @@ def _wheres(where: str, entry: Mapping[str, Any], groups: Groups) -> list[Where]
                 f"{where}: {place!r} is no exchange or segment such as 'NFO' or 'NFO-FUT', nor contracts on one "
                 f"underlying such as 'MCX:KAPAS': known are {known}"
             )
-    return [(one, place) for one in classes for place in places]
+    return [(session_class, place) for session_class in classes for place in places]
 
 
 def _classes(where: str, entry: Mapping[str, Any], groups: Groups) -> list[SessionClass]:
     names = entry.get("classes")
     if not isinstance(names, list) or not names:
         raise SessionsError(f"{where} has no classes: list at least one, such as 'equity'")
-    wanted = [one for name in names for one in groups.get(name, [name])]
+    wanted = [session_class for name in names for session_class in groups.get(name, [name])]
     try:
-        return [SessionClass(one) for one in wanted]
+        return [SessionClass(class_name) for class_name in wanted]
     except ValueError as error:
         raise SessionsError(
             f"{where} names an unknown class ({error}): known are {', '.join(SessionClass)}"
@@ -165,19 +165,19 @@ def _change(where: str, entry: Mapping[str, Any], name: str = "") -> Change:
     approximate = entry.get("approximate", False)
     if not isinstance(approximate, bool):
         raise SessionsError(f"{where}: approximate is {approximate!r}, not true or false")
-    times = {one: _minute(where, entry, one) for one in _TIMES}
+    times = {time: _minute(where, entry, time) for time in _TIMES}
     return Change(**times, source=entry["source"], name=name, certain=not approximate)
 
 
 def _add_period(table: Table, where: str, entry: Mapping[str, Any], wheres: list[Where]) -> None:
     start = _day(where, "from", entry["from"]) if "from" in entry else date.min
     change = _change(where, entry)
-    for one in wheres:
-        if one[1] == EVERYWHERE:
+    for exchange in wheres:
+        if exchange[1] == EVERYWHERE:
             _check_ordinary(where, change)
-        if start in table.starts.get(one, []):
-            raise SessionsError(f"{where}: {_shown(one)} already has a period from {start}; keep one")
-        table.add_period(one, start, change)
+        if start in table.starts.get(exchange, []):
+            raise SessionsError(f"{where}: {_shown(exchange)} already has a period from {start}; keep one")
+        table.add_period(exchange, start, change)
 
 
 def _check_ordinary(where: str, change: Change) -> None:
@@ -212,26 +212,30 @@ def _dates(where: str, entry: Mapping[str, Any]) -> list[tuple[date, str]]:
 
 def _add_holidays(table: Table, where: str, entry: Mapping[str, Any], wheres: list[Where]) -> None:
     for day, name in _dates(where, entry):
-        for one in wheres:
-            if (one, day) in table.holidays:
-                raise SessionsError(f"{where}: {day} is already a holiday of {_shown(one)}; keep one")
-            table.holidays[one, day] = Holiday(name, entry["source"])
+        for exchange in wheres:
+            if (exchange, day) in table.holidays:
+                raise SessionsError(f"{where}: {day} is already a holiday of {_shown(exchange)}; keep one")
+            table.holidays[exchange, day] = Holiday(name, entry["source"])
 
 
 def _add_special(table: Table, where: str, entry: Mapping[str, Any], wheres: list[Where]) -> None:
     for day, name in _dates(where, entry):
         change = _change(where, entry, name)
-        for one in wheres:
-            if (one, day) in table.special or (one, day) in table.holidays:
-                raise SessionsError(f"{where}: {day} stands twice for {_shown(one)} (special or holiday); keep one")
-            table.special[one, day] = change
+        for exchange in wheres:
+            if (exchange, day) in table.special or (exchange, day) in table.holidays:
+                raise SessionsError(
+                    f"{where}: {day} stands twice for {_shown(exchange)} (special or holiday); keep one"
+                )
+            table.special[exchange, day] = change
 
 
 def _check_whole(table: Table) -> None:
     """Every class has hours at each time, and the hours of each entry are hours."""
-    for one in SessionClass:
-        if table.starts.get((one, EVERYWHERE), [date.max])[0] != date.min:
-            raise SessionsError(f"{one} has no [[period]] without `from`: give the hours that hold at first")
+    for session_class in SessionClass:
+        if table.starts.get((session_class, EVERYWHERE), [date.max])[0] != date.min:
+            raise SessionsError(
+                f"{session_class} has no [[period]] without `from`: give the hours that hold at first"
+            )
     if table.known_from > table.known_to:
         raise SessionsError("[known]: from is after to")
     for (session_class, place), starts in table.starts.items():

@@ -145,8 +145,8 @@ class Table:
         return Ruling(
             hours if hours.open < hours.close else None,
             special[-1].name if special else "",
-            tuple(dict.fromkeys(one.source for one in reversed(changes))),
-            certain=all(one.certain for one in decisive),
+            tuple(dict.fromkeys(change.source for change in reversed(changes))),
+            certain=all(change.certain for change in decisive),
         )
 
     def hours(self, session_class: SessionClass, places: Places, day: date) -> Hours:

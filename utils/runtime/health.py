@@ -25,32 +25,32 @@ def worst_state(states: Iterable[str]) -> str:
 
 
 def _how_well(state: str) -> int:
-    return next((nth for nth, begin in enumerate(BETTER_STATES) if state.startswith(begin)), -1)
+    return next((index for index, begin in enumerate(BETTER_STATES) if state.startswith(begin)), -1)
 
 
 def with_free_shards(report: Fields) -> Fields:
     """The role does not run while one of `all_shards` (how many there are) is owned by nobody."""
-    owned = [one for one in str(report.get("shards", "")).split(",") if one]
+    owned = [part for part in str(report.get("shards", "")).split(",") if part]
     is_well = _how_well(str(report.get("state", ""))) >= BETTER_STATES.index(RUNNING)
     has_free = len(owned) < int(report.get("all_shards", 0))
     return {**report, "state": SHARDS_FREE} if is_well and has_free else report
 
 
 def _all_shards(values: Iterable[str]) -> str:
-    return ",".join(sorted({one for value in values for one in value.split(",") if one}))
+    return ",".join(sorted({shard for value in values for shard in value.split(",") if shard}))
 
 
 def _all_jumps(values: Iterable[str]) -> str:
-    return ";".join(sorted({one for value in values for one in value.split(";") if one}))
+    return ";".join(sorted({jump for value in values for jump in value.split(";") if jump}))
 
 
 def _worst_archive_state(values: Iterable[str]) -> str:
-    return min(values, key=lambda one: WORST_STATES.index(one) if one in WORST_STATES else len(WORST_STATES))
+    return min(values, key=lambda state: WORST_STATES.index(state) if state in WORST_STATES else len(WORST_STATES))
 
 
 def _classes(values: Iterable[str]) -> str:
     """One fact for each class, though it has instruments in several shards."""
-    return as_text(joined(one for value in values for one in from_text(value)))
+    return as_text(joined(session_class for value in values for session_class in from_text(value)))
 
 
 _TEXTS: Mapping[str, Callable[[Iterable[str]], str]] = {

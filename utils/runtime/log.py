@@ -61,14 +61,16 @@ class SecretMask:
             unfit = isinstance(value, int) and not -LONGEST_INTEGER <= value < LONGEST_INTEGER
             return self.text(text) if unfit or self.text(text) != text else value
         if isinstance(value, Mapping):
-            return {self.text(str(key)): self.value(one) for key, one in value.items()}
+            return {self.text(str(key)): self.value(element) for key, element in value.items()}
         if isinstance(value, (list, tuple, set, frozenset)):
-            return [self.value(one) for one in value]
+            return [self.value(element) for element in value]
         return self.text(value if isinstance(value, str) else str(value))
 
     def __call__(self, _logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
         """As the last structlog processor before a line is written."""
-        masked: EventDict = self.value({key: one for key, one in event.items() if not key.startswith("_")})
+        masked: EventDict = self.value(
+            {key: event_field for key, event_field in event.items() if not key.startswith("_")}
+        )
         return {**masked, **{name: event[name] for name in OURS if name in event}}
 
 
@@ -89,7 +91,7 @@ def setup_logging(process: str, settings: Settings) -> BoundLogger:
         _mask.add(secret)
     handlers = [_file_handler(process, settings), _stderr_handler()]
     root = logging.getLogger()
-    for old in [one for one in root.handlers if one.name == HANDLER_MARK]:
+    for old in [handler for handler in root.handlers if handler.name == HANDLER_MARK]:
         root.removeHandler(old)
         old.close()
     for handler in handlers:
@@ -119,7 +121,7 @@ def secrets_of(settings: Settings) -> list[str]:
         if isinstance(value, SecretStr):
             text = value.get_secret_value()
             found += _url_passwords(text) if "://" in text else [text]
-    return [one for one in found if one]
+    return [secret for secret in found if secret]
 
 
 def _url_passwords(url: str) -> list[str]:

@@ -45,7 +45,7 @@ def near_name(name: str, known: Collection[str]) -> str:
     """
     if name in known:
         return ""
-    stems = {_stem(one): one for one in known}
+    stems = {_stem(known_name): known_name for known_name in known}
     same = stems.get(_stem(name)) or stems.get(_stem(_OF_THE_BROKER.sub("", name))) or _in_another_unit(name, known)
     return same or next(iter(get_close_matches(name, known, n=1, cutoff=_CLOSE)), "")
 
@@ -53,7 +53,11 @@ def near_name(name: str, known: Collection[str]) -> str:
 def _in_another_unit(name: str, known: Collection[str]) -> str:
     """CLOSE_GRACE_SECONDS for CLOSE_GRACE_MS or CLOSE_GRACE; one word alone may be anybody's."""
     bare = _UNIT.sub("", name)
-    found = [one for one in known if _UNIT.search(one) and _UNIT.sub("", one) == bare] if "_" in name else []
+    found = (
+        [known_name for known_name in known if _UNIT.search(known_name) and _UNIT.sub("", known_name) == bare]
+        if "_" in name
+        else []
+    )
     return found[0] if len(found) == 1 else ""
 
 

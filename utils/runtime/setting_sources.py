@@ -63,9 +63,9 @@ def _env_file(path: Path | None, environment: Mapping[str, str]) -> dict[str, st
 
 def _refuse_misspelt(unread: Collection[UnreadName]) -> None:
     """`.env` is ours: a name in it that is nearly a setting is one, written wrongly."""
-    for one in unread:
-        if one.place == ".env" and one.near:
-            raise SettingsError(f".env: {one.name} is no setting: write {one.near}, or take the line out")
+    for setting in unread:
+        if setting.place == ".env" and setting.near:
+            raise SettingsError(f".env: {setting.name} is no setting: write {setting.near}, or take the line out")
 
 
 def _secrets_directory(text: str) -> Path | None:

@@ -203,7 +203,9 @@ class Settings(BaseModel):
         scheme, separator, rest = url.partition("://")
         schemes = _URL_SCHEMES[info.field_name or ""]
         if scheme not in schemes or not separator or not rest:
-            raise ValueError(f"not a URL that begins with {' or '.join(f'{one}://' for one in schemes)}")
+            raise ValueError(
+                f"not a URL that begins with {' or '.join(f'{known_scheme}://' for known_scheme in schemes)}"
+            )
         if any(letter <= " " for letter in url):
             raise ValueError("a blank or a line end is in it")
         _CHECKS_OF_URLS.get(info.field_name or "", _check_host)(url)

@@ -84,7 +84,7 @@ class SignalEngine:
         """Those of a series in order that are on the price scale of its newest."""
         jump, from_ms = self._scale.last_jump(candles)
         self._note_jump(jump)
-        return [one for one in candles if one.start_ms >= from_ms]
+        return [candle for candle in candles if candle.start_ms >= from_ms]
 
     def note_marked(self, jump: Jump) -> None:
         """The candles from before it are marked."""
@@ -102,7 +102,7 @@ class SignalEngine:
         for timeframe, positions in _by_timeframe(candles).items():
             updated = self._update(timeframe, [candles[at] for at in positions], applied)
             self._ask_strategies(applied, candles, positions, updated)
-        applied.fired.sort(key=lambda one: one.at)
+        applied.fired.sort(key=lambda fired: fired.at)
         return applied
 
     def latest(self) -> list[LatestValues]:
@@ -159,7 +159,7 @@ class SignalEngine:
             "tables": tables,
             "said": published,  # its name since the first version
             "classes": self._scale.classes,
-            "jumps": [asdict(one) for one in self.jumps],
+            "jumps": [asdict(jump) for jump in self.jumps],
         }
         return pack(state, [array for table in self._tables.values() for array in table.state()])
 
@@ -170,11 +170,13 @@ class SignalEngine:
         try:
             if tuple(state["parameters"]) != tuple(self._parameters.for_kernel()):
                 raise SnapshotError("the snapshot was made with other indicator parameters")
-            for at, one in enumerate(state["tables"]):
-                tables[one["timeframe"]] = IndicatorTable(self._parameters)
-                tables[one["timeframe"]].restore(one["symbols"], arrays[at * len(ARRAYS) : (at + 1) * len(ARRAYS)])
+            for at, value in enumerate(state["tables"]):
+                tables[value["timeframe"]] = IndicatorTable(self._parameters)
+                tables[value["timeframe"]].restore(
+                    value["symbols"], arrays[at * len(ARRAYS) : (at + 1) * len(ARRAYS)]
+                )
             published = {(symbol, timeframe): ids for symbol, timeframe, ids in state["said"]}
-            jumps = {one["symbol"]: Jump(**one) for one in state.get("jumps", [])}
+            jumps = {value["symbol"]: Jump(**value) for value in state.get("jumps", [])}
             classes = dict(state.get("classes", {}))
             header: dict[str, Any] = state["caller"]
         except SnapshotError:
@@ -203,8 +205,8 @@ class SignalEngine:
 
     def _found_jumps(self, table: IndicatorTable, candles: Sequence[Candle]) -> list[tuple[int, Jump]]:
         """Each with the position of the candle that it lies before."""
-        starts_ms, closes = table.ends([one.symbol for one in candles])
-        new_days = np.array([one.start_ms for one in candles], dtype=np.int64)
+        starts_ms, closes = table.ends([candle.symbol for candle in candles])
+        new_days = np.array([candle.start_ms for candle in candles], dtype=np.int64)
         if not (ist_day(new_days) > ist_day(starts_ms)).any():
             return []
         found: list[tuple[int, Jump]] = []
@@ -234,7 +236,7 @@ class SignalEngine:
         self, applied: Applied, candles: Sequence[Candle], positions: Sequence[int], updated: Updated
     ) -> None:
         """Candle by candle, as a signal is new only if none before it was the same."""
-        warm = [(one, updated.has(*one.required).tolist()) for one in self._strategies]
+        warm = [(strategy, updated.has(*strategy.required).tolist()) for strategy in self._strategies]
         every = zip(positions, updated.outcome.tolist(), updated.every_now(), updated.every_before(), strict=True)
         for row, (at, outcome, now, before) in enumerate(every):
             if outcome == SKIPPED:
@@ -268,7 +270,7 @@ class SignalEngine:
 
     def _is_new(self, signal: Signal) -> bool:
         pair, start = (signal.symbol, signal.timeframe), f"|{signal.start_ms:015d}|"
-        published = [one for one in self._published.get(pair, []) if start in one]
+        published = [value for value in self._published.get(pair, []) if start in value]
         if signal.id in published:
             return False
         self._published[pair] = [*published, signal.id]

@@ -40,7 +40,7 @@ class JumpMarks:
         if self._thread is not None and self._thread.is_alive():
             return
         if self._pacing.is_due("mark", now_seconds):
-            due = [one for one in engine.jumps if not one.is_marked]
+            due = [jump for jump in engine.jumps if not jump.is_marked]
             if due:
                 self._thread = threading.Thread(target=self._mark, args=(due,), name="jump-marks", daemon=True)
                 self._thread.start()

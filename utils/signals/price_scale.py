@@ -93,8 +93,8 @@ class PriceScale:
 
     def know(self, instruments: Iterable[Instrument]) -> None:
         """Their classes; an option has none."""
-        for one in instruments:
-            self.classes[one.symbol] = BANDLESS if one.is_option else str(one.session_class)
+        for instrument in instruments:
+            self.classes[instrument.symbol] = BANDLESS if instrument.is_option else str(instrument.session_class)
 
     def jump(self, last: Last, candle: Candle) -> Jump | None:
         """What lies between the end of a series and its next candle."""

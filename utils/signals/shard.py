@@ -40,7 +40,7 @@ class ShardSignals:
         self._warm_rows = 0
         self._context = context
         self._store = context.store
-        self._timeframes = {one.name: one for one in context.settings.timeframes}
+        self._timeframes = {timeframe.name: timeframe for timeframe in context.settings.timeframes}
         self._symbols = set(context.symbols_of[shard])
         self._wanted = [(symbol, name) for symbol in context.symbols_of[shard] for name in self._timeframes]
         self._progress = SignalProgress.fresh(context.make_engine, {shard: ZERO_ID}, 0)
@@ -198,7 +198,7 @@ class ShardSignals:
     def _start_warm_up(self, instruments: Sequence[Instrument], cold: Sequence[Pair]) -> None:
         self._recovery.lower_cut(self._progress)
         self.snapshot()
-        symbols = {one.symbol for one in instruments}
+        symbols = {instrument.symbol for instrument in instruments}
         pairs = [pair for pair in cold if pair[0] in symbols]
         self._log.info("warm-up started", instruments=len(instruments), rows=len(pairs))
         context, engine = self._context, self._progress.engine

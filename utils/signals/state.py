@@ -103,12 +103,14 @@ class SignalProgress:
 
     def process(self, entries: Sequence[ClosedEntry]) -> Processed:
         """Apply entries in the order of their streams, and move on to behind them."""
-        readable: list[tuple[ClosedEntry, Candle]] = [(one, one.candle) for one in entries if one.candle is not None]
+        readable: list[tuple[ClosedEntry, Candle]] = [
+            (entry, entry.candle) for entry in entries if entry.candle is not None
+        ]
         applied = self.engine.apply([candle for _, candle in readable])
         for entry in entries:
             self.positions[entry.shard] = entry.id
         return Processed(
-            fired=[(readable[one.at][0], one.signal) for one in applied.fired],
+            fired=[(readable[fired.at][0], fired.signal) for fired in applied.fired],
             latest=list(applied.latest.values()),
             skipped=applied.skipped,
             unreadable=len(entries) - len(readable),
@@ -142,14 +144,14 @@ class SignalProgress:
 
     def jumped(self, wanted: Iterable[Pair]) -> str:
         """Of instruments with a row that is not warm: the jumps of their price scale, for the health report."""
-        jumps = {one.symbol: one for one in self.engine.jumps}
+        jumps = {jump.symbol: jump for jump in self.engine.jumps}
         of_them = [pair for pair in wanted if pair[0] in jumps] if jumps else []
         cold = sorted({symbol for symbol, name in of_them if self.engine.bars(symbol, name) < BARS_NEEDED})
         return ";".join(jumps[symbol].as_text() for symbol in cold)
 
     def seen_ms(self) -> int:
         """Market time of the newest thing that is in here."""
-        return max([self.cut_ms, *(one.ms for one in self.positions.values())])
+        return max([self.cut_ms, *(position.ms for position in self.positions.values())])
 
 
 def missed_a_session(seen_ms: int, next_ms: int, kept: Iterable[Kept], calendar: SessionCalendar) -> bool:
@@ -158,7 +160,9 @@ def missed_a_session(seen_ms: int, next_ms: int, kept: Iterable[Kept], calendar:
     Then its rows have a hole that only a warm-up fills.
     """
     seen, upcoming = ist_date(seen_ms), ist_date(next_ms)
-    return any(upcoming > calendar.next_trading_day(one.session_class, seen, one.places) for one in kept)
+    return any(
+        upcoming > calendar.next_trading_day(instrument.session_class, seen, instrument.places) for instrument in kept
+    )
 
 
 def split(packed: bytes, symbols_of: Mapping[int, Collection[str]]) -> dict[int, bytes]:
@@ -179,7 +183,7 @@ def rows_of(packed: bytes) -> dict[str, set[str]]:
     try:
         content = zstandard.ZstdDecompressor().decompressobj().decompress(packed)
         tables: Any = read_head(content)[0]["header"]["tables"]
-        return {str(one["timeframe"]): set(map(str, one["symbols"])) for one in tables}
+        return {str(table["timeframe"]): set(map(str, table["symbols"])) for table in tables}
     except (zstandard.ZstdError, ValueError, KeyError, TypeError):
         return {}
 
@@ -192,12 +196,12 @@ def _part(state: Mapping[str, Any], arrays: Arrays, shard: int, symbols: Collect
         if rows:
             tables.append({**table, "symbols": [table["symbols"][row] for row in rows]})
             kept += [array[rows] for array in arrays[at * len(ARRAYS) : (at + 1) * len(ARRAYS)]]
-    published = [one for one in state["said"] if one[0] in symbols]
-    jumps = [one for one in state.get("jumps", []) if one["symbol"] in symbols]
+    published = [signal_key for signal_key in state["said"] if signal_key[0] in symbols]
+    jumps = [jump for jump in state.get("jumps", []) if jump["symbol"] in symbols]
     caller = _caller(state["caller"], shard, symbols)
     return pack({**state, "caller": caller, "tables": tables, "said": published, "jumps": jumps}, kept)
 
 
 def _caller(caller: Mapping[str, Any], shard: int, symbols: Collection[str]) -> dict[str, Any]:
-    warmed = {name: [one for one in found if one in symbols] for name, found in caller["warmed"].items()}
+    warmed = {name: [symbol for symbol in found if symbol in symbols] for name, found in caller["warmed"].items()}
     return {**caller, "positions": {str(shard): caller["positions"][str(shard)]}, "warmed": warmed}

@@ -61,13 +61,13 @@ OnProgress = Callable[[int, int, int], None]
 
 def _past(candles: Iterable[Candle], cut: Cut) -> dict[str, Candle]:
     """Those that were over by the cut, by their ids; the last of an id wins."""
-    return {one.id: one for one in candles if _is_sound(one) and one.end_ms <= cut.at_ms}
+    return {candle.id: candle for candle in candles if _is_sound(candle) and candle.end_ms <= cut.at_ms}
 
 
-def _is_sound(one: Candle) -> bool:
+def _is_sound(candle: Candle) -> bool:
     """Whether its numbers are numbers: other programs may write into MongoDB, too."""
-    integers = (one.start_ms, one.end_ms, one.rev)
-    numbers = (one.open, one.high, one.low, one.close, one.volume or 0, one.previous_close or 0)
+    integers = (candle.start_ms, candle.end_ms, candle.rev)
+    numbers = (candle.open, candle.high, candle.low, candle.close, candle.volume or 0, candle.previous_close or 0)
     return all(isinstance(value, int) for value in integers) and all(
         isinstance(value, int | float) and math.isfinite(value) for value in numbers
     )
@@ -75,8 +75,8 @@ def _is_sound(one: Candle) -> bool:
 
 def _on_scale(engine: SignalEngine, held: Mapping[str, Candle]) -> dict[str, Candle]:
     """Those since the last jump of the price scale."""
-    in_order = sorted(held.values(), key=lambda one: one.start_ms)
-    return {one.id: one for one in engine.since_jump(in_order)}
+    in_order = sorted(held.values(), key=lambda candle: candle.start_ms)
+    return {candle.id: candle for candle in engine.since_jump(in_order)}
 
 
 class _Stream:
@@ -151,14 +151,16 @@ class WarmUp:
         for symbol, name in pairs:
             wanted.setdefault(symbol, []).append(timeframes[name])
         # By symbol, as MongoDB's keys are: neighbours are there together.
-        chosen = [one for one in instruments if one.symbol in wanted]
-        chosen.sort(key=lambda one: (one.symbol in last, one.symbol))
+        chosen = [instrument for instrument in instruments if instrument.symbol in wanted]
+        chosen.sort(key=lambda instrument: (instrument.symbol in last, instrument.symbol))
         engine.know(chosen)
         for number, instrument in enumerate(chosen):
             self._report(number, len(chosen))
             if number % INSTRUMENTS_AT_ONCE == 0:
-                symbols = [one.symbol for one in chosen[number : number + INSTRUMENTS_AT_ONCE]]
-                held = self._held([(symbol, one.name) for symbol in symbols for one in wanted[symbol]], cut, stream)
+                symbols = [listed.symbol for listed in chosen[number : number + INSTRUMENTS_AT_ONCE]]
+                held = self._held(
+                    [(symbol, timeframe.name) for symbol in symbols for timeframe in wanted[symbol]], cut, stream
+                )
                 stream.look_for_later()
             self._warm_one(engine, instrument, wanted[instrument.symbol], held, cut, stream, result)
         self._report(len(chosen), len(chosen))
@@ -177,17 +179,19 @@ class WarmUp:
         stream: _Stream,
         result: WarmupResult,
     ) -> None:
-        held = {one.name: _on_scale(engine, held_of[instrument.symbol, one.name]) for one in timeframes}
+        held = {
+            timeframe.name: _on_scale(engine, held_of[instrument.symbol, timeframe.name]) for timeframe in timeframes
+        }
         self._give_up_past(engine, instrument.symbol)
         fetched, is_complete = self._fetch(instrument, timeframes, held, cut, stream.live_from_ms, result)
         if fetched:
             stream.look_for_later()
         self._keep(fetched)
         result.fetched += len(fetched)
-        for one in timeframes:
-            of_row = [candle for candle in fetched if candle.timeframe == one.name]
-            engine.warm(instrument.symbol, one.name, with_history(held[one.name], of_row, stream.later))
-            (result.done if is_complete else result.again).append((instrument.symbol, one.name))
+        for timeframe in timeframes:
+            of_row = [candle for candle in fetched if candle.timeframe == timeframe.name]
+            engine.warm(instrument.symbol, timeframe.name, with_history(held[timeframe.name], of_row, stream.later))
+            (result.done if is_complete else result.again).append((instrument.symbol, timeframe.name))
 
     def _give_up_past(self, engine: SignalEngine, symbol: str) -> None:
         """Marks it before the broker's rows of the same days are stored, which are on the new scale."""
@@ -218,11 +222,11 @@ class WarmUp:
     ) -> tuple[list[Candle], bool]:
         """What the broker adds, and whether it gave all that is missing, or as much as it ever will."""
         missing: dict[Timeframe, int] = {}
-        for one in timeframes:
-            in_order = sorted(held[one.name].values(), key=lambda candle: candle.start_ms)
-            from_ms = missing_from(instrument, one, in_order, self._calendar, live_from_ms)
+        for timeframe in timeframes:
+            in_order = sorted(held[timeframe.name].values(), key=lambda candle: candle.start_ms)
+            from_ms = missing_from(instrument, timeframe, in_order, self._calendar, live_from_ms)
             if from_ms is not None:
-                missing[one] = from_ms
+                missing[timeframe] = from_ms
         if not missing:
             return [], True
         if self._history is None:
@@ -239,24 +243,24 @@ class WarmUp:
             return [], False
         self._errors_in_row = 0
         known = {key for of_row in held.values() for key in of_row}
-        return [one for one in fetched if one.id not in known], True
+        return [candle for candle in fetched if candle.id not in known], True
 
     def _ask(
         self, history: KiteHistory, instrument: Instrument, missing: Mapping[Timeframe, int], cut_ms: int
     ) -> list[Candle]:
         candles: list[Candle] = []
-        from_minutes = {one: from_ms for one, from_ms in missing.items() if is_from_minutes(one)}
+        from_minutes = {key: from_ms for key, from_ms in missing.items() if is_from_minutes(key)}
         if from_minutes:
             rows = history.rows(instrument, "minute", Span(min(from_minutes.values()), cut_ms))
-            for one, from_ms in from_minutes.items():
+            for series, from_ms in from_minutes.items():
                 wanted, doubtful_ms = [row for row in rows if row[0] >= from_ms], history.doubtful_ms
-                made = minute_candles(wanted, instrument, one, self._calendar, cut_ms, doubtful_ms)
+                made = minute_candles(wanted, instrument, series, self._calendar, cut_ms, doubtful_ms)
                 candles += made[-BARS_ASKED:]
-        for one, from_ms in missing.items():
-            if one.is_day:
+        for key, from_ms in missing.items():
+            if key.is_day:
                 span = Span(ist_midnight_ms(ist_date(from_ms)), cut_ms)
                 rows = history.rows(instrument, "day", span)
-                candles += day_candles(rows, instrument, one, self._calendar, cut_ms)[-BARS_ASKED:]
+                candles += day_candles(rows, instrument, key, self._calendar, cut_ms)[-BARS_ASKED:]
         return candles
 
     def _on_history_error(self, error: Exception) -> None:
@@ -270,6 +274,6 @@ class WarmUp:
         if not fetched or self._mongo is None:
             return
         try:
-            self._mongo.add_missing_candles([one.as_document() for one in fetched])
+            self._mongo.add_missing_candles([candle.as_document() for candle in fetched])
         except StoreError as error:
             self._log.warning("fetched history is not stored", reason=str(error))

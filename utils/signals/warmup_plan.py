@@ -71,7 +71,7 @@ def history_start_ms(instrument: Instrument, timeframe: Timeframe, calendar: Ses
 
 
 def _first_day_without(instrument: Instrument, held: Sequence[Candle], calendar: SessionCalendar) -> Session | None:
-    dates = {ist_date(one.start_ms) for one in held}
+    dates = {ist_date(candle.start_ms) for candle in held}
     day, last = min(dates), max(dates)
     while day < last:
         session = calendar.for_instrument(instrument, day)
@@ -94,6 +94,6 @@ def _sessions_back(instrument: Instrument, calendar: SessionCalendar, day: date,
 
 def with_history(held: Mapping[str, Candle], fetched: Sequence[Candle], left_out: set[str]) -> list[Candle]:
     """By start, what is held before what was fetched, without those that will yet come by the closed stream."""
-    by_id = {one.id: one for one in fetched} | dict(held)
-    kept = [one for one in by_id.values() if one.id not in left_out]
-    return sorted(kept, key=lambda one: one.start_ms)[-BARS_ASKED:]
+    by_id = {candle.id: candle for candle in fetched} | dict(held)
+    kept = [candle for candle in by_id.values() if candle.id not in left_out]
+    return sorted(kept, key=lambda candle: candle.start_ms)[-BARS_ASKED:]

@@ -228,7 +228,7 @@ class StreamArchiver:
     def _archive(self, entries: list[StreamEntry]) -> None:
         documents, unreadable = _documents(entries)
         refused = self._breaker.call(self._write, documents) if documents else []
-        aside = unreadable + [(orjson.dumps(one.document, default=str), one.reason) for one in refused]
+        aside = unreadable + [(orjson.dumps(refusal.document, default=str), refusal.reason) for refusal in refused]
         self._put_aside(aside)
         self._client.xack(self._stream, self._group, *(entry_id for entry_id, _ in entries))
         self.health = replace(

@@ -107,8 +107,11 @@ class CandleStore:
     def publish_rejected(self, shard: int, rejected: Sequence[RejectedPacket]) -> int:
         """To the bounded stream of rejected packets, with reason and bytes."""
         messages = [
-            Message(message_id(one.source.ms, one.source.counter, one.nth), orjson.dumps(_rejection(one)))
-            for one in rejected
+            Message(
+                message_id(rejection.source.ms, rejection.source.counter, rejection.number),
+                orjson.dumps(_rejection(rejection)),
+            )
+            for rejection in rejected
         ]
         return self._rejected_outbox(shard).publish(messages) if messages else 0
 
@@ -153,13 +156,13 @@ class CandleStore:
         for first in range(0, len(symbols), REMOVED_AT_ONCE):
             part = list(symbols[first : first + REMOVED_AT_ONCE])
             watched: Any = self._client.hmget(self._keys.instruments(), part)
-            gone = [symbol for symbol, one in zip(part, watched, strict=True) if one is None]
+            gone = [symbol for symbol, instrument in zip(part, watched, strict=True) if instrument is None]
             names = [name for symbol in gone for name in live_names(self._keys, symbol, timeframes)]
             self._delete(names)
 
     def remove_timeframes(self, symbols: Sequence[str], timeframes: Sequence[str]) -> None:
         """Delete the live candles of timeframes that are not kept any more."""
-        names = [self._keys.candle(symbol, one) for symbol in symbols for one in timeframes]
+        names = [self._keys.candle(symbol, timeframe) for symbol in symbols for timeframe in timeframes]
         self._delete(names)
 
     def _delete(self, names: Sequence[str]) -> None:
@@ -179,12 +182,12 @@ def _is_id(text: str) -> bool:
     return True
 
 
-def _rejection(one: RejectedPacket) -> dict[str, Any]:
+def _rejection(rejection: RejectedPacket) -> dict[str, Any]:
     return {
-        "reason": one.reason,
-        "token": one.token,
-        "symbol": one.symbol,
-        "source": str(one.source),
-        "received": iso_ist(one.source.ms),
-        "packet": one.packet.hex(),
+        "reason": rejection.reason,
+        "token": rejection.token,
+        "symbol": rejection.symbol,
+        "source": str(rejection.source),
+        "received": iso_ist(rejection.source.ms),
+        "packet": rejection.packet.hex(),
     }

@@ -66,7 +66,7 @@ class SharedHealth:
 
     def write(self, fields: Fields, owners: Sequence[str]) -> Fields | None:
         """The report of all; None when Redis did not accept it. `owners`: all workers, this one among them."""
-        others = [one for one in owners if one != self._owner]
+        others = [owner for owner in owners if owner != self._owner]
         try:
             parts = self._exchange(fields, others) if others else []
         except redis.RedisError as error:
@@ -82,8 +82,8 @@ class SharedHealth:
         pipeline.delete(name)
         pipeline.hset(name, items=[part for pair in fields.items() for part in pair])
         pipeline.expire(name, self._ttl_seconds)
-        for one in others:
-            pipeline.hgetall(self._keys.health_part(self._process, one))
+        for peer in others:
+            pipeline.hgetall(self._keys.health_part(self._process, peer))
         answers: list[Any] = pipeline.execute()[3:]
         return [{name.decode(): value.decode() for name, value in answer.items()} for answer in answers if answer]
 

@@ -23,18 +23,20 @@ _SIZES = [b"$%d\r\n" % size for size in range(32)]  # no float's repr is longer 
 
 def values_commands(keys: Keys, latest: Sequence[LatestValues]) -> list[bytes]:
     """Packed commands that write the values that are there, and take the absent ones out of the hash."""
-    values = np.fromiter(chain.from_iterable(one.values for one in latest), np.float64, _COUNT * len(latest))
+    values = np.fromiter(
+        chain.from_iterable(latest_values.values for latest_values in latest), np.float64, _COUNT * len(latest)
+    )
     is_there = np.isfinite(values)
     texts = iter(float_texts(np.where(is_there, values, 0.0)))
     rows = is_there.reshape(-1, _COUNT)
     has_all = np.count_nonzero(rows, axis=1) == _COUNT
     commands: list[bytes] = []
-    for index, one in enumerate(latest):
-        name, row = keys.indicators(one.symbol, one.timeframe), list(islice(texts, _COUNT))
+    for index, latest_values in enumerate(latest):
+        name, row = keys.indicators(latest_values.symbol, latest_values.timeframe), list(islice(texts, _COUNT))
         if has_all[index]:
-            commands.append(_whole_hash(name, one.start_ms, row))
+            commands.append(_whole_hash(name, latest_values.start_ms, row))
         else:
-            commands += _part_of_hash(name, one.start_ms, row, rows[index].tolist())
+            commands += _part_of_hash(name, latest_values.start_ms, row, rows[index].tolist())
     return commands
 
 
@@ -72,14 +74,14 @@ def _whole_hash(name: str, start_ms: int, texts: Sequence[bytes]) -> bytes:
 @lru_cache(maxsize=64)
 def _start_words(start_ms: int) -> bytes:
     words = (b"t", str(start_ms).encode(), b"start", iso_ist(start_ms).encode())
-    return b"".join(bulk(one) for one in words)
+    return b"".join(bulk(word) for word in words)
 
 
 def _part_of_hash(name: str, start_ms: int, texts: Sequence[bytes], is_there: Sequence[bool]) -> list[bytes]:
     fields: list[Word] = []
     absent: list[Word] = []
-    for field, text, one in zip(INDICATOR_NAMES, texts, is_there, strict=True):
-        if one:
+    for field, text, is_known in zip(INDICATOR_NAMES, texts, is_there, strict=True):
+        if is_known:
             fields += (field, text)
         else:
             absent.append(field)

@@ -69,5 +69,7 @@ def wrong_types(client: redis.Redis, expected: Mapping[str, str]) -> list[WrongT
     for key in expected:
         pipeline.type(key)
     answers: list[Any] = pipeline.execute(raise_on_error=False)
-    named = ((key, one.decode()) for key, one in zip(expected, answers, strict=True) if isinstance(one, bytes))
+    named = (
+        (key, answer.decode()) for key, answer in zip(expected, answers, strict=True) if isinstance(answer, bytes)
+    )
     return [WrongType(key, found, expected[key]) for key, found in named if found not in (ABSENT, expected[key])]

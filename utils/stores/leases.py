@@ -97,7 +97,7 @@ class Workers:
 
     def sign_in(self) -> list[str]:
         """Sign in; the owners of all that have. RedisError."""
-        return [one.decode() for one in self._sign_in(keys=[self._name], args=[self._owner, self._lasts_ms])]
+        return [value.decode() for value in self._sign_in(keys=[self._name], args=[self._owner, self._lasts_ms])]
 
     def leave(self) -> None:
         """The others need not wait. With Redis away it is forgotten by itself."""

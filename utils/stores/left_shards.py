@@ -54,7 +54,7 @@ class LeftShards:
         after = (stored or b"").partition(b" ")[0] or b"0-0"
         for _ in range(MOST_PAGES):
             page: Any = self._client.xrange(self._keys.ticks(shard), min=b"(" + after, count=PAGE)
-            if any(len(one.get(_FRAME, b"")) > HEARTBEAT_BYTES for _, one in page):
+            if any(len(fields.get(_FRAME, b"")) > HEARTBEAT_BYTES for _, fields in page):
                 return True
             if len(page) < PAGE:
                 return False
@@ -73,7 +73,9 @@ def unstored(client: redis.Redis, stream: str, group: str) -> int:
         return 0
     about: Any = client.xinfo_stream(stream, full=True)  # XINFO GROUPS says the same, and not to the connector's user
     unknown: dict[str, Any] = {"pel-count": 0, "last-delivered-id": "0-0"}
-    found = next((one for one in about["groups"] if one["name"] in (group, group.encode())), unknown)
+    found = next(
+        (connection for connection in about["groups"] if connection["name"] in (group, group.encode())), unknown
+    )
     lag = found.get("lag")
     if lag is None:  # Redis does not know it where entries were dropped
         after = EntryId.parse(found["last-delivered-id"])

@@ -78,7 +78,7 @@ class LiveHashes:
 
 def live_names(keys: Keys, symbol: str, timeframes: Sequence[str]) -> list[str]:
     """Of all hashes that the live view has of an instrument."""
-    return [keys.tick(symbol), *(keys.candle(symbol, one) for one in timeframes)]
+    return [keys.tick(symbol), *(keys.candle(symbol, timeframe) for timeframe in timeframes)]
 
 
 def _bulks(fields: dict[str, str]) -> bytes:

@@ -103,7 +103,7 @@ class MongoStore:
 
     def upsert_instruments(self, documents: Sequence[Document], day: str) -> list[RefusedDocument]:
         """Write `Instrument.as_dict()`s as they stood on a day (ISO date): `_id` is `NSE:INFY|2026-11-20`."""
-        dated = [_dated_instrument(one, day) for one in documents]
+        dated = [_dated_instrument(document, day) for document in documents]
         return self._write(INSTRUMENTS_COLLECTION, dated, Write.REPLACE)
 
     def upsert_outages(self, documents: Sequence[Document]) -> list[RefusedDocument]:
@@ -127,15 +127,18 @@ class MongoStore:
         Goes down the keys: an answer that is longer than one series goes on into those below it, so that short and
         empty ones need no question of their own.
         """
-        waiting = sorted((candle_id(*one, before_ms), candle_id(*one, 0), one) for one in set(series))
+        waiting = sorted(
+            (candle_id(*wanted_pair, before_ms), candle_id(*wanted_pair, 0), wanted_pair)
+            for wanted_pair in set(series)
+        )
         found: dict[tuple[str, str], list[Candle]] = {}
         while waiting:
             page = self._find(waiting[0][1], waiting[-1][0], -1, limit)
             passed = page[-1]["k"] if len(page) == limit else ""
             is_known = True  # the first of a page is: all that is asked of it fits in
             while waiting and is_known:
-                above, bottom, one = waiting.pop()
-                found[one] = _candles([each for each in reversed(page) if bottom <= each["k"] < above])
+                above, bottom, asked_pair = waiting.pop()
+                found[asked_pair] = _candles([each for each in reversed(page) if bottom <= each["k"] < above])
                 is_known = bool(waiting) and waiting[-1][1] > passed
         return found
 
@@ -170,7 +173,7 @@ class MongoStore:
     def _find(self, from_key: str, to_key: str, direction: int, limit: int) -> list[Document]:
         query = {"k": {"$gte": from_key, "$lt": to_key}}
         found = self._database.find("reading candles", CANDLES_COLLECTION, query, [("k", direction)], limit)
-        if not all(isinstance(one, dict) and isinstance(one.get("k"), str) for one in found):
+        if not all(isinstance(document, dict) and isinstance(document.get("k"), str) for document in found):
             raise StoreError("MongoDB gave an answer that cannot be read (reading candles: one has no key k)")
         return found
 
@@ -183,12 +186,12 @@ class MongoStore:
 def _candles(documents: Sequence[Document]) -> list[Candle]:
     """As candles; one that another program wrote in a form of its own is left out, and said."""
     candles: list[Candle] = []
-    for one in documents:
+    for document in documents:
         try:
-            candles.append(Candle.from_document(one))
+            candles.append(Candle.from_document(document))
         except (KeyError, ValueError, TypeError) as error:
             log = structlog.get_logger("mongo")
-            log.warning("a candle in MongoDB can not be read", id=str(one.get("_id")), reason=repr(error))
+            log.warning("a candle in MongoDB can not be read", id=str(document.get("_id")), reason=repr(error))
     return candles
 
 

@@ -98,7 +98,7 @@ class MongoDatabase:
 
     def write(self, collection: str, documents: Sequence[Document], write: Write) -> list[RefusedDocument]:
         """Write them, the last of an `_id` winning. Those refused for themselves are returned."""
-        last_of_each = list({one.get("_id"): one for one in documents}.values())
+        last_of_each = list({document.get("_id"): document for document in documents}.values())
         refused: list[RefusedDocument] = []
         for start in range(0, len(last_of_each), WRITE_BATCH):
             batch = last_of_each[start : start + WRITE_BATCH]
@@ -125,13 +125,13 @@ class MongoDatabase:
             if not unfit:
                 raise
             return unfit + (self._write_batch(name, fit, write) if fit else [])
-        again = [documents[one["index"]] for one in errors if one.get("code") == DUPLICATE_KEY]
+        again = [documents[error["index"]] for error in errors if error.get("code") == DUPLICATE_KEY]
         if again:  # two upserts that race can both try to insert: the second time it is a replacement
             second = self._bulk(name, again, write)
             if write is Write.REPLACE_UNLESS_NEWER:
                 newer = self._ids_of_newer(name, again)
-                second = [one for one in second if again[one["index"]]["_id"] not in newer]
-            errors = [one for one in errors if one.get("code") != DUPLICATE_KEY]
+                second = [error for error in second if again[error["index"]]["_id"] not in newer]
+            errors = [error for error in errors if error.get("code") != DUPLICATE_KEY]
             return _refusals(documents, errors) + _refusals(again, second)
         return _refusals(documents, errors)
 
@@ -139,7 +139,7 @@ class MongoDatabase:
         """The write errors, by position; empty when all was written. StoreError when that is not confirmed."""
         build = _BUILD[write]
         try:
-            operations = [build(one) for one in documents]
+            operations = [build(document) for document in documents]
             _do("writing", lambda: self._database[name].bulk_write(operations, ordered=False))
         except BulkWriteError as error:
             unconfirmed = error.details.get("writeConcernErrors", [])
@@ -150,10 +150,10 @@ class MongoDatabase:
 
     def _ids_of_newer(self, name: str, documents: list[Document]) -> set[str]:
         """Which of them are there in a later revision."""
-        revs = {one["_id"]: one.get("rev", 0) for one in documents}
+        revs = {document["_id"]: document.get("rev", 0) for document in documents}
         query = {"_id": {"$in": list(revs)}}
         stored = _read("reading revisions", lambda: list(self._database[name].find(query, {"rev": 1})))
-        return {one["_id"] for one in stored if one.get("rev", 0) > revs[one["_id"]]}
+        return {document["_id"] for document in stored if document.get("rev", 0) > revs[document["_id"]]}
 
 
 def _do(what: str, call: Callable[[], T]) -> T:
@@ -200,7 +200,7 @@ def _refusals(documents: list[Document], errors: list[Document]) -> list[Refused
     for error in errors:
         if not _is_documents_fault(error):
             raise StoreError(write_error_sentence(error))
-    return [RefusedDocument(documents[one["index"]], short(one.get("errmsg"))) for one in errors]
+    return [RefusedDocument(documents[error["index"]], short(error.get("errmsg"))) for error in errors]
 
 
 def _is_documents_fault(error: Document) -> bool:
@@ -214,13 +214,13 @@ def _sorted_out(documents: list[Document]) -> tuple[list[Document], list[Refused
     """Those that can be written as BSON, and those that can not."""
     fit: list[Document] = []
     unfit: list[RefusedDocument] = []
-    for one in documents:
+    for document in documents:
         try:
-            if "_id" not in one:
+            if "_id" not in document:
                 raise ValueError("it has no _id")
-            if len(bson.encode(one)) > LARGEST_DOCUMENT_BYTES:
+            if len(bson.encode(document)) > LARGEST_DOCUMENT_BYTES:
                 raise ValueError("it is larger than 16 MB")
-            fit.append(one)
+            fit.append(document)
         except (bson.errors.BSONError, OverflowError, TypeError, ValueError, RecursionError) as error:
-            unfit.append(RefusedDocument(one, short(error)))
+            unfit.append(RefusedDocument(document, short(error)))
     return fit, unfit

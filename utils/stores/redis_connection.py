@@ -254,11 +254,11 @@ def ask_streams(own: OwnConnection, requests: Sequence[StreamRequest], block_ms:
     waiting names streams of several shards.
     """
     commands: list[tuple[Word, ...]] = []
-    for one in requests:
-        read = ("XREAD", "COUNT", one.count, "STREAMS", one.stream, str(one.after))
-        commands += (("MULTI",), read, ("XINFO", "STREAM", one.stream), ("EXEC",))
+    for request in requests:
+        read = ("XREAD", "COUNT", request.count, "STREAMS", request.stream, str(request.after))
+        commands += (("MULTI",), read, ("XINFO", "STREAM", request.stream), ("EXEC",))
     if block_ms:
-        streams, afters = [one.stream for one in requests], [str(one.after) for one in requests]
+        streams, afters = [request.stream for request in requests], [str(request.after) for request in requests]
         commands.insert(0, ("XREAD", "COUNT", 1, "BLOCK", block_ms, "STREAMS", *streams, *afters))
     own.ask(commands)
 

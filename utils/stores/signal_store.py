@@ -157,7 +157,7 @@ class SignalStore:
         """By symbol, as the connector wrote them; empty before it did. One that is none is left out, and logged."""
         content: Any = self._client.hgetall(self._keys.instruments())
         found = (self._instrument(symbol, body) for symbol, body in content.items())
-        return {one.symbol: one for one in found if one is not None}
+        return {instrument.symbol: instrument for instrument in found if instrument is not None}
 
     def _instrument(self, symbol: bytes, body: bytes) -> Instrument | None:
         try:

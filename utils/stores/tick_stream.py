@@ -163,7 +163,9 @@ class TickStream:
         pipeline = self._client.pipeline(transaction=True)
         pipeline.delete(name)
         if instruments:
-            items = [part for one in instruments for part in (one.symbol, orjson.dumps(one.as_dict()))]
+            items = [
+                part for instrument in instruments for part in (instrument.symbol, orjson.dumps(instrument.as_dict()))
+            ]
             pipeline.hset(name, items=items)
         pipeline.execute()
 

@@ -38,10 +38,12 @@ def differences(ours: EngineRun, reference: ReferenceCandles) -> list[str]:
             if getattr(candle, field) != getattr(row, field):
                 found.append(f"{key} {field}: engine {getattr(candle, field)}, reference {getattr(row, field)}")
         for field in ("volume", "oi", "vwap"):
-            one, other = getattr(candle, field), getattr(row, field)
+            candle_value, other = getattr(candle, field), getattr(row, field)
             absent = bool(pd.isna(other))
-            if (one is None) != absent or (one is not None and one != pytest.approx(other, rel=1e-12)):
-                found.append(f"{key} {field}: engine {one}, reference {other}")
+            if (candle_value is None) != absent or (
+                candle_value is not None and candle_value != pytest.approx(other, rel=1e-12)
+            ):
+                found.append(f"{key} {field}: engine {candle_value}, reference {other}")
     return found
 
 
@@ -62,7 +64,8 @@ def test_engine_equals_reference(seed: int, start: str, seconds: int) -> None:
     ours = run_engine(entries, INSTRUMENTS, SETTINGS)
     assert differences(ours, reference) == []
     assert [
-        (one.candle.symbol, one.candle.timeframe, one.candle.start_ms, one.candle.rev) for one in ours.published
+        (message.candle.symbol, message.candle.timeframe, message.candle.start_ms, message.candle.rev)
+        for message in ours.published
     ] == [tuple(event) for event in reference.events]
     assert ours.rejected == reference.rejected
     check_counts(ours, reference)

@@ -19,26 +19,32 @@ def as_expected(candle: Candle, expected: Expected, closed: bool) -> tuple[objec
     )  # fmt: skip
 
 
-def by_hand(one: Expected) -> tuple[object, ...]:
+def by_hand(row: Expected) -> tuple[object, ...]:
     return (
-        one.symbol, one.timeframe, at(one.start), at(one.end), one.open, one.high, one.low, one.close, one.volume,
-        one.vwap, one.ticks, one.complete, one.rev, one.oi, one.timed_by, one.closed,
+        row.symbol, row.timeframe, at(row.start), at(row.end), row.open, row.high, row.low, row.close, row.volume,
+        row.vwap, row.ticks, row.complete, row.rev, row.oi, row.timed_by, row.closed,
     )  # fmt: skip
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
 @pytest.mark.parametrize("batch", [1, 1000])
 def test_case(case: Case, batch: int) -> None:
-    run = run_engine(case.entries, [one.reference for one in case.instruments], case.settings, batch=batch)
+    run = run_engine(
+        case.entries, [instrument.reference for instrument in case.instruments], case.settings, batch=batch
+    )
     found = {(candle.id, True): candle for candle in run.final.values()}
     found |= {(candle.id, False): candle for candle in run.still_open.values()}
-    expected = {(f"{one.symbol}|{one.timeframe}|{at(one.start):015d}", one.closed): one for one in case.expected}
+    expected = {
+        (f"{candle.symbol}|{candle.timeframe}|{at(candle.start):015d}", candle.closed): candle
+        for candle in case.expected
+    }
     assert found.keys() == expected.keys()
-    for key, one in expected.items():
-        assert as_expected(found[key], one, key[1]) == by_hand(one)
+    for key, expected_name in expected.items():
+        assert as_expected(found[key], expected_name, key[1]) == by_hand(expected_name)
     assert dict(run.rejected) == dict(case.rejected)
     if case.events is not None:
         published = [
-            (one.candle.symbol, one.candle.timeframe, one.candle.start_ms, one.candle.rev) for one in run.published
+            (message.candle.symbol, message.candle.timeframe, message.candle.start_ms, message.candle.rev)
+            for message in run.published
         ]
         assert published == [(symbol, timeframe, at(start), rev) for symbol, timeframe, start, rev in case.events]

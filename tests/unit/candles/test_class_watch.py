@@ -38,17 +38,17 @@ class Seen:
     """What the health report has of some shards, as the doctor reads it."""
 
     def __init__(self, *shards: list[ClassFacts]) -> None:
-        self.facts = from_text(as_text(joined(one for facts in shards for one in facts)))
+        self.facts = from_text(as_text(joined(class_facts for facts in shards for class_facts in facts)))
         self.mute = self._doubted(Doubt.MUTE)
         self.unseen = self._doubted(Doubt.UNSEEN)
         named = {is_sure: sentence.split("quote of ")[1] for is_sure, sentence in silent_sentences(self.facts)}
-        self.silent, self.quiet = (named.get(one, "").partition(", unlike")[0] for one in (True, False))
+        self.silent, self.quiet = (named.get(is_silent, "").partition(", unlike")[0] for is_silent in (True, False))
 
     def _doubted(self, kind: Doubt) -> list[str]:
         return [name for doubt, name in doubts_of(self.facts) if doubt is kind]
 
     def of(self, name: str) -> ClassFacts:
-        (found,) = [one for one in self.facts if one.name == name]
+        (found,) = [facts for facts in self.facts if facts.name == name]
         return found
 
 
@@ -62,13 +62,13 @@ class Market:
         self.state.instruments["open_ms"], self.state.instruments["close_ms"] = OPEN_MS, CLOSE_MS
         self.state.feed["up"], self.state.feed["up_since_ms"] = 1, up_ms
         self.at_ms = up_ms
-        self.watch = ClassWatch(CALENDAR, [one.symbol for one in instruments], speed)
+        self.watch = ClassWatch(CALENDAR, [instrument.symbol for instrument in instruments], speed)
         self.step_ms = round(SECOND * max(1.0, speed))
-        for one in instruments:  # the cached packets
-            self.hear(one)
+        for instrument in instruments:  # the cached packets
+            self.hear(instrument)
 
-    def hear(self, one: Instrument) -> None:
-        self.state.latest["receive_ms"][self.instruments.index(one)] = self.at_ms
+    def hear(self, instrument: Instrument) -> None:
+        self.state.latest["receive_ms"][self.instruments.index(instrument)] = self.at_ms
 
     def facts(self, is_live: bool = True) -> list[ClassFacts]:
         return self.watch.look(self.state, self.rows, self.at_ms, is_live)
@@ -81,9 +81,9 @@ class Market:
         dice, report = random.Random(seed), Seen()
         while self.at_ms < until_ms:
             self.at_ms += self.step_ms
-            for one, typical in every:
+            for instrument, typical in every:
                 if dice.random() < self.step_ms / SECOND / typical:
-                    self.hear(one)
+                    self.hear(instrument)
             report = self.look()
         return report
 
@@ -162,9 +162,9 @@ def test_a_cached_packet_without_a_price_is_a_packet() -> None:
 def test_many_are_counted_the_most_silent_first() -> None:
     many = [instrument(f"NSE:S{number}", SessionClass.EQUITY_FNO) for number in range(9)]
     market = Market(*many)
-    for number, one in enumerate(many[:8]):
+    for number, watch in enumerate(many[:8]):
         market.run(OPEN_MS + (number + 1) * 60 * SECOND, *((other, 1.0) for other in many[number:]))
-        del one
+        del watch
     report = market.run(market.at_ms + 130 * SECOND, (many[8], 1.0))
     assert report.silent == "NSE:S0 (9 min), NSE:S1 (8 min), NSE:S2 (7 min) and 5 more"
 
@@ -313,7 +313,7 @@ def test_a_class_that_is_silent_in_all_shards_is_named_once_and_soon() -> None:
 def test_contracts_with_hours_of_their_own_are_named_by_their_underlying() -> None:
     """A quiet MENTHAOIL accuses nobody else of MCX."""
     contracts = [instrument(f"MCX:{name}", SessionClass.COMMODITY, "FUT") for name in ("MENTHAOIL", "KAPAS", "GOLD")]
-    names = [_name(one, CALENDAR.narrowed(one.places)) for one in contracts]
+    names = [_name(contract, CALENDAR.narrowed(contract.places)) for contract in contracts]
     assert names == ["MCX:MENTHAOIL commodity", "MCX:KAPAS commodity", "MCX commodity"]
 
 

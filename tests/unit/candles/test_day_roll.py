@@ -66,7 +66,7 @@ def test_what_is_held_when_the_day_ends_is_rejected() -> None:
     assert [rejected.reason for rejected in output.rejected] == ["range"]
     candles = [closed.candle for closed in engine_candles(output)]
     # the first trade of the day: the candle has the day's range
-    assert [(one.start_ms, one.open, one.high, one.low, one.volume) for one in candles] == [
+    assert [(candle.start_ms, candle.open, candle.high, candle.low, candle.volume) for candle in candles] == [
         (at("09:15", DATE), 104.9, 105.0, 104.9, 600)
     ]
 
@@ -80,9 +80,9 @@ def test_the_price_of_yesterday_is_none_that_a_price_moves_from() -> None:
         heartbeat_at(at("09:16:03", DATE)),
     )
     candles = [closed.candle for closed in engine_candles(output)]
-    assert [(one.open, one.high, one.low, one.close, one.volume, one.ticks) for one in candles] == [
-        (100.0, 100.0, 100.0, 100.0, 600, 1)
-    ]
+    assert [
+        (candle.open, candle.high, candle.low, candle.close, candle.volume, candle.ticks) for candle in candles
+    ] == [(100.0, 100.0, 100.0, 100.0, 600, 1)]
 
 
 def test_a_cached_packet_of_the_first_reconnect_of_a_day_books_nothing_twice() -> None:

@@ -29,11 +29,11 @@ def new_engine() -> CandleEngine:
 
 
 def symbols(instruments: list[Instrument]) -> list[str]:
-    return [one.symbol for one in instruments]
+    return [instrument.symbol for instrument in instruments]
 
 
 def closes(output: EngineOutput) -> list[tuple[str, str]]:
-    return [(one.candle.symbol, one.candle.timeframe) for one in engine_candles(output)]
+    return [(engine_candle.candle.symbol, engine_candle.candle.timeframe) for engine_candle in engine_candles(output)]
 
 
 def test_it_leaves_at_the_day_roll_after_the_next_one() -> None:
@@ -66,7 +66,7 @@ def test_what_was_open_is_closed_and_said_before_it_leaves() -> None:
     later = NEXT + timedelta(days=2)
     output = engine.take([heartbeat(later, "00:00")])
     assert output.gone == [], "it was named on the day that was the last one"
-    assert sorted(closes(output)) == sorted((one.symbol, frame) for one in GOING for frame in ("1m", "1h", "1d"))
+    assert sorted(closes(output)) == sorted((entry.symbol, frame) for entry in GOING for frame in ("1m", "1h", "1d"))
     assert engine.take([heartbeat(later + timedelta(days=1), "00:00")]).gone == GOING
 
 
@@ -104,7 +104,7 @@ def test_restarts_and_batches_change_nothing(every: int) -> None:
         again.restore(engine.snapshot())
         engine = again
     assert engine_candles(found) == engine_candles(expected)
-    assert found.gone == expected.gone == [one for week in (0, 1) for one in contracts(week, COUNT)]
+    assert found.gone == expected.gone == [contract for week in (0, 1) for contract in contracts(week, COUNT)]
     assert engine.snapshot() == at_once.snapshot()
 
 
@@ -126,7 +126,11 @@ def test_an_instrument_that_comes_back_begins_anew() -> None:
     output = engine.take(
         [mark(day, "09:10", STAYING + GOING), *(trades(day, f"09:{15 + n}", GOING, 200 + n) for n in range(4))]
     )
-    assert [one.candle.volume for one in engine_candles(output) if one.candle.timeframe == "1m"] == [1] * (2 * COUNT)
+    assert [
+        engine_candle.candle.volume
+        for engine_candle in engine_candles(output)
+        if engine_candle.candle.timeframe == "1m"
+    ] == [1] * (2 * COUNT)
     assert symbols(engine.instruments) == symbols(STAYING + GOING)
 
 

@@ -95,8 +95,12 @@ def test_a_bad_mark_is_rejected_and_changes_nothing_else(bad: bytes) -> None:
     output, expected = take_session(engine, bad), take_session(undisturbed, None)
     (kept,) = output.rejected
     assert (kept.reason, kept.packet, kept.source) == ("mark", bad[:512], EntryId(at("09:15:10"), 0))
-    assert [one.candle for one in engine_candles(output)] == [one.candle for one in engine_candles(expected)] != []
-    assert all(one.candle.complete for one in engine_candles(output))
+    assert (
+        [engine_candle.candle for engine_candle in engine_candles(output)]
+        == [engine_candle.candle for engine_candle in engine_candles(expected)]
+        != []
+    )
+    assert all(engine_candle.candle.complete for engine_candle in engine_candles(output))
     assert engine.shard.rejected.tolist() == [0] * Reason.MARK + [1]
     assert engine.shard.counts.tolist() == undisturbed.shard.counts.tolist()
     assert engine.instruments == undisturbed.instruments
@@ -110,20 +114,20 @@ def test_reading_says_value_error_and_nothing_else(bad: bytes) -> None:
 
 def test_a_bad_mark_before_everything_else() -> None:
     engine = new_engine([STOCK.reference], SETTINGS)
-    assert [one.reason for one in engine.take([entry("09:00:00", Kind.MARK, b"?")]).rejected] == ["mark"]
-    assert engine.take([entry("09:00:00", Kind.MARK, b"?", counter=1)]).rejected[0].nth == 0
+    assert [rejection.reason for rejection in engine.take([entry("09:00:00", Kind.MARK, b"?")]).rejected] == ["mark"]
+    assert engine.take([entry("09:00:00", Kind.MARK, b"?", counter=1)]).rejected[0].number == 0
 
 
 def test_an_instrument_named_twice_has_one_row() -> None:
     engine = new_engine([STOCK.reference], SETTINGS)
     engine.take([entry("09:14:00", Kind.MARK, subscribed(GOOD, {**GOOD, "lot_size": 5}))])
-    assert [one.lot_size for one in engine.instruments] == [5]
+    assert [instrument.lot_size for instrument in engine.instruments] == [5]
     output = engine.take([entry("09:14:01", Kind.FRAME, pack(cached(STOCK), b"\0" * 8))])
-    assert [one.reason for one in output.rejected] == ["token"]
+    assert [rejection.reason for rejection in output.rejected] == ["token"]
     assert engine.shard.counts[Count.BASELINES] == 1
 
 
 def test_fields_of_a_later_version_are_left_out() -> None:
     named: list[dict[str, Any]] = [{**GOOD, "colour": "red"}]
-    (one,) = mark_instruments(read_mark(subscribed(*named)))
-    assert one == Instrument.from_dict(GOOD)
+    (mark_instrument,) = mark_instruments(read_mark(subscribed(*named)))
+    assert mark_instrument == Instrument.from_dict(GOOD)

@@ -42,5 +42,5 @@ def test_late_volume_from_nowhere(received: str, packets: list[tuple[int, str, s
     frames = [frame(received, full(STOCK, 89, volume, trade, exchange)) for volume, trade, exchange in packets]
     run = run_engine(entries(BEGIN, *frames, mark("09:17:30", "clock")), [STOCK.reference], SETTINGS)
     assert run.published
-    for one in run.published:
-        check_candle(one.candle)
+    for message in run.published:
+        check_candle(message.candle)

@@ -41,8 +41,8 @@ def engine_of(timeframes: str, calendar: SessionCalendar, window: int = 120) -> 
 def closed(engine: CandleEngine, entries: Iterable[Entry]) -> dict[tuple[str, str], tuple[float, ...]]:
     """The last state of each candle, by timeframe and start: open, high, low, close, volume."""
     found: dict[tuple[str, str], tuple[float, ...]] = {}
-    for one in engine_candles(engine.take(entries)):
-        candle = one.candle
+    for engine_candle in engine_candles(engine.take(entries)):
+        candle = engine_candle.candle
         start = datetime.fromtimestamp(candle.start_ms / 1000, IST).strftime("%H:%M")
         found[candle.timeframe, start] = (candle.open, candle.high, candle.low, candle.close, candle.volume or 0)
     return found
@@ -50,10 +50,12 @@ def closed(engine: CandleEngine, entries: Iterable[Entry]) -> dict[tuple[str, st
 
 @pytest.mark.parametrize(("exchange", "has_evening"), [("MCX", True), ("NSE", False), ("NSEIX", False)])
 def test_an_index_of_mcx_has_candles_in_the_evening(exchange: str, has_evening: bool) -> None:
-    one = Instrument(273417, exchange, "X", "X", "INDICES", "EQ", "", 0.0, 1, SessionClass.INDEX)
+    instrument = Instrument(273417, exchange, "X", "X", "INDICES", "EQ", "", 0.0, 1, SessionClass.INDEX)
     clocks = ("08:59:30", "09:20:05", "18:00:05", "18:01:05")
-    entries = frames(*((clock, index(one.token, 6_000_00 + n, clock)) for n, clock in enumerate(clocks)))
-    found = closed(engine_of("1m", SessionCalendar.load()), [mark("08:59", one), *entries, *frames(("23:50", b"\0"))])
+    entries = frames(*((clock, index(instrument.token, 6_000_00 + n, clock)) for n, clock in enumerate(clocks)))
+    found = closed(
+        engine_of("1m", SessionCalendar.load()), [mark("08:59", instrument), *entries, *frames(("23:50", b"\0"))]
+    )
     assert (("1m", "18:00") in found) is has_evening
     assert (("1m", "09:20") in found) is (exchange != "NSEIX")
 
@@ -96,7 +98,10 @@ def test_a_candle_that_was_closed_by_the_old_hours_is_amended_with_its_new_end(t
     after = engine_of("1h,1d", longer(tmp_path))
     after.restore(before.snapshot())
     said = after.take(EVENING[1:2])
-    assert {one.candle.timeframe: (one.candle.end_ms, one.candle.rev) for one in engine_candles(said)} == {
+    assert {
+        engine_candle.candle.timeframe: (engine_candle.candle.end_ms, engine_candle.candle.rev)
+        for engine_candle in engine_candles(said)
+    } == {
         "1h": (ms("16:15"), 1),
         "1d": (ms("17:00"), 1),
     }

@@ -28,7 +28,7 @@ class Watched:
 
     def __init__(self, *instruments: Instrument, at: str = "08:55", calendar: SessionCalendar = CALENDAR) -> None:
         self.engine: CandleEngine = engine_of("1m,1d", calendar)
-        self.watch = ClassWatch(calendar, [one.symbol for one in instruments], 1.0)
+        self.watch = ClassWatch(calendar, [instrument.symbol for instrument in instruments], 1.0)
         self.engine.take([mark(at, *instruments)])
 
     def play(self, *payloads: tuple[str, bytes]) -> dict[Doubt, list[str]]:
@@ -41,12 +41,12 @@ class Watched:
 
 
 def test_trades_that_keep_coming_after_the_hours_are_named() -> None:
-    one = Watched(INFY)
-    one.play(("09:14", full(INFY, 150_000, 0, "09:14")), ("15:29:30", full(INFY, 150_000, 400, "15:29:30")))
-    assert one.play(("15:59:00", full(INFY, 150_000, 500, "15:59:00"))) == {}, "the post-close session"
-    assert one.play(("16:05:01", full(INFY, 150_100, 600, "16:05:01"))) == {}, "a stray"
-    one.play(("16:05:02", full(INFY, 150_200, 700, "16:05:02")))
-    assert one.play(("16:05:04", full(INFY, 150_100, 800, "16:05:03"))) == {
+    watch = Watched(INFY)
+    watch.play(("09:14", full(INFY, 150_000, 0, "09:14")), ("15:29:30", full(INFY, 150_000, 400, "15:29:30")))
+    assert watch.play(("15:59:00", full(INFY, 150_000, 500, "15:59:00"))) == {}, "the post-close session"
+    assert watch.play(("16:05:01", full(INFY, 150_100, 600, "16:05:01"))) == {}, "a stray"
+    watch.play(("16:05:02", full(INFY, 150_200, 700, "16:05:02")))
+    assert watch.play(("16:05:04", full(INFY, 150_100, 800, "16:05:03"))) == {
         Doubt.OUTSIDE: ["NSE equity (3 trades, the last of 16:05:03)"]
     }
 
@@ -54,87 +54,87 @@ def test_trades_that_keep_coming_after_the_hours_are_named() -> None:
 def test_trades_stamped_at_the_close_itself_are_those_of_a_healthy_day() -> None:
     """Three contracts with a last trade of 15:30:00 each: in no candle, and nothing is wrong with the hours."""
     contracts = [replace(FUTURE, token=FUTURE.token + n, tradingsymbol=f"X{n}26JULFUT") for n in range(3)]
-    one = Watched(*contracts)
-    one.play(*((f"09:14:0{n}", full(contract, 150_000, 0, "09:14")) for n, contract in enumerate(contracts)))
+    watch = Watched(*contracts)
+    watch.play(*((f"09:14:0{n}", full(contract, 150_000, 0, "09:14")) for n, contract in enumerate(contracts)))
     close = [(f"15:30:0{n + 1}", full(contract, 150_000, 400, "15:30:00")) for n, contract in enumerate(contracts)]
-    assert one.play(*close) == {}
-    assert one.engine.shard.instruments["outside"].sum() == 3
+    assert watch.play(*close) == {}
+    assert watch.engine.shard.instruments["outside"].sum() == 3
     on = [(f"15:31:0{n + 1}", full(contract, 150_100, 800, "15:31:00")) for n, contract in enumerate(contracts)]
-    assert one.play(*on) == {Doubt.OUTSIDE: ["NFO-FUT equity_derivative (3 trades, the last of 15:31:00)"]}
+    assert watch.play(*on) == {Doubt.OUTSIDE: ["NFO-FUT equity_derivative (3 trades, the last of 15:31:00)"]}
 
 
 def test_strays_all_over_an_evening_do_not_add_up() -> None:
-    one = Watched(FUTURE)
-    one.play(("09:14", full(FUTURE, 150_000, 0, "09:14")))
+    watch = Watched(FUTURE)
+    watch.play(("09:14", full(FUTURE, 150_000, 0, "09:14")))
     strays = ("15:50:00", "16:10:00", "16:40:00", "17:20:00")
-    assert one.play(*((clock, full(FUTURE, 150_000, n, clock)) for n, clock in enumerate(strays, 1))) == {}
+    assert watch.play(*((clock, full(FUTURE, 150_000, n, clock)) for n, clock in enumerate(strays, 1))) == {}
     more = ("17:20:30", "17:21:00")
-    found = one.play(*((clock, full(FUTURE, 150_000, n, clock)) for n, clock in enumerate(more, 5)))
+    found = watch.play(*((clock, full(FUTURE, 150_000, n, clock)) for n, clock in enumerate(more, 5)))
     assert found == {Doubt.OUTSIDE: ["NFO-FUT equity_derivative (3 trades, the last of 17:21:00)"]}
 
 
 def test_values_of_an_index_that_keep_moving_outside_the_hours_are_named() -> None:
     """Who watches indices only would hear nothing of an evening's session: an index has no trades."""
-    one = Watched(INDEX)
-    one.play(("15:29:30", index(INDEX.token, 2_500_000, "15:29:30")))
+    watch = Watched(INDEX)
+    watch.play(("15:29:30", index(INDEX.token, 2_500_000, "15:29:30")))
     evening = [(f"18:00:0{n}", index(INDEX.token, 2_501_000 + n, f"18:00:0{n}")) for n in range(3)]
-    assert one.play(*evening[:2]) == {}
-    assert one.play(*evening[2:]) == {Doubt.OUTSIDE: ["NSE index (3 values, the last of 18:00:02)"]}
+    assert watch.play(*evening[:2]) == {}
+    assert watch.play(*evening[2:]) == {Doubt.OUTSIDE: ["NSE index (3 values, the last of 18:00:02)"]}
 
 
 def test_an_index_moves_with_the_auction_and_to_its_official_close_and_stands_for_the_rest() -> None:
-    one = Watched(INDEX)
+    watch = Watched(INDEX)
     clocks = ("09:01:00", "09:05:00", "09:07:00", "09:12:00", "15:30:10", "15:31:00", "15:40:00", "15:59:00")
-    assert one.play(*((clock, index(INDEX.token, 2_500_000 + n, clock)) for n, clock in enumerate(clocks))) == {}
+    assert watch.play(*((clock, index(INDEX.token, 2_500_000 + n, clock)) for n, clock in enumerate(clocks))) == {}
     standing = [(f"18:00:0{n}", index(INDEX.token, 2_500_007, f"18:00:0{n}")) for n in range(6)]
-    assert one.play(*standing) == {}
+    assert watch.play(*standing) == {}
 
 
 def test_prices_without_a_volume_that_keep_moving_are_trades() -> None:
-    one = Watched(INFY)
-    found = one.play(*((f"18:00:0{n}", ltp(INFY, 150_000 + n)) for n in range(4)))
+    watch = Watched(INFY)
+    found = watch.play(*((f"18:00:0{n}", ltp(INFY, 150_000 + n)) for n in range(4)))
     assert found == {Doubt.OUTSIDE: ["NSE equity (3 trades, the last of 18:00:03)"]}
 
 
 def test_a_day_on_which_the_calendar_is_closed_and_the_market_is_not(tmp_path: Path) -> None:
     own = tmp_path / "sessions.local.toml"
     own.write_text('[[holidays]]\nclasses = ["all"]\nsource = "a rumour"\ndates = { 2026-07-01 = "none" }\n')
-    one = Watched(INFY, calendar=SessionCalendar.load(local=own))
-    one.play(("09:14", full(INFY, 150_000, 0, "09:14")))
+    watch = Watched(INFY, calendar=SessionCalendar.load(local=own))
+    watch.play(("09:14", full(INFY, 150_000, 0, "09:14")))
     clocks = ("09:15:01", "09:15:02", "09:15:03")
-    found = one.play(*((clock, full(INFY, 150_000, 10 * n, clock)) for n, clock in enumerate(clocks, 1)))
+    found = watch.play(*((clock, full(INFY, 150_000, 10 * n, clock)) for n, clock in enumerate(clocks, 1)))
     assert found == {Doubt.OUTSIDE: ["NSE equity (3 trades, the last of 09:15:03)"]}
 
 
 def test_a_class_that_is_silent_since_the_open_is_named_within_a_minute_and_the_others_are_not() -> None:
-    one = Watched(INFY, INDEX)
-    assert one.play(("09:14:30", HEARTBEAT), ("09:15:40", index(INDEX.token, 2_500_000, "09:15:40"))) == {}
-    assert one.play(("09:15:44", HEARTBEAT)) == {}
-    found = one.play(("09:16:00", index(INDEX.token, 2_500_100, "09:16:00")))
+    watch = Watched(INFY, INDEX)
+    assert watch.play(("09:14:30", HEARTBEAT), ("09:15:40", index(INDEX.token, 2_500_000, "09:15:40"))) == {}
+    assert watch.play(("09:15:44", HEARTBEAT)) == {}
+    found = watch.play(("09:16:00", index(INDEX.token, 2_500_100, "09:16:00")))
     assert found == {Doubt.MUTE: ["NSE equity (since 09:15:00)"]}
-    one.play(("09:16:01", full(INFY, 150_000, 10, "09:16:01")))
-    assert one.play(("09:16:10", index(INDEX.token, 2_500_200, "09:16:10"))) == {}
+    watch.play(("09:16:01", full(INFY, 150_000, 10, "09:16:01")))
+    assert watch.play(("09:16:10", index(INDEX.token, 2_500_200, "09:16:10"))) == {}
 
 
 def test_a_class_that_falls_silent_is_named_by_its_own_habit() -> None:
     """Once it was quiet for 50 s, then it needs 150."""
-    one = Watched(INFY)
+    watch = Watched(INFY)
     for second in range(1, 60):
         clock = f"09:15:{second:02d}"
-        one.play((clock, full(INFY, 150_000, 10 * second, clock)))
-    one.play(("09:16:49", full(INFY, 150_000, 900, "09:16:49")))
-    assert one.play(("09:19:18", HEARTBEAT)) == {}
-    assert one.play(("09:19:19", HEARTBEAT)) == {Doubt.MUTE: ["NSE equity (since 09:16:49)"]}
+        watch.play((clock, full(INFY, 150_000, 10 * second, clock)))
+    watch.play(("09:16:49", full(INFY, 150_000, 900, "09:16:49")))
+    assert watch.play(("09:19:18", HEARTBEAT)) == {}
+    assert watch.play(("09:19:19", HEARTBEAT)) == {Doubt.MUTE: ["NSE equity (since 09:16:49)"]}
 
 
 def test_a_contract_that_is_quoted_and_not_traded_is_not_silent() -> None:
     """One far month has no trade all morning, and a book that moves: its hours are right."""
-    one = Watched(FUTURE)
-    one.play(("09:14", full(FUTURE, 150_000, 0, "09:14")))
+    watch = Watched(FUTURE)
+    watch.play(("09:14", full(FUTURE, 150_000, 0, "09:14")))
     quotes = [(clock, quoted(FUTURE, clock)) for clock in ("09:15:30", "09:16:10", "09:16:40")]
-    assert one.play(*quotes) == {}
-    assert one.engine.shard.instruments["trade_ms"][0] < ms("09:15")
-    assert one.play(("09:33:00", HEARTBEAT)) == {Doubt.MUTE: ["NFO-FUT equity_derivative (since 09:16:40)"]}
+    assert watch.play(*quotes) == {}
+    assert watch.engine.shard.instruments["trade_ms"][0] < ms("09:15")
+    assert watch.play(("09:33:00", HEARTBEAT)) == {Doubt.MUTE: ["NFO-FUT equity_derivative (since 09:16:40)"]}
 
 
 def quoted(instrument: Instrument, clock: str) -> bytes:
@@ -145,41 +145,41 @@ def quoted(instrument: Instrument, clock: str) -> bytes:
 
 
 def test_a_silence_begins_with_the_connection() -> None:
-    one = Watched(INFY, at="10:00")
-    assert one.play(("10:00:44", HEARTBEAT)) == {}
-    assert one.play(("10:00:45", HEARTBEAT)) == {Doubt.MUTE: ["NSE equity (since 10:00:00)"]}
-    one.engine.take([Entry(EntryId(ms("10:00:46"), 2), Kind.MARK, down_mark("lost"))])
-    assert one.play(("10:05:00", HEARTBEAT)) == {}, "a feed that is down says nothing about the hours"
+    watch = Watched(INFY, at="10:00")
+    assert watch.play(("10:00:44", HEARTBEAT)) == {}
+    assert watch.play(("10:00:45", HEARTBEAT)) == {Doubt.MUTE: ["NSE equity (since 10:00:00)"]}
+    watch.engine.take([Entry(EntryId(ms("10:00:46"), 2), Kind.MARK, down_mark("lost"))])
+    assert watch.play(("10:05:00", HEARTBEAT)) == {}, "a feed that is down says nothing about the hours"
 
 
 def test_options_alone_may_be_quiet_for_long() -> None:
-    one = Watched(OPTION)
-    assert one.play(("09:14:30", HEARTBEAT), ("09:29:59", HEARTBEAT)) == {}
-    assert one.play(("09:30:00", HEARTBEAT)) == {Doubt.MUTE: ["NFO-OPT equity_derivative (since 09:15:00)"]}
+    watch = Watched(OPTION)
+    assert watch.play(("09:14:30", HEARTBEAT), ("09:29:59", HEARTBEAT)) == {}
+    assert watch.play(("09:30:00", HEARTBEAT)) == {Doubt.MUTE: ["NFO-OPT equity_derivative (since 09:15:00)"]}
 
 
 def test_outside_the_hours_silence_is_right() -> None:
-    one = Watched(INFY, FUTURE)
-    assert one.play(("09:14:59", HEARTBEAT), ("15:45:00", HEARTBEAT)) == {}
+    watch = Watched(INFY, FUTURE)
+    assert watch.play(("09:14:59", HEARTBEAT), ("15:45:00", HEARTBEAT)) == {}
 
 
 def test_who_has_no_hours_is_named() -> None:
-    one = Watched(FOREIGN)
-    assert one.play(("09:14:59", HEARTBEAT)) == {Doubt.UNKNOWN: ["NSEIX (1 instruments)"]}
+    watch = Watched(FOREIGN)
+    assert watch.play(("09:14:59", HEARTBEAT)) == {Doubt.UNKNOWN: ["NSEIX (1 instruments)"]}
 
 
 def test_edited_hours_begin_with_a_clean_count(tmp_path: Path) -> None:
-    one = Watched(INFY)
-    one.play(("09:14", full(INFY, 150_000, 0, "09:14")))
+    watch = Watched(INFY)
+    watch.play(("09:14", full(INFY, 150_000, 0, "09:14")))
     evening = ("16:05:01", "16:05:02", "16:05:03")
     late = [(clock, full(INFY, 150_000, n, clock)) for n, clock in enumerate(evening, 10)]
-    assert Doubt.OUTSIDE in one.play(*late)
+    assert Doubt.OUTSIDE in watch.play(*late)
     two = Watched(INFY, calendar=longer(tmp_path))
-    two.engine.restore(one.engine.snapshot())
+    two.engine.restore(watch.engine.snapshot())
     clocks = ("16:05:04", "16:05:05", "16:05:06", "16:05:07")
     assert two.play(*((clock, full(INFY, 150_000, 20 + n, clock)) for n, clock in enumerate(clocks))) == {}
     same = Watched(INFY)
-    same.engine.restore(one.engine.snapshot())
+    same.engine.restore(watch.engine.snapshot())
     found = same.play(("16:05:04", full(INFY, 150_000, 20, "16:05:04")))
     assert Doubt.OUTSIDE in found, "a restart alone mends nothing"
 

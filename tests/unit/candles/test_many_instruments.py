@@ -41,18 +41,18 @@ def instruments() -> list[Instrument]:
 
 
 def packet(token: int, at_s: int, price: int, volume: int) -> bytes:
-    one = np.zeros(1, FULL)
-    one["token"], one["last_price"], one["volume"] = token, price, volume
-    one["last_trade_time"] = one["exchange_time"] = at_s
-    return one.tobytes()
+    packet = np.zeros(1, FULL)
+    packet["token"], packet["last_price"], packet["volume"] = token, price, volume
+    packet["last_trade_time"] = packet["exchange_time"] = at_s
+    return packet.tobytes()
 
 
 def frames(dice: random.Random) -> list[Entry]:
     """Full frames, small ones, some cut off and some with a packet of no known length or token."""
     named, made = instruments(), []
     prices, volumes = [dice.randrange(5_000, 90_000) for _ in named], [1_000] * COUNT
-    for nth in range(600):
-        at_ms = OPEN_MS - 1_000 + 150 * nth
+    for index in range(600):
+        at_ms = OPEN_MS - 1_000 + 150 * index
         packets = []
         for row in dice.sample(range(COUNT), dice.choice([1, 2, 3, 4, 60])):
             prices[row] += dice.randrange(-20, 21)
@@ -73,7 +73,7 @@ def run(named: list[Instrument], entries: list[Entry], batch: int) -> tuple[list
     closed = engine_candles(engine.take([mark]))
     for at in range(0, len(entries), batch):
         closed += engine_candles(engine.take(entries[at : at + batch]))
-    return [one.candle for one in closed], [candle for candle, _ in shown_candles(engine)]
+    return [closed_candle.candle for closed_candle in closed], [candle for candle, _ in shown_candles(engine)]
 
 
 def key(candle: Candle) -> tuple[str, int]:
@@ -88,6 +88,6 @@ def test_rows_asked_for_ahead_change_nothing() -> None:
     parts = [run(named[n::GROUPS], entries, 40) for n in range(GROUPS)]
     for batch in (1, 40):
         closed, shown = run(named, entries, batch)
-        assert sorted(closed, key=key) == sorted((one for part, _ in parts for one in part), key=key)
-        assert sorted(shown, key=key) == sorted((one for _, part in parts for one in part), key=key)
+        assert sorted(closed, key=key) == sorted((instrument for part, _ in parts for instrument in part), key=key)
+        assert sorted(shown, key=key) == sorted((instrument for _, part in parts for instrument in part), key=key)
     assert len(closed) > 3_000

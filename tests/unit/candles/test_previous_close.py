@@ -45,15 +45,21 @@ def closed(entries: Sequence[Entry], at_once: int) -> tuple[list[Candle], list[b
     rules = Rules(3_000, 60_000, 1_000, 2.5, 4.0, 10, 5.0, 3)
     engine = CandleEngine([Timeframe("1m", 60_000), Timeframe("1d", 0)], rules, 10, EveryDay())
     said = [engine.take(entries[first : first + at_once]) for first in range(0, len(entries), at_once)]
-    jsons = [json for one in said for records in one.records for json in records.as_json()]
-    return [one.candle for each in said for one in engine_candles(each)], jsons
+    jsons = [json for replica in said for records in replica.records for json in records.as_json()]
+    return [engine_candle.candle for each in said for engine_candle in engine_candles(each)], jsons
 
 
 @pytest.mark.parametrize("at_once", [1, 2, 3, 100])
 def test_each_candle_has_what_was_known_when_it_closed(at_once: int) -> None:
     entries = [
         Entry(EntryId(at("09:14"), 0), Kind.MARK, subscribed("09:14", STOCK, FUTURE, INDEX)[2]),
-        entry("09:14:01", *(before(full(one, 99.0, 500_000, "yesterday"), one, 480.0) for one in (STOCK, FUTURE))),
+        entry(
+            "09:14:01",
+            *(
+                before(full(instrument, 99.0, 500_000, "yesterday"), instrument, 480.0)
+                for instrument in (STOCK, FUTURE)
+            ),
+        ),
         entry("09:14:02", index_full(INDEX, 24_990.0, "yesterday")),
         entry("09:15:05", before(full(STOCK, 100.0, 10, "09:15:05"), STOCK, 99.5), full(FUTURE, 10.0, 1, "09:15:05")),
         entry("09:15:06", before(index_full(INDEX, 25_000.0, "09:15:06"), INDEX, 24_990.0)),
@@ -64,7 +70,7 @@ def test_each_candle_has_what_was_known_when_it_closed(at_once: int) -> None:
         entry("09:19:00"),
     ]
     candles, jsons = closed(entries, at_once)
-    found = {(one.symbol, one.start_ms): one.previous_close for one in candles}
+    found = {(candle.symbol, candle.start_ms): candle.previous_close for candle in candles}
     assert found == {
         (STOCK.reference.symbol, at("09:15")): 99.5,
         (STOCK.reference.symbol, at("09:16")): 99.6,
@@ -72,7 +78,7 @@ def test_each_candle_has_what_was_known_when_it_closed(at_once: int) -> None:
         (FUTURE.reference.symbol, at("09:15")): None,
         (INDEX.reference.symbol, at("09:15")): 24_990.0,
     }
-    assert [orjson.loads(json)["previous_close"] for json in jsons] == [one.previous_close for one in candles]
+    assert [orjson.loads(json)["previous_close"] for json in jsons] == [candle.previous_close for candle in candles]
     assert [Candle.from_document(orjson.loads(json)) for json in jsons] == candles
 
 

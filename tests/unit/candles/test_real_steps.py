@@ -142,9 +142,9 @@ def test_the_reference_makes_these_candles() -> None:
 def test_the_engine_makes_these_candles() -> None:
     run = run_engine(list(journal()), [FUTURE], SETTINGS)
     found = [
-        (one.timeframe, one.start_ms, one.open, one.high, one.low, one.close, one.volume, one.vwap, one.ticks,
-         one.oi, one.complete, one.rev)
-        for one in sorted(run.final.values(), key=lambda one: (one.timeframe, one.start_ms))
+        (bar.timeframe, bar.start_ms, bar.open, bar.high, bar.low, bar.close, bar.volume, bar.vwap, bar.ticks,
+         bar.oi, bar.complete, bar.rev)
+        for bar in sorted(run.final.values(), key=lambda bar: (bar.timeframe, bar.start_ms))
     ]  # fmt: skip
     assert found == wanted()
     assert not run.rejected

@@ -21,7 +21,7 @@ FEED = random_feed(5, "09:13:00", 120)
 
 def frozen() -> bytes:
     engine = new_engine(INSTRUMENTS, SETTINGS)
-    engine.take([Entry(EntryId(one.ms, one.counter), Kind(one.kind), one.payload) for one in FEED])
+    engine.take([Entry(EntryId(entry.ms, entry.counter), Kind(entry.kind), entry.payload) for entry in FEED])
     return engine.snapshot()
 
 
@@ -68,13 +68,13 @@ def test_whatever_a_part_of_the_first_line_is_it_is_taken_or_refused(part: str) 
     if isinstance(header[part], list) and header[part]:
         damaged += [{**header, part: header[part][:-1]}, {**header, part: [*header[part], header[part][0]]}]
         damaged += [{**header, part: [value, *header[part][1:]]} for value in NONSENSE]
-    for one in damaged:
+    for entry in damaged:
         engine = new_engine(INSTRUMENTS, SETTINGS)
         try:
-            engine.restore(orjson.dumps(one) + b"\n" + body)
+            engine.restore(orjson.dumps(entry) + b"\n" + body)
         except StateError:
             assert (engine.position, engine.instruments) == (ZERO_ID, [])
-        engine.take([Entry(EntryId(one.ms, one.counter), Kind(one.kind), one.payload) for one in FEED])
+        engine.take([Entry(EntryId(record.ms, record.counter), Kind(record.kind), record.payload) for record in FEED])
         engine.snapshot()
 
 
@@ -101,7 +101,7 @@ def test_an_older_layout_is_refused() -> None:
 
 def test_candles_lie_at_cache_lines_after_growing_and_after_thawing() -> None:
     engine = new_engine(INSTRUMENTS, SETTINGS)
-    engine.take([Entry(EntryId(one.ms, one.counter), Kind(one.kind), one.payload) for one in FEED])
+    engine.take([Entry(EntryId(entry.ms, entry.counter), Kind(entry.kind), entry.payload) for entry in FEED])
     assert len(engine.instruments) == len(INSTRUMENTS)
     before = engine.shard
     engine.restore(engine.snapshot())

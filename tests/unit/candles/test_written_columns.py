@@ -44,19 +44,23 @@ def some_rows() -> Rows:
 def any_candles(dice: random.Random, count: int) -> np.ndarray[tuple[int], np.dtype[np.void]]:
     """Anything a record can hold, sensible or not."""
     candles = np.zeros(count, CANDLE)
-    for one in candles:
-        one["start_ms"] = dice.choice([dice.randrange(1 << 41), 1_795_146_300_000, 1_795_146_300_500, 0])
-        one["end_ms"] = one["start_ms"] + dice.choice([5_000, 60_000, 1])
+    for candle in candles:
+        candle["start_ms"] = dice.choice([dice.randrange(1 << 41), 1_795_146_300_000, 1_795_146_300_500, 0])
+        candle["end_ms"] = candle["start_ms"] + dice.choice([5_000, 60_000, 1])
         for name in ("open", "high", "low", "close"):
-            one[name] = dice.choice([dice.randrange(1 << 32), dice.randrange(2_000), 100, 1, 0])
-        one["base"] = dice.choice([0, dice.randrange(1 << 31), -5])
-        one["end_cum"] = one["base"] + dice.choice([0, 1, 7, dice.randrange(1 << 31), -3])
-        one["turnover"] = dice.choice(
+            candle[name] = dice.choice([dice.randrange(1 << 32), dice.randrange(2_000), 100, 1, 0])
+        candle["base"] = dice.choice([0, dice.randrange(1 << 31), -5])
+        candle["end_cum"] = candle["base"] + dice.choice([0, 1, 7, dice.randrange(1 << 31), -3])
+        candle["turnover"] = dice.choice(
             [0, dice.randrange(1 << 62), dice.randrange(1 << 40), 3, -dice.randrange(1 << 60)]
         )
-        one["oi"], one["ticks"], one["rev"] = dice.randrange(1 << 32), dice.randrange(1 << 31), dice.randrange(9)
+        candle["oi"], candle["ticks"], candle["rev"] = (
+            dice.randrange(1 << 32),
+            dice.randrange(1 << 31),
+            dice.randrange(9),
+        )
         for name in ("has_volume", "has_oi", "complete", "by_receive"):
-            one[name] = dice.randrange(2)
+            candle[name] = dice.randrange(2)
     return candles
 
 
@@ -105,8 +109,10 @@ def test_numbers_of_what_an_entry_caused(seed: int) -> None:
     settings = ReferenceSettings(timeframes=(("5s", 5_000), ("1m", 60_000)))
     engine = new_engine([who.reference for who in WHO], settings)
     counted: dict[EntryId, int] = {}
-    for one in random_feed(seed, "09:13:00", 300):
-        for said in engine_candles(engine.take([Entry(EntryId(one.ms, one.counter), Kind(one.kind), one.payload)])):
-            assert said.nth == counted.get(said.source, 0)
-            counted[said.source] = said.nth + 1
+    for entry in random_feed(seed, "09:13:00", 300):
+        for said in engine_candles(
+            engine.take([Entry(EntryId(entry.ms, entry.counter), Kind(entry.kind), entry.payload)])
+        ):
+            assert said.number == counted.get(said.source, 0)
+            counted[said.source] = said.number + 1
     assert len(counted) > 50

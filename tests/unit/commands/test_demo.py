@@ -178,24 +178,24 @@ def test_the_tally_knows_candles_in_any_order_and_gives_those_of_some_symbols() 
     dice = random.Random(20261121)
     published: dict[str, Candle] = {}
     candles = [
-        _candle(OPEN_MS + nth * 60_000, timeframe=name, symbol=symbol)
-        for nth in range(30) for name in ("1m", "3m") for symbol in ("NSE:A", "NSE:B", "NSE:C")
+        _candle(OPEN_MS + index * 60_000, timeframe=name, symbol=symbol)
+        for index in range(30) for name in ("1m", "3m") for symbol in ("NSE:A", "NSE:B", "NSE:C")
     ]  # fmt: skip
     for rev in (0, 1, 4):
         dice.shuffle(candles)
-        for one in candles[: len(candles) if rev == 0 else 50]:
-            published[one.id] = replace(one, rev=rev, high=100.0 + dice.randrange(1_000))
-            tally.add(published[one.id])
-    assert tally.last_word == {name: hash(one) for name, one in published.items()}
+        for candle in candles[: len(candles) if rev == 0 else 50]:
+            published[candle.id] = replace(candle, rev=rev, high=100.0 + dice.randrange(1_000))
+            tally.add(published[candle.id])
+    assert tally.last_word == {name: hash(message) for name, message in published.items()}
     assert (tally.candles.total(), tally.revisions.total(), tally.twice) == (180, 100, 0)
-    of_two = {name: hash(one) for name, one in published.items() if one.symbol != "NSE:B"}
+    of_two = {name: hash(message) for name, message in published.items() if message.symbol != "NSE:B"}
     assert tally.of(["NSE:C", "NSE:A", "NSE:UNKNOWN"]).last_word == of_two
     assert sorted(tally.symbols) == ["NSE:A", "NSE:B", "NSE:C"]
 
 
 def test_stored_candles_are_compared_with_the_last_word() -> None:
     tally = ClosedTally([0])
-    kept, revised, changed, lost = (_candle(OPEN_MS + nth * 60_000) for nth in range(4))
+    kept, revised, changed, lost = (_candle(OPEN_MS + index * 60_000) for index in range(4))
     for candle in (kept, revised, replace(revised, rev=1, high=102.0), changed, lost):
         tally.add(candle)
     foreign = _candle(OPEN_MS, symbol="NSE:ELSE")
@@ -283,7 +283,7 @@ def _observed(tape: Tape, row: int, name: str, length_ms: int) -> list[Candle]:
 
 
 def test_candles_of_every_trade_equal_the_tape(tape: Tape) -> None:
-    candles = [one for row in range(len(tape.universe)) for one in _observed(tape, row, "5m", 300_000)]
+    candles = [candle for row in range(len(tape.universe)) for candle in _observed(tape, row, "5m", 300_000)]
     counts = compare_with_tape(tape, parse_timeframes("5m"), candles, 0, 2**62)
     assert counts["5m"].as_dict() == {
         "true": len(candles), "equal": len(candles), "volume_equal": len(candles), "missing": 0, "extra": 0
@@ -291,9 +291,11 @@ def test_candles_of_every_trade_equal_the_tape(tape: Tape) -> None:
 
 
 def test_each_difference_to_the_tape_is_counted(tape: Tape) -> None:
-    row = next(at for at, one in enumerate(tape.universe.instruments) if one.symbol == "NSE:INFY")
+    row = next(at for at, instrument in enumerate(tape.universe.instruments) if instrument.symbol == "NSE:INFY")
     candles = _observed(tape, row, "15m", 900_000)
-    others = [replace(one, volume=(one.volume or 0) + 1) if at == 3 else one for at, one in enumerate(candles)]
+    others = [
+        replace(candle, volume=(candle.volume or 0) + 1) if at == 3 else candle for at, candle in enumerate(candles)
+    ]
     others[4] = replace(others[4], high=others[4].high + 0.05)
     del others[5]
     others.append(replace(candles[0], start_ms=candles[0].start_ms + 1))
@@ -309,7 +311,7 @@ def test_each_difference_to_the_tape_is_counted(tape: Tape) -> None:
 
 
 def test_what_the_stretch_cuts_is_not_judged(tape: Tape) -> None:
-    row = next(at for at, one in enumerate(tape.universe.instruments) if one.symbol == "NSE:INFY")
+    row = next(at for at, instrument in enumerate(tape.universe.instruments) if instrument.symbol == "NSE:INFY")
     candles = _observed(tape, row, "15m", 900_000)
     within = compare_with_tape(tape, parse_timeframes("15m"), candles, OPEN_MS + 60_000, OPEN_MS + 46 * 60_000)
     assert within["15m"].equal == 2  # 09:30 and 09:45; the others begin before 09:16 or end after 10:01

@@ -47,7 +47,7 @@ def _findings(
     reports: dict[str, dict[str, str]], moment: Moment = LIVE, unread_since_ms: dict[str, int] | None = None
 ) -> list[tuple[str, bool]]:
     found = diagnose(reports, unread_since_ms or {}, PROCESSES, moment, Limits())
-    return [(f"{one.process} {one.sentence}", one.is_problem) for one in found]
+    return [(f"{finding.process} {finding.sentence}", finding.is_problem) for finding in found]
 
 
 @pytest.mark.parametrize("moment", [LIVE, NIGHT])

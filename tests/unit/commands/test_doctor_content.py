@@ -23,7 +23,7 @@ OPTION = OTHERS._replace(unsure=Quiets(1, (Quiet("NFO:NIFTY26NOV25000CE", 48 * 6
 
 
 def found(moment: Moment = LIVE, **fields: str) -> list[tuple[str, bool]]:
-    return [(one.sentence, one.is_problem) for one in content_findings({**WELL, **fields}, moment)]
+    return [(finding.sentence, finding.is_problem) for finding in content_findings({**WELL, **fields}, moment)]
 
 
 def test_right_numbers_are_well() -> None:

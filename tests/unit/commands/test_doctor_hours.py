@@ -19,7 +19,7 @@ FILE = Path("local/sessions.local.toml")
 
 def sentences_of(today: str, *symbols: str, **report: str) -> list[tuple[str, bool]]:
     found = hours_findings(report, symbols or ("MCX:GOLD26DECFUT",), CALENDAR, date.fromisoformat(today), FILE)
-    return [(f"{one.process}: {one.sentence}", one.is_problem) for one in found]
+    return [(f"{finding.process}: {finding.sentence}", finding.is_problem) for finding in found]
 
 
 def test_an_ordinary_day_has_no_finding() -> None:

@@ -58,7 +58,7 @@ def test_damage_that_was_passed_is_a_note_and_goes_with_the_day(journal: str) ->
     expected = {1: [True], 9 * 60: [True], 11 * 60: [False], 13 * 3600: [False], 14 * 3600: [], 26 * 3600: []}
     for seconds, problems in expected.items():
         moment = Moment(met_ms + 1000 * seconds, in_session=False, soon=False)
-        assert [one.is_problem for one in journal_findings(report, moment)] == problems, f"{seconds} s later"
+        assert [finding.is_problem for finding in journal_findings(report, moment)] == problems, f"{seconds} s later"
 
 
 @pytest.mark.parametrize("report", [{}, WELL, {"shards": "nonsense"}])

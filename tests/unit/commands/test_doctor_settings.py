@@ -26,7 +26,9 @@ def test_a_setting_under_a_near_name_is_a_problem_and_a_foreign_one_in_env_a_not
 ) -> None:
     Path(".env").write_text("COLOUR=red\n")
     monkeypatch.setenv("INSTRUMENT", "NSE:TCS")
-    found = [(one.process, one.sentence, one.is_problem) for one in settings_findings(Settings.load())]
+    found = [
+        (finding.process, finding.sentence, finding.is_problem) for finding in settings_findings(Settings.load())
+    ]
     assert found == [
         ("settings", "COLOUR in .env is no setting, so that its value is ignored: take it out.", False),
         (
@@ -74,7 +76,9 @@ def test_a_container_that_is_smaller_than_what_redis_may_take_is_a_problem() -> 
 
 
 def test_the_memory_of_this_machine_is_what_its_kernel_gives() -> None:
-    (line,) = [one for one in Path("/proc/meminfo").read_text().splitlines() if one.startswith("MemTotal:")]
+    (line,) = [
+        text_line for text_line in Path("/proc/meminfo").read_text().splitlines() if text_line.startswith("MemTotal:")
+    ]
     assert abs(memory_of_machine() - int(line.split()[1]) * 1024) < 64 << 20
 
 

@@ -14,7 +14,7 @@ DENIED = "the broker refuses history: the Kite app has no market data (Permissio
 
 
 def found(moment: Moment = LIVE, **fields: str) -> list[tuple[str, bool]]:
-    return [(one.sentence, one.is_problem) for one in warmth_findings({**WELL, **fields}, moment)]
+    return [(finding.sentence, finding.is_problem) for finding in warmth_findings({**WELL, **fields}, moment)]
 
 
 def test_warm_rows_are_well_whatever_the_last_answer_was() -> None:

@@ -20,10 +20,12 @@ ORDER = b'{"type":"order","data":{"order_id":"1"}}'
 @pytest.mark.parametrize("seed", range(3))
 def test_a_heartbeat_in_the_place_of_an_order_update_changes_no_candle(seed: int) -> None:
     chance = random.Random(seed)
-    entries = [Entry(EntryId(*one[:2]), Kind(one.kind), one.payload) for one in random_feed(seed, "09:13:00", 300)]
+    entries = [
+        Entry(EntryId(*entry[:2]), Kind(entry.kind), entry.payload) for entry in random_feed(seed, "09:13:00", 300)
+    ]
     with_texts = [
-        replace(one, kind=Kind.TEXT, payload=ORDER) if one.kind is Kind.FRAME and chance.random() < 0.2 else one
-        for one in entries
+        replace(entry, kind=Kind.TEXT, payload=ORDER) if entry.kind is Kind.FRAME and chance.random() < 0.2 else entry
+        for entry in entries
     ]
     lost_at = with_texts[-1].id
     with_texts += [
@@ -31,7 +33,8 @@ def test_a_heartbeat_in_the_place_of_an_order_update_changes_no_candle(seed: int
         Entry(EntryId(lost_at.ms + 9_000, 0), Kind.MARK, down_mark("gone")),
     ]
     with_heartbeats = [
-        replace(one, kind=Kind.FRAME, payload=HEARTBEAT) if one.payload == ORDER else one for one in with_texts
+        replace(entry, kind=Kind.FRAME, payload=HEARTBEAT) if entry.payload == ORDER else entry
+        for entry in with_texts
     ]
     engines = [new_engine([who.reference for who in WHO], SETTINGS) for _ in range(2)]
     texts, heartbeats = (engine.take(run) for engine, run in zip(engines, (with_texts, with_heartbeats), strict=True))

@@ -67,7 +67,7 @@ def stock(name: str) -> Instrument:
 def test_instruments_are_spread_evenly_and_in_order(count: int, shards: int) -> None:
     symbols = [f"NSE:S{number}" for number in range(count)]
     parts = spread([stock(f"S{number}") for number in range(count)], symbols, shards)
-    assert [one.symbol for part in parts for one in part] == symbols
+    assert [instrument.symbol for part in parts for instrument in part] == symbols
     sizes = [len(part) for part in parts]
     assert max(sizes) - min(sizes) <= 1
     assert max(sizes) <= 3000
@@ -77,7 +77,9 @@ def test_a_missing_instrument_moves_no_other_to_another_shard() -> None:
     symbols = [f"NSE:S{number}" for number in range(6)]
     whole = spread([stock(f"S{number}") for number in range(6)], symbols, 2)
     lacking = spread([stock(f"S{number}") for number in (2, 3, 5)], symbols, 2)
-    assert [[one for one in part if one.tradingsymbol not in ("S0", "S1", "S4")] for part in whole] == lacking
+    assert [
+        [instrument for instrument in part if instrument.tradingsymbol not in ("S0", "S1", "S4")] for part in whole
+    ] == lacking
 
 
 def test_key_and_token_are_written_into_the_url_as_the_server_reads_them() -> None:

@@ -27,9 +27,11 @@ def entry(seconds: float, what: str) -> Entry:
 
 def outages(*entries: EngineOutput, is_over: bool = False) -> list[tuple[float, float | None, str]]:
     """(began, ended, reason), in seconds after ten."""
-    found = outages_of_day(2, [entry(*one) for one in entries], END_MS, is_over)
-    assert all(one.shard == 2 for one in found)
-    return [(_seconds(one.began_ms), one.ended_ms and _seconds(one.ended_ms), one.reason) for one in found]
+    found = outages_of_day(2, [entry(*record) for record in entries], END_MS, is_over)
+    assert all(outage.shard == 2 for outage in found)
+    return [
+        (_seconds(outage.began_ms), outage.ended_ms and _seconds(outage.ended_ms), outage.reason) for outage in found
+    ]
 
 
 def _seconds(at_ms: int) -> float:

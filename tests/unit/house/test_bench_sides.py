@@ -13,8 +13,8 @@ from tests.shared.length import LONG
 def test_our_sides_make_the_same_candles(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Peers, "get", lambda _peers, _name: None)  # theirs are compared where they are measured
     checks = check_candles(Peers())
-    assert [one.name for one in checks] == [
+    assert [check.name for check in checks] == [
         "same candles: our engine, by plain arithmetic",
         "same candles: our bare kernel",
     ]
-    assert [one for one in checks if not one.passed] == []
+    assert [check for check in checks if not check.passed] == []

@@ -37,7 +37,9 @@ def locked(name: str) -> Mapping[str, Requirement]:
     text = (ROOT / f"{name}.lock").read_text()
     found = [match["pin"] + (f" ; {match['marker']}" if match["marker"] else "") for match in ENTRY.finditer(text)]
     assert ENTRY.sub("", text) == "", "nothing but pins with hashes: no index, no URL, no comment, no path"
-    by_name: dict[str, Requirement] = {canonicalize_name(one.name): one for one in map(Requirement, found)}
+    by_name: dict[str, Requirement] = {
+        canonicalize_name(requirement.name): requirement for requirement in map(Requirement, found)
+    }
     assert len(by_name) == len(found)
     return by_name
 
@@ -53,14 +55,14 @@ def needed_here(direct: list[Requirement]) -> set[str]:
     needed: set[str] = set()
     open_ones = list(direct)
     while open_ones:
-        one = open_ones.pop()
-        key = f"{canonicalize_name(one.name)}[{','.join(sorted(one.extras))}]"
+        name = open_ones.pop()
+        key = f"{canonicalize_name(name.name)}[{','.join(sorted(name.extras))}]"
         if key in needed:
             continue
         needed.add(key)
-        for text in importlib.metadata.requires(one.name) or []:
+        for text in importlib.metadata.requires(name.name) or []:
             further = Requirement(text)
-            extras = one.extras or {""}
+            extras = name.extras or {""}
             if further.marker is None or any(further.marker.evaluate({"extra": extra}) for extra in extras):
                 open_ones.append(further)
     return {key.partition("[")[0] for key in needed}
@@ -68,14 +70,16 @@ def needed_here(direct: list[Requirement]) -> set[str]:
 
 @pytest.mark.parametrize("name", PAIRS)
 def test_every_direct_pin_is_locked_in_its_version(name: str) -> None:
-    for one in asked_for(name):
-        assert str(one.specifier).startswith("=="), f"{one}: pin the exact version"
-        assert version_of(locked(name)[canonicalize_name(one.name)]) == version_of(one), f"{one}: run make lock"
+    for requirement in asked_for(name):
+        assert str(requirement.specifier).startswith("=="), f"{requirement}: pin the exact version"
+        assert version_of(locked(name)[canonicalize_name(requirement.name)]) == version_of(requirement), (
+            f"{requirement}: run make lock"
+        )
 
 
 @pytest.mark.parametrize("name", PAIRS[:3])
 def test_the_lock_holds_what_is_needed_and_nothing_else(name: str) -> None:
-    here = {key for key, one in locked(name).items() if one.marker is None or one.marker.evaluate()}
+    here = {key for key, version in locked(name).items() if version.marker is None or version.marker.evaluate()}
     assert here == needed_here(asked_for(name)), "run make lock"
 
 
@@ -83,14 +87,18 @@ def test_the_lock_holds_what_is_needed_and_nothing_else(name: str) -> None:
 def test_all_locks_agree_on_versions(name: str) -> None:
     everything = locked("requirements/dev")
     assert {key: version_of(everything[key]) for key in locked(name)} == {
-        key: version_of(one) for key, one in locked(name).items()
+        key: version_of(version) for key, version in locked(name).items()
     }
 
 
 def test_what_is_installed_is_what_is_locked() -> None:
-    needed = {key: one for key, one in locked("requirements/dev").items() if not one.marker or one.marker.evaluate()}
+    needed = {
+        key: version
+        for key, version in locked("requirements/dev").items()
+        if not version.marker or version.marker.evaluate()
+    }
     installed = {key: importlib.metadata.version(key) for key in needed}
-    assert installed == {key: version_of(one) for key, one in needed.items()}
+    assert installed == {key: version_of(version) for key, version in needed.items()}
 
 
 @pytest.mark.parametrize("path", ["Dockerfile", ".ci/setup", ".ci/setup-tools"])

@@ -44,10 +44,10 @@ def rsi_by_definition(close: Floats) -> Floats:
 
 def test_the_rsi_of_a_mirrored_series_is_mirrored(series: list[Candle]) -> None:
     """What rises as strongly as another falls is as far above 50 as that is below: so 50 is of what does neither."""
-    top = 2 * max(one.high for one in series)
+    top = 2 * max(pair.high for pair in series)
     mirror = [
-        replace(one, open=top - one.open, high=top - one.low, low=top - one.high, close=top - one.close)
-        for one in series
+        replace(pair, open=top - pair.open, high=top - pair.low, low=top - pair.high, close=top - pair.close)
+        for pair in series
     ]
     np.testing.assert_allclose(computed(mirror)["rsi_14"], 100 - computed(series)["rsi_14"], rtol=0, atol=1e-5)
 
@@ -75,7 +75,7 @@ def test_equal_to_talib(series: list[Candle]) -> None:
 @pytest.mark.parametrize("name", ["a long walk", "gaps", "a constant price", "a walk that goes to sleep"])
 def test_supertrend_is_equal_to_plain_pandas(name: str) -> None:
     candles = SERIES[name]
-    frame = pd.DataFrame({one: column(candles, one) for one in ("high", "low", "close")})
+    frame = pd.DataFrame({field_name: column(candles, field_name) for field_name in ("high", "low", "close")})
     theirs = supertrend_in_pandas(frame, 10, 3.0)
     ours = computed(candles)
     same(ours["supertrend"], theirs["line"].to_numpy(dtype=np.float64))
@@ -85,7 +85,9 @@ def test_supertrend_is_equal_to_plain_pandas(name: str) -> None:
 
 
 def test_vwap_is_equal_to_plain_pandas_and_starts_anew_each_session(series: list[Candle]) -> None:
-    frame = pd.DataFrame({one: column(series, one) for one in ("high", "low", "close", "volume", "start_ms")})
+    frame = pd.DataFrame(
+        {field_name: column(series, field_name) for field_name in ("high", "low", "close", "volume", "start_ms")}
+    )
     days = pd.to_datetime(frame["start_ms"], unit="ms", utc=True).dt.tz_convert("Asia/Kolkata").dt.date
     typical = (frame["high"] + frame["low"] + frame["close"]) / 3
     total = frame["volume"].groupby(days).cumsum()
@@ -94,7 +96,7 @@ def test_vwap_is_equal_to_plain_pandas_and_starts_anew_each_session(series: list
 
 
 def test_no_volume_means_no_vwap_and_nothing_else() -> None:
-    without = [replace(one, volume=None) for one in SERIES["gaps"]]
+    without = [replace(bar, volume=None) for bar in SERIES["gaps"]]
     ours, theirs = computed(without), computed(SERIES["gaps"])
     assert np.isnan(ours["vwap"]).all()
     for name in set(INDICATOR_NAMES) - {"vwap"}:
@@ -110,7 +112,7 @@ def _closes_of_every_size() -> list[Candle]:
 @pytest.mark.parametrize("period, name", [(20, "sma_20"), (200, "sma_200")])
 def test_an_average_is_that_of_its_closes_alone_whatever_came_before(period: int, name: str) -> None:
     candles = _closes_of_every_size()
-    exact = [Fraction(one.close) for one in candles]
+    exact = [Fraction(candle.close) for candle in candles]
     ours = computed(candles)[name].tolist()
     for end in range(period, len(candles) + 1):
         mean = sum(exact[end - period : end], Fraction(0)) / period

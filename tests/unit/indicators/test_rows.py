@@ -48,8 +48,8 @@ def test_many_instruments_in_one_call_do_not_touch_each_other() -> None:
         assert table.bars(symbol) == len(series)
 
 
-def revised(one: Candle, close: float, rev: int = 1) -> Candle:
-    return replace(one, close=close, high=max(one.high, close), low=min(one.low, close), rev=rev)
+def revised(candle: Candle, close: float, rev: int = 1) -> Candle:
+    return replace(candle, close=close, high=max(candle.high, close), low=min(candle.low, close), rev=rev)
 
 
 @pytest.mark.parametrize("at", [0, 1, 14, 25, 33, 199, 200, 374, 375, 376, 900])
@@ -94,7 +94,7 @@ def test_a_snapshot_remembers_the_step_back_for_a_revision() -> None:
     candles = SERIES["gaps"][:300]
     first, second, clean = IndicatorTable(), IndicatorTable(), IndicatorTable()
     first.update(candles)
-    second.restore(first.symbols, [one.copy() for one in first.state()])
+    second.restore(first.symbols, [array.copy() for array in first.state()])
     changed = revised(candles[-1], 1234.0)
     second.update([changed])
     clean.update([*candles[:-1], changed])

@@ -21,8 +21,8 @@ def entries(tmp_path: Path) -> list[Entry]:
     entries = [entry(day * DAY_MS + at, 0, b"x" * at) for day in range(3) for at in range(50)]
     for shard, some in ((0, entries), (1, entries[:50])):
         writer = JournalWriter(tmp_path, shard)
-        for one in some:
-            writer.append(one)
+        for record in some:
+            writer.append(record)
         writer.close()
     return entries
 

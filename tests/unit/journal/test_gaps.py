@@ -37,8 +37,8 @@ DAY = ist_date(AT_MS)
 
 def written(directory: Path, entries: list[Entry]) -> Path:
     writer = JournalWriter(directory, 0)
-    for one in entries:
-        writer.append(one)
+    for entry in entries:
+        writer.append(entry)
     writer.close()
     return plain_path(directory, ist_date(entries[0].id.ms), 0)
 
@@ -47,39 +47,41 @@ def damage(path: Path, entries: list[Entry], first: int, last: int) -> None:
     """A byte in the payload, or in the head, of each of these records."""
     data = bytearray(path.read_bytes())
     at = 12
-    for number, one in enumerate(entries):
+    for number, entry in enumerate(entries):
         if first <= number <= last:
             data[at + (3 if number % 2 else RECORD_OVERHEAD - 1)] ^= 0x55
-        at += RECORD_OVERHEAD + len(one.payload)
+        at += RECORD_OVERHEAD + len(entry.payload)
     path.write_bytes(data)
 
 
 def plain(entries: list[Entry]) -> list[PlainEntry]:
-    return [PlainEntry(one.id.ms, one.id.counter, one.kind.value, one.payload) for one in entries]
+    return [PlainEntry(entry.id.ms, entry.id.counter, entry.kind.value, entry.payload) for entry in entries]
 
 
 @pytest.mark.parametrize("seed", range(6))
 def test_candles_that_damage_touches_are_incomplete(tmp_path: Path, seed: int) -> None:
     """By the reference, too. What ended before the damage, and what begins after it, is as it would have been."""
     chance = random.Random(seed)
-    entries = [Entry(EntryId(*one[:2]), Kind(one.kind), one.payload) for one in random_feed(seed, "09:13:00", 600)]
+    entries = [
+        Entry(EntryId(*entry[:2]), Kind(entry.kind), entry.payload) for entry in random_feed(seed, "09:13:00", 600)
+    ]
     path = written(tmp_path, entries)
     first = chance.randrange(len(entries) // 3, len(entries) // 2)
     last = first + chance.randrange(1, 40)
     damage(path, entries, first, last)
     read = list(read_journal(path))
-    assert [one for one in read if not is_gap(one)] == entries[:first] + entries[last + 1 :]
-    (gap,) = [one for one in read if is_gap(one)]
+    assert [entry for entry in read if not is_gap(entry)] == entries[:first] + entries[last + 1 :]
+    (gap,) = [entry for entry in read if is_gap(entry)]
     ours = run_engine(plain(read), INSTRUMENTS, SETTINGS)
     assert differences(ours, reference_candles(plain(read), INSTRUMENTS, SETTINGS)) == []
-    lost_from_ms = max((one.id.ms for one in entries[:first] if one.kind is not Kind.MARK), default=0)
+    lost_from_ms = max((entry.id.ms for entry in entries[:first] if entry.kind is not Kind.MARK), default=0)
     touched = [
-        one
-        for one in ours.final.values()
-        if one.start_ms < gap.id.ms and one.end_ms > lost_from_ms and one.timeframe == "1m"
+        document
+        for document in ours.final.values()
+        if document.start_ms < gap.id.ms and document.end_ms > lost_from_ms and document.timeframe == "1m"
     ]
     assert touched
-    assert not any(one.complete for one in touched), f"seed {seed}"
+    assert not any(document.complete for document in touched), f"seed {seed}"
 
 
 def test_coverage_names_the_gap(tmp_path: Path) -> None:
@@ -96,8 +98,8 @@ def test_a_length_that_is_damaged_holds_nothing_up(tmp_path: Path, bit: int) -> 
     """It may claim megabytes that will not come for hours; the writer knows that the record is over."""
     entries = [Entry(EntryId(AT_MS + n, 0), Kind.FRAME, bytes(30)) for n in range(9)]
     recorder = TickRecorder(tmp_path, 0, lambda: AT_MS, lambda: None, structlog.get_logger("test"))
-    for one in entries:
-        recorder.writer.append(one)
+    for entry in entries:
+        recorder.writer.append(entry)
     path = plain_path(tmp_path, DAY, 0)
     data = bytearray(path.read_bytes())
     at = 12 + 4 * (RECORD_OVERHEAD + 30) + 4
@@ -106,7 +108,7 @@ def test_a_length_that_is_damaged_holds_nothing_up(tmp_path: Path, bit: int) -> 
     path.write_bytes(data)
     recorder.seek(ZERO_ID)
     taken = recorder.take(100, 1 << 20)
-    assert [one for one in taken if not is_gap(one)] == entries[:4] + entries[5:], f"bit {bit}"
+    assert [entry for entry in taken if not is_gap(entry)] == entries[:4] + entries[5:], f"bit {bit}"
     assert (recorder.gaps, recorder.last_gap) == (1, EntryId(AT_MS + 4, 4_294_967_295))
     assert recorder.gap_met_ms == recorder.now_ms()
     recorder.seek(ZERO_ID)
@@ -208,8 +210,8 @@ def test_an_entry_that_could_not_be_synced_at_once_is_written_again(
         with pytest.raises(OSError, match="Input/output"):
             writer.append(entries[1])
     assert list(read_journal(plain_path(tmp_path, DAY, 0))) == entries[:1]
-    for one in entries[1:]:
-        writer.append(one)
+    for entry in entries[1:]:
+        writer.append(entry)
     assert list(read_journal(plain_path(tmp_path, DAY, 0))) == entries
     writer.close()
 

@@ -81,7 +81,7 @@ def test_a_damaged_byte_costs_one_record_and_is_told() -> None:
         assert entries == ENTRIES[:hit] + gaps + ENTRIES[hit + 1 :], at
         if hit < len(ENTRIES) - 1:
             start = [0, *ENDS][hit]
-            assert [(one.offset, one.length) for one in parser.damage] == [
+            assert [(damage.offset, damage.length) for damage in parser.damage] == [
                 (HEADER_LENGTH + start, len(RECORDS[hit]))
             ], at
 
@@ -117,6 +117,6 @@ def test_a_payload_that_looks_like_records_is_not_read_for_them_behind_damage() 
     content = RECORDS[0] + b"??" + RECORDS[1][2:] + pack_record(outer) + RECORDS[3]
     for size in range(1, 100):
         parser = RecordParser()
-        found = [one for at in range(0, len(content), size) for one in parser.feed(content[at : at + size])]
+        found = [entry for at in range(0, len(content), size) for entry in parser.feed(content[at : at + size])]
         gap = gap_before(outer, len(RECORDS[1]))
         assert found + parser.finish() == [ENTRIES[0], gap, outer, ENTRIES[3]], size

@@ -23,8 +23,8 @@ def entry(ms: int, counter: int = 0, payload: bytes = b"payload") -> Entry:
 
 def write(directory: Path, entries: list[Entry], shard: int = 0) -> Path:
     writer = JournalWriter(directory, shard)
-    for one in entries:
-        writer.append(one)
+    for entry in entries:
+        writer.append(entry)
     writer.close()
     return plain_path(directory, FRIDAY, shard)
 
@@ -45,8 +45,8 @@ def test_what_is_appended_is_read_in_order(tmp_path: Path, entries: list[Entry])
 
 def test_an_append_is_with_the_operating_system_when_it_returns(tmp_path: Path, entries: list[Entry]) -> None:
     writer = JournalWriter(tmp_path, 0)
-    for count, one in enumerate(entries, start=1):
-        writer.append(one)
+    for count, entry in enumerate(entries, start=1):
+        writer.append(entry)
         assert list(read_journal(plain_path(tmp_path, FRIDAY, 0))) == entries[:count]
     writer.close()
 
@@ -94,7 +94,7 @@ def test_damage_in_the_middle_is_skipped_and_told(tmp_path: Path, entries: list[
     path.write_bytes(data)
     damage: list[JournalDamage] = []
     read = list(read_journal(path, damage=damage))
-    (gap,) = [at for at, one in enumerate(read) if is_gap(one)]
+    (gap,) = [at for at, entry in enumerate(read) if is_gap(entry)]
     assert [*read[:gap], *read[gap + 1 :]] == [*entries[:gap], *entries[gap + 1 :]]
     assert entries[gap - 1].id < read[gap].id < entries[gap + 1].id
     assert len(damage) == 1
@@ -156,9 +156,9 @@ def test_a_foreign_file_is_named(tmp_path: Path) -> None:
 
 @pytest.fixture
 def follower(tmp_path: Path) -> Iterator[JournalFollower]:
-    one = JournalFollower(tmp_path, 0)
-    yield one
-    one.close()
+    journal_follower = JournalFollower(tmp_path, 0)
+    yield journal_follower
+    journal_follower.close()
 
 
 def test_a_follower_gives_what_was_added_since(
@@ -167,8 +167,8 @@ def test_a_follower_gives_what_was_added_since(
     assert follower.read(10) == []
     writer = JournalWriter(tmp_path, 0)
     for start in range(0, 40, 8):
-        for one in entries[start : start + 8]:
-            writer.append(one)
+        for entry in entries[start : start + 8]:
+            writer.append(entry)
         assert follower.read(5) == entries[start : start + 5]
         assert follower.read(5) == entries[start + 5 : start + 8]
         assert follower.read(5) == []

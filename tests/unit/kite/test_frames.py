@@ -81,7 +81,7 @@ def test_every_field_is_where_the_documentation_puts_it(seed: int, length: int) 
     for name in names - {"bids", "asks"}:
         assert int(record[name]) == values[name], name
     for side in names & {"bids", "asks"}:
-        levels = [(int(one["quantity"]), int(one["price"]), int(one["orders"])) for one in record[side]]
+        levels = [(int(level["quantity"]), int(level["price"]), int(level["orders"])) for level in record[side]]
         assert levels == values[side], side
 
 
@@ -93,7 +93,9 @@ def test_other_lengths_are_no_packets(length: int) -> None:
 
 def test_a_frame_by_the_documentation_is_split_and_packed_alike() -> None:
     packets = [written(7, length)[0] for length in (184, 8, 44, 32, 28)]
-    frame = struct.pack(">H", 5) + b"".join(struct.pack(f">H{len(one)}s", len(one), one) for one in packets)
+    frame = struct.pack(">H", 5) + b"".join(
+        struct.pack(f">H{len(packet)}s", len(packet), packet) for packet in packets
+    )
     assert list(split_frame(frame)) == packets
     assert pack_frame(packets) == frame
     assert pack_frame([]) == b"\x00\x00"
@@ -165,7 +167,7 @@ def test_a_kernel_can_view_many_packets_at_once() -> None:
     """Records of one layout lie without gaps, so a frame's packets can be read as one array."""
     packets = [written(seed, 184) for seed in (11, 12, 13)]
     records = np.frombuffer(b"".join(packet for packet, _ in packets), dtype=LAYOUT_BY_LENGTH[184])
-    assert [int(one) for one in records["volume"]] == [values["volume"] for _, values in packets]
+    assert [int(record) for record in records["volume"]] == [values["volume"] for _, values in packets]
 
 
 def _real(name: str) -> tuple[np.void, dict[str, Any]]:
@@ -204,8 +206,8 @@ def test_the_brokers_full_packet() -> None:
     assert (int(record["oi"]), int(record["oi_day_high"]), int(record["oi_day_low"])) == (0, 0, 0)
     for ours, theirs in (("bids", "buy"), ("asks", "sell")):
         levels = [
-            {"price": int(one["price"]) / 100, "quantity": int(one["quantity"]), "orders": int(one["orders"])}
-            for one in record[ours]
+            {"price": int(level["price"]) / 100, "quantity": int(level["quantity"]), "orders": int(level["orders"])}
+            for level in record[ours]
         ]
         assert levels == values["depth"][theirs], ours
 

@@ -24,7 +24,7 @@ def at(text: str, day: str = DAY) -> int:
 
 
 def rows(first: str, count: int, day: str = DAY) -> list[Row]:
-    return [(at(first, day) + 60_000 * nth, 100.0, 101.0, 99.0, 100.5, 1_000, 0) for nth in range(count)]
+    return [(at(first, day) + 60_000 * index, 100.0, 101.0, 99.0, 100.5, 1_000, 0) for index in range(count)]
 
 
 def made(name: str, of: list[Row], asked: str, doubtful: tuple[int, ...] = ()) -> list[Candle]:
@@ -32,7 +32,7 @@ def made(name: str, of: list[Row], asked: str, doubtful: tuple[int, ...] = ()) -
 
 
 def ends(candles: list[Candle]) -> list[str]:
-    return [datetime.fromtimestamp(one.end_ms / 1000, IST).strftime("%H:%M") for one in candles]
+    return [datetime.fromtimestamp(candle.end_ms / 1000, IST).strftime("%H:%M") for candle in candles]
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_a_bucket_ends_where_the_settled_rows_end(name: str, rows_until: str, as
     count = (at(rows_until) - at("09:15")) // 60_000
     candles = made(name, rows("09:15", count), asked)
     assert ends(candles)[-1] == last_end
-    assert all(one.volume == 1_000 * (one.end_ms - one.start_ms) // 60_000 for one in candles)
+    assert all(candle.volume == 1_000 * (candle.end_ms - candle.start_ms) // 60_000 for candle in candles)
 
 
 def test_an_earlier_day_is_settled_wherever_its_rows_end() -> None:

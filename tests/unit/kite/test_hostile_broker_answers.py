@@ -35,7 +35,7 @@ def answer(*rows: object) -> bytes:
 )
 def test_a_row_that_nothing_after_could_carry_is_skipped_and_counted(row: str, reason: str) -> None:
     content = read_dump(dump("408065,NSE,INFY,INFOSYS,NSE,EQ,,0.05,1,0", row))
-    assert [one.symbol for one in content.instruments] == ["NSE:INFY"]
+    assert [instrument.symbol for instrument in content.instruments] == ["NSE:INFY"]
     assert content.skipped == {reason: 1}
     check_content(content)
 
@@ -78,7 +78,7 @@ def test_a_dump_that_unpacks_without_end_is_refused(monkeypatch: pytest.MonkeyPa
 )
 def test_a_row_that_is_no_candle_is_left_out_counted_and_kept(row: object, reason: str) -> None:
     history = history_that_gets(200, {}, answer(GOOD_ROW, row))
-    assert [one[1:] for one in history.rows(STOCK, "minute", SPAN)] == [(100.0, 102.0, 99.0, 101.0, 500, 0)]
+    assert [record[1:] for record in history.rows(STOCK, "minute", SPAN)] == [(100.0, 102.0, 99.0, 101.0, 500, 0)]
     assert dict(history.rejected) == ({reason: 1} if reason else {})
     assert len(history.rejected_rows) == len(history.rejected)
 

@@ -78,7 +78,7 @@ def test_one_that_breaks_off_is_asked_for_again_and_not_kept(broker: Broker, tmp
 def test_fetched_once_a_day_with_the_brokers_headers(broker: Broker, tmp_path: Path) -> None:
     first = load_dump(broker.url, tmp_path / "new", DAY, authorization="token key:token")
     again = load_dump(broker.url, tmp_path / "new", DAY)
-    assert [one.symbol for one in first.instruments] == ["NSE:INFY"]
+    assert [instrument.symbol for instrument in first.instruments] == ["NSE:INFY"]
     assert (first.day, first.from_cache, first.notes) == (DAY, False, ())
     assert (again.instruments, again.from_cache, again.notes) == (first.instruments, True, ())
     assert len(broker.asked) == 1
@@ -116,7 +116,7 @@ def test_a_failed_call_takes_the_newest_kept_and_says_so(broker: Broker, tmp_pat
     broker.status = 503 if fault == "status" else 200
     broker.body = {"no dump": b"<html>", "no rows": HEADER}.get(fault, BOTH)
     found = load_dump(url, tmp_path, NEXT_DAY)
-    assert [one.symbol for one in found.instruments] == ["NSE:INFY", "NSE:TCS"]
+    assert [instrument.symbol for instrument in found.instruments] == ["NSE:INFY", "NSE:TCS"]
     assert (found.day, found.from_cache) == (date(2026, 11, 18), True)
     assert len(found.notes) == 1
     assert "using the dump of 2026-11-18" in found.notes[0]

@@ -24,7 +24,7 @@ CRUDE = Instrument(
 OPTION = Instrument(
     7, "NFO", "NIFTY26DEC25000CE", "NIFTY", "NFO-OPT", "CE", "2026-12-08", 0.05, 65, SessionClass.INDEX_DERIVATIVE
 )
-KNOWN = {one.symbol: one for one in (INFY, CRUDE, OPTION)}
+KNOWN = {instrument.symbol: instrument for instrument in (INFY, CRUDE, OPTION)}
 
 
 def ms(text: str) -> int:
@@ -112,7 +112,7 @@ def always(candle: Candle, now: IndicatorValues, before: IndicatorValues) -> Pro
 
 
 @pytest.mark.parametrize(
-    ("one", "day", "text", "last"),
+    ("instrument", "day", "text", "last"),
     [
         (INFY, "2024-11-01", "15m", "18:45"),
         (INFY, "2024-11-01", "15:15", ""),
@@ -120,11 +120,13 @@ def always(candle: Candle, now: IndicatorValues, before: IndicatorValues) -> Pro
         (CRUDE, "2026-11-20", "15:15", "15:15"),
     ],
 )
-def test_muhurat_and_the_evening_of_mcx_have_their_signals(one: Instrument, day: str, text: str, last: str) -> None:
-    session = CALENDAR.for_instrument(one, date.fromisoformat(day))
+def test_muhurat_and_the_evening_of_mcx_have_their_signals(
+    instrument: Instrument, day: str, text: str, last: str
+) -> None:
+    session = CALENDAR.for_instrument(instrument, date.fromisoformat(day))
     assert session is not None
     starts = range(session.open_ms, session.close_ms, 300_000)
     engine = SignalEngine((Strategy("always", (), always),), read_entry_limit(text, CALENDAR, KNOWN))
-    fired = engine.apply([candle(one.symbol, start_ms, start_ms + 300_000) for start_ms in starts]).fired
+    fired = engine.apply([candle(instrument.symbol, start_ms, start_ms + 300_000) for start_ms in starts]).fired
     expected = range(session.open_ms + 300_000, ms(f"{day}T{last}") + 1, 300_000) if last else range(0)
     assert [each.signal.at_ms for each in fired] == list(expected)

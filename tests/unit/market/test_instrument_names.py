@@ -113,7 +113,7 @@ def watch(directory: Path, symbols: tuple[str, ...], log: BoundLogger, fatal: li
 def test_the_connector_names_it_in_its_log_and_goes_on_with_the_others(tmp_path: Path) -> None:
     with capture_logs() as logged:
         watch(tmp_path, ("NSE:ZOMATO", "NSE:INFY"), structlog.get_logger(), [])._look(DAY)
-    (line,) = [one["event"] for one in logged if one["log_level"] == "warning"]
+    (line,) = [event["event"] for event in logged if event["log_level"] == "warning"]
     assert line.endswith("and not watched: NSE:ZOMATO (NSE:ETERNAL?)")
 
 
@@ -129,4 +129,4 @@ def test_in_a_whole_dump_as_well(instruments: list[Instrument]) -> None:
         replace(instruments[-1], token=n, tradingsymbol=f"{'ABCDEFGHIJKLMNOP'[n % 16]}{n}") for n in range(1, 100_000)
     ]
     missing = [f"NSE:RELAINC{n}" for n in range(10)]
-    assert with_suggestions(missing, [*instruments, *many]) == [f"{one} (NSE:RELIANCE?)" for one in missing]
+    assert with_suggestions(missing, [*instruments, *many]) == [f"{symbol} (NSE:RELIANCE?)" for symbol in missing]

@@ -59,8 +59,8 @@ def dump(rows: str = ROWS) -> bytes:
 
 def test_each_row_gets_its_class_in_the_dumps_order() -> None:
     instruments = parse_dump(dump())
-    assert {one.symbol: one.session_class for one in instruments} == CLASSES
-    assert [one.symbol for one in instruments] == list(CLASSES)
+    assert {instrument.symbol: instrument.session_class for instrument in instruments} == CLASSES
+    assert [instrument.symbol for instrument in instruments] == list(CLASSES)
 
 
 def test_only_a_future_of_its_name_makes_a_stock_one_with_derivatives() -> None:
@@ -72,7 +72,7 @@ def test_only_a_future_of_its_name_makes_a_stock_one_with_derivatives() -> None:
 
 
 def test_the_fields_of_a_row() -> None:
-    by_symbol = {one.symbol: one for one in parse_dump(dump())}
+    by_symbol = {instrument.symbol: instrument for instrument in parse_dump(dump())}
     assert by_symbol["CDS:USDINR26NOVFUT"] == Instrument(
         token=412674,
         exchange="CDS",
@@ -95,7 +95,9 @@ def test_gzip_byte_order_mark_line_ends_and_column_order_do_not_matter() -> None
     assert parse_dump(gzip.compress(dump())) == plain
     assert parse_dump(b"\xef\xbb\xbf" + dump().replace(b"\n", b"\r\n")) == plain
     turned = "\n".join(",".join(reversed(line.split(","))) for line in (HEADER, *ROWS.splitlines()[:4]))
-    assert [(one.symbol, one.token, one.tick_size) for one in parse_dump(turned.encode())] == [
+    assert [
+        (instrument.symbol, instrument.token, instrument.tick_size) for instrument in parse_dump(turned.encode())
+    ] == [
         ("NSE:NIFTY 50", 256265, 0.0),
         ("BSE:SENSEX", 265, 0.0),
         ("NSE:INFY", 408065, 0.05),
@@ -123,7 +125,7 @@ def test_gzip_byte_order_mark_line_ends_and_column_order_do_not_matter() -> None
 )
 def test_a_bad_row_is_skipped_counted_and_named(row: str, reason: str) -> None:
     content = read_dump(dump(ROWS + row + "\n" + row + "\n"))
-    assert {one.symbol for one in content.instruments} == set(CLASSES)
+    assert {instrument.symbol for instrument in content.instruments} == set(CLASSES)
     assert content.skipped == {reason: 2}
     assert content.skipped_sentence == f"2 rows of the instruments dump were skipped: 2 because {reason}"
 
@@ -151,13 +153,13 @@ def test_select_keeps_the_order_asked_and_names_the_missing() -> None:
     instruments = parse_dump(dump())
     asked = ["NFO:NIFTY26NOVFUT", "NSE:GONE", "NSE:INFY", "BSE:NIFTY 50", "NSE:NIFTY 50"]
     found, missing = select(instruments, asked)
-    assert [one.token for one in found] == [12346114, 408065, 256265]
+    assert [instrument.token for instrument in found] == [12346114, 408065, 256265]
     assert missing == ["NSE:GONE", "BSE:NIFTY 50"]
 
 
 def test_an_instrument_survives_its_dict() -> None:
-    for one in parse_dump(dump()):
-        assert Instrument.from_dict(one.as_dict()) == one
+    for instrument in parse_dump(dump()):
+        assert Instrument.from_dict(instrument.as_dict()) == instrument
 
 
 def test_a_hundred_thousand_rows_take_seconds_at_most() -> None:

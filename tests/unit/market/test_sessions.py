@@ -90,8 +90,8 @@ def listed(exchange: str, segment: str, session_class: SessionClass) -> Instrume
 def test_futures_of_nse_have_a_pre_open_auction_since_2025_12_08(
     exchange: str, segment: str, session_class: SessionClass, day: str, expected: str
 ) -> None:
-    one = listed(exchange, segment, session_class)
-    assert shown(CALENDAR.for_instrument(one, date.fromisoformat(day))) == expected
+    instrument = listed(exchange, segment, session_class)
+    assert shown(CALENDAR.for_instrument(instrument, date.fromisoformat(day))) == expected
 
 
 @pytest.mark.parametrize(
@@ -112,9 +112,9 @@ def test_the_exchange_is_asked_first_whose_hours_are_kept(
     exchange: str, session_class: SessionClass, expected: str
 ) -> None:
     """An index of MCX moves with its commodities; what lists where nobody knows the hours has none."""
-    one = listed(exchange, "INDICES", session_class)
-    assert shown(CALENDAR.for_instrument(one, date(2026, 11, 20))) == expected
-    assert (one.hours_class is None) == (expected == "closed")
+    instrument = listed(exchange, "INDICES", session_class)
+    assert shown(CALENDAR.for_instrument(instrument, date(2026, 11, 20))) == expected
+    assert (instrument.hours_class is None) == (expected == "closed")
 
 
 def test_trades_after_the_close_are_expected_until_the_post_close_session_ends() -> None:

@@ -203,8 +203,8 @@ def minutes(calendar: SessionCalendar, day: str, places: tuple[str, ...] = (), o
     session = calendar.session(SessionClass(of), date.fromisoformat(day), places=places)
     if session is None:
         return "closed"
-    at = [(one - ist_midnight_ms(session.date)) // 60_000 for one in (session.open_ms, session.close_ms)]
-    return "-".join(f"{one // 60:02d}:{one % 60:02d}" for one in at)
+    at = [(edge_ms - ist_midnight_ms(session.date)) // 60_000 for edge_ms in (session.open_ms, session.close_ms)]
+    return "-".join(f"{minute // 60:02d}:{minute % 60:02d}" for minute in at)
 
 
 def test_a_file_of_your_own_goes_before_ours_entry_by_entry(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def test_nothing_is_longer_than_a_day(text: str) -> None:
 
 
 def test_a_list_keeps_its_order() -> None:
-    assert [one.name for one in parse_timeframes("15m, 1m,,1d ,2h")] == ["15m", "1m", "1d", "2h"]
+    assert [timeframe.name for timeframe in parse_timeframes("15m, 1m,,1d ,2h")] == ["15m", "1m", "1d", "2h"]
 
 
 @pytest.mark.parametrize(

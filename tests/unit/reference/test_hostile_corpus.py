@@ -81,7 +81,7 @@ def test_compiled_kernels_say_what_the_same_code_says_as_plain_python() -> None:
     programs = HELD["frames"] + [changed(dice.choice(HELD["frames"]), dice) for _ in range(40)]
     done = subprocess.run(
         [sys.executable, "-c", DIGESTS],
-        input="\n".join(one.hex() for one in programs),
+        input="\n".join(program.hex() for program in programs),
         env={**os.environ, "NUMBA_DISABLE_JIT": "1"},
         cwd=REPO,
         capture_output=True,
@@ -89,7 +89,7 @@ def test_compiled_kernels_say_what_the_same_code_says_as_plain_python() -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    compiled = [hashlib.sha256(frames.digest(one).encode()).hexdigest() for one in programs]
+    compiled = [hashlib.sha256(frames.digest(program).encode()).hexdigest() for program in programs]
     assert done.stdout.split() == compiled
 
 
@@ -100,8 +100,8 @@ def test_the_programs_reach_what_they_are_to_attack() -> None:
     for data in [*HELD["frames"], *(changed(dice.choice(HELD["frames"]), dice) for _ in range(150))]:
         outcome = frames.run_in_parts(read_program(data))
         closed += len(outcome.closed)
-        revised += sum(one.candle.rev > 0 for one in outcome.closed)
-        reasons |= {one.reason for one in outcome.rejected}
+        revised += sum(closed_candle.candle.rev > 0 for closed_candle in outcome.closed)
+        reasons |= {rejection.reason for rejection in outcome.rejected}
     assert closed > 1_000
     assert revised > 50
     assert {"frame", "length", "token", "range", "time", "zscore", "mark"} <= reasons, sorted(reasons)

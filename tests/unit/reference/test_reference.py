@@ -37,7 +37,7 @@ REAL = Path(__file__).parents[4] / "shared" / "real"
 
 
 def run(case: Case) -> ReferenceCandles:
-    return reference_candles(case.entries, [one.reference for one in case.instruments], case.settings)
+    return reference_candles(case.entries, [instrument.reference for instrument in case.instruments], case.settings)
 
 
 def row_of(expected: Expected) -> dict[str, Any]:
@@ -119,13 +119,13 @@ def test_a_real_packet_decodes_to_the_values_beside_it(mode: str) -> None:
 
 def test_a_recording_gives_the_candles_of_its_frames(tmp_path: Path) -> None:
     said = entries(frame("09:14:01", cached(STOCK)), *_two_trades(STOCK), heartbeat("09:16:03"))
-    records = [struct.pack("<qI", one.ms, len(one.payload)) + one.payload for one in said]
+    records = [struct.pack("<qI", entry.ms, len(entry.payload)) + entry.payload for entry in said]
     (tmp_path / "sent-2.frames").write_bytes(b"".join(records))
     write_facts(tmp_path, "quote", "full")
     recorded = entries_from_recording(tmp_path, 2)
     direct = [*entries(subscribed("09:14:00", STOCK)), *said]
-    assert [one[:3] for one in recorded] == [one[:3] for one in direct]
-    assert [one.payload for one in recorded[1:]] == [one.payload for one in said]
+    assert [entry[:3] for entry in recorded] == [entry[:3] for entry in direct]
+    assert [entry.payload for entry in recorded[1:]] == [entry.payload for entry in said]
     want = reference_candles(direct, [STOCK.reference], MINUTE_AND_DAY).candles
     have = reference_candles(recorded, [STOCK.reference], MINUTE_AND_DAY).candles
     pd.testing.assert_frame_equal(have, want)
@@ -133,9 +133,9 @@ def test_a_recording_gives_the_candles_of_its_frames(tmp_path: Path) -> None:
 
 
 def _two_trades(who: CaseInstrument) -> tuple[tuple[str, str, bytes], ...]:
-    one = frame("09:15:05.500", full(who, 100.0, 1000, "09:15:05"))
+    packet = frame("09:15:05.500", full(who, 100.0, 1000, "09:15:05"))
     other = frame("09:15:06.500", full(who, 101.0, 1100, "09:15:06"))
-    return one, other
+    return packet, other
 
 
 def write_facts(directory: Path, *modes: str) -> None:
@@ -147,7 +147,7 @@ def test_a_recording_begins_with_its_mark_after_early_heartbeats_and_leaves_a_to
     whole = struct.pack("<qI", at("09:13:59"), 1) + b"\x00" + struct.pack("<qI", at("09:14:00"), 1) + b"\x00"
     (tmp_path / "sent-2.frames").write_bytes(whole + struct.pack("<qI", at("09:14:01"), 10) + b"short")
     write_facts(tmp_path, "quote", "full")
-    kinds = [(one.ms, one.counter, one.kind) for one in entries_from_recording(tmp_path, 2)]
+    kinds = [(entry.ms, entry.counter, entry.kind) for entry in entries_from_recording(tmp_path, 2)]
     assert kinds == [(at("09:13:59"), 0, "f"), (at("09:14:00"), 0, "m"), (at("09:14:00"), 1, "f")]
 
 

@@ -116,16 +116,19 @@ def test_a_name_that_nothing_reads_is_told_of_and_known_ones_are_not() -> None:
 )
 def test_a_near_name_in_the_environment_is_told_of(name: str, near: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, "x")
-    found = [one for one in Settings.load().unread if one.name == name]
-    assert [one.near for one in found] == ([near] if near else [])
-    for one in found:
-        assert one.sentence == f"{name} in the environment is no setting, so that its value is ignored: write {near}."
+    found = [setting for setting in Settings.load().unread if setting.name == name]
+    assert [setting.near for setting in found] == ([near] if near else [])
+    for setting in found:
+        assert (
+            setting.sentence
+            == f"{name} in the environment is no setting, so that its value is ignored: write {near}."
+        )
 
 
 def test_a_near_name_beside_the_right_one_is_somebody_elses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MONGODB_URL", "mongodb://elsewhere")
     monkeypatch.setenv("MONGO_URL", "mongodb://127.0.0.1:27017")
-    assert "MONGODB_URL" not in [one.name for one in Settings.load().unread]
+    assert "MONGODB_URL" not in [setting.name for setting in Settings.load().unread]
 
 
 @pytest.mark.parametrize(
@@ -143,7 +146,7 @@ def test_a_near_name_beside_the_right_one_is_somebody_elses(monkeypatch: pytest.
 )
 def test_foreign_names_in_the_environment_are_left_alone(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, "x")
-    assert name not in [one.name for one in Settings.load().unread]
+    assert name not in [setting.name for setting in Settings.load().unread]
 
 
 def test_quotes_that_docker_leaves_in_the_environment_are_no_part_of_a_value(monkeypatch: pytest.MonkeyPatch) -> None:

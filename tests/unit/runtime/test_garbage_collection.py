@@ -19,8 +19,8 @@ def own_garbage() -> Iterator[None]:
     gc.enable()
 
 
-def is_searched(one: object) -> bool:
-    return any(each is one for each in gc.get_objects())
+def is_searched(candidate: object) -> bool:
+    return any(each is candidate for each in gc.get_objects())
 
 
 def test_what_is_made_within_is_not_searched() -> None:

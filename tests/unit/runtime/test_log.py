@@ -27,7 +27,7 @@ def own_logging(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     root = logging.getLogger()
     level = root.level
     yield
-    for handler in [one for one in root.handlers if one.name == log.HANDLER_MARK]:
+    for handler in [root_handler for root_handler in root.handlers if root_handler.name == log.HANDLER_MARK]:
         root.removeHandler(handler)
         handler.close()
     root.setLevel(level)

@@ -93,7 +93,7 @@ def test_the_defaults() -> None:
     settings = Settings.load()
     assert settings.instruments == DEFAULT_INSTRUMENTS
     assert settings.symbols[:2] == ("NSE:NIFTY 50", "NSE:NIFTY BANK")
-    assert [one.name for one in settings.timeframes] == ["1m", "3m", "5m", "15m", "30m", "1h", "1d"]
+    assert [timeframe.name for timeframe in settings.timeframes] == ["1m", "3m", "5m", "15m", "30m", "1h", "1d"]
     assert settings.kite_api_url == "https://api.kite.trade"
     assert settings.kite_ws_url == "wss://ws.kite.trade"
     assert settings.strategy_names == ("momentum",)

@@ -39,8 +39,8 @@ def always(candle: Candle, now: IndicatorValues, before: IndicatorValues) -> Pro
 ALWAYS = Strategy("always", (), always)
 
 
-def newest(one: SignalEngine) -> dict[tuple[str, str, int], dict[str, float]]:
-    return {(row.symbol, row.timeframe, row.start_ms): row.values.as_dict() for row in one.latest()}
+def newest(engine: SignalEngine) -> dict[tuple[str, str, int], dict[str, float]]:
+    return {(row.symbol, row.timeframe, row.start_ms): row.values.as_dict() for row in engine.latest()}
 
 
 def _expected(candles: Sequence[Candle]) -> list[tuple[int, str, float, float, float]]:
@@ -75,7 +75,9 @@ def _expected(candles: Sequence[Candle]) -> list[tuple[int, str, float, float, f
 
 
 def _published(signals: Sequence[Signal]) -> list[tuple[int, str, float, float, float]]:
-    return sorted((one.start_ms, str(one.direction), one.entry, one.stop, one.target) for one in signals)
+    return sorted(
+        (signal.start_ms, str(signal.direction), signal.entry, signal.stop, signal.target) for signal in signals
+    )
 
 
 def test_momentum_is_what_the_reference_finds() -> None:
@@ -83,12 +85,12 @@ def test_momentum_is_what_the_reference_finds() -> None:
     for symbol in SYMBOLS:
         minutes = minute_candles(symbol, [PAST_OPEN_MS - 86_400_000, PAST_OPEN_MS, OPEN_MS])
         for candles in (minutes, grouped(minutes, 3)):
-            published = _published([one.signal for one in engine().apply(candles).fired])
+            published = _published([fired.signal for fired in engine().apply(candles).fired])
             expected = _expected(candles)
-            assert [one[:2] for one in published] == [one[:2] for one in expected]
+            assert [message[:2] for message in published] == [signal[:2] for signal in expected]
             for ours, theirs in zip(published, expected, strict=True):
                 assert ours[2:] == pytest.approx(theirs[2:], rel=1e-9)
-            counted.update(one[1] for one in published)
+            counted.update(message[1] for message in published)
     assert counted["LONG"] > 5
     assert counted["SHORT"] > 5
 
@@ -96,10 +98,10 @@ def test_momentum_is_what_the_reference_finds() -> None:
 def test_a_signal_has_all_that_is_known_of_it() -> None:
     candles = minute_candles("NSE:INFY", [PAST_OPEN_MS, OPEN_MS])
     fired = engine().apply(candles).fired
-    one = fired[0]
-    candle, document = candles[one.at], one.signal.as_document()
-    assert document["_id"] == document["k"] == document["id"] == one.signal.id
-    assert one.signal.id == f"momentum|NSE:INFY|1m|{candle.start_ms:015d}|{one.signal.direction}"
+    firing = fired[0]
+    candle, document = candles[firing.at], firing.signal.as_document()
+    assert document["_id"] == document["k"] == document["id"] == firing.signal.id
+    assert firing.signal.id == f"momentum|NSE:INFY|1m|{candle.start_ms:015d}|{firing.signal.direction}"
     assert document["t"] == candle.end_ms
     assert pd.Timestamp(document["timestamp"]).value // 10**6 == candle.end_ms
     assert document["timestamp"].endswith("+05:30")
@@ -113,7 +115,7 @@ def test_a_signal_has_all_that_is_known_of_it() -> None:
 def test_no_entry_after_the_time_of_day() -> None:
     candles = minute_candles("NSE:INFY", [OPEN_MS])
     fired = engine(ALWAYS).apply(candles).fired
-    ends = [one.signal.at_ms for one in fired]
+    ends = [firing.signal.at_ms for firing in fired]
     assert (max(ends) - OPEN_MS) // 60_000 == 6 * 60  # the candle that ends at 15:15 is the last that may
     assert len(fired) == 360
     day = replace(candles[0], timeframe="1d", end_ms=OPEN_MS + 375 * 60_000)
@@ -124,10 +126,10 @@ def test_no_entry_after_the_time_of_day() -> None:
 
 def test_a_revision_that_fires_again_is_not_published_again_but_one_that_fires_first_is() -> None:
     candles = minute_candles("NSE:INFY", [OPEN_MS])
-    one = engine(ALWAYS)
-    applied = one.apply([candles[0], replace(candles[0], rev=1), candles[1], replace(candles[1], rev=1)])
+    signal_engine = engine(ALWAYS)
+    applied = signal_engine.apply([candles[0], replace(candles[0], rev=1), candles[1], replace(candles[1], rev=1)])
     assert [fired.at for fired in applied.fired] == [0, 2]
-    assert one.apply([replace(candles[1], rev=2)]).fired == []
+    assert signal_engine.apply([replace(candles[1], rev=2)]).fired == []
     late = engine(
         Strategy("second", (), lambda candle, now, before: always(candle, now, before) if candle.rev else None)
     )
@@ -136,9 +138,9 @@ def test_a_revision_that_fires_again_is_not_published_again_but_one_that_fires_f
 
 def test_old_candles_are_skipped_and_counted() -> None:
     candles = minute_candles("NSE:INFY", [OPEN_MS])
-    one = engine(ALWAYS)
-    one.apply(candles[:10])
-    applied = one.apply([candles[9], candles[3], replace(candles[8], rev=1), candles[10]])
+    signal_engine = engine(ALWAYS)
+    signal_engine.apply(candles[:10])
+    applied = signal_engine.apply([candles[9], candles[3], replace(candles[8], rev=1), candles[10]])
     assert applied.skipped == 3
     assert [fired.at for fired in applied.fired] == [3]
 
@@ -181,7 +183,7 @@ def test_prices_of_numpy_become_plain_ones_and_what_is_no_price_is_an_error() ->
     candles = minute_candles("NSE:INFY", [OPEN_MS])[:3]
     applied = engine(Strategy("numpy", (), of_numpy), Strategy("none", (), no_price)).apply(candles)
     assert len(applied.errors) == 3
-    assert [orjson.loads(orjson.dumps(one.signal.as_document()))["entry"] for one in applied.fired] == [
+    assert [orjson.loads(orjson.dumps(fired.signal.as_document()))["entry"] for fired in applied.fired] == [
         candle.close for candle in candles
     ]
 
@@ -194,7 +196,7 @@ def test_a_snapshot_goes_on_as_if_nothing_had_been(at: int) -> None:
         for minutes in [minute_candles(symbol, [PAST_OPEN_MS, OPEN_MS])]
         for candle in [*minutes, *grouped(minutes, 5)]
     ]
-    candles.sort(key=lambda one: one.end_ms)
+    candles.sort(key=lambda candle: candle.end_ms)
     whole = engine(ALWAYS)
     expected = whole.apply(candles)
     first, second = engine(ALWAYS), engine(ALWAYS)
@@ -202,10 +204,10 @@ def test_a_snapshot_goes_on_as_if_nothing_had_been(at: int) -> None:
     packed = first.snapshot({"any": [1, "header"]})
     assert second.restore(packed) == {"any": [1, "header"]}
     again = second.apply([*candles[max(0, at - 1) : at], *candles[at:]])
-    signals = [one.signal for one in before + again.fired]
-    assert sorted(one.id for one in signals) == sorted(one.signal.id for one in expected.fired)
-    assert {one.id: one.as_document() for one in signals} == {
-        one.signal.id: one.signal.as_document() for one in expected.fired
+    signals = [fired.signal for fired in before + again.fired]
+    assert sorted(signal.id for signal in signals) == sorted(fired.signal.id for fired in expected.fired)
+    assert {signal.id: signal.as_document() for signal in signals} == {
+        fired.signal.id: fired.signal.as_document() for fired in expected.fired
     }
     assert newest(second) == newest(whole)
 
@@ -226,10 +228,10 @@ def test_a_snapshot_of_other_parameters_is_refused() -> None:
 
 def test_warming_begins_a_row_anew_and_publishes_nothing() -> None:
     candles = minute_candles("NSE:INFY", [PAST_OPEN_MS, OPEN_MS])
-    one, clean = engine(ALWAYS), engine(ALWAYS)
-    one.apply(candles[100:110])
-    one.warm("NSE:INFY", "1m", candles[:300])
+    value, clean = engine(ALWAYS), engine(ALWAYS)
+    value.apply(candles[100:110])
+    value.warm("NSE:INFY", "1m", candles[:300])
     clean.warm("NSE:INFY", "1m", candles[:300])
-    assert one.bars("NSE:INFY", "1m") == 300
-    assert newest(one) == newest(clean)
-    assert math.isfinite(one.latest()[0].values.sma_200)
+    assert value.bars("NSE:INFY", "1m") == 300
+    assert newest(value) == newest(clean)
+    assert math.isfinite(value.latest()[0].values.sma_200)

@@ -51,6 +51,6 @@ def test_a_timeframe_that_left_goes_and_the_others_do_not_notice() -> None:
     assert progress.symbols() == set(SYMBOLS)
     again = SignalProgress.restore(make_engine, progress.snapshot())
     rest, whole = candles_of(SYMBOLS), progress_of(SYMBOLS, {0: POSITIONS[0]})
-    minutes = [one for one in rest if one.timeframe == "1m"]
+    minutes = [row for row in rest if row.timeframe == "1m"]
     assert again.timeframes() == {"1m"}
     assert repr(again.engine.apply(minutes)) == repr(whole.engine.apply(minutes))

@@ -36,9 +36,9 @@ class _Mongo:
 
 
 def wait_for_marks() -> None:
-    for one in threading.enumerate():
-        if one.name == "jump-marks":
-            one.join()
+    for thread in threading.enumerate():
+        if thread.name == "jump-marks":
+            thread.join()
 
 
 def test_what_mongodb_did_not_take_is_marked_later_and_once() -> None:
@@ -51,12 +51,12 @@ def test_what_mongodb_did_not_take_is_marked_later_and_once() -> None:
     for now_seconds in (1.0, 2.0, 1.0 + AGAIN_SECONDS):
         marks.look(engine, now_seconds)
         wait_for_marks()
-        assert [one.is_marked for one in engine.jumps] == [False]
+        assert [jump.is_marked for jump in engine.jumps] == [False]
     mongo.is_away = False
     for again in range(2, 6):
         marks.look(engine, 1.0 + AGAIN_SECONDS * again)
         wait_for_marks()
-    assert [one.is_marked for one in engine.jumps] == [True]
+    assert [jump.is_marked for jump in engine.jumps] == [True]
     fields = {"rescaled_on": "2026-07-03", "rescaled_by": pytest.approx(0.2, rel=1e-3)}
     assert mongo.marked == [(NAME, 0, ist_midnight_ms(FRIDAY), fields)]
 
@@ -79,8 +79,8 @@ def test_the_doctor_names_a_jump_and_what_becomes_of_it() -> None:
 def test_of_many_the_doctor_names_some_those_of_the_day_first() -> None:
     old = [f"NSE:A{number}|2026-07-01|5|1" for number in range(9)]
     found = findings(ON_FRIDAY, jumped=";".join([*old, "NSE:Z|2026-07-03|5|1"]))
-    assert [one.sentence.split()[0] for one in found] == ["NSE:Z", "NSE:A0", "NSE:A1", "7"]
-    assert [one.is_problem for one in found] == [True, False, False, False]
+    assert [finding.sentence.split()[0] for finding in found] == ["NSE:Z", "NSE:A0", "NSE:A1", "7"]
+    assert [finding.is_problem for finding in found] == [True, False, False, False]
 
 
 def test_what_is_well_or_none_of_ours_is_no_finding() -> None:

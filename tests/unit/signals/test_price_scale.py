@@ -41,8 +41,8 @@ def candle(day: date, number: int, price: float, before: float | None = None, sy
 
 
 def last(day: date, price: float, number: int = 74) -> Last:
-    one = candle(day, number, price)
-    return Last(one.start_ms, one.close)
+    bar = candle(day, number, price)
+    return Last(bar.start_ms, bar.close)
 
 
 def jumps(instrument: Instrument, before: Last, after: Candle) -> bool:
@@ -124,7 +124,9 @@ def test_a_series_that_ends_at_its_own_close_missed_nothing(symbol: str, is_jump
 # ---- what the engine makes of it
 
 ALWAYS = Strategy(
-    "always", ("sma_20",), lambda one, *_: Proposal(Direction.LONG, one.close, one.close - 1, one.close + 1, ("",))
+    "always",
+    ("sma_20",),
+    lambda candle, *_: Proposal(Direction.LONG, candle.close, candle.close - 1, candle.close + 1, ("",)),
 )
 
 
@@ -144,11 +146,11 @@ def two_days(factor: float) -> list[Candle]:
 def signals(engine: SignalEngine, candles: list[Candle], at_once: int) -> list[tuple[int, float, float]]:
     """Start, entry and sma_20 of each signal; the candles come in batches of so many."""
     fired = [
-        one.signal
+        firing.signal
         for first in range(0, len(candles), at_once)
-        for one in engine.apply(candles[first : first + at_once]).fired
+        for firing in engine.apply(candles[first : first + at_once]).fired
     ]
-    return [(one.start_ms, one.entry, one.values["sma_20"]) for one in fired]
+    return [(firing.start_ms, firing.entry, firing.values["sma_20"]) for firing in fired]
 
 
 def test_no_signal_and_no_value_is_of_both_scales() -> None:
@@ -158,8 +160,10 @@ def test_no_signal_and_no_value_is_of_both_scales() -> None:
     for at_once in (1, 7, 75, 150):
         engine = new_engine()
         assert signals(engine, candles, at_once) == expected
-        assert [one.values.as_dict() for one in engine.latest()] == [one.values.as_dict() for one in alone.latest()]
-        assert [one.as_text() for one in engine.jumps] == [f"{NAME}|2026-07-03|5004|1000"]
+        assert [values.values.as_dict() for values in engine.latest()] == [
+            values.values.as_dict() for values in alone.latest()
+        ]
+        assert [jump.as_text() for jump in engine.jumps] == [f"{NAME}|2026-07-03|5004|1000"]
     undisturbed = signals(new_engine(), two_days(1.0), 150)
     assert len(undisturbed) > len(expected), "without a jump the second day's first candles give signals, too"
 
@@ -167,8 +171,8 @@ def test_no_signal_and_no_value_is_of_both_scales() -> None:
 def test_each_row_notes_the_same_jump_once() -> None:
     engine = new_engine()
     candles = two_days(0.2)
-    both = [one for each in candles for one in (each, replace(each, timeframe="10m"))]
-    assert [one.symbol for one in engine.apply(both).jumps] == [NAME]
+    both = [candle for each in candles for candle in (each, replace(each, timeframe="10m"))]
+    assert [jump.symbol for jump in engine.apply(both).jumps] == [NAME]
 
 
 def test_killed_anywhere_it_publishes_the_same() -> None:
@@ -192,7 +196,7 @@ def test_a_row_is_warmed_with_what_lies_behind_the_last_jump() -> None:
     engine.warm(NAME, "5m", candles)
     assert engine.bars(NAME, "5m") == 75
     assert engine.latest()[0].values.sma_20 < 1010
-    assert [one.ratio for one in engine.jumps] == [pytest.approx(0.2, rel=1e-3)]
+    assert [jump.ratio for jump in engine.jumps] == [pytest.approx(0.2, rel=1e-3)]
 
 
 def test_a_second_jump_leaves_the_candles_before_the_first_to_it() -> None:

@@ -25,10 +25,12 @@ POSITIONS = {shard: EntryId(OPEN_MS + shard, shard) for shard in OF}
 
 def candles_of(symbols: tuple[str, ...]) -> list[Candle]:
     """By end, and within that in the order of all symbols."""
-    of_all = [one for symbol in symbols for one in minute_candles(symbol, [PAST_OPEN_MS, OPEN_MS])]
-    minutes = sorted(of_all, key=lambda one: one.end_ms)
-    fives = [one for symbol in symbols for one in grouped([each for each in of_all if each.symbol == symbol], 5)]
-    return sorted([*minutes, *fives], key=lambda one: one.end_ms)
+    of_all = [candle for symbol in symbols for candle in minute_candles(symbol, [PAST_OPEN_MS, OPEN_MS])]
+    minutes = sorted(of_all, key=lambda candle: candle.end_ms)
+    fives = [
+        candle for symbol in symbols for candle in grouped([each for each in of_all if each.symbol == symbol], 5)
+    ]
+    return sorted([*minutes, *fives], key=lambda candle: candle.end_ms)
 
 
 def make_engine() -> SignalEngine:
@@ -37,7 +39,7 @@ def make_engine() -> SignalEngine:
 
 def progress_of(symbols: tuple[str, ...], positions: dict[int, EntryId]) -> SignalProgress:
     engine, until_ms = make_engine(), OPEN_MS + 100 * 60_000
-    engine.apply([one for one in candles_of(symbols) if one.end_ms <= until_ms])
+    engine.apply([candle for candle in candles_of(symbols) if candle.end_ms <= until_ms])
     warmed = {(symbol, name) for symbol in symbols for name in ("1m", "5m")}
     return SignalProgress(engine, positions, OPEN_MS, warmed, was_warmed_up=True)
 
@@ -64,7 +66,7 @@ def test_a_shard_that_the_snapshot_does_not_know_gets_nothing_and_strangers_are_
     parts = split(packed, OF)
     assert parts.keys() == {0}
     rows = SignalProgress.restore(make_engine, parts[0]).engine.latest()
-    assert {one.symbol for one in rows} == set(OF[0])
+    assert {row.symbol for row in rows} == set(OF[0])
 
 
 NONSENSE: tuple[Any, ...] = (None, -1, "x", [], [1], [[1]], {}, {"a": 1}, {"a": [1]}, [None] * 3, 1.5)
@@ -78,8 +80,8 @@ def test_whatever_a_part_of_the_header_is_it_is_taken_or_refused(part: str) -> N
     for name in inner:
         damaged: list[Any] = [{other: value for other, value in inner.items() if other != name}]
         damaged += [{**inner, name: value} for value in NONSENSE]
-        for one in damaged:
-            packed = pack({**header, part: one} if part else one, arrays)
+        for damaged_value in damaged:
+            packed = pack({**header, part: damaged_value} if part else damaged_value, arrays)
             for read in (lambda packed=packed: SignalProgress.restore(make_engine, packed),
                          lambda packed=packed: split(packed, OF)):  # fmt: skip
                 with contextlib.suppress(SnapshotError):

@@ -119,7 +119,7 @@ def test_bad_prints_are_far_off_inside_or_outside_the_day_s_range_or_zero() -> N
     odd = [packet for _, packet in sent if packet not in usual]
     assert 0 <= counted["badprint"] - len(odd) <= ONE_MINUTE_S_FAULTS
     kinds: dict[str, int] = defaultdict(int)
-    for packet in (one for one in odd if len(one) == 184):
+    for packet in (odd_packet for odd_packet in odd if len(odd_packet) == 184):
         price, high, low = _u32(packet, 4), _u32(packet, 32), _u32(packet, 36)
         kinds["zero" if price == 0 else "inside" if low <= price <= high else "outside"] += 1
     assert min(kinds["zero"], kinds["inside"], kinds["outside"]) >= 1
@@ -148,7 +148,7 @@ def test_a_reset_lowers_the_volume_by_a_constant() -> None:
 
 
 def test_a_reset_is_the_same_after_a_late_start() -> None:
-    early = [one for one in _play("reset", from_minute=595, minutes=20)[0] if one[0] % 86_400_000 > 0]
+    early = [frame for frame in _play("reset", from_minute=595, minutes=20)[0] if frame[0] % 86_400_000 > 0]
     late = _play("reset", from_minute=605, minutes=10)[0]
     assert early[-len(late) :] == late
 
@@ -166,8 +166,8 @@ def test_malformed_frames_can_not_be_read_as_they_are() -> None:
     unreadable = odd_lengths = noise = 0
     for due_ms in range(length(short=20_000, long=60_000)):
         frames = faults.touched(frame, due_ms)
-        for one in frames:
-            assert len(one) > 1, "one byte is a heartbeat"
+        for malformed_frame in frames:
+            assert len(malformed_frame) > 1, "one byte is a heartbeat"
         if frames == [frame]:
             continue
         noise += len(frames) == 2
@@ -185,7 +185,7 @@ def test_malformed_frames_can_not_be_read_as_they_are() -> None:
 
 def pack_of(count: int) -> bytes:
     """A frame of LTP packets, built by hand."""
-    packets = b"".join(b"\0\x08" + bytes([0, 0, nth, 1, 0, 0, 9, 9]) for nth in range(count))
+    packets = b"".join(b"\0\x08" + bytes([0, 0, index, 1, 0, 0, 9, 9]) for index in range(count))
     return count.to_bytes(2, "big") + packets
 
 

@@ -78,7 +78,9 @@ def test_asking_twice_or_apart_is_the_same(history: History) -> None:
 def test_only_trading_days_and_their_hours(history: History) -> None:
     bars = _candles(history, "NSE:INFY", "minute", _ms(2026, 7, 27), _ms(2026, 8, 5, 23))
     times = [_ist(ms) for ms in bars.start_ms.tolist()]
-    by_day = {day: [one.strftime("%H:%M") for one in times if one.date() == day] for day in {t.date() for t in times}}
+    by_day = {
+        day: [time.strftime("%H:%M") for time in times if time.date() == day] for day in {t.date() for t in times}
+    }
     assert sorted(day.day for day in by_day) == [3, 4, 5, 27, 28, 29, 30, 31]
     assert (by_day[date(2026, 7, 31)][0], by_day[date(2026, 7, 31)][-1]) == ("09:15", "15:29")
     assert (by_day[date(2026, 8, 3)][0], by_day[date(2026, 8, 3)][-1]) == ("09:15", "15:14")
@@ -125,7 +127,7 @@ def test_longer_bars_are_made_of_minutes(history: History, interval: str, minute
 def test_of_today_there_is_what_has_happened(history: History, symbol: str) -> None:
     bars = _candles(history, symbol, "5minute", _ms(2026, 11, 20), _ms(2026, 11, 20, 23))
     true = truth_candles(TAPE, _row(symbol), parse_timeframe("5m"))
-    whole = [one for one in true if one.end_ms <= NOW_MS]
+    whole = [candle for candle in true if candle.end_ms <= NOW_MS]
     found = list(zip(*(column.tolist() for column in bars.columns()[:6]), strict=True))
     assert found[: len(whole)] == [(c.start_ms, c.open, c.high, c.low, c.close, c.volume) for c in whole]
     assert len(found) <= len(whole) + 1

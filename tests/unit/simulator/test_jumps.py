@@ -82,22 +82,24 @@ def test_minutes_and_whole_days_are_the_same_tape(jumping: Tape) -> None:
     row = _jumpers(jumping)[3]
     minute = (int(jumping.jumps.at_ms[row]) - jumping.midnight_ms) // 60_000
     whole = jumping.full_day(row)
-    for one in range(minute - 1, minute + 3):
-        some = jumping.minute(one)
+    for index in range(minute - 1, minute + 3):
+        some = jumping.minute(index)
         mine = some.select(some.row == row)
-        there = (whole.ms - jumping.midnight_ms) // 60_000 == one
+        there = (whole.ms - jumping.midnight_ms) // 60_000 == index
         assert mine.price.tolist() == whole.price[there].tolist()
         assert mine.ms.tolist() == whole.ms[there].tolist()
 
 
 def test_the_day_closes_at_the_new_level(universe: Universe, calm: Tape, jumping: Tape) -> None:
-    row = next(one for one in _jumpers(jumping) if universe.instruments[one].symbol.startswith("NSE:"))
+    row = next(
+        instrument for instrument in _jumpers(jumping) if universe.instruments[instrument].symbol.startswith("NSE:")
+    )
     closes = [truth_candles(tape, row, parse_timeframe("1d"))[0].close for tape in (calm, jumping)]
     assert abs(closes[1] / closes[0] - 1) > 0.04
 
 
 def test_packets_show_the_jump_with_a_book_that_follows(universe: Universe, jumping: Tape) -> None:
-    row = next(one for one in _jumpers(jumping) if universe.shapes[one] == Shape.CALL)
+    row = next(instrument for instrument in _jumpers(jumping) if universe.shapes[instrument] == Shape.CALL)
     at_ms = int(jumping.jumps.at_ms[row])
     day = MarketDay(universe, CALENDAR, DAY, PacketFaults(parse_faults("none"), universe), Market.JUMPING)
     day.skip_to(at_ms - 60_000)

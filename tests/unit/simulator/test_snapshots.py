@@ -70,9 +70,9 @@ def walked(universe: Universe, played: list[MinutePackets]) -> Counter[str]:
     }
     day.close()
     counted: Counter[str] = Counter()
-    for nth, packets in enumerate(played):
+    for index, packets in enumerate(played):
         some = packets.tradables
-        for walk in walks.values() if nth == 60 else ():
+        for walk in walks.values() if index == 60 else ():
             walk.jump()
         # In the order of time and not of slots: a walk only goes forward.
         for at in np.lexsort((some.slot, some.second)).tolist():
@@ -134,7 +134,7 @@ def test_after_the_close_the_exchange_time_goes_on_and_the_trade_time_stands(
 ) -> None:
     row, close_s = universe.row_of_symbol()["NFO:INFY26NOVFUT"], MIDNIGHT_S + 15 * 3600 + 40 * 60
     mine = [packets.tradables.records[packets.tradables.row == row] for packets in played]
-    times = [(int(one["exchange_time"]), int(one["last_trade_time"])) for records in mine for one in records]
+    times = [(int(record["exchange_time"]), int(record["last_trade_time"])) for records in mine for record in records]
     afterwards = [(exchange_s, trade_s) for exchange_s, trade_s in times if exchange_s > close_s + 10]
     assert len(afterwards) > 5
     assert len({trade_s for _, trade_s in afterwards}) == 1
@@ -174,10 +174,12 @@ def test_sendings_rise_in_time_with_the_feed_s_delay(universe: Universe) -> None
         packets = _next(day)
         assert packets is not None
         due += day.sendings(packets)
-    times = [one.due_ms for one in due]
+    times = [sending.due_ms for sending in due]
     assert times == sorted(times)
     delays = [
-        one.due_ms - (int(one.packets.tradables.second[0]) + 1) * 1000 for one in due if len(one.packets.tradables)
+        sending.due_ms - (int(sending.packets.tradables.second[0]) + 1) * 1000
+        for sending in due
+        if len(sending.packets.tradables)
     ]
     assert 300 <= min(delays) < 400
     assert 1000 < max(delays) <= 1200

@@ -51,8 +51,8 @@ def test_the_same_instrument_trades_alike_in_any_universe(tape: Tape, symbol: st
 
 @pytest.mark.parametrize("other", [_tape(seed=8), _tape(day=date(2026, 11, 19))], ids=["seed", "date"])
 def test_another_seed_or_date_is_another_tape(tape: Tape, other: Tape) -> None:
-    def prices(one: Tape) -> list[int]:
-        return [price for _, price, _ in _day(one, "NSE:RELIANCE")]
+    def prices(day_tape: Tape) -> list[int]:
+        return [price for _, price, _ in _day(day_tape, "NSE:RELIANCE")]
 
     assert prices(tape) != prices(other)
 
@@ -93,7 +93,7 @@ def test_prices_stand_on_the_tick_and_move_with_fat_tails(tape: Tape) -> None:
         prices = tape.full_day(row).price
         assert (prices > 0).all()
         assert (prices % tape.universe.tick_wire[row] == 0).all()
-    closes = np.array([one.close for one in truth_candles(tape, 0, parse_timeframe("1m"))])
+    closes = np.array([candle.close for candle in truth_candles(tape, 0, parse_timeframe("1m"))])
     moves = np.diff(np.log(closes))
     kurtosis = float(np.mean((moves - moves.mean()) ** 4) / np.var(moves) ** 2)
     assert kurtosis > 3.5

@@ -25,7 +25,7 @@ def test_as_many_as_asked_for_and_each_once(how_many: int) -> None:
     universe = _universe(how_many)
     assert len(universe) == how_many
     assert len(set(universe.tokens.tolist())) == how_many
-    assert len({one.symbol for one in universe.instruments}) == how_many
+    assert len({instrument.symbol for instrument in universe.instruments}) == how_many
 
 
 @pytest.mark.parametrize("how_many", [4, 27_001])
@@ -42,26 +42,26 @@ def test_a_small_universe_is_part_of_a_larger_one() -> None:
 
 
 def test_five_have_a_currency_and_a_commodity() -> None:
-    classes = {one.session_class for one in _universe(5).instruments}
+    classes = {instrument.session_class for instrument in _universe(5).instruments}
     assert {SessionClass.INDEX, SessionClass.EQUITY_FNO, SessionClass.CURRENCY, SessionClass.COMMODITY} <= classes
 
 
 def test_sixty_hold_the_default_instruments() -> None:
-    symbols = {one.symbol for one in _universe(60).instruments}
+    symbols = {instrument.symbol for instrument in _universe(60).instruments}
     assert set(DEFAULT_INSTRUMENTS.split(",")) <= symbols
-    assert {one.session_class for one in _universe(60).instruments} == set(SessionClass)
+    assert {instrument.session_class for instrument in _universe(60).instruments} == set(SessionClass)
 
 
 @pytest.mark.parametrize("how_many", [5, 60, 200, 3_000])
 def test_the_dump_classifies_as_the_universe_does(how_many: int) -> None:
     universe = _universe(how_many)
-    parsed = {one.symbol: one for one in parse_dump(universe.dump())}
-    assert all(parsed[one.symbol] == one for one in universe.instruments)
+    parsed = {instrument.symbol: instrument for instrument in parse_dump(universe.dump())}
+    assert all(parsed[instrument.symbol] == instrument for instrument in universe.instruments)
     assert len(parsed) == how_many + len(universe.listed_only)
 
 
 def test_known_tokens() -> None:
-    by_symbol = {one.symbol: one for one in _universe(200).instruments}
+    by_symbol = {instrument.symbol: instrument for instrument in _universe(200).instruments}
     known = {
         "NSE:INFY": 408065,
         "NSE:RELIANCE": 738561,
@@ -79,12 +79,18 @@ def test_known_tokens() -> None:
 def test_the_low_byte_is_the_segment_and_the_divisor_follows() -> None:
     universe = _universe(200)
     segments = {"NSE": 1, "NFO": 2, "CDS": 3, "BSE": 4, "MCX": 7}
-    for row, one in enumerate(universe.instruments):
-        expected = 9 if one.is_index else segments[one.exchange]
-        assert one.token & 0xFF == expected
-        assert universe.divisor[row] == (10_000_000 if one.exchange == "CDS" else 100)
-        assert universe.tick_wire[row] == round(one.tick_size * universe.divisor[row])
-    assert Counter(one.exchange for one in universe.instruments).keys() == {"NSE", "BSE", "NFO", "CDS", "MCX"}
+    for row, instrument in enumerate(universe.instruments):
+        expected = 9 if instrument.is_index else segments[instrument.exchange]
+        assert instrument.token & 0xFF == expected
+        assert universe.divisor[row] == (10_000_000 if instrument.exchange == "CDS" else 100)
+        assert universe.tick_wire[row] == round(instrument.tick_size * universe.divisor[row])
+    assert Counter(instrument.exchange for instrument in universe.instruments).keys() == {
+        "NSE",
+        "BSE",
+        "NFO",
+        "CDS",
+        "MCX",
+    }
 
 
 @pytest.mark.parametrize(
@@ -92,10 +98,12 @@ def test_the_low_byte_is_the_segment_and_the_divisor_follows() -> None:
 )
 def test_the_front_month_is_the_next_last_tuesday(day: date, expiry: str) -> None:
     futures = [
-        one for one in _universe(200, day).instruments if one.instrument_type == "FUT" and one.exchange == "NFO"
+        instrument
+        for instrument in _universe(200, day).instruments
+        if instrument.instrument_type == "FUT" and instrument.exchange == "NFO"
     ]
-    assert {one.expiry for one in futures} == {expiry}
+    assert {future.expiry for future in futures} == {expiry}
 
 
 def test_one_exchange_s_dump() -> None:
-    assert {one.exchange for one in parse_dump(_universe(200).dump("NFO"))} == {"NFO"}
+    assert {instrument.exchange for instrument in parse_dump(_universe(200).dump("NFO"))} == {"NFO"}

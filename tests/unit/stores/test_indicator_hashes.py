@@ -23,14 +23,14 @@ def words_of(commands: list[bytes]) -> list[list[str]]:
     """As the server reads them: an array of words has one form in both directions."""
     reader = hiredis.Reader(encoding="utf-8")
     reader.feed(b"".join(commands))
-    words = list(itertools.takewhile(lambda one: one is not False, iter(reader.gets, None)))
+    words = list(itertools.takewhile(lambda get: get is not False, iter(reader.gets, None)))
     assert len(words) == len(commands)
     return words
 
 
 def test_a_whole_hash_has_every_value_as_its_repr() -> None:
-    one = LatestValues("NSE:INFY", "5m", START_MS, WHOLE)
-    assert words_of(values_commands(Keys("demo:"), [one])) == [
+    latest = LatestValues("NSE:INFY", "5m", START_MS, WHOLE)
+    assert words_of(values_commands(Keys("demo:"), [latest])) == [
         [
             *("HSET", "demo:indicators:NSE:INFY:5m", "t", str(START_MS), "start", "2026-01-02T09:15:00+05:30"),
             *(word for name in INDICATOR_NAMES for word in (name, repr(getattr(WHOLE, name)))),
@@ -43,7 +43,7 @@ def test_absent_values_leave_the_hash_and_the_others_are_written(absent: float) 
     some = WHOLE._replace(sma_200=absent, vwap=absent)
     several = [LatestValues("NSE:M&M", "1m", START_MS, values) for values in (WHOLE, some, WHOLE)]
     words = words_of(values_commands(Keys(), several))
-    assert [one[0] for one in words] == ["HSET", "HSET", "HDEL", "HSET"]
+    assert [word[0] for word in words] == ["HSET", "HSET", "HDEL", "HSET"]
     assert words[0] == words[3]
     there = [name for name in INDICATOR_NAMES if name not in ("sma_200", "vwap")]
     assert words[1][6:] == [word for name in there for word in (name, repr(getattr(WHOLE, name)))]
@@ -79,4 +79,4 @@ def test_every_float_is_written_as_python_does() -> None:
         1e15,
     ]
     values = np.concatenate([any_bits[np.isfinite(any_bits)], usual, prices, edges])
-    assert [text.decode() for text in float_texts(values)] == [repr(one) for one in values.tolist()]
+    assert [text.decode() for text in float_texts(values)] == [repr(value) for value in values.tolist()]

@@ -50,7 +50,9 @@ KINDS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("error", "kind"), KINDS, ids=lambda one: one.name if isinstance(one, RedisFailure) else "")
+@pytest.mark.parametrize(
+    ("error", "kind"), KINDS, ids=lambda failure: failure.name if isinstance(failure, RedisFailure) else ""
+)
 def test_an_error_has_its_kind(error: redis.RedisError, kind: RedisFailure) -> None:
     failure = failure_of(error)
     assert failure.kind is kind

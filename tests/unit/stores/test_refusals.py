@@ -48,7 +48,7 @@ def test_it_is_set_aside_and_tried_again_after_a_while(refusals: Refusals, clock
             assert not refusals.tried("broker:{a}", lambda: True), "not before a while has passed"
             assert refusals.tried("ticks:{a}", lambda: True)
             clock.seconds += AGAIN_SECONDS
-    assert [one["log_level"] for one in logged] == ["error"]
+    assert [event["log_level"] for event in logged] == ["error"]
     assert refusals.sentence == logged[0]["event"]
     assert refusals.sentence.endswith("Until then broker:{a} waits, and all else goes on.")
     assert refusals.tried("broker:{a}", lambda: True)

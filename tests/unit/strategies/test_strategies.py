@@ -90,12 +90,12 @@ def test_without_volume_the_vwap_is_not_asked_for(now: IndicatorValues, before: 
     proposal = evaluate(replace(CANDLE, volume=None), now._replace(vwap=float("nan")), before)
     assert proposal is not None
     assert len(proposal.conditions) == 4
-    assert not any("vwap" in one for one in proposal.conditions)
+    assert not any("vwap" in condition for condition in proposal.conditions)
 
 
 def test_found_by_name() -> None:
     assert "momentum" in strategy_names()
-    assert not any(one.startswith("_") for one in strategy_names())
+    assert not any(name.startswith("_") for name in strategy_names())
     (momentum,) = load_strategies(["momentum"])
     assert (momentum.name, momentum.evaluate) == ("momentum", evaluate)
     assert load_strategies([]) == ()
