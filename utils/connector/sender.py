@@ -67,13 +67,9 @@ class TickSender:
         self._failed: RedisFailure | None = None
         self._stream = stream
         self._recorders = recorders
-        self._windows = {
-            recorder.shard: SendWindow(
-                recorder.shard, partial(stream.use, recorder.shard), stream_max_bytes // WINDOW_SHARE, log
-            )
-            for recorder in recorders
-            if recorder.topic is Topic.TICKS
-        }
+        shards = [recorder.shard for recorder in recorders if recorder.topic is Topic.TICKS]
+        room_bytes = stream_max_bytes // WINDOW_SHARE
+        self._windows = {shard: SendWindow(shard, partial(stream.use, shard), room_bytes, log) for shard in shards}
         self._health = health
         self._health_fields = health_fields
         self._kept_ms = round(stream_hours * 3_600_000)
