@@ -25,7 +25,7 @@ from utils.stores.redis_connection import open_redis
 
 PROCESS = "candle_worker"
 ENTRIES_AT_ONCE = 512  # of a shard, while there is a backlog
-LIVE_SECONDS = 5.0  # a shard that is further behind does not show how often its instruments are heard
+LIVE_SECONDS = 5.0  # a shard that is further behind does not show how often its instruments are quoted
 
 
 class CandleWorker(ShardWorker[ShardCandles]):
@@ -65,7 +65,7 @@ class CandleWorker(ShardWorker[ShardCandles]):
             self._lost["lost_entries"] += gap.entries
             self._lost["lost_ms"] += gap.lost_ms
             self._log.error(
-                "entries were dropped from the stream before they were read: their candles say complete=false; "
+                "entries were dropped from the stream before they were read: their candles have complete=false; "
                 "the journal has them; raise STREAM_MAX_MB or STREAM_HOURS",
                 shard=gap.shard,
                 entries=gap.entries,

@@ -77,7 +77,7 @@ class ShardCandles:
         self._engine = self._new_engine()
         self._content = self._new_content()
         self._saved_at = self._engine.position
-        self._told_over: object = None
+        self._published_over: object = None
         self._log = structlog.get_logger("candle_worker").bind(shard=shard)
 
     def _new_engine(self) -> CandleEngine:
@@ -104,7 +104,7 @@ class ShardCandles:
         content = self._store.load_state(self.shard)
         self._engine = self._new_engine()
         self._content = self._new_content()
-        self._told_over = None
+        self._published_over = None
         refused = ""
         if content is not None:
             try:
@@ -154,11 +154,11 @@ class ShardCandles:
         view = self._store.live_view(self.shard, self.position)
         if view is None:
             return False
-        if self._told_over is None:
+        if self._published_over is None:
             self._engine.forget_published()
-        elif view is not self._told_over:  # another worker wrote meanwhile, or the server lost what it was told
+        elif view is not self._published_over:  # another worker wrote meanwhile, or the server lost what it had
             self._engine.mark_all_changed()
-        self._told_over = view
+        self._published_over = view
         candles, ticks = self._engine.next_live()
         self._store.write_live(self.shard, self._engine.rows, candles, ticks, self.position)
         return not self._engine.is_live_round_done

@@ -47,7 +47,7 @@ def _load(name: str) -> Strategy:
     try:
         module = importlib.import_module(f"{PACKAGE}.{name}")
     except Exception as error:
-        raise SettingsError(f"{where} can not be loaded ({type(error).__name__}: {error})") from error
+        raise SettingsError(f"{where} cannot be loaded ({type(error).__name__}: {error})") from error
     evaluate, required = getattr(module, "evaluate", None), getattr(module, "REQUIRED", None)
     if not callable(evaluate):
         raise SettingsError(f"{where} has no function evaluate(candle, now, before)")

@@ -11,7 +11,7 @@ __all__ = ["Direction", "Proposal"]
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """Prices in the quote currency; `conditions` are those that were met, as a person would say them."""
+    """Prices in the quote currency; `conditions` are those that were met, as a person would put them."""
 
     direction: Direction
     entry: float

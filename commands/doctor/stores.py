@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from commands.doctor.findings import Finding
 from utils.stores.key_types import WrongType
 from utils.stores.redis_failure import RedisFailure
-from utils.stores.redis_server import NOT_TOLD, Info, dangers, is_cluster
+from utils.stores.redis_server import NOT_SHOWN, Info, dangers, is_cluster
 
 REDIS = "redis"
 
@@ -15,7 +15,7 @@ REDIS = "redis"
 def redis_findings(info: Info | None, old_keys: str = "") -> Iterator[Finding]:
     """From INFO (None where the user of REDIS_URL may not ask), and of the keys that an update left."""
     if info is None:
-        yield Finding(REDIS, NOT_TOLD, is_problem=False)
+        yield Finding(REDIS, NOT_SHOWN, is_problem=False)
     elif is_cluster(info):
         yield Finding(REDIS, RedisFailure.CLUSTER.sentence)
     else:

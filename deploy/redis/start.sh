@@ -1,7 +1,7 @@
 #!/bin/sh
 # Starts Redis with one user a role. The passwords go through a file in memory: a command line is seen by every user of
 # the machine. Key patterns are those of utils/keys.py; %R~ reads, %W~ writes, and a key that is given to EVAL wants both,
-# whatever the script does with it. Arguments go to redis-server, after what redis.conf beside this says.
+# whatever the script does with it. Arguments go to redis-server, after what redis.conf beside this has.
 set -eu
 umask 077
 prefix=${REDIS_PREFIX:-}
@@ -12,7 +12,7 @@ for password in "$REDIS_PASSWORD" "$REDIS_CONNECTOR_PASSWORD" "$REDIS_CANDLE_WOR
     esac
 done
 
-# What every process of ours may do: say who it is, and what its health check reads and writes.
+# What every process of ours may do: name itself, and what its health check reads and writes.
 ours="+@connection -@dangerous +info +multi +exec +evalsha +script|load +type \
 %R~${prefix}health:* %RW~${prefix}health-processes +hgetall +smembers +sadd +del +hset +expire +xrange +xinfo|stream"
 worker="+eval +watch +get +set +hget +hdel +xadd +xread +xreadgroup +xack +xgroup|create +xinfo|groups +publish +zadd +zrem +zremrangebyscore +zrange +time \

@@ -170,7 +170,7 @@ def test_health_and_logs_have_to_agree() -> None:
 
 def test_announcements_are_read_from_the_log() -> None:
     line = {
-        "event": "entries were dropped from the stream before they were read: their candles say complete=false",
+        "event": "entries were dropped from the stream before they were read: their candles have complete=false",
         "shard": 0,
         "after": str(ANNOUNCED.after),
         "entries": COUNT,

@@ -1,4 +1,4 @@
-"""Several workers of a role: the shards are shared out, and when one dies another goes on within five seconds."""
+"""Several workers of a role: the shards are shared out, and when one dies another continues within five seconds."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _reported(made: Stage) -> set[int]:
 
 
 def seconds_until_taken_over(made: Stage, name: str, role: str, shard: int) -> float:
-    """Kills the process; until another owns its lease and says more in the shard's closed stream."""
+    """Kills the process; until another owns its lease and publishes more in the shard's closed stream."""
     stream = Keys().closed(shard)
     made.kill(name)
     killed = time.monotonic()

@@ -72,8 +72,8 @@ def test_an_order_update_is_recorded_once(tmp_path: Path, valkey: ValkeyServer, 
         assert updates(connector.redis) == [(b"t", text) for text in expected]
         assert recorded(connector) == expected
         for shard in range(connections):
-            told = [frame for frame in connector.frames(shard) if frame != b"\0"]
-            assert told == ['{"type":"message","data":"a notice"}', b"\0\7"], "its own texts, and no account's"
+            shown = [frame for frame in connector.frames(shard) if frame != b"\0"]
+            assert shown == ['{"type":"message","data":"a notice"}', b"\0\7"], "its own texts, and no account's"
             assert len(connector.frames(shard)) >= 5, "a heartbeat in the place of each"
         assert "order" not in everything_else_in(connector.redis)
 
@@ -100,11 +100,11 @@ def test_a_kill_and_a_redis_that_lost_all_lose_no_update(tmp_path: Path, valkey:
         broker.send(OTHER_ORDER)
         wait_until(lambda: len(updates(connector.redis)) == 2, "both")
         assert connector.stop() == 0
-        assert "not everything was sent" not in connector.said
+        assert "not everything was sent" not in connector.logged
         assert [text for _, text in updates(connector.redis)] == [ORDER, OTHER_ORDER] == recorded(connector)
 
 
-def doctor_says(connector: ConnectorProcess) -> tuple[int, str]:
+def run_doctor(connector: ConnectorProcess) -> tuple[int, str]:
     done = subprocess.run(
         [sys.executable, str(ROOT / "manage.py"), "doctor", "--process", "connector"],
         cwd=connector.directory, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, check=False,
@@ -121,7 +121,7 @@ def allow(administrator: Any, patterns: list[str]) -> None:
 @pytest.mark.own_valkey
 @pytest.mark.parametrize("refusal", ["no right", "another type", "only reading"])
 def test_what_redis_refuses_of_them_stops_no_ticks(tmp_path: Path, valkey: ValkeyServer, refusal: str) -> None:
-    """They wait in their journal, which is said once, and come when Redis takes them."""
+    """They wait in their journal, which is logged once, and come when Redis takes them."""
     with (
         closing(open_redis(valkey.url)) as administrator,
         FakeBroker([stock(token, name) for name, token in TOKENS.items()]) as broker,
@@ -140,15 +140,15 @@ def test_what_redis_refuses_of_them_stops_no_ticks(tmp_path: Path, valkey: Valke
                 broker.send(bytes([0, number]))
             wait_until(lambda: b"\0\x13" in connector.frames(), "the ticks")
             wait_until(lambda: "broker:{a}" in connector.health().get("redis_fault", ""), "the report names it")
-            code, said = doctor_says(connector)
-            assert code == 1 and "Until then broker:{a} waits, and all else goes on." in said, said
+            code, logged = run_doctor(connector)
+            assert code == 1 and "Until then broker:{a} waits, and all else continues." in logged, logged
             if refusal == "another type":
                 administrator.delete("broker:{a}")
             else:
                 allow(administrator, rights["keys"])
             wait_until(lambda: [text for _, text in updates(administrator)] == [ORDER], "the update")
             wait_until(lambda: connector.health().get("redis_fault") == "", "all is well")
-            assert connector.said.count("then broker:{a} waits") == 1
+            assert connector.logged.count("then broker:{a} waits") == 1
 
 
 def test_a_journal_of_them_that_cannot_be_read_stops_no_ticks(tmp_path: Path, valkey: ValkeyServer) -> None:
@@ -170,13 +170,13 @@ def test_a_journal_of_them_that_cannot_be_read_stops_no_ticks(tmp_path: Path, va
         wait_until(lambda: len(broker.connections) == 2 and bool(broker.connections[1].modes()), "subscribed again")
         broker.send(b"\0\7")
         wait_until(lambda: b"\0\7" in connector.frames(), "the ticks")
-        unread = "The account's journal can not be read (broker-0.journal"
+        unread = "The account's journal cannot be read (broker-0.journal"
         wait_until(lambda: unread in connector.health().get("redis_fault", ""), "the report names it")
-        code, said = doctor_says(connector)
-        assert code == 1 and unread in said, said
+        code, logged = run_doctor(connector)
+        assert code == 1 and unread in logged, logged
 
 
-def test_a_reader_can_not_read_them(valkey: ValkeyServer) -> None:
+def test_a_reader_cannot_read_them(valkey: ValkeyServer) -> None:
     with closing(open_redis(valkey.url)) as administrator, closing(open_redis(valkey.url_of("reader"))) as reader:
         administrator.xadd("broker:{a}", {"t": ORDER})
         reads: tuple[Callable[[], object], ...] = (

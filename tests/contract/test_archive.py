@@ -34,7 +34,7 @@ def wait_for(condition: Callable[[], bool], seconds: float = 90.0) -> None:
         time.sleep(0.02)
 
 
-def say(client: redis.Redis, *bodies: dict[str, Any] | bytes) -> None:
+def publish(client: redis.Redis, *bodies: dict[str, Any] | bytes) -> None:
     for body in bodies:
         client.xadd(STREAM, {"json": body if isinstance(body, bytes) else orjson.dumps(body)})
 
@@ -82,10 +82,10 @@ def test_mongo_killed_and_restarted_loses_nothing(client: redis.Redis, tmp_path:
         store.prepare()
         stream_archiver = archiver(client, store.upsert_candles)
         with running(stream_archiver):
-            say(client, *documents(*(candle(minute) for minute in range(100))))
+            publish(client, *documents(*(candle(minute) for minute in range(100))))
             wait_for(lambda: stream_archiver.health.written == 100)
             mongo.kill()
-            say(client, *documents(*(candle(minute) for minute in range(100, 300)), candle(299, 7.0, rev=1)))
+            publish(client, *documents(*(candle(minute) for minute in range(100, 300)), candle(299, 7.0, rev=1)))
             wait_for(lambda: stream_archiver.health.state is ArchiverState.FAILING)
             assert stream_archiver.health.error
             mongo.start()
@@ -102,20 +102,20 @@ def test_mongo_killed_and_restarted_loses_nothing(client: redis.Redis, tmp_path:
 def test_redis_losing_everything_is_survived(valkey: ValkeyServer, client: redis.Redis) -> None:
     memory = Memory()
     with running(archiver(client, memory.write)):
-        say(client, {"_id": "a"})
+        publish(client, {"_id": "a"})
         wait_for(lambda: "a" in memory.documents)
         client.flushall()
-        say(client, {"_id": "b"})
+        publish(client, {"_id": "b"})
         wait_for(lambda: "b" in memory.documents)
         valkey.kill()
         valkey.start()
-        say(client, {"_id": "c"})
+        publish(client, {"_id": "c"})
         wait_for(lambda: "c" in memory.documents)
 
 
 def test_what_an_earlier_run_left_pending_comes_first(client: redis.Redis) -> None:
     memory, order = Memory(), list[str]()
-    say(client, {"_id": "a"}, {"_id": "b"})
+    publish(client, {"_id": "a"}, {"_id": "b"})
     client.xgroup_create(STREAM, GROUP, id="0")
     client.xreadgroup(GROUP, CONSUMER, {STREAM: ">"}, count=1)
 
@@ -134,7 +134,7 @@ def test_the_first_entry_after_a_quiet_time_is_stored(client: redis.Redis) -> No
     with running(archiver(client, memory.write)):
         for name in ("a", "b"):
             wait_for(lambda: any(c["cmd"] == "xread" and "b" in c["flags"] for c in client.client_list()))
-            say(client, {"_id": name})
+            publish(client, {"_id": name})
             wait_for(lambda name=name: name in memory.documents)  # type: ignore[misc]
 
 
@@ -147,7 +147,7 @@ def test_the_first_entries_after_a_quiet_time_are_left_alone_for_a_while(client:
     client.xgroup_create(STREAM, GROUP, id="0", mkstream=True)
     with running(stream_archiver):
         wait_for(lambda: bool(client.client_list()) and any(c["cmd"] == "xread" for c in client.client_list()))
-        say(client, {"_id": "a"})
+        publish(client, {"_id": "a"})
         wait_for(lambda: all(c["cmd"] != "xread" or "b" not in c["flags"] for c in client.client_list()))
         groups: Any = client.xinfo_groups(STREAM)
         assert (groups[0]["pending"], groups[0]["lag"]) == (0, 1)
@@ -159,7 +159,9 @@ def test_a_bad_document_is_put_aside_and_the_rest_goes_on(client: redis.Redis) -
     memory = Memory()
     stream_archiver = archiver(client, memory.write)
     with running(stream_archiver):
-        say(client, {"_id": "a"}, {"_id": "x", "bad": 1}, b"\xff no json", {"no id": 1}, b'{"_id": {}}', {"_id": "b"})
+        publish(
+            client, {"_id": "a"}, {"_id": "x", "bad": 1}, b"\xff no json", {"no id": 1}, b'{"_id": {}}', {"_id": "b"}
+        )
         wait_for(lambda: "b" in memory.documents and nothing_pending(client))
     assert set(memory.documents) == {"a", "b"}
     assert stream_archiver.health.rejected == 4
@@ -174,7 +176,7 @@ def test_the_breaker_spares_a_failing_server_and_closes_again(client: redis.Redi
     memory = Memory()
     memory.faults_left = 6
     stream_archiver = archiver(client, memory.write)
-    say(client, {"_id": "a"})
+    publish(client, {"_id": "a"})
     with running(stream_archiver):
         wait_for(lambda: "a" in memory.documents)
         wait_for(lambda: stream_archiver.health.state is ArchiverState.WAITING)
@@ -184,7 +186,7 @@ def test_the_breaker_spares_a_failing_server_and_closes_again(client: redis.Redi
 
 def test_entries_trimmed_while_pending_are_counted_and_do_not_block(client: redis.Redis) -> None:
     memory = Memory()
-    say(client, {"_id": "a"}, {"_id": "b"})
+    publish(client, {"_id": "a"}, {"_id": "b"})
     client.xgroup_create(STREAM, GROUP, id="0")
     client.xreadgroup(GROUP, CONSUMER, {STREAM: ">"}, count=2)
     client.xtrim(STREAM, maxlen=1, approximate=False)
@@ -199,16 +201,16 @@ def test_entries_trimmed_while_pending_are_counted_and_do_not_block(client: redi
 def test_entries_trimmed_before_they_were_taken_are_counted_once(client: redis.Redis, was_read_before: int) -> None:
     memory = Memory()
     stream_archiver = archiver(client, memory.write)
-    say(client, *({"_id": str(number)} for number in range(was_read_before)))
+    publish(client, *({"_id": str(number)} for number in range(was_read_before)))
     if was_read_before:
         with running(stream_archiver):
             wait_for(lambda: len(memory.documents) == was_read_before)
-    say(client, *({"_id": str(number)} for number in range(was_read_before, 500)))
+    publish(client, *({"_id": str(number)} for number in range(was_read_before, 500)))
     client.xtrim(STREAM, maxlen=100, approximate=False)
     second = archiver(client, memory.write)
     with running(second):
         wait_for(lambda: len(memory.documents) == was_read_before + 100)
-        say(client, {"_id": "later"})
+        publish(client, {"_id": "later"})
         wait_for(lambda: "later" in memory.documents and nothing_pending(client))
     assert second.health.lost == 400 - was_read_before
     assert stream_archiver.health.lost == 0
@@ -219,7 +221,7 @@ def test_what_was_stored_may_go(client: redis.Redis) -> None:
     stream_archiver = archiver(client, memory.write)
     with running(stream_archiver):
         for start in range(0, 500, 100):
-            say(client, *({"_id": str(number)} for number in range(start, start + 100)))
+            publish(client, *({"_id": str(number)} for number in range(start, start + 100)))
             wait_for(lambda start=start: len(memory.documents) == start + 100)  # type: ignore[misc]
             wait_for(lambda: nothing_pending(client))
             client.xtrim(STREAM, maxlen=0, approximate=False)
@@ -228,7 +230,7 @@ def test_what_was_stored_may_go(client: redis.Redis) -> None:
 
 def test_a_stop_still_writes_what_is_there(client: redis.Redis) -> None:
     memory, stop = Memory(), StopRequest()
-    say(client, *({"_id": str(number)} for number in range(2_500)))
+    publish(client, *({"_id": str(number)} for number in range(2_500)))
     client.xgroup_create(STREAM, GROUP, id="0")
     stop.request()
     stream_archiver = archiver(client, memory.write)
@@ -237,8 +239,8 @@ def test_a_stop_still_writes_what_is_there(client: redis.Redis) -> None:
     assert nothing_pending(client)
 
 
-def test_while_it_fails_it_says_so_at_every_moment(client: redis.Redis) -> None:
-    """Also in the midst of an attempt: whoever asks twice hears the same twice."""
+def test_while_it_fails_it_logs_it_at_every_moment(client: redis.Redis) -> None:
+    """Also in the midst of an attempt: whoever asks twice gets the same twice."""
     memory, seen = Memory(), list[ArchiverState]()
     memory.faults_left = 6
 
@@ -248,7 +250,7 @@ def test_while_it_fails_it_says_so_at_every_moment(client: redis.Redis) -> None:
 
     stream_archiver = archiver(client, write)
     with running(stream_archiver):
-        say(client, {"_id": "a"})
+        publish(client, {"_id": "a"})
         wait_for(lambda: "a" in memory.documents and nothing_pending(client))
         wait_for(lambda: stream_archiver.health.state is ArchiverState.WAITING)
     assert seen == [ArchiverState.WRITING] + [ArchiverState.FAILING] * 6

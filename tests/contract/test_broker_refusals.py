@@ -1,4 +1,4 @@
-"""What connect.py and the doctor say of a broker that refuses: each cause by its own name, with its own wait."""
+"""What connect.py and the doctor report of a broker that refuses: each cause by its own name, with its own wait."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def is_in(field: str, words: str, connector: ConnectorProcess) -> None:
     wait_until(lambda: words in connector.health().get(field, ""), f"{words!r} in {field}")
 
 
-def assert_app_is_named(connector: ConnectorProcess, said: str) -> None:
+def assert_app_is_named(connector: ConnectorProcess, answer: str) -> None:
     """By the doctor: what is wrong with the app, and nothing of a login."""
     wait_until(lambda: connector.health().get("state") == "refused by the broker", "the state")
     is_in("shard0_refusal", "the Kite app has no market data", connector)
@@ -54,24 +54,24 @@ def assert_app_is_named(connector: ConnectorProcess, said: str) -> None:
     assert code == 1
     assert "its plan must be Connect" in printed
     assert "another login does not help" in printed
-    assert said in printed
+    assert answer in printed
     assert "manage.py login" not in printed
 
 
-@pytest.mark.parametrize("said", [AUTHENTICATION_FAILED, NO_PERMISSION], ids=["bare 403", "PermissionException"])
-def test_an_app_without_market_data_is_not_told_to_log_in(
-    tmp_path: Path, broker: FakeBroker, valkey: ValkeyServer, in_session: dict[str, str], said: tuple[int, str, str]
+@pytest.mark.parametrize("answer", [AUTHENTICATION_FAILED, NO_PERMISSION], ids=["bare 403", "PermissionException"])
+def test_an_app_without_market_data_is_not_asked_to_log_in(
+    tmp_path: Path, broker: FakeBroker, valkey: ValkeyServer, in_session: dict[str, str], answer: tuple[int, str, str]
 ) -> None:
-    broker.refusals["/"] = said
+    broker.refusals["/"] = answer
     broker.user_id = "AB1234"
     with running_connector(tmp_path / "connector", broker, valkey, **in_session) as connector:
-        assert_app_is_named(connector, said[2])
+        assert_app_is_named(connector, answer[2])
         assert len(broker.attempts) == 1
         # The person logs in all the same: one more attempt, and the same words.
         store_token(Path(connector.settings["ACCESS_TOKEN_FILE"]), "another-token")
         wait_until(lambda: len(broker.attempts) == 2, "an attempt with the new token")
-        assert_app_is_named(connector, said[2])
-        written = connector.said
+        assert_app_is_named(connector, answer[2])
+        written = connector.logged
         assert "another-token" not in written
         assert "run manage.py login" not in written
         del broker.refusals["/"]
@@ -81,11 +81,11 @@ def test_an_app_without_market_data_is_not_told_to_log_in(
         assert doctor(connector)[0] == 0
 
 
-@pytest.mark.parametrize("said", [AUTHENTICATION_FAILED, DEAD_TOKEN], ids=["bare 403", "TokenException"])
-def test_a_dead_token_is_told_to_log_in(
-    tmp_path: Path, broker: FakeBroker, valkey: ValkeyServer, in_session: dict[str, str], said: tuple[int, str, str]
+@pytest.mark.parametrize("answer", [AUTHENTICATION_FAILED, DEAD_TOKEN], ids=["bare 403", "TokenException"])
+def test_a_dead_token_is_asked_to_log_in(
+    tmp_path: Path, broker: FakeBroker, valkey: ValkeyServer, in_session: dict[str, str], answer: tuple[int, str, str]
 ) -> None:
-    broker.refusals |= {"/": said, "/user/profile": DEAD_TOKEN}
+    broker.refusals |= {"/": answer, "/user/profile": DEAD_TOKEN}
     with running_connector(tmp_path / "connector", broker, valkey, **in_session) as connector:
         is_in("shard0_refusal", "Incorrect `api_key` or `access_token`.", connector)
         assert connector.health()["state"] == "waiting for a new access token"
@@ -106,7 +106,7 @@ def test_a_bare_403_without_a_profile_names_both_causes(
 
 
 @pytest.mark.parametrize(
-    ("said", "words"),
+    ("answer", "words"),
     [
         ((400, "InputException", "Invalid `api_key`."), "API_KEY is not that of an active Kite app"),
         ((429, "NetworkException", "Too many requests"), "see whether another program uses this API_KEY"),
@@ -114,21 +114,21 @@ def test_a_bare_403_without_a_profile_names_both_causes(
         ((503, "NetworkException", "Down for maintenance"), "Down for maintenance"),
     ],
 )
-def test_each_refusal_is_shown_with_its_cause_or_as_the_broker_said_it(
+def test_each_refusal_is_shown_with_its_cause_or_as_the_broker_gave_it(
     tmp_path: Path,
     broker: FakeBroker,
     valkey: ValkeyServer,
     in_session: dict[str, str],
-    said: tuple[int, str, str],
+    answer: tuple[int, str, str],
     words: str,
 ) -> None:
-    broker.refusals["/"] = said
+    broker.refusals["/"] = answer
     with running_connector(tmp_path / "connector", broker, valkey, **in_session) as connector:
         is_in("shard0_refusal", words, connector)
         code, printed = doctor(connector)
         assert code == 1
         assert words in printed
-        assert said[2] in printed
+        assert answer[2] in printed
         assert "manage.py login" not in printed
 
 
@@ -141,7 +141,7 @@ def test_instruments_refused_for_the_token_name_the_token(
         code, printed = doctor(connector)
         assert code == 1
         assert "TokenException 403: Incorrect `api_key` or `access_token`." in printed
-        assert "check KITE_API_URL" not in printed + connector.said
+        assert "check KITE_API_URL" not in printed + connector.logged
 
 
 def test_one_unknown_symbol_is_named_and_unhealthy(
@@ -186,8 +186,8 @@ def test_the_brokers_texts_are_shown_until_the_next_connection(
         assert code == 1
         assert "reports an error: 'Instrument 8 not subscribed: quota of *** is used up'" in printed
         assert "note     connector: connection 0: the broker writes: 'Maintenance at 10:00'" in printed
-        assert "token-one" not in connector.said + printed
-        assert "quota of" in connector.said
+        assert "token-one" not in connector.logged + printed
+        assert "quota of" in connector.logged
         broker.drop_all()
         wait_until_subscribed(broker, 2)
         wait_until(lambda: connector.health()["shard0_broker_error"] == "", "a new connection")

@@ -1,4 +1,4 @@
-"""The candle worker as a process on a real Redis and MongoDB: it stores what the engine says, whatever dies."""
+"""The candle worker as a process on a real Redis and MongoDB: it stores what the engine gives, whatever dies."""
 
 from __future__ import annotations
 
@@ -102,8 +102,8 @@ def is_archived(client: redis.Redis) -> bool:
 
 
 def check(client: redis.Redis, mongo: EmbeddedServer, expected: EngineRun) -> None:
-    said: Any = client.xrange("closed:{a}")
-    documents = [orjson.loads(fields[b"json"]) for _, fields in said]
+    entries: Any = client.xrange("closed:{a}")
+    documents = [orjson.loads(fields[b"json"]) for _, fields in entries]
     assert documents == [message.candle.as_document() for message in expected.published]
     with pymongo.MongoClient[dict[str, Any]](mongo.url) as database:
         stored = {document["_id"]: document for document in database["candlewick"]["candles"].find()}
@@ -120,13 +120,13 @@ def live_closes_expected(expected: EngineRun) -> list[object]:
     return [str(candle.close).encode() for candle in expected.still_open.values()]
 
 
-def test_stores_what_the_engine_says(servers: tuple[ValkeyServer, EmbeddedServer], tmp_path: Path) -> None:
+def test_stores_what_the_engine_gives(servers: tuple[ValkeyServer, EmbeddedServer], tmp_path: Path) -> None:
     valkey, mongo = servers
     entries = random_feed(1, "09:13:00", 900)
     expected = run_engine(entries, [who.reference for who in WHO], SETTINGS)
     client = redis.Redis.from_url(valkey.url)
-    heard: Any = client.pubsub()  # type: ignore[no-untyped-call]
-    heard.psubscribe("candles.closed.*")
+    subscriber: Any = client.pubsub()  # type: ignore[no-untyped-call]
+    subscriber.psubscribe("candles.closed.*")
     with worker(environment(valkey, mongo, tmp_path)) as process:
         send(client, entries)
         until_worked_off(client, entries)
@@ -135,7 +135,9 @@ def test_stores_what_the_engine_says(servers: tuple[ValkeyServer, EmbeddedServer
         assert process.wait(DEADLINE_SECONDS) == 0
     check(client, mongo, expected)
     messages = [
-        message for message in iter(lambda: heard.get_message(timeout=0.2), None) if message["type"] == "pmessage"
+        message
+        for message in iter(lambda: subscriber.get_message(timeout=0.2), None)
+        if message["type"] == "pmessage"
     ]
     assert len(messages) == len(expected.published)
     rejected: Any = client.xrange("ticks.rejected:{a}")

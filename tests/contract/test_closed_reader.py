@@ -51,7 +51,7 @@ def test_it_waits_for_the_first_entry(client: redis.Redis, redis_url: str, day: 
     later.join()
 
 
-def test_a_stream_that_was_cut_behind_the_position_says_so(client: redis.Redis) -> None:
+def test_a_stream_that_was_cut_behind_the_position_logs_it(client: redis.Redis) -> None:
     for index in range(1, 11):
         client.xadd(KEYS.closed(0), {"json": "{}"}, id=f"{index}-0")
     reader = ClosedReader(client, KEYS)

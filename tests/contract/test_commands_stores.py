@@ -135,7 +135,7 @@ def test_what_is_sent_together_is_short_in_number_and_in_time() -> None:
     assert list(batches([], 50_000)) == []
 
 
-def test_what_is_sent_closes_no_more_than_is_said_of_it() -> None:
+def test_what_is_sent_closes_no_more_than_is_known_of_it() -> None:
     bound = ClosingBound({0: 3_000}, [60_000, 180_000, 86_400_000], most=1_000)
     assert bound.closed_by(0, 0, 1_000_000) == 3 * 3_000  # a boundary of all of them
     assert bound.closed_by(0, 120_000, 1_000_000) == (3 + 1 + 1) * 3_000
@@ -172,7 +172,7 @@ def test_what_is_not_stored_yet_is_seen(client: redis.Redis) -> None:
     assert (last_id(client, stream), unarchived(client, stream)) == (ZERO_ID, 0)
     assert all_archived(client, KEYS, [0])
     client.xadd(stream, {"json": "{}"}, id="5-1")
-    assert unarchived(client, stream) is None  # nobody stores it: there is no telling
+    assert unarchived(client, stream) is None  # nobody stores it: nobody knows
     assert not all_archived(client, KEYS, [0])
     client.xgroup_create(stream, "archive", id="0")
     client.xadd(stream, {"json": "{}"}, id="7-0")

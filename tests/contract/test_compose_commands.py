@@ -104,17 +104,17 @@ class Stack:
             return subprocess.CompletedProcess(command, 124, "", "no answer in time")
 
     def await_health(self, name: str, exit_code: int, seconds: float) -> str:
-        """Polls the health check until it leaves with `exit_code`; returns what it said."""
+        """Polls the health check until it leaves with `exit_code`; returns what it printed."""
         deadline = time.monotonic() + seconds
         while True:
             answer = self.ask_health(name)
-            said = answer.stdout + answer.stderr
+            logged = answer.stdout + answer.stderr
             if answer.returncode == exit_code:
-                return said
+                return logged
             process = self.running.get(name)
             wrote = process.last_lines() if process else ""
             assert time.monotonic() < deadline, (
-                f"{name}: exit {answer.returncode} after {seconds:g} s\n{said}\n{wrote}"
+                f"{name}: exit {answer.returncode} after {seconds:g} s\n{logged}\n{wrote}"
             )
             time.sleep(0.5)
 
@@ -174,8 +174,8 @@ def test_together_they_bring_candles_and_indicator_values(stack: Stack) -> None:
 
 def test_the_connector_is_unhealthy_when_no_frame_comes(stack: Stack) -> None:
     stack.exchange.kill()
-    said = stack.await_health("connector", 1, UNHEALTHY_SECONDS)
-    assert said.strip()
+    logged = stack.await_health("connector", 1, UNHEALTHY_SECONDS)
+    assert logged.strip()
     assert stack.running["connector"].is_alive
 
 

@@ -258,8 +258,8 @@ def test_more_workers_share_the_work_and_take_over(composed: Composed) -> None:
             until(lambda role=role, dead=victim: {dead, ""}.isdisjoint(holders_of(client, role)), 5.0, role)  # type: ignore[misc]
         keys, shards = Keys(), range(SHARDS)
         for stream in (*map(keys.closed, shards), *map(keys.signals, shards)):
-            said: Any = client.xrange(stream)
-            documents = [json.loads(fields["json"]) for _, fields in said]
+            printed: Any = client.xrange(stream)
+            documents = [json.loads(fields["json"]) for _, fields in printed]
             ids = [(document["_id"], document.get("rev")) for document in documents]
             assert len(ids) == len(set(ids)), stream
             assert ids or stream.startswith("signals:")
@@ -278,8 +278,8 @@ def test_the_demo_plays_beside_live_data_and_leaves_it_alone(composed: Composed)
     with redis_of(composed) as client:
         live = live_keys(client)
         length = client.xlen("closed:{a}")
-        said = composed.compose("--profile", "demo", "run", "--no-TTY", "--rm", "demo", *SHORT_DEMO).stdout
-        assert "every process ended as asked" in said
+        printed = composed.compose("--profile", "demo", "run", "--no-TTY", "--rm", "demo", *SHORT_DEMO).stdout
+        assert "every process ended as asked" in printed
         assert (live_keys(client), client.xlen("closed:{a}")) == (live, length)
 
 
@@ -287,8 +287,8 @@ def test_the_recorded_day_is_replayed_beside_live_data_and_leaves_it_alone(compo
     replay = ("python", "manage.py", "replay", "2026-11-20")
     with redis_of(composed) as client:
         live = {key for key in live_keys(client) if not key.startswith("replay:")}
-        said = composed.compose("--profile", "replay", "run", "--no-TTY", "--rm", REPLAY, *replay).stdout
-        assert re.search(r"live +[1-9][0-9,]* of the [1-9][0-9,]* candles", said), said
+        printed = composed.compose("--profile", "replay", "run", "--no-TTY", "--rm", REPLAY, *replay).stdout
+        assert re.search(r"live +[1-9][0-9,]* of the [1-9][0-9,]* candles", printed), printed
         assert {key for key in live_keys(client) if not key.startswith("replay:")} == live
         assert client.exists("replay:closed:{a}") == 1
 

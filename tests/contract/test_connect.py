@@ -149,7 +149,7 @@ def test_redis_may_hang(connector: ConnectorProcess, broker: FakeBroker, valkey:
     wait_until(lambda: len(connector.frames()) >= 50, "the first frames")
     valkey.process.popen.send_signal(19)  # SIGSTOP
     broker.send(*frames[50:150])
-    wait_until(lambda: "Redis is away" in connector.said, "the time-out")
+    wait_until(lambda: "Redis is away" in connector.logged, "the time-out")
     valkey.process.popen.send_signal(18)  # SIGCONT
     broker.send(*frames[150:])
     assert_everything_is_there_once(connector, broker)
@@ -200,7 +200,7 @@ def test_a_silent_socket_is_dropped(tmp_path: Path, broker: FakeBroker, valkey: 
         wait_until(lambda: not broker.connections[0].is_open, "the end of the old socket")
 
 
-def test_the_time_is_told_while_nothing_is_heard(tmp_path: Path, broker: FakeBroker, valkey: ValkeyServer) -> None:
+def test_the_time_is_marked_while_nothing_comes(tmp_path: Path, broker: FakeBroker, valkey: ValkeyServer) -> None:
     """Each second of a clock that is stepped by seconds, once."""
     broker.refuse_next.extend([503] * 10_000)
     clock = new_stepped_clock(tmp_path / "clock", NINE_IST_MS)
@@ -209,12 +209,12 @@ def test_the_time_is_told_while_nothing_is_heard(tmp_path: Path, broker: FakeBro
         return [int(id_.split("-")[0]) // 1000 for id_, _, payload in connector.entries() if b"clock" in payload]
 
     with running_connector(tmp_path / "connector", broker, valkey, MARKET_CLOCK=str(clock)) as connector:
-        # From here on its reason to be down stays the same, and no other mark tells the second.
+        # From here on its reason to be down stays the same, and no other mark has the second.
         wait_until(lambda: any("503" in mark.get("reason", "") for mark in connector.marks()), "the first refusal")
         for second in range(1, 9):
             clock.step_to(NINE_IST_MS + second * 1000)
-            told = NINE_IST_MS // 1000 + second
-            wait_until(lambda told=told: marked_seconds(connector)[-1:] == [told], "its clock mark")  # type: ignore[misc]
+            shown = NINE_IST_MS // 1000 + second
+            wait_until(lambda shown=shown: marked_seconds(connector)[-1:] == [shown], "its clock mark")  # type: ignore[misc]
         seconds = marked_seconds(connector)
     assert [later - earlier for earlier, later in pairwise(seconds)] == [1] * (len(seconds) - 1)
     assert len(seconds) >= 8

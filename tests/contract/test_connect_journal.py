@@ -60,7 +60,7 @@ def test_a_journal_of_the_future_is_refused(tmp_path: Path, broker: FakeBroker, 
     with running_connector(tmp_path / "connector", broker, valkey) as connector:
         assert connector.process is not None
         assert connector.process.wait(WAIT_SECONDS) == 2
-        assert "a simulated day needs a JOURNAL_DIR of its own" in connector.said.splitlines()[-1]
+        assert "a simulated day needs a JOURNAL_DIR of its own" in connector.logged.splitlines()[-1]
 
 
 def test_a_foreign_file_is_refused_by_name(tmp_path: Path, broker: FakeBroker, valkey: ValkeyServer) -> None:
@@ -69,7 +69,7 @@ def test_a_foreign_file_is_refused_by_name(tmp_path: Path, broker: FakeBroker, v
     with running_connector(tmp_path / "connector", broker, valkey) as connector:
         assert connector.process is not None
         assert connector.process.wait(WAIT_SECONDS) == 2
-        assert "ticks-0.journal is no journal" in connector.said.splitlines()[-1]
+        assert "ticks-0.journal is no journal" in connector.logged.splitlines()[-1]
 
 
 def test_each_frame_may_be_forced_to_disk(tmp_path: Path, broker: FakeBroker, valkey: ValkeyServer) -> None:
@@ -89,10 +89,10 @@ def test_with_redis_away_from_the_start_nothing_is_lost(
     with running_connector(tmp_path / "connector", broker, valkey) as connector:
         wait_until_subscribed(broker, 1)
         broker.send(*(bytes([number, 1]) for number in range(100)))
-        wait_until(lambda: "Redis is away" in connector.said, "the warning")
+        wait_until(lambda: "Redis is away" in connector.logged, "the warning")
         broker.is_frozen = True
         assert connector.stop() == 0
-        assert "will be at the next start" in connector.said
+        assert "will be at the next start" in connector.logged
         valkey.start()
         broker.is_frozen = False
         connector.start()
@@ -124,20 +124,20 @@ def test_damage_is_marked_logged_and_named_by_the_doctor(
         before, gap, after = connector.entries()[at - 1 : at + 2]
         assert (before, after) == (sent[at - 1], sent[at + 1])
         assert b'"mark":"gap"' in gap[2]
-        assert "records of the journal cannot be read" in connector.said
-        code, said = ask_the_doctor(connector)
+        assert "records of the journal cannot be read" in connector.logged
+        code, logged = ask_the_doctor(connector)
         assert code == 1
-        assert "PROBLEM  connector: the journal of shard 0 has 1 damaged stretch, the last before 20" in said
-        assert "the candles that it touches have complete=false: check the disk of JOURNAL_DIR." in said
-        _, said = ask_the_doctor(connector, days_later=2)
-        assert "damaged stretch" not in said
+        assert "PROBLEM  connector: the journal of shard 0 has 1 damaged stretch, the last before 20" in logged
+        assert "the candles that it touches have complete=false: check the disk of JOURNAL_DIR." in logged
+        _, logged = ask_the_doctor(connector, days_later=2)
+        assert "damaged stretch" not in logged
 
 
 @pytest.mark.own_valkey
-def test_a_journal_that_can_not_be_read_is_named_by_the_doctor(
+def test_a_journal_that_cannot_be_read_is_named_by_the_doctor(
     tmp_path: Path, broker: FakeBroker, valkey: ValkeyServer
 ) -> None:
-    """The file is another's while the connector runs: it lives, and says which."""
+    """The file is another's while the connector runs: it lives, and names it."""
     with running_connector(tmp_path / "connector", broker, valkey) as connector:
         wait_until_subscribed(broker, 1)
         wait_until(connector.frames, "a heartbeat")
@@ -145,11 +145,11 @@ def test_a_journal_that_can_not_be_read_is_named_by_the_doctor(
         with path.open("r+b") as file:
             file.write(b"NOT OURS")
         connector.redis.flushall()
-        wait_until(lambda: connector.health().get("journal_fault"), "the health report says so")
-        code, said = ask_the_doctor(connector)
+        wait_until(lambda: connector.health().get("journal_fault"), "the health report has it")
+        code, logged = ask_the_doctor(connector)
         assert code == 1
-        assert "PROBLEM  connector: the journal cannot be read (ticks-0.journal is no journal" in said
-        assert "does not report" not in said
+        assert "PROBLEM  connector: the journal cannot be read (ticks-0.journal is no journal" in logged
+        assert "does not report" not in logged
 
 
 def ask_the_doctor(connector: ConnectorProcess, days_later: int = 0) -> tuple[int, str]:

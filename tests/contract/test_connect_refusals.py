@@ -29,13 +29,13 @@ def broker() -> Iterator[FakeBroker]:
 
 
 def all_it_wrote(connector: ConnectorProcess) -> str:
-    return connector.said + "".join(path.read_text() for path in (connector.directory / "logs").iterdir())
+    return connector.logged + "".join(path.read_text() for path in (connector.directory / "logs").iterdir())
 
 
 def test_a_refused_token_waits_for_a_new_one(tmp_path: Path, broker: FakeBroker, valkey: ValkeyServer) -> None:
     broker.accepted_tokens = {"new/token+2=="}
     with running_connector(tmp_path / "connector", broker, valkey) as connector:
-        wait_until(lambda: "run manage.py login" in connector.said, "the sentence")
+        wait_until(lambda: "run manage.py login" in connector.logged, "the sentence")
         wait_until(lambda: connector.health().get("state") == "waiting for a new access token", "the health report")
         wait_until(lambda: len(connector.marks(clock=True)) >= 4, "some seconds of waiting")
         assert len(broker.attempts) == 1
@@ -66,7 +66,7 @@ def test_a_token_of_the_file_is_tried_when_that_of_the_environment_is_refused(
 
 def test_without_any_token_it_waits(tmp_path: Path, broker: FakeBroker, valkey: ValkeyServer) -> None:
     with running_connector(tmp_path / "connector", broker, valkey, ACCESS_TOKEN="") as connector:
-        wait_until(lambda: "there is no access token" in connector.said, "the sentence")
+        wait_until(lambda: "there is no access token" in connector.logged, "the sentence")
         assert broker.attempts == []
         store_token(Path(connector.settings["ACCESS_TOKEN_FILE"]), "first")
         wait_until_subscribed(broker, 1)
@@ -108,7 +108,7 @@ def test_the_network_may_come_later(tmp_path: Path, valkey: ValkeyServer) -> Non
     with FakeBroker(ROWS) as broker:
         port = broker.port
     with running_connector(tmp_path / "connector", broker, valkey) as connector:
-        wait_until(lambda: "did not give the instruments" in connector.said, "the first failure")
+        wait_until(lambda: "did not give the instruments" in connector.logged, "the first failure")
         with FakeBroker(ROWS, port=port) as back:
             wait_until_subscribed(back, 1)
             assert connector.stop() == 0
@@ -119,7 +119,7 @@ def test_missing_instruments_are_named_and_the_rest_goes_on(
 ) -> None:
     with running_connector(tmp_path / "connector", broker, valkey, INSTRUMENTS="NSE:AAA,NSE:NOSUCH") as connector:
         wait_until_subscribed(broker, 1)
-        assert "NSE:NOSUCH" in connector.said
+        assert "NSE:NOSUCH" in connector.logged
         assert broker.connections[0].subscribed() == [AAA]
 
 
@@ -127,15 +127,15 @@ def test_no_instrument_at_all_is_one_sentence(tmp_path: Path, broker: FakeBroker
     with running_connector(tmp_path / "connector", broker, valkey, INSTRUMENTS="NSE:NOSUCH") as connector:
         assert connector.process is not None
         assert connector.process.wait(WAIT_SECONDS) == 2
-        assert connector.said.splitlines()[-1].startswith("connect: INSTRUMENTS: none of them")
-        assert "Traceback" not in connector.said
+        assert connector.logged.splitlines()[-1].startswith("connect: INSTRUMENTS: none of them")
+        assert "Traceback" not in connector.logged
 
 
 def test_without_an_api_key_it_does_not_begin(tmp_path: Path, broker: FakeBroker, valkey: ValkeyServer) -> None:
     with running_connector(tmp_path / "connector", broker, valkey, API_KEY="") as connector:
         assert connector.process is not None
         assert connector.process.wait(WAIT_SECONDS) == 2
-        assert connector.said.splitlines()[-1].startswith("connect: API_KEY")
+        assert connector.logged.splitlines()[-1].startswith("connect: API_KEY")
 
 
 def test_a_second_connector_on_the_same_journal_is_refused(
@@ -147,8 +147,8 @@ def test_a_second_connector_on_the_same_journal_is_refused(
         with running_connector(tmp_path / "second", broker, valkey, JOURNAL_DIR=journal) as second:
             assert second.process is not None
             assert second.process.wait(WAIT_SECONDS) == 2
-            assert "another connector writes to" in second.said
-            assert "Traceback" not in second.said
+            assert "another connector writes to" in second.logged
+            assert "Traceback" not in second.logged
         assert len(broker.connections) == 1
         assert first.stop() == 0
         first.start()
@@ -199,8 +199,8 @@ def test_the_server_must_show_a_certificate_that_is_right(
             if is_accepted:
                 wait_until_subscribed(secure, 1)
             else:
-                wait_until(lambda: connector.said.count("connection ended") >= 2, "two failures")
-                assert ("VerificationError" if is_trusted else "certificate verify failed") in connector.said
+                wait_until(lambda: connector.logged.count("connection ended") >= 2, "two failures")
+                assert ("VerificationError" if is_trusted else "certificate verify failed") in connector.logged
                 assert secure.attempts == [], "the token must not be sent before the server is known"
 
 

@@ -140,7 +140,7 @@ def test_a_full_disk_stops_nothing(make_line: Callable[..., Line], monkeypatch: 
         patch.setattr(os, "pwrite", no_space)
         line.record(range(10, 50))
         line.recorder.retry()
-        wait_until(lambda: line.streamed() == list(range(50)), "the stream to go on from memory")
+        wait_until(lambda: line.streamed() == list(range(50)), "the stream to continue from memory")
         assert line.recorder.pending == 40
         assert "No space" in line.recorder.disk_fault
         assert line.journaled() == list(range(10))
@@ -177,7 +177,7 @@ def test_a_server_out_of_memory_gets_everything_later(make_line: Callable[..., L
 
 
 def test_what_redis_refuses_stands_in_the_report(make_line: Callable[..., Line]) -> None:
-    """Or the doctor would say that the connector does not run."""
+    """Or the doctor would report that the connector does not run."""
 
     def fault() -> str | None:
         return read_health(line.client, KEYS).get("connector", {}).get("redis_fault")
@@ -238,7 +238,7 @@ def test_ids_go_on_above_a_stream_that_was_further(make_line: Callable[..., Line
     wait_until(lambda: line.streamed()[-2:] == [4, 5], "the entries above it")
 
 
-def test_a_stream_is_bounded_and_says_so(make_line: Callable[..., Line], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stream_is_bounded_and_logs_it(make_line: Callable[..., Line], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("utils.connector.sender.TRIM_AFTER_BYTES", 1 << 20)
     line = make_line(stream_max_bytes=2 << 20)
     wait_until(lambda: "connector" in read_health(line.client, KEYS), "the journal is drained")

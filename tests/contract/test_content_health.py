@@ -73,10 +73,10 @@ class Pipeline:
         return done.returncode, done.stdout
 
     def wait_for(self, words: str, code: int, process: str = "candle_worker") -> str:
-        """Until the doctor says it; what it printed."""
+        """Until the doctor prints it; what it printed."""
         printed = ""
 
-        def is_said() -> bool:
+        def is_shown() -> bool:
             nonlocal printed
             for ask in (self.diagnosis, self.doctor):
                 found, printed = ask(process)
@@ -85,9 +85,9 @@ class Pipeline:
             return True
 
         try:
-            wait_until(is_said, f"{words!r} with exit code {code}", poll_seconds=0.2)
+            wait_until(is_shown, f"{words!r} with exit code {code}", poll_seconds=0.2)
         except AssertionError as error:
-            raise AssertionError(f"{error}; it said: {printed}") from None
+            raise AssertionError(f"{error}; it printed: {printed}") from None
         return printed
 
     def health(self, process: str) -> dict[str, str]:
@@ -156,7 +156,7 @@ def start(tmp_path: Path, valkey: ValkeyServer, mongo: EmbeddedServer) -> Iterat
 def test_right_numbers_are_healthy_in_all_processes(start: Start) -> None:
     pipeline = start("connect", "candle_worker", "signal_worker")
     with sending(pipeline, AAA, BBB):
-        # So many that what is missing from the first packet on would be told.
+        # So many that what is missing from the first packet on would be counted.
         wait_until(lambda: int(pipeline.health("candle_worker").get("recent_trades", 0)) > 100, "packets enough")
         for process in ("connector", "candle_worker", "signal_worker"):
             printed = pipeline.wait_for(f"All is well with {process} (in trading hours).", 0, process)
@@ -220,7 +220,7 @@ def test_an_instrument_that_never_ticks_is_named(start: Start) -> None:
     assert "NSE:AAA" not in printed
 
 
-def test_a_wrong_port_of_mongodb_is_said_every_time(start: Start) -> None:
+def test_a_wrong_port_of_mongodb_is_named_every_time(start: Start) -> None:
     pipeline = start("connect", "candle_worker", "signal_worker", mongo_url=f"mongodb://127.0.0.1:{free_port()}")
     for process in ("candle_worker", "signal_worker"):
         pipeline.wait_for("does not get its results into MongoDB", 1, process)

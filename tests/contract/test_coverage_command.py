@@ -37,7 +37,7 @@ def mongo_url(shared_mongo: EmbeddedServer) -> str:
 @pytest.fixture
 def journal(tmp_path: Path) -> Path:
     """Up at 09:10, down from 10:00 to 10:07, and again from 11:00 on."""
-    said = [
+    marks = [
         (-10, Kind.MARK, down_mark("connector started")),
         (-9, Kind.MARK, up_mark()),
         (-8, Kind.MARK, subscribed_mark("full", [INFY])),
@@ -50,7 +50,7 @@ def journal(tmp_path: Path) -> Path:
         (106, Kind.MARK, down_mark("closed")),
     ]
     writer = JournalWriter(tmp_path / "journal", 0)
-    for minute, kind, payload in said:
+    for minute, kind, payload in marks:
         writer.append(Entry(EntryId(OPEN_MS + minute * MINUTE_MS, 0), kind, payload))
     writer.close()
     return tmp_path / "journal"
@@ -123,7 +123,7 @@ def test_a_day_that_was_not_recorded_is_one_sentence(journal: Path, mongo_url: s
     assert stored(mongo_url, "none", "coverage") == {}
 
 
-def test_the_readme_tells_of_every_collection() -> None:
+def test_the_readme_names_every_collection() -> None:
     readme = (ROOT / "README.md").read_text()
     names = [value for name, value in vars(keys).items() if name.endswith("_COLLECTION")]
     assert len(names) == 5

@@ -26,7 +26,7 @@ ALL = (*STORES, *PROCESSES)
 
 
 def run_tool(*command: str | Path) -> str:
-    """What the tool says; the test fails with it when the tool finds fault."""
+    """What the tool prints; the test fails with it when the tool finds fault."""
     done = subprocess.run([*map(str, command)], cwd=REPO, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -77,7 +77,7 @@ def test_every_service_is_hardened_and_bounded(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [*STORES, *LIVE_PROCESSES])
-def test_what_runs_all_day_comes_back_by_itself_and_says_how_it_is(name: str) -> None:
+def test_what_runs_all_day_comes_back_by_itself_and_shows_how_it_is(name: str) -> None:
     service = services()[name]
     assert service["restart"] == "unless-stopped"
     health = service["healthcheck"]
@@ -115,10 +115,10 @@ def test_what_runs_all_day_fits_into_the_machine_that_the_readme_names() -> None
 
 @pytest.mark.parametrize("given", [{}, {"REDIS_MEM_LIMIT": "3g"}])
 @pytest.mark.parametrize("name", LIVE_PROCESSES)
-def test_the_doctor_is_told_the_limits_of_what_runs_all_day(name: str, given: dict[str, str]) -> None:
-    told = filled_in(str(services()[name]["environment"]["MEMORY_LIMITS"]), given)
+def test_the_doctor_is_given_the_limits_of_what_runs_all_day(name: str, given: dict[str, str]) -> None:
+    shown = filled_in(str(services()[name]["environment"]["MEMORY_LIMITS"]), given)
     limits = [filled_in(str(services()[each]["mem_limit"]), given) for each in (*STORES, *LIVE_PROCESSES)]
-    assert told.split("+") == limits
+    assert shown.split("+") == limits
 
 
 def test_no_password_has_a_default_in_the_compose_file() -> None:

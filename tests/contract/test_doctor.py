@@ -112,7 +112,7 @@ def test_it_prints_what_the_readme_shows(tmp_path: Path, redis_url: str, client:
     assert (done.returncode, done.stdout) == (0, example_text(Example.ALL_IS_WELL))
 
 
-def test_redis_away_is_a_problem_said_without_its_password(tmp_path: Path) -> None:
+def test_redis_away_is_a_problem_named_without_its_password(tmp_path: Path) -> None:
     done = _doctor(tmp_path, f"redis://:secret99@127.0.0.1:{free_port()}/0", "--process", "connector")
     assert done.returncode == 1
     assert "Redis does not answer (ConnectionError)" in done.stdout

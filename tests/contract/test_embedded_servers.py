@@ -1,4 +1,4 @@
-"""The embedded servers are real, keep what they were told over a crash, and never stay behind."""
+"""The embedded servers are real, keep what they were given over a crash, and never stay behind."""
 
 from __future__ import annotations
 
@@ -94,21 +94,21 @@ def test_named_servers_are_used_and_left_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["REDIS_URL", "MONGO_URL"])
-def test_a_named_server_that_is_away_is_said(tmp_path: Path, name: str) -> None:
+def test_a_named_server_that_is_away_is_named(tmp_path: Path, name: str) -> None:
     scheme = "redis" if name == "REDIS_URL" else "mongodb"
     environment = {name: f"{scheme}://127.0.0.1:{free_port()}"}
     with pytest.raises(StartError, match=name), open_servers(tmp_path, environment):
         pass
 
 
-def test_a_command_that_ends_at_once_is_said_with_its_last_words(tmp_path: Path) -> None:
+def test_a_command_that_ends_at_once_is_named_with_its_last_words(tmp_path: Path) -> None:
     (tmp_path / "redis").mkdir()
     (tmp_path / "redis" / "dump.rdb").write_text("no snapshot of Redis")
     with pytest.raises(StartError, match="valkey ended at once"), valkey_server(tmp_path):
         pass
 
 
-def test_a_child_that_ignores_sigterm_is_killed_and_said(tmp_path: Path) -> None:
+def test_a_child_that_ignores_sigterm_is_killed_and_named(tmp_path: Path) -> None:
     code = "import signal as s, time; s.signal(s.SIGTERM, s.SIG_IGN); print('deaf', flush=True); time.sleep(99)"
     child = ChildProcess("deaf", [sys.executable, "-c", code], log_path=tmp_path / "deaf.log")
     assert _wait_for(lambda: child.last_lines() == "deaf")

@@ -147,7 +147,7 @@ class Worker:
     def __init__(self, client: redis.Redis) -> None:
         self.store = CandleStore(client, KEYS, 10_000, 1_000)
         self.engine: CandleEngine = new_engine([who.reference for who in WHO], SETTINGS)
-        self._told_over: object = None
+        self._published_over: object = None
 
     def take(self, entries: list[Entry]) -> None:
         self.engine.take(entries)
@@ -155,9 +155,9 @@ class Worker:
     def refresh(self) -> None:
         view = self.store.live_view(0, self.engine.position)
         while view is not None:
-            if self._told_over is not None and view is not self._told_over:
+            if self._published_over is not None and view is not self._published_over:
                 self.engine.mark_all_changed()
-            self._told_over = view
+            self._published_over = view
             self.store.write_live(0, self.engine.rows, *self.engine.next_live(), self.engine.position)
             if self.engine.is_live_round_done:
                 return

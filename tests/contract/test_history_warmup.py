@@ -71,7 +71,7 @@ def test_what_comes_by_the_stream_is_neither_asked_for_nor_warmed(stage: Stage, 
     live = _at_days(yesterday, minute_candles(INFY.symbol, [0]))
     today = [replace(candle, complete=True) for candle in minute_candles(INFY.symbol, [OPEN_MS])[:10]]
     stage.mongo.upsert_candles([candle.as_document() for candle in live + today])
-    stage.say([ClosedCandle(0, f"{candle.end_ms + 3000}-0", candle) for candle in today])
+    stage.publish([ClosedCandle(0, f"{candle.end_ms + 3000}-0", candle) for candle in today])
     engine, _ = warm(stage, history(broker), "2026-01-02T09:25:30", ["1m"], after=f"{today[3].end_ms + 3000}-0")
     assert broker.asked == []
     assert engine.latest()[0].start_ms == today[3].start_ms

@@ -67,7 +67,7 @@ def test_how_long_it_is_surely_ours_is_known_without_asking(client: redis.Redis)
     before = time.monotonic()
     assert first.renew()
     after = time.monotonic()
-    client.delete(KEYS.lease("signal", 0))  # whatever Redis says meanwhile
+    client.delete(KEYS.lease("signal", 0))  # whatever Redis answers meanwhile
     assert second.renew()
     assert first.covers(before + 29.9)
     assert not first.covers(after + 30.0)

@@ -64,16 +64,16 @@ def test_doctor_names_what_waits_and_then_what_can_go(
 ) -> None:
     leave_a_shard(client)
     client.xadd("ticks:{b}", {"f": b"a frame that nobody read"}, id="8-0")
-    said = said_of(tmp_path, server, client)
-    assert WAITING in said[1] and said[0] == 1, said
+    logged = findings_of(tmp_path, server, client)
+    assert WAITING in logged[1] and logged[0] == 1, logged
     client.set("state-counts:{b}", "8-0 4")
     client.xgroup_setid("closed:{b}", CANDLES_COLLECTION, "7-0", entries_read=3)
     client.xack("closed:{b}", CANDLES_COLLECTION, "6-0")
-    said = said_of(tmp_path, server, client)
-    assert FREE in said[1] and "CONNECTIONS was lowered" not in said[1], said
+    logged = findings_of(tmp_path, server, client)
+    assert FREE in logged[1] and "CONNECTIONS was lowered" not in logged[1], logged
 
 
-def said_of(tmp_path: Path, server: ValkeyServer, client: redis.Redis) -> tuple[int, str]:
+def findings_of(tmp_path: Path, server: ValkeyServer, client: redis.Redis) -> tuple[int, str]:
     """The doctor's answer while a worker runs."""
     client.delete("health:candle_worker")
     with script(tmp_path, "candle_worker", server.url_of("candle_worker")):
@@ -119,7 +119,7 @@ def test_it_is_looked_at_now_and_then_and_an_error_changes_nothing(server: Valke
 
 
 def test_a_connection_that_comes_back_publishes_again(server: ValkeyServer, client: redis.Redis) -> None:
-    """After its keys were deleted as the doctor says."""
+    """After its keys were deleted as the doctor asks."""
     with closing(open_redis(server.url_of("candle_worker"))) as worker:
         before = Outbox(worker, KEYS, KEYS.closed(1), 1, 10)
         assert before.publish([Message("5-1", b"{}")]) == 1

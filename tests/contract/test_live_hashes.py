@@ -1,4 +1,4 @@
-"""The live view in a real Valkey: at any time each hash is what the engine's state says, whole and nothing else."""
+"""The live view in a real Valkey: at any time each hash is what the engine's state has, full and nothing else."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_what_another_wrote_is_corrected_after_some_refreshes(client: redis.Redi
     assert hashes(client, "candle") == expected_candles(engine)
 
 
-def test_all_is_told_again_when_asked_to(client: redis.Redis) -> None:
+def test_all_is_published_again_when_asked_to(client: redis.Redis) -> None:
     store, engine, entries = CandleStore(client, KEYS, 10_000, 1_000), engine_of(), entries_of(3)
     engine.take(entries)
     write_all(store, engine)

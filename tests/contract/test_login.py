@@ -213,7 +213,7 @@ def test_a_cause_that_another_login_does_not_cure_is_named(
     assert not (tmp_path / "run").exists()
 
 
-def test_a_broker_out_of_reach_is_said(tmp_path: Path) -> None:
+def test_a_broker_out_of_reach_is_named(tmp_path: Path) -> None:
     code, printed = _login_here(tmp_path, f"http://127.0.0.1:{free_port()}", _REQUEST)
     assert code == 1
     assert "cannot be reached (ConnectionError)" in printed
@@ -226,7 +226,7 @@ def test_a_missing_credential_is_named_before_anything_is_asked(tmp_path: Path, 
     assert f"{name} is empty" in printed
 
 
-def test_a_folder_that_can_not_be_made_is_said(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with _kite() as url:
         code, printed = _login_here(tmp_path, url, _REQUEST, ACCESS_TOKEN_FILE=str(tmp_path / "file" / "token"))

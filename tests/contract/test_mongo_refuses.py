@@ -1,4 +1,4 @@
-"""A MongoDB that is there and refuses, or answers oddly: nothing is taken for written, and it is said what to do."""
+"""A MongoDB that is there and refuses, or answers oddly: nothing counts as written; a sentence names what to do."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_indexes_that_are_not_confirmed_are_made_again() -> None:
 def test_a_write_concern_that_confirms_nothing_is_refused() -> None:
     """The settings refuse w=0; the client reads other spellings as the same."""
     store = MongoStore("mongodb://127.0.0.1:1/?w=00", "candlewick")
-    with pytest.raises(StoreError, match="MONGO_URL says w=0"):
+    with pytest.raises(StoreError, match="MONGO_URL has w=0"):
         store.upsert_candles([CANDLE])
 
 
@@ -89,7 +89,7 @@ KINDS = [
 
 
 @pytest.mark.parametrize(("answer", "words"), KINDS)
-def test_a_refusal_says_what_it_is_for_writes_and_reads(answer: dict[str, Any], words: str) -> None:
+def test_a_refusal_names_what_it_is_for_writes_and_reads(answer: dict[str, Any], words: str) -> None:
     with store_on(update=answer, find=answer) as (store, _):
         with pytest.raises(StoreError) as writing:
             store.upsert_candles([CANDLE])
@@ -106,7 +106,7 @@ def test_a_refusal_says_what_it_is_for_writes_and_reads(answer: dict[str, Any], 
         (13, "not authorized", "readWrite on the database MONGO_DB"),
     ],
 )
-def test_one_write_refused_for_the_servers_sake_says_what_it_is(code: int, text: str, words: str) -> None:
+def test_one_write_refused_for_the_servers_sake_names_what_it_is(code: int, text: str, words: str) -> None:
     answer = {"ok": 1.0, "n": 0, "nModified": 0, "writeErrors": [{"index": 0, "code": code, "errmsg": text}]}
     with store_on(update=answer) as (store, _), pytest.raises(StoreError, match=words):
         store.upsert_candles([CANDLE])
@@ -186,7 +186,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
-def test_the_doctor_says_what_mongodb_refuses(tmp_path: Path, valkey: ValkeyServer, client: redis.Redis) -> None:
+def test_the_doctor_names_what_mongodb_refuses(tmp_path: Path, valkey: ValkeyServer, client: redis.Redis) -> None:
     client.xadd("closed:{a}", {"json": orjson.dumps(CANDLE)})
     refuses = AnsweringMongo({"update": failed(13, "not authorized on candlewick to execute command")})
     with refuses.running() as mongo, worker("candle_worker", tmp_path, valkey, mongo.url):
@@ -207,6 +207,6 @@ def test_an_odd_answer_at_warm_up_does_not_end_the_signal_worker(
     odd = AnsweringMongo({"find": {"ok": 1.0, "cursor": None}})
     with odd.running() as mongo, worker("signal_worker", tmp_path, valkey, mongo.url) as process:
         wait_until(lambda: process.poll() is not None or client.hget("health:signal_worker", "state") == b"running")
-        said = (tmp_path / "err").read_text()
-        assert process.poll() is None, said
-    assert "find" in odd.asked and "cannot be read" in said and "Traceback" not in said
+        logged = (tmp_path / "err").read_text()
+        assert process.poll() is None, logged
+    assert "find" in odd.asked and "cannot be read" in logged and "Traceback" not in logged

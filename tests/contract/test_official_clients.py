@@ -147,18 +147,18 @@ def test_full_ticks_are_the_tape(ticks: dict[str, Any], tape: Tape, token: int, 
     ranges, before, leading = _ranges(prices), volumes.index(full[0]["volume_traded"]) + 1, 0
     for tick in full[1:]:
         second, price = tick["exchange_timestamp"], round(tick["last_price"] * divisor)
-        told = volumes.index(tick["volume_traded"]) + 1
-        assert tick["last_trade_time"] == times[told - 1] // 1000 <= second
-        assert told == len(times) or times[told] >= (second - 8) * 1000, "a trade is told of within 8 s"
+        sent = volumes.index(tick["volume_traded"]) + 1
+        assert tick["last_trade_time"] == times[sent - 1] // 1000 <= second
+        assert sent == len(times) or times[sent] >= (second - 8) * 1000, "a trade is sent within 8 s"
         coming = [
-            seen_price for seen_price, ms in zip(prices[told:], times[told:], strict=True) if ms < (second + 1) * 1000
+            seen_price for seen_price, ms in zip(prices[sent:], times[sent:], strict=True) if ms < (second + 1) * 1000
         ]
-        assert price == prices[told - 1] or (told == before and price in coming)
-        leading += price != prices[told - 1]
+        assert price == prices[sent - 1] or (sent == before and price in coming)
+        leading += price != prices[sent - 1]
         shown = tuple(round(tick["ohlc"][name] * divisor) for name in ("low", "high"))
-        assert shown in {ranges[told], ranges[told - 1], ranges[before]}
+        assert shown in {ranges[sent], ranges[sent - 1], ranges[before]}
         assert tick["depth"]["buy"][0]["price"] < tick["depth"]["sell"][0]["price"]
-        before = told
+        before = sent
     assert leading < len(full) / 4
 
 

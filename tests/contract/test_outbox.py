@@ -122,7 +122,7 @@ def test_what_is_sent_is_published_in_order_before_anybody_waits(client: redis.R
 
 
 def test_after_a_call_that_failed_the_one_in_flight_is_refused(client: redis.Redis) -> None:
-    client.xadd("t:closed:{a}", {"json": "{}"}, id=f"{START_MS + 5}-0")  # ids up to it can not be added any more
+    client.xadd("t:closed:{a}", {"json": "{}"}, id=f"{START_MS + 5}-0")  # ids up to it cannot be added any more
     outbox = own(client)
     outbox.send([message(1), message(2)])
     outbox.send([message(10), message(11)])

@@ -1,4 +1,4 @@
-"""What a limit forces out of a stream before it was read: counted, told, and an outage for the candles it touches."""
+"""What a limit forces out of a stream before it was read: counted, logged, an outage for the candles it touches."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def test_what_was_dropped_unread_is_counted_and_marked(client: redis.Redis, rest
     assert store.new_gaps() == []
 
 
-def test_a_gap_after_the_newest_subscription_was_read_of_says_down(client: redis.Redis) -> None:
+def test_a_gap_after_the_newest_subscription_was_read_of_has_down(client: redis.Redis) -> None:
     """The subscription is still in the stream: until then nobody knows who is subscribed."""
     store = store_on(client)
     some = entries(0, 120)
@@ -129,7 +129,7 @@ def test_a_gap_after_the_newest_subscription_was_read_of_says_down(client: redis
     assert read_mark(mark.payload)["mark"] == "down"
 
 
-def test_who_begins_on_a_bounded_stream_is_told_who_is_subscribed(client: redis.Redis) -> None:
+def test_who_begins_on_a_bounded_stream_is_given_who_is_subscribed(client: redis.Redis) -> None:
     add(client, entries(0, 300))
     exactly(client, 20)
     store = store_on(client)
@@ -200,7 +200,7 @@ def test_a_full_redis_drops_the_oldest_of_a_large_stream_and_goes_on(client: red
     assert stream.last_id(0) == entries(599, 600)[0].id
 
 
-def test_the_worker_counts_tells_and_marks_the_candles(tmp_path: Path) -> None:
+def test_the_worker_counts_shows_and_marks_the_candles(tmp_path: Path) -> None:
     """Trades each second; the worker is away while a part of them comes and goes."""
     with valkey_server(tmp_path) as valkey, mongo_server(tmp_path) as mongo:
         client = open_redis(valkey.url)
@@ -216,8 +216,8 @@ def test_the_worker_counts_tells_and_marks_the_candles(tmp_path: Path) -> None:
             until(lambda: health(client).get("position_0") == str(feed[-1].id), "the rest is taken")
             reported = health(client)
         assert (reported["lost_entries"], reported["lost_ms"]) == ("250", "251000")
-        said: Any = client.xrange("closed:{a}")
-        candles = [json.loads(fields[b"json"]) for _, fields in said]
+        logged: Any = client.xrange("closed:{a}")
+        candles = [json.loads(fields[b"json"]) for _, fields in logged]
         final = {candle["start"][11:16]: candle for candle in candles}
         complete = {start for start, document in final.items() if document["complete"]}
         assert {"09:15", "09:16", "09:22"} <= complete

@@ -1,4 +1,4 @@
-"""Readers that ask and never read: Redis lets them go, by the limits of redis.conf, and the others go on."""
+"""Readers that ask and never read: Redis drops them, by the limits of redis.conf, and the others continue."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[redis.Redis]:
 
 
 def deaf_reader(client: redis.Redis, words: bytes) -> socket.socket:
-    """A connection that says something and reads nothing of the answer."""
+    """A connection that sends something and reads nothing of the answer."""
     url = client.connection_pool.connection_kwargs
     deaf = socket.socket()
     deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -50,21 +50,21 @@ def until(condition: Callable[[], bool], act: Callable[[], None]) -> None:
         act()
 
 
-def test_a_subscriber_that_never_reads_is_let_go_and_nothing_is_unsaid(client: redis.Redis) -> None:
+def test_a_subscriber_that_never_reads_is_dropped_and_nothing_is_unpublished(client: redis.Redis) -> None:
     outbox = Outbox(client, Keys(), "closed:{a}", 0, 100_000)
-    said = 0
+    sent = 0
 
-    def say_some() -> None:
-        nonlocal said
-        part = [Message(message_id(1_000 + said + n, 0, 0), JSON, "candles.closed.1m.X") for n in range(500)]
-        said += outbox.publish(part)
+    def publish_some() -> None:
+        nonlocal sent
+        part = [Message(message_id(1_000 + sent + n, 0, 0), JSON, "candles.closed.1m.X") for n in range(500)]
+        sent += outbox.publish(part)
 
     with deaf_reader(client, b"PSUBSCRIBE candles.*\r\n"):
         until(lambda: int(client.pubsub_numpat()) == 1, lambda: time.sleep(0.01))
-        until(lambda: int(client.pubsub_numpat()) == 0, say_some)
+        until(lambda: int(client.pubsub_numpat()) == 0, publish_some)
         assert not is_connected(client)
-    say_some()
-    assert client.xlen("closed:{a}") == said > 100
+    publish_some()
+    assert client.xlen("closed:{a}") == sent > 100
 
 
 def test_a_client_that_asks_for_everything_and_never_reads_is_let_go(client: redis.Redis) -> None:

@@ -133,7 +133,7 @@ def test_after_an_error_reply_the_others_are_read_by_settle(client: redis.Redis)
 
 
 def serve_once(listener: socket.socket, answer: bytes) -> None:
-    """A server that says this to the first thing it is told, and hangs up."""
+    """A server that answers this to the first command, and hangs up."""
     link, _ = listener.accept()
     with link:
         link.recv(1 << 16)

@@ -108,10 +108,10 @@ def test_no_signal_comes_out_of_the_split(split: World, unsplit: World) -> None:
 
 
 def test_log_doctor_and_health_name_it(split: World) -> None:
-    said = split.environment["SEEN_BY_DOCTOR"]
+    seen = split.environment["SEEN_BY_DOCTOR"]
     close, now = f"{BEFORE * FACTOR:g}", f"{BEFORE:g}"
-    assert f"PROBLEM  signal_worker: {NAME} jumped from {close} to {now} over the night to 2026-01-02" in said
-    assert "All is well" not in said
+    assert f"PROBLEM  signal_worker: {NAME} jumped from {close} to {now} over the night to 2026-01-02" in seen
+    assert "All is well" not in seen
     logged = "".join(path.read_text() for path in (split.folder / "logs").glob("*.log*"))
     assert f"{NAME}|2026-01-02|{close}|{now}" in logged
 

@@ -175,19 +175,19 @@ def test_a_reader_reads_what_the_readme_names(valkey: GuardedValkey) -> None:
         assert client.hgetall("candle:NSE:A:5m") == {"close": "1"}
         found: Any = client.xread({"closed:{a}": "0"})
         assert found[0][1] == [("1-1", {"json": "{}"})]
-        heard = client.pubsub()
-        heard.psubscribe("candles.closed.5m.*", "signals.*")
-        wait_for_message(heard, "psubscribe")
+        subscriber = client.pubsub()
+        subscriber.psubscribe("candles.closed.5m.*", "signals.*")
+        wait_for_message(subscriber, "psubscribe")
         administrator.publish("candles.closed.5m.NSE:A", "now")
-        assert wait_for_message(heard, "pmessage")["data"] == "now"
+        assert wait_for_message(subscriber, "pmessage")["data"] == "now"
         assert is_refused(client, "GET", "state:{a}")
         assert is_refused(client, "HGETALL", "published:{a}")
-        heard.close()
+        subscriber.close()
 
 
-def wait_for_message(heard: Any, kind: str) -> dict[str, Any]:
+def wait_for_message(subscriber: Any, kind: str) -> dict[str, Any]:
     for _ in range(600):
-        message: dict[str, Any] | None = heard.get_message(timeout=0.1)
+        message: dict[str, Any] | None = subscriber.get_message(timeout=0.1)
         if message is not None and message["type"] == kind:
             return message
     raise AssertionError(f"no {kind} within 60 s")

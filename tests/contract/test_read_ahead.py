@@ -55,7 +55,7 @@ def until(condition: Callable[[], bool], what: str) -> None:
 
 
 def cut(client: redis.Redis) -> None:
-    """Every connection but the one that says so is closed by the server."""
+    """Every connection but the one that asks for it is closed by the server."""
     client.client_kill_filter(_type="normal", skipme=True)
 
 
@@ -142,7 +142,7 @@ def test_an_older_position_is_read_from_there(client: redis.Redis, store: Candle
     assert store.new_gaps() == []
 
 
-def test_a_shard_that_was_given_up_says_nothing_more(client: redis.Redis, store: CandleStore) -> None:
+def test_a_shard_that_was_given_up_publishes_nothing_more(client: redis.Redis, store: CandleStore) -> None:
     add(client, 1, entries(0, 40))
     add(client, 2, entries(0, 40))
     first = dict(store.read_ticks({1: ZERO_ID, 2: ZERO_ID}, 1, MOST))
@@ -161,7 +161,7 @@ def test_a_shard_that_was_given_up_says_nothing_more(client: redis.Redis, store:
     assert store.new_gaps() == []
 
 
-def test_a_trim_between_two_batches_is_told_once(client: redis.Redis, store: CandleStore) -> None:
+def test_a_trim_between_two_batches_is_shown_once(client: redis.Redis, store: CandleStore) -> None:
     """The reply under way was made before it, and is good; what comes after it is gone."""
     position = first_batch(client, store)[-1].id
     client.xtrim("ticks:{a}", maxlen=10, approximate=False)

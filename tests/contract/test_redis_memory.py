@@ -201,7 +201,7 @@ def what_the_readme_gives_for(instruments: int) -> dict[str, str]:
 def test_the_defaults_fit_into_the_memory_that_redis_may_take(
     measured: Measured, instruments: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """0: the default ones. More than one connection has wants what the README says."""
+    """0: the default ones. More than one connection has wants what the README has."""
     if instruments:
         monkeypatch.setenv("INSTRUMENTS", ",".join(f"NSE:X{n}" for n in range(instruments)))
     settings = Settings.load(_env_file=None)
@@ -222,7 +222,7 @@ def test_the_container_has_room_beside_it() -> None:
         assert size(limit) >= 1.33 * stated_maxmemory(given)
 
 
-def test_frames_grow_no_larger_than_their_limit_says(client: redis.Redis) -> None:
+def test_frames_grow_no_larger_than_their_limit_allows(client: redis.Redis) -> None:
     """The limit is of memory, not of payload: MEMORY USAGE looks at some nodes, and these are of mixed sizes."""
     dice, limit = random.Random(3), 8 << 20
     for n in range(4_000):

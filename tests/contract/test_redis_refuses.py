@@ -1,4 +1,4 @@
-"""A Redis that is there and refuses: each process says what is wrong and what to do, and doctor says it, too."""
+"""A Redis that is there and refuses: each process names what is wrong and what to do, and doctor does, too."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def valkey_with(directory: Path, *options: str) -> Iterator[OtherValkey]:
 
 
 class Script:
-    """One process, its exit code and what it said."""
+    """One process, its exit code and what it printed."""
 
     def __init__(self, directory: Path, name: str, redis_url: str) -> None:
         self.log = directory / f"{name}.err"
@@ -71,16 +71,16 @@ class Script:
             )
 
     @property
-    def said(self) -> str:
+    def logged(self) -> str:
         return self.log.read_text()
 
     def exit_code(self) -> int:
         return self.process.wait(DEADLINE_SECONDS)
 
-    def until_said(self, words: str) -> None:
+    def until_logged(self, words: str) -> None:
         deadline = time.monotonic() + DEADLINE_SECONDS
-        while words not in self.said:
-            assert self.process.poll() is None and time.monotonic() < deadline, self.said
+        while words not in self.logged:
+            assert self.process.poll() is None and time.monotonic() < deadline, self.logged
             time.sleep(0.05)
 
 
@@ -108,10 +108,10 @@ def doctor(directory: Path, *options: str) -> tuple[int, str]:
 
 def ends_with(directory: Path, name: str, url: str, code: int, words: Sequence[str]) -> None:
     with script(directory, name, url) as started:
-        assert started.exit_code() == code, started.said
-        assert "Traceback" not in started.said and "does not answer" not in started.said
+        assert started.exit_code() == code, started.logged
+        assert "Traceback" not in started.logged and "does not answer" not in started.logged
         for word in words:
-            assert word in started.said
+            assert word in started.logged
 
 
 @pytest.mark.parametrize("name", WORKERS)
@@ -120,17 +120,17 @@ def test_cluster_mode_ends_a_worker_with_one_sentence(tmp_path: Path, name: str)
         with closing(open_redis(server.url)) as client:
             client.cluster("ADDSLOTSRANGE", 0, 16383)
         ends_with(tmp_path, name, server.url_of(name), EXIT_BAD_SETTINGS, ["cluster mode", "REDIS_URL"])
-        code, said = doctor(tmp_path, "--process", name)
-    assert code == 1 and "PROBLEM  " in said and "Redis runs in cluster mode" in said
+        code, logged = doctor(tmp_path, "--process", name)
+    assert code == 1 and "PROBLEM  " in logged and "Redis runs in cluster mode" in logged
 
 
-def test_cluster_mode_does_not_stop_the_connector_and_is_said(tmp_path: Path) -> None:
+def test_cluster_mode_does_not_stop_the_connector_and_is_named(tmp_path: Path) -> None:
     with (
         valkey_with(tmp_path, "--cluster-enabled", "yes") as server,
         script(tmp_path, "connect", server.url_of("connector")) as connector,
     ):
-        connector.until_said("cluster mode")
-        assert "The journal keeps everything" in connector.said and "Redis is away" not in connector.said
+        connector.until_logged("cluster mode")
+        assert "The journal keeps everything" in connector.logged and "Redis is away" not in connector.logged
 
 
 @pytest.mark.parametrize("name", WORKERS)
@@ -138,18 +138,18 @@ def test_a_wrong_password_ends_a_worker_with_one_sentence(tmp_path: Path, name: 
     with valkey_with(tmp_path) as server:
         url = server.url_of(name).replace(server.password_of(name), "another")
         ends_with(tmp_path, name, url, EXIT_BAD_SETTINGS, ["refuses the user or the password of REDIS_URL"])
-        code, said = doctor(tmp_path)
-    assert code == 1 and said.count("\n") == 1 and "the password of REDIS_URL" in said
+        code, logged = doctor(tmp_path)
+    assert code == 1 and logged.count("\n") == 1 and "the password of REDIS_URL" in logged
 
 
-def test_a_wrong_password_is_said_by_the_connector_which_goes_on(tmp_path: Path) -> None:
+def test_a_wrong_password_is_named_by_the_connector_which_continues(tmp_path: Path) -> None:
     with valkey_with(tmp_path) as server:
         url = server.url_of("connector").replace(server.password_of("connector"), "another")
         with script(tmp_path, "connect", url) as connector:
-            connector.until_said("the password of REDIS_URL")
+            connector.until_logged("the password of REDIS_URL")
             assert connector.process.poll() is None
-            code, said = doctor(tmp_path, "--process", "connector")
-    assert code == 1 and "the password of REDIS_URL" in said
+            code, logged = doctor(tmp_path, "--process", "connector")
+    assert code == 1 and "the password of REDIS_URL" in logged
 
 
 @pytest.mark.parametrize("name", WORKERS)
@@ -159,8 +159,8 @@ def test_a_missing_right_ends_a_worker_and_names_it(tmp_path: Path, name: str) -
             client.acl_setuser(name, enabled=True, commands=["-get"])
         words = ["denies the user of REDIS_URL", "'get'", "deploy/redis/start.sh"]
         ends_with(tmp_path, name, server.url_of(name), EXIT_REFUSED, words)
-        code, said = doctor(tmp_path, "--process", name)
-    assert code == 1 and f"PROBLEM  {name}: Redis denies the user of REDIS_URL" in said
+        code, logged = doctor(tmp_path, "--process", name)
+    assert code == 1 and f"PROBLEM  {name}: Redis denies the user of REDIS_URL" in logged
 
 
 @pytest.mark.parametrize(
@@ -178,8 +178,8 @@ def test_a_key_of_another_type_ends_a_worker_and_is_named(tmp_path: Path, name: 
         with closing(open_redis(server.url)) as client:
             client.rpush(key, "of somebody else")
         ends_with(tmp_path, name, server.url_of(name), EXIT_REFUSED, ["another type", key])
-        code, said = doctor(tmp_path, "--process", name)
-    assert code == 1 and key in said
+        code, logged = doctor(tmp_path, "--process", name)
+    assert code == 1 and key in logged
 
 
 OF_WORKER = (
@@ -215,11 +215,11 @@ def test_doctor_names_each_key_of_another_type_without_any_report(
         keys = [name.replace("{}", process) for name in names]
         for key in keys:
             client.rpush(key, "of somebody else")
-        code, said = doctor(tmp_path, "--process", process)
+        code, logged = doctor(tmp_path, "--process", process)
         assert code == 1
         for key in keys:
-            assert f"PROBLEM  {process}: the key {key} holds a list, where a " in said, said
-        assert said.count("holds a list") == len(keys)
+            assert f"PROBLEM  {process}: the key {key} holds a list, where a " in logged, logged
+        assert logged.count("holds a list") == len(keys)
         client.delete(*keys)
         assert "holds a" not in doctor(tmp_path, "--process", process)[1]
 
@@ -229,18 +229,18 @@ def test_a_stream_that_was_never_sent_to_is_not_behind_by_decades(tmp_path: Path
         client.rpush("ticks:{a}", "of somebody else")
         with script(tmp_path, "connect", server.url_of("connector")):
             wait_until(lambda: client.hget("health:connector", "shard0_journal_last_id") not in (None, b"0-0"))
-            code, said = doctor(tmp_path, "--process", "connector")
-    assert code == 1 and "the key ticks:{a} holds a list" in said
-    assert " h of frames wait" not in said
+            code, logged = doctor(tmp_path, "--process", "connector")
+    assert code == 1 and "the key ticks:{a} holds a list" in logged
+    assert " h of frames wait" not in logged
 
 
 def test_a_key_that_two_processes_use_is_named_once(tmp_path: Path) -> None:
     with valkey_with(tmp_path) as server, closing(open_redis(server.url)) as client:
         write_env_file(tmp_path, {"REDIS_URL": server.url, "INSTRUMENTS": "NSE:INFY", "API_KEY": "a-key"})
         client.set("closed:{a}", "of somebody else")
-        code, said = doctor(tmp_path)
+        code, logged = doctor(tmp_path)
         assert (
-            code == 1 and said.count("the key closed:{a} holds a string, where a stream of Candlewick belongs") == 1
+            code == 1 and logged.count("the key closed:{a} holds a string, where a stream of Candlewick belongs") == 1
         )
 
 
@@ -253,28 +253,28 @@ def test_a_stream_with_ids_above_ours_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["connect", *WORKERS])
-def test_eviction_is_said_by_every_process_and_by_doctor(tmp_path: Path, name: str) -> None:
+def test_eviction_is_named_by_every_process_and_by_doctor(tmp_path: Path, name: str) -> None:
     user = {"connect": "connector"}.get(name, name)
     with (
         valkey_with(tmp_path, "--maxmemory", "200mb", "--maxmemory-policy", "allkeys-lru") as server,
         script(tmp_path, name, server.url_of(user)) as started,
     ):
-        started.until_said("allkeys-lru")
-        code, said = doctor(tmp_path, "--process", user)
-    assert code == 1 and "PROBLEM  redis: Redis may evict" in said and "noeviction" in said
+        started.until_logged("allkeys-lru")
+        code, logged = doctor(tmp_path, "--process", user)
+    assert code == 1 and "PROBLEM  redis: Redis may evict" in logged and "noeviction" in logged
 
 
-def test_a_worker_waits_for_memory_and_says_so(tmp_path: Path) -> None:
+def test_a_worker_waits_for_memory_and_logs_it(tmp_path: Path) -> None:
     with (
         valkey_with(tmp_path, "--maxmemory", "1kb") as server,
         closing(open_redis(server.url)) as client,
         script(tmp_path, "candle_worker", server.url_of("candle_worker")) as worker,
     ):
-        worker.until_said("Redis is out of memory")
-        code, said = doctor(tmp_path, "--process", "candle_worker")
-        assert code == 1 and "PROBLEM  redis: Redis has used" in said and "REDIS_MAXMEMORY" in said
+        worker.until_logged("Redis is out of memory")
+        code, logged = doctor(tmp_path, "--process", "candle_worker")
+        assert code == 1 and "PROBLEM  redis: Redis has used" in logged and "REDIS_MAXMEMORY" in logged
         client.config_set("maxmemory", "0")
-        worker.until_said("shard acquired")
+        worker.until_logged("shard acquired")
 
 
 @pytest.mark.parametrize("name", WORKERS)
@@ -286,10 +286,10 @@ def test_a_replica_is_waited_for_as_after_a_failover(tmp_path: Path, name: str) 
     ):
         wait_until(lambda: bool(client.exists(f"health:{name}")))
         client.replicaof("127.0.0.1", str(free_port()))
-        worker.until_said("read only replica")
-        worker.until_said("redis unavailable, retrying")
-        code, said = doctor(tmp_path, "--process", name)
-        assert code == 1 and "REDIS_URL names a replica" in said
+        worker.until_logged("read only replica")
+        worker.until_logged("redis unavailable, retrying")
+        code, logged = doctor(tmp_path, "--process", name)
+        assert code == 1 and "REDIS_URL names a replica" in logged
         client.replicaof("NO", "ONE")
         client.delete(f"health:{name}")
         wait_until(lambda: bool(client.exists(f"health:{name}")))
@@ -315,7 +315,7 @@ def write_a_journal(directory: Path) -> None:
 
 @pytest.mark.parametrize("command", [["demo"], ["replay", "2026-11-20"]])
 @pytest.mark.parametrize("kind", ["cluster", "password"])
-def test_commands_say_what_redis_refuses_in_one_sentence(tmp_path: Path, command: list[str], kind: str) -> None:
+def test_commands_name_what_redis_refuses_in_one_sentence(tmp_path: Path, command: list[str], kind: str) -> None:
     options = ["--cluster-enabled", "yes"] if kind == "cluster" else []
     with valkey_with(tmp_path, *options) as server:
         url = server.url if kind == "cluster" else server.url.replace(server.password_of("default"), "another")
@@ -325,17 +325,17 @@ def test_commands_say_what_redis_refuses_in_one_sentence(tmp_path: Path, command
             [sys.executable, str(REPO / "manage.py"), *command],
             cwd=tmp_path, env={**ENVIRONMENT, **values}, capture_output=True, text=True, check=False,
         )  # fmt: skip
-    said = done.stdout + done.stderr
-    assert done.returncode == 1 and "Traceback" not in said
-    assert {"cluster": "runs in cluster mode", "password": "the password of REDIS_URL"}[kind] in said
+    logged = done.stdout + done.stderr
+    assert done.returncode == 1 and "Traceback" not in logged
+    assert {"cluster": "runs in cluster mode", "password": "the password of REDIS_URL"}[kind] in logged
 
 
-def test_a_server_that_does_not_tell_how_it_is_set_up_is_worked_with(tmp_path: Path) -> None:
+def test_a_server_that_does_not_show_how_it_is_set_up_is_worked_with(tmp_path: Path) -> None:
     with valkey_with(tmp_path) as server:
         with closing(open_redis(server.url)) as client:
             client.acl_setuser("candle_worker", enabled=True, commands=["-info"])
         with script(tmp_path, "candle_worker", server.url_of("candle_worker")) as worker:
-            worker.until_said("shard acquired")
-            assert "cluster mode and eviction are not checked" in worker.said
-            _, said = doctor(tmp_path, "--process", "candle_worker")
-    assert "note     redis: Redis does not tell this user" in said
+            worker.until_logged("shard acquired")
+            assert "cluster mode and eviction are not checked" in worker.logged
+            _, logged = doctor(tmp_path, "--process", "candle_worker")
+    assert "note     redis: Redis does not show this user" in logged

@@ -81,7 +81,7 @@ def test_who_does_not_answer_or_is_not_there_is_an_outage(scheme: str) -> None:
 
 @pytest.mark.parametrize("name", ["candle_worker", "signal_worker"])
 @pytest.mark.parametrize("case", ["plain", "secure"])
-def test_a_worker_ends_with_it_and_doctor_says_it(
+def test_a_worker_ends_with_it_and_doctor_names_it(
     tmp_path: Path, plain: ValkeyServer, secure_port: int, name: str, case: str
 ) -> None:
     url = plain.url_of(name).replace("redis://", "rediss://")
@@ -92,8 +92,8 @@ def test_a_worker_ends_with_it_and_doctor_says_it(
     assert doctor(tmp_path, "--process", name) == (1, f"PROBLEM  {expected}\n")
 
 
-def test_the_connector_says_it_and_goes_on(tmp_path: Path, secure_port: int) -> None:
+def test_the_connector_logs_it_and_continues(tmp_path: Path, secure_port: int) -> None:
     with script(tmp_path, "connect", f"redis://127.0.0.1:{secure_port}/0") as connector:
-        connector.until_said(SECURE)
-        connector.until_said("The journal keeps everything")
+        connector.until_logged(SECURE)
+        connector.until_logged("The journal keeps everything")
         assert connector.process.poll() is None

@@ -94,21 +94,21 @@ def test_what_was_over_by_then_is_copied_in_few_questions(live: _AskedStore, own
     candles = _market(dice, range(-3, 2))
     _store(live, candles)
     before_ms = DAY_BEGINS_MS + 9 * 60 * MINUTE_MS
-    told: list[tuple[int, int]] = []
+    reported: list[tuple[int, int]] = []
     copied = copy_past(
         live,
         own,
         SYMBOLS,
         [timeframe.name for timeframe in TIMEFRAMES],
         before_ms,
-        lambda *candle: told.append(candle),
+        lambda *candle: reported.append(candle),
     )
     expected = {candle for candle in candles if candle.end_ms <= before_ms}
     assert _held(own) == expected
     assert copied == len(expected)
     assert live.asked < len(SYMBOLS)  # a question for each series would be three times as many
-    assert told[-1] == (copied, len(SYMBOLS))
-    assert told == sorted(told)
+    assert reported[-1] == (copied, len(SYMBOLS))
+    assert reported == sorted(reported)
 
 
 def test_of_a_long_past_the_newest_are_copied(live: _AskedStore, own: MongoStore) -> None:
@@ -119,7 +119,7 @@ def test_of_a_long_past_the_newest_are_copied(live: _AskedStore, own: MongoStore
     assert 200 <= copied <= 300
 
 
-def test_copying_ends_when_it_is_told_to(live: _AskedStore, own: MongoStore) -> None:
+def test_copying_ends_when_it_is_asked_to(live: _AskedStore, own: MongoStore) -> None:
     _store(live, _market(random.Random(2), range(-3, 0)))
 
     def stop(copied: int, symbols: int) -> None:

@@ -104,7 +104,7 @@ class Place:
         )
         return done.stdout + done.stderr
 
-    def said(self, label: str) -> str:
+    def logged(self, label: str) -> str:
         return (self.directory / f"{label}.out").read_text()
 
     def raw_redis(self) -> redis.Redis:
@@ -143,7 +143,7 @@ def seen(place: Place) -> Seen:
         wait_until(lambda: client.exists("indicators:NSE:INFY:5s"), "indicator values", 240)
         place.exchange.fault(name="expire")
         place.exchange.fault(name="drop")
-        wait_until(lambda: "run manage.py login" in place.said("connector"), "the refused token", 120)
+        wait_until(lambda: "run manage.py login" in place.logged("connector"), "the refused token", 120)
         place.exchange.fault(name="accept", token=FILE_TOKEN)
         store_token(place.token_file, FILE_TOKEN)
         wait_until(lambda: health(client).get(b"state") == b"up", "the connection with the token of the file", 120)
@@ -248,12 +248,12 @@ def test_a_bad_setting_shows_no_secret(place: Place, setting: str, value: str) -
     process = place.start("candle_worker", label, **{setting: value.format(secret=secret)})
     try:
         process.popen.wait(120)
-        said = place.said(label)
+        logged = place.logged(label)
     finally:
         process.end()
-    assert process.exit_code == 2, said
-    assert f"{setting}: " in said
-    assert found_in({**place.secrets, "IN_URL": secret}, said.encode()) == set()
+    assert process.exit_code == 2, logged
+    assert f"{setting}: " in logged
+    assert found_in({**place.secrets, "IN_URL": secret}, logged.encode()) == set()
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
@@ -263,12 +263,12 @@ def test_a_wrong_password_of_redis_is_not_shown(place: Place, name: str) -> None
     label = f"wrong-{name}"
     process = place.start(name, label, REDIS_URL=url, JOURNAL_DIR=str(place.directory / f"journal-{label}"))
     try:
-        wait_until(lambda: "Redis" in place.said(label), "its complaint", 120)
+        wait_until(lambda: "Redis" in place.logged(label), "its complaint", 120)
         doctor = place.doctor(REDIS_URL=url)
     finally:
         process.end(60.0)
     assert "Redis refuses the user or the password of REDIS_URL" in doctor
-    assert found_in({**place.secrets, "WRONG": wrong}, (place.said(label) + doctor).encode()) == set()
+    assert found_in({**place.secrets, "WRONG": wrong}, (place.logged(label) + doctor).encode()) == set()
 
 
 def test_a_mongodb_that_refuses_the_password_shows_none(place: Place, seen: Seen) -> None:
@@ -292,7 +292,7 @@ def test_a_mongodb_that_refuses_the_password_shows_none(place: Place, seen: Seen
             process.end(60.0)
     assert "does not get its results into MongoDB" in doctor
     written = dict(files(place.directory / "logs")) | {"health": report, "doctor": doctor.encode()}
-    written |= {"out": place.said("mongo-refuses").encode()}
+    written |= {"out": place.logged("mongo-refuses").encode()}
     assert leaks(place.secrets, written) == {}
 
 
@@ -310,11 +310,11 @@ def test_a_server_with_a_wrong_certificate_learns_and_shows_nothing(place: Place
             REDIS_PREFIX="",
         )
         try:
-            wait_until(lambda: "certificate" in place.said(label).lower(), "its complaint", 120)
+            wait_until(lambda: "certificate" in place.logged(label).lower(), "its complaint", 120)
         finally:
             process.end(60.0)
         assert (broker.attempts, broker.dumps_served) == ([], 0)
-    assert leaks(place.secrets, {"out": place.said(label).encode()}) == {}
+    assert leaks(place.secrets, {"out": place.logged(label).encode()}) == {}
 
 
 def test_nobody_was_refused_anything_it_needs(place: Place, seen: Seen) -> None:

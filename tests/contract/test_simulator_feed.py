@@ -243,7 +243,7 @@ def test_the_recording_is_what_was_received(tmp_path: Path) -> None:
 
 
 def test_two_hundred_instruments_at_two_hundred_times_real_speed() -> None:
-    """Each second's packets come, in order; how far behind is said and not hidden."""
+    """Each second's packets come, in order; how far behind is logged and not hidden."""
 
     async def talk(socket: Socket) -> list[bytes]:
         await _subscribe(socket, "full", tokens)

@@ -1,4 +1,4 @@
-"""What the simulator's REST says beyond what the official client can show: refusals, limits, login, start."""
+"""What the simulator's REST answers beyond what the official client can show: refusals, limits, login, start."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_a_wrong_secret_or_request_token_gives_no_token(
 
 
 @pytest.mark.parametrize("path", ["/user/profile", "/quote", f"{HISTORY}/day"])
-def test_without_a_token_nothing_private_is_told(exchange: SimulatorProcess, path: str) -> None:
+def test_without_a_token_nothing_private_is_shown(exchange: SimulatorProcess, path: str) -> None:
     answer = requests.get(exchange.http + path, headers={"Authorization": "token key:stale"}, timeout=ANSWER_SECONDS)
     assert answer.status_code == 403
     assert answer.json()["error_type"] == "TokenException"
@@ -67,7 +67,7 @@ def test_instruments_need_no_token_and_come_gzipped(exchange: SimulatorProcess) 
 
 
 @pytest.mark.parametrize(
-    ("path", "query", "says"),
+    ("path", "query", "sentence"),
     [
         (f"{HISTORY}/2minute", {"from": "2026-11-19", "to": "2026-11-20"}, "interval"),
         ("/instruments/historical/77/minute", {"from": "2026-11-19", "to": "2026-11-20"}, "token"),
@@ -79,12 +79,12 @@ def test_instruments_need_no_token_and_come_gzipped(exchange: SimulatorProcess) 
     ],
 )
 def test_bad_requests_are_input_exceptions(
-    exchange: SimulatorProcess, path: str, query: dict[str, str], says: str
+    exchange: SimulatorProcess, path: str, query: dict[str, str], sentence: str
 ) -> None:
     answer = exchange.get(path, **query)
     assert answer.status_code == 400
     assert answer.json()["error_type"] == "InputException"
-    assert says in answer.json()["message"]
+    assert sentence in answer.json()["message"]
 
 
 def test_history_goes_far_back(exchange: SimulatorProcess) -> None:
@@ -136,7 +136,7 @@ def test_only_the_named_api_key_comes_in() -> None:
         )
 
 
-def test_the_status_tells_time_and_lag(exchange: SimulatorProcess) -> None:
+def test_the_status_shows_time_and_lag(exchange: SimulatorProcess) -> None:
     status = exchange.status()
     assert status["market_time"].startswith("2026-11-20T11:")
     assert {"frames", "packets", "lag_ms", "worst_lag_ms", "faults", "connections"} <= set(status)
@@ -150,7 +150,7 @@ def _refused_start(*options: str, clock: str = "") -> tuple[int, str]:
 
 
 @pytest.mark.parametrize(
-    ("options", "clock", "says"),
+    ("options", "clock", "sentence"),
     [
         (("--faults", "rain"), "", "'rain' is no fault"),
         (("--instruments", "3"), "", "5 to 27000"),
@@ -158,21 +158,21 @@ def _refused_start(*options: str, clock: str = "") -> tuple[int, str]:
         ((), "noon", "'noon' is not"),
     ],
 )
-def test_a_wrong_option_is_one_sentence_and_exit_2(options: tuple[str, ...], clock: str, says: str) -> None:
-    code, told = _refused_start(*options, clock=clock)
+def test_a_wrong_option_is_one_sentence_and_exit_2(options: tuple[str, ...], clock: str, sentence: str) -> None:
+    code, shown = _refused_start(*options, clock=clock)
     assert code == 2
-    assert says in told
-    assert len(told.splitlines()) == 1
+    assert sentence in shown
+    assert len(shown.splitlines()) == 1
 
 
 def test_a_taken_port_is_one_sentence(exchange: SimulatorProcess) -> None:
-    code, told = _refused_start("--port", str(exchange.port), "--instruments", "5")
+    code, shown = _refused_start("--port", str(exchange.port), "--instruments", "5")
     assert code == 1
-    assert f"port {exchange.port} cannot be opened" in told
-    assert "Traceback" not in told
+    assert f"port {exchange.port} cannot be opened" in shown
+    assert "Traceback" not in shown
 
 
-def test_it_says_its_seed_first_and_its_lag_last(tmp_path: Path) -> None:
+def test_it_prints_its_seed_first_and_its_lag_last(tmp_path: Path) -> None:
     errors = tmp_path / "stderr"
     with simulator("--instruments", "5", "--seed", "99", errors=errors):
         pass

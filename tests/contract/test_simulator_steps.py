@@ -1,4 +1,4 @@
-"""A stepped exchange: its clock stands until an order comes, and goes on when everyone took what was sent."""
+"""A stepped exchange: its clock stands until an order comes, and continues when everyone took what was sent."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_a_client_that_does_not_read_holds_the_market(stepped: Stepped) -> None:
     async def talk() -> tuple[int, list[tuple[int, bytes]]]:
         async with subscribed(stepped) as socket:
             await order(stepped, TEN_IST_MS + 10_000)
-            await asyncio.to_thread(stepped.exchange.status)  # a moment in which a market that runs would go on
+            await asyncio.to_thread(stepped.exchange.status)  # a moment in which a market that runs would continue
             stood_at_ms = stepped.clock.now_ms()
             return stood_at_ms, await received_until(stepped, socket, TEN_IST_MS + 10_000)
 
@@ -110,7 +110,7 @@ def test_a_client_that_does_not_read_holds_the_market(stepped: Stepped) -> None:
     assert received[-1][0] == TEN_IST_MS + 10_000
 
 
-def test_a_freeze_silences_open_connections_and_no_others(stepped: Stepped) -> None:
+def test_a_stall_silences_open_connections_and_no_others(stepped: Stepped) -> None:
     end_ms = TEN_IST_MS + 90_000
 
     async def talk() -> list[list[tuple[int, bytes]]]:

@@ -1,4 +1,4 @@
-"""The streams of frames on a real server: what is added is there once, in order, or the caller hears of it."""
+"""The streams of frames on a real server: what is added is there once, in order, or the caller gets an error."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_a_stream_that_is_gone_takes_nothing(stream: TickStream, client: redis.R
     assert stream.last_id(0) is None
 
 
-def test_saying_it_again_changes_nothing(stream: TickStream, client: redis.Redis) -> None:
+def test_adding_it_again_changes_nothing(stream: TickStream, client: redis.Redis) -> None:
     """After a time-out it is open whether the server did it."""
     stream.add(0, entries(0, 10), ZERO_ID)
     stream.add(0, entries(0, 10), ZERO_ID)

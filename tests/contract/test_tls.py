@@ -1,4 +1,4 @@
-"""Over TLS nothing secret is said before the server has shown who it is. More of it is in test_connect_refusals."""
+"""Over TLS nothing secret is sent before the server has shown who it is. More of it is in test_connect_refusals."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ CASES = ["right", "expired", "another authority", "another host"]
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_the_socket_says_the_token_to_the_right_server_only(
+def test_the_socket_sends_the_token_to_the_right_server_only(
     tmp_path: Path, trusted: Authority, valkey: ValkeyServer, case: str
 ) -> None:
     with FakeBroker(ROWS) as plain, FakeBroker((), tls=server_context(case, trusted, tmp_path)) as secure:
@@ -102,9 +102,9 @@ def test_the_socket_says_the_token_to_the_right_server_only(
             if case == "right":
                 wait_until_subscribed(secure, 1)
                 return
-            wait_until(lambda: connector.said.count("connection ended") >= 2, "two failures")
+            wait_until(lambda: connector.logged.count("connection ended") >= 2, "two failures")
             assert secure.attempts == []
-            assert "token-one" not in connector.said
+            assert "token-one" not in connector.logged
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -117,13 +117,13 @@ def test_the_instruments_are_asked_of_the_right_server_only(
             if case == "right":
                 wait_until_subscribed(plain, 1)
                 return
-            wait_until(lambda: "did not give the instruments" in connector.said, "the failure")
+            wait_until(lambda: "did not give the instruments" in connector.logged, "the failure")
             assert secure.dumps_served == 0
-            assert "token-one" not in connector.said
+            assert "token-one" not in connector.logged
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_login_is_said_to_the_right_server_only(tmp_path: Path, trusted: Authority, case: str) -> None:
+def test_a_login_is_named_to_the_right_server_only(tmp_path: Path, trusted: Authority, case: str) -> None:
     """The small broker knows no login: the right one answers that there is nothing of that name."""
     with FakeBroker((), tls=server_context(case, trusted, tmp_path)) as secure:
         done = subprocess.run(

@@ -188,7 +188,7 @@ def test_one_illiquid_stock_without_a_habit_is_a_note_before_it_is_a_problem(
     assert "write that into local/sessions.local.toml and restart the workers." in done.stdout
 
 
-def test_a_class_in_two_shards_is_silent_when_it_is_in_both_and_told_of_once(place: Place) -> None:
+def test_a_class_in_two_shards_is_silent_when_it_is_in_both_and_named_once(place: Place) -> None:
     far = replace(FUTURE, token=FUTURE.token + 1, tradingsymbol="INFY26SEPFUT")
     settings = {"INSTRUMENTS": f"{FUTURE.symbol},{far.symbol}", "CONNECTIONS": "2"}
     trades = [(f"09:{minute}:00", full(FUTURE, 150_000, minute, f"09:{minute}:00")) for minute in range(16, 36)]
@@ -212,8 +212,8 @@ def test_a_class_in_two_shards_is_silent_when_it_is_in_both_and_told_of_once(pla
     assert done.stdout.count("NFO-FUT equity_derivative") == 1, done.stdout
 
 
-@pytest.mark.parametrize(("text", "is_told"), [("15:15", True), ("15m", False)])
-def test_what_a_time_of_day_silences_is_told_at_the_start(place: Place, text: str, is_told: bool) -> None:
+@pytest.mark.parametrize(("text", "is_named"), [("15:15", True), ("15m", False)])
+def test_what_a_time_of_day_silences_is_shown_at_the_start(place: Place, text: str, is_named: bool) -> None:
     settings = {
         "REDIS_URL": place.valkey.url_of("signal_worker"),
         "INSTRUMENTS": f"{INFY.symbol},MCX:GOLD26AUGFUT",
@@ -224,9 +224,9 @@ def test_what_a_time_of_day_silences_is_told_at_the_start(place: Place, text: st
         while "started anew" not in place.log_of("signal_worker"):
             assert time.monotonic() < deadline
             time.sleep(0.05)
-    told = "NO_NEW_ENTRIES_AFTER=15:15 is one time for all exchanges: after it there are no signals on "
-    assert (told in place.log_of("signal_worker")) is is_told
-    assert ("MCX until 23:30, NSE until 15:30" in place.log_of("signal_worker")) is is_told
+    shown = "NO_NEW_ENTRIES_AFTER=15:15 is one time for all exchanges: after it there are no signals on "
+    assert (shown in place.log_of("signal_worker")) is is_named
+    assert ("MCX until 23:30, NSE until 15:30" in place.log_of("signal_worker")) is is_named
 
 
 def test_an_instrument_of_an_exchange_that_nobody_knows_is_named(place: Place) -> None:
@@ -266,7 +266,7 @@ def test_a_broken_file_of_your_own_is_one_sentence(place: Place, command: tuple[
     assert "local/sessions.local.toml: [[special]] number 1: close '25:00' is not a time of day" in done.stderr
 
 
-def test_a_worker_says_what_is_wrong_with_the_file(place: Place) -> None:
+def test_a_worker_names_what_is_wrong_with_the_file(place: Place) -> None:
     extended_hours(place.directory / "local" / "sessions.local.toml", close="25:00")
     for script in ("candle_worker.py", "signal_worker.py"):
         done = subprocess.run(

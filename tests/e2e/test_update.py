@@ -27,7 +27,7 @@ ENVIRONMENT = {"PATH": os.environ["PATH"]}
 RENAMED = {
     "ticks:{a}": "ticks:0", "ticks-subscribed:{a}": "ticks-subscribed:0", "broker:{a}": "broker:0",
     "closed:{a}": "closed:0", "state:{a}": "state:0", "signal-state:{a}": "signal-state:0", "signals:{a}": "signals",
-    "state-counts:{a}": "state-counts", "published:{a}": "said", "ticks.rejected:{a}": "ticks.rejected",
+    "state-counts:{a}": "state-counts", "published:{a}": "printed", "ticks.rejected:{a}": "ticks.rejected",
     "archive.rejected:{a}": "archive.rejected", "lease:candle_worker:{a}:last": "lease:candle_worker:0:last",
     "lease:signal_worker:{a}:last": "lease:signal_worker:0:last",
 }  # fmt: skip
@@ -89,9 +89,9 @@ def as_version_1(scripts: Scripts) -> set[str]:
 def clean_up(scripts: Scripts, left: set[str]) -> None:
     """The doctor names a command, which deletes what was left and nothing else."""
     client: Any = scripts.stores.client
-    said = doctor(scripts)
-    assert said.count(LEFT) == 1 and "not in MongoDB" not in said
-    command = next(line for line in said.splitlines() if LEFT in line).partition("redis-cli DEL ")[2]
+    printed = doctor(scripts)
+    assert printed.count(LEFT) == 1 and "not in MongoDB" not in printed
+    command = next(line for line in printed.splitlines() if LEFT in line).partition("redis-cli DEL ")[2]
     assert client.delete(*shlex.split(command.rstrip("."))) == len(left)
     assert client.exists(*left) == 0 and LEFT not in doctor(scripts)
 

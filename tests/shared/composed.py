@@ -25,7 +25,7 @@ SPEED = 10.0
 # As many as the exchange has by itself: at ten times real speed one of a thousand packets a second is a bad one soon.
 INSTRUMENTS = 200
 SHARDS = 3
-STAND_IN_MARK = "/etc/compose-engine"  # images that stand in for the official ones say there what they are
+STAND_IN_MARK = "/etc/compose-engine"  # images that stand in for the official ones print there what they are
 FAULTS = "late,duplicate,malformed,badprint,crossed"
 
 
@@ -54,7 +54,7 @@ class Composed:
     environment: dict[str, str]
 
     def run(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """A docker command; the test fails with all it said when it fails."""
+        """A docker command; the test fails with all it printed when it fails."""
         done = subprocess.run(
             [*self.docker, *arguments], env=self.environment, cwd=REPO, capture_output=True, text=True, check=False
         )

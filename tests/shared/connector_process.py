@@ -88,7 +88,7 @@ class ConnectorProcess:
         self.process.wait(WAIT_SECONDS)
 
     @property
-    def said(self) -> str:
+    def logged(self) -> str:
         """What it wrote to stderr."""
         return (self.directory / "stderr").read_text()
 

@@ -1,4 +1,4 @@
-"""A Wednesday of ordinary hours whose session the exchange extends to 17:00: what came, and the file that says so."""
+"""A Wednesday of ordinary hours whose session the exchange extends to 17:00: what came, and the file that has it."""
 
 from __future__ import annotations
 

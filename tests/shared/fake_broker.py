@@ -1,4 +1,4 @@
-"""A small broker for the connector's tests: it sends the bytes it is told to, and remembers what it heard.
+"""A small broker for the connector's tests: it sends the bytes it is given, and remembers what it received.
 
 with FakeBroker(instruments) as broker:
     broker.send(frame)          # to every open connection

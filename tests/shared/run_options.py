@@ -46,7 +46,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Leaves a test no more time than the run has: pytest-timeout ends it, and its report says where it was."""
+    """Leaves a test no more time than the run has: pytest-timeout ends it, and its report has where it was."""
     left = item.config.stash[_ends] - time.monotonic()
     marker = item.get_closest_marker("timeout")
     own = float(marker.args[0] if marker and marker.args else item.config.getini("timeout") or 0)

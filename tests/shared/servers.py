@@ -44,5 +44,5 @@ def mongo_server(directory: Path) -> Iterator[EmbeddedServer]:
 
 
 def both_servers(directory: Path) -> AbstractContextManager[ServerUrls]:
-    """Both of them, whatever REDIS_URL and MONGO_URL say."""
+    """Both of them, whatever REDIS_URL and MONGO_URL are."""
     return open_servers(directory, {})

@@ -34,7 +34,7 @@ def candle_hash(candle: Candle, closed: bool) -> dict[str, str]:
 
 
 def tick_hash(engine: CandleEngine, row: int) -> dict[str, str]:
-    """The fields of the hash of an instrument's latest tick that this tick itself says."""
+    """The fields of the hash of an instrument's latest tick that this tick itself has."""
     instrument, tick = engine.instruments[row], engine.shard.latest[row]
     prices = {
         "last_price": "price",

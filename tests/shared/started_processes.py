@@ -1,6 +1,6 @@
 """The processes that tests start: whose each is, where it logs, what it last reported (read by failure_report.py).
 
-They are recorded at `subprocess.Popen`, so that a test need not say anything, whatever it starts a process with.
+They are recorded at `subprocess.Popen`, so that a test need not do anything, whatever it starts a process with.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ TIMEFRAMES = {name: parse_timeframe(name) for name in ("1m", "5m", "1d")}
 class Stage:
     store: SignalStore
     mongo: MongoStore
-    say: Callable[[list[ClosedCandle]], None]
+    publish: Callable[[list[ClosedCandle]], None]
     progress: list[tuple[int, int, int]] = field(default_factory=list)
 
 

@@ -1,4 +1,4 @@
-"""Long texts of others are cut between words, and say that they were."""
+"""Long texts of others are cut between words, and show that they were."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def _doubts(facts: ClassFacts) -> Iterator[Doubt]:
         yield Doubt.UNKNOWN
     if facts.outside.trades >= FEWEST_OUTSIDE:
         yield Doubt.OUTSIDE
-    if facts.quiet_ms != NOT_ASKED and facts.quiet_ms >= (facts.unheard_ms or facts.limit_ms):
+    if facts.quiet_ms != NOT_ASKED and facts.quiet_ms >= (facts.unquoted_ms or facts.limit_ms):
         yield Doubt.MUTE
     elif 0 < facts.unseen_ms <= facts.quiet_ms:
         yield Doubt.UNSEEN

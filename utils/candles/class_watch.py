@@ -128,7 +128,7 @@ class ClassWatch:
             since_ms=at_ms - quiet_ms,
             quiet_ms=quiet_ms,
             limit_ms=self._limit_ms(quoted if len(quoted) else rows),
-            unheard_ms=0 if len(quoted) else early_ms,
+            unquoted_ms=0 if len(quoted) else early_ms,
             unseen_ms=early_ms if self._habits.stamps_ms[rows].max() < facts.open_ms else 0,
             silent=self._quiets(rows[silence.is_silent[rows]], silence),
             unsure=self._quiets(rows[silence.is_unsure[rows]], silence),

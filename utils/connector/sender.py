@@ -247,7 +247,7 @@ class TickSender:
         except (OSError, JournalError) as error:
             if recorder.topic is Topic.TICKS:
                 raise
-            reason = f"The account's journal can not be read ({error}): move the file that it names away"
+            reason = f"The account's journal cannot be read ({error}): move the file that it names away"
             raise WaitsError(reason) from error
 
     def _name(self, recorder: TickRecorder) -> str:
@@ -317,7 +317,7 @@ class TickSender:
         self._failed, self._is_there = failure.kind, False
         self.redis_fault = "" if failure.is_outage else failure.sentence
         if self.redis_fault:
-            self._write_health()  # it may refuse a stream and accept the report, which says why
+            self._write_health()  # it may refuse a stream and accept the report, which has the reason
 
     def _log_failure(self, failure: Failure) -> None:
         if failure.is_outage:

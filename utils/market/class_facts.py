@@ -64,7 +64,7 @@ class ClassFacts(NamedTuple):
     since_ms: int = 0  # when the last one sent, or could have for the first time
     quiet_ms: int = NOT_ASKED  # so long ago
     limit_ms: int = 0  # and together they are never quiet for so long
-    unheard_ms: int = 0  # while none sent even its cached packet the limit is so much
+    unquoted_ms: int = 0  # while none sent even its cached packet the limit is so much
     unseen_ms: int = 0  # after so long it is odd that no quote is of this session; both 0 where they do not apply
     silent: Quiets = Quiets()  # those that ought to send
     unsure: Quiets = Quiets()  # those that may have a reason to be quiet
@@ -72,14 +72,14 @@ class ClassFacts(NamedTuple):
     def joined(self, other: ClassFacts) -> ClassFacts:
         """Of both shards: who sends in one of them is not silent, and who never sent has no habit."""
         asked = [report for report in (self, other) if report.quiet_ms != NOT_ASKED]
-        active = [series for series in asked if not series.unheard_ms] or asked
+        active = [series for series in asked if not series.unquoted_ms] or asked
         return self._replace(
             instruments=self.instruments + other.instruments,
             outside=self.outside | other.outside,
             since_ms=max(self.since_ms, other.since_ms),
             quiet_ms=min((series.quiet_ms for series in asked), default=NOT_ASKED),
             limit_ms=min((value.limit_ms for value in active), default=0),
-            unheard_ms=min((series.unheard_ms for series in asked), default=0),
+            unquoted_ms=min((series.unquoted_ms for series in asked), default=0),
             unseen_ms=min((series.unseen_ms for series in asked), default=0),
             silent=self.silent | other.silent,
             unsure=self.unsure | other.unsure,

@@ -90,7 +90,7 @@ def new_stepped_clock(file: Path, market_ms: int) -> SteppedClock:
 def parse_market_clock(text: str) -> MarketClock:
     """`2026-11-20T09:00:00+05:30@60@1795000000.5`, or `stepped:FILE`; empty is real time. Without an offset: IST.
 
-    ValueError says what cannot be read.
+    ValueError names what cannot be read.
     """
     if not text.strip():
         return REAL_TIME

@@ -89,7 +89,7 @@ def minute_of_day(text: str) -> int:
 
 
 def read_entry_limit(text: str, calendar: SessionCalendar, instruments: Mapping[str, Instrument]) -> EntryLimit:
-    """What NO_NEW_ENTRIES_AFTER says. ValueError."""
+    """What NO_NEW_ENTRIES_AFTER asks for. ValueError."""
     minutes = minutes_before_close(text)
     return UntilTimeOfDay(minute_of_day(text)) if minutes is None else BeforeClose(minutes, calendar, instruments)
 

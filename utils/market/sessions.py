@@ -53,7 +53,7 @@ class SessionCalendar:
     def load(cls, path: Path | None = None, local: Path | None = None) -> SessionCalendar:
         """From `utils/market/sessions.toml` or another file, and before it a file of one's own when it is there.
 
-        SessionsError says in one sentence what is wrong with one of them.
+        SessionsError names in one sentence what is wrong with one of them.
         """
         return cls(read_table(path or SESSIONS_FILE, local if local is not None and local.is_file() else None))
 
@@ -78,7 +78,7 @@ class SessionCalendar:
             return self._answers.setdefault(key, self._work_out(*key))
 
     def narrowed(self, places: Places) -> Places:
-        """Of these places those that have entries of their own: they alone tell two instruments of a class apart."""
+        """Of these places those that have entries of their own: they alone keep two instruments of a class apart."""
         return tuple(place for place in places if place in self._narrow)
 
     def narrow_places(self, session_class: SessionClass) -> list[str]:
@@ -93,7 +93,7 @@ class SessionCalendar:
         return self.session(session_class, day, instrument.expiry, instrument.places)
 
     def ruling(self, session_class: SessionClass, places: Places, day: date) -> Ruling:
-        """What the files say of a day, with their sources."""
+        """What the files have for a day, with their sources."""
         return self._table.ruling(session_class, places, day)
 
     def is_known(self, day: date) -> bool:

@@ -1,6 +1,6 @@
 """Reads `sessions.toml`, and a file of your own before it. Every complaint names the file and the entry.
 
-The table itself, and what it says of a day, is `utils/market/sessions_table.py`.
+The table itself, and what it has for a day, is `utils/market/sessions_table.py`.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ Groups = Mapping[str, Any]
 
 
 class SessionsError(ValueError):
-    """The session table cannot be used; one sentence says which entry is at fault and why."""
+    """The session table cannot be used; one sentence names which entry is at fault and why."""
 
 
 def read_table(path: Path, local: Path | None = None) -> Table:
-    """The table in a file, and before it what a file of one's own says.
+    """The table in a file, and before it what a file of one's own has.
 
     SessionsError when one of them cannot be believed.
     """

@@ -1,4 +1,4 @@
-"""The table of trading hours in memory, and what it says of one day. Pure.
+"""The table of trading hours in memory, and what it has for one day. Pure.
 
 An entry holds for a class everywhere, or only at a `place`: an exchange (`NFO`), a segment of one (`NFO-FUT`), or the
 contracts on one underlying (`MCX:KAPAS`).
@@ -55,7 +55,7 @@ class Holiday:
 
 @dataclass(frozen=True, slots=True)
 class Ruling:
-    """What the table says of a day: the hours, None when closed; `why` is the day's name or why it is closed."""
+    """What the table has for a day: the hours, None when closed; `why` is the day's name or why it is closed."""
 
     hours: Hours | None
     why: str

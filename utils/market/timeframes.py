@@ -25,7 +25,7 @@ class Timeframe:
 
 
 def parse_timeframe(text: str) -> Timeframe:
-    """`5m`, `75m`, `1h`, `30s` or `1d`. ValueError says what is wrong with anything else."""
+    """`5m`, `75m`, `1h`, `30s` or `1d`. ValueError names what is wrong with anything else."""
     name = text.strip()
     if name == DAY:
         return Timeframe(DAY, 0)

@@ -13,7 +13,7 @@ WHOLE_SEARCH_SECONDS = 600.0
 
 
 @contextmanager
-def lasting_objects() -> Iterator[None]:
+def long_lived_objects() -> Iterator[None]:
     """No search for garbage within; what is there at the end is left out of all later ones."""
     was_on = gc.isenabled()
     gc.disable()

@@ -19,9 +19,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from utils.runtime.garbage_collection import lasting_objects
+from utils.runtime.garbage_collection import long_lived_objects
 
-with lasting_objects():  # it is a quarter of all that a worker imports
+with long_lived_objects():  # it is a quarter of all that a worker imports
     import numba
 
 _PROJECT = Path(__file__).parents[2]
@@ -51,7 +51,7 @@ def sources_digest(source: Path) -> str:
 
 def _reached_from(source: Path, seen: set[Path]) -> set[Path]:
     seen.add(source)
-    # Whatever else is imported gives constants and types: its own text says them, not what it imports in turn.
+    # Whatever else is imported gives constants and types: its own text has them, not what it imports in turn.
     if len(seen) == 1 or source.parent.name in _KERNEL_FOLDERS:
         for imported in map(_path_of, _imports(source)):
             if imported not in seen and imported.exists():

@@ -143,7 +143,7 @@ class StreamArchiver:
         if not entries:
             entries = self._read_new(stop, block_ms)
         if entries:
-            if not self._progress.failures_in_row:  # one that fails goes on failing until a write succeeded
+            if not self._progress.failures_in_row:  # one that fails keeps failing until a write succeeded
                 self.health = replace(self.health, state=ArchiverState.WRITING)
             self._archive(entries)
         elif block_ms:

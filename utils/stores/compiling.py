@@ -18,7 +18,7 @@ from utils.market.instruments import Instrument, SessionClass
 from utils.market.ist import DAY_MS
 from utils.market.sessions import Session
 from utils.market.timeframes import parse_timeframes
-from utils.runtime.garbage_collection import lasting_objects
+from utils.runtime.garbage_collection import long_lived_objects
 from utils.stores.live_hashes import LiveHashes
 
 _TOKEN = 256_001
@@ -37,12 +37,12 @@ class _AnyHours:
         return day > date.min + timedelta(days=1)
 
 
-@lasting_objects()
+@long_lived_objects()
 def compile_candle_kernels() -> None:
     """Send a trade through a candle engine and out of it: every kernel is compiled, or read from the cache."""
     engine = CandleEngine(parse_timeframes("1m,1d"), Rules(1, 1, 1, 2.5, 4.0, 1, 1.0, 2), 10, _AnyHours())
     packet = _TOKEN.to_bytes(4, "big") + (100).to_bytes(4, "big")
-    said = engine.take(
+    output = engine.take(
         [
             Entry(EntryId(_ANY_DAY_MS, 0), Kind.MARK, subscribed_mark("ltp", [_STOCK])),
             Entry(EntryId(_ANY_DAY_MS, 1), Kind.FRAME, pack_frame([packet])),
@@ -51,8 +51,8 @@ def compile_candle_kernels() -> None:
             Entry(EntryId(_ANY_DAY_MS + DAY_MS, 0), Kind.FRAME, b"\0"),
         ]
     )
-    assert said.records
-    for records in said.records:
+    assert output.records
+    for records in output.records:
         records.as_json()
     LiveHashes(Keys()).pack(engine.rows, *engine.next_live())
 

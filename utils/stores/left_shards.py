@@ -1,6 +1,6 @@
 """Shards that CONNECTIONS does not ask for any more: their streams and snapshots stay, and may hold what nobody read.
 
-Other keys of a shard expire, or are short: a shard that comes back goes on from them.
+Other keys of a shard expire, or are short: a shard that comes back continues from them.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def unstored(client: redis.Redis, stream: str, group: str) -> int:
     """How many entries MongoDB has not got, at most; 0 where there is no stream."""
     if not is_there(client, stream):
         return 0
-    about: Any = client.xinfo_stream(stream, full=True)  # XINFO GROUPS says the same, and not to the connector's user
+    about: Any = client.xinfo_stream(stream, full=True)  # XINFO GROUPS has the same, and not to the connector's user
     unknown: dict[str, Any] = {"pel-count": 0, "last-delivered-id": "0-0"}
     found = next(
         (connection for connection in about["groups"] if connection["name"] in (group, group.encode())), unknown

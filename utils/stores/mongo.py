@@ -124,7 +124,7 @@ class MongoStore:
     ) -> dict[tuple[str, str], list[Candle]]:
         """Of each (symbol, timeframe) what `candles_before` has: its newest `limit`, oldest first. StoreError.
 
-        Goes down the keys: an answer that is longer than one series goes on into those below it, so that short and
+        Goes down the keys: an answer that is longer than one series continues into those below it, so that short and
         empty ones need no question of their own.
         """
         waiting = sorted(
@@ -184,14 +184,14 @@ class MongoStore:
 
 
 def _candles(documents: Sequence[Document]) -> list[Candle]:
-    """As candles; one that another program wrote in a form of its own is left out, and said."""
+    """As candles; one that another program wrote in a form of its own is left out, and logged."""
     candles: list[Candle] = []
     for document in documents:
         try:
             candles.append(Candle.from_document(document))
         except (KeyError, ValueError, TypeError) as error:
             log = structlog.get_logger("mongo")
-            log.warning("a candle in MongoDB can not be read", id=str(document.get("_id")), reason=repr(error))
+            log.warning("a candle in MongoDB cannot be read", id=str(document.get("_id")), reason=repr(error))
     return candles
 
 

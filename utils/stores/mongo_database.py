@@ -30,7 +30,7 @@ IDLE_MS = 60_000  # then a connection is closed: each thread that ever met anoth
 # Error codes that speak of the one document (mongod's error_codes.yml): any other is the server's trouble.
 DOCUMENT_FAULT_CODES = frozenset({2, 9, 14, 52, 53, 54, 55, 57, 66, 121, 10334, 17280, 17419, 17420})
 DUPLICATE_KEY = 11000
-UNKNOWN_ERROR = 8  # what the stand-in says of everything, a locked file among it
+UNKNOWN_ERROR = 8  # what the stand-in answers for everything, a locked file among it
 SERVER_TROUBLE_WORDS = ("locked", "disk", "i/o", "readonly", "interrupted", "timeout")
 
 LARGEST_DOCUMENT_BYTES = 16_000_000
@@ -64,7 +64,7 @@ class MongoDatabase:
         self._database = _do("opening", lambda: self._open(name))
 
     def _open(self, name: str) -> Database[Document]:
-        # From the primary: a member that lags would say that a revision is not there.
+        # From the primary: a member that lags would report that a revision is not there.
         return self._client.get_database(name, read_preference=ReadPreference.PRIMARY)
 
     def ping(self) -> None:
@@ -211,7 +211,7 @@ def _is_documents_fault(error: Document) -> bool:
 
 
 def _sorted_out(documents: list[Document]) -> tuple[list[Document], list[RefusedDocument]]:
-    """Those that can be written as BSON, and those that can not."""
+    """Those that can be written as BSON, and those that cannot."""
     fit: list[Document] = []
     unfit: list[RefusedDocument] = []
     for document in documents:

@@ -1,4 +1,4 @@
-"""What MongoDB's errors mean, by their kind: a sentence that says what is wrong and what to do."""
+"""What MongoDB's errors mean, by their kind: a sentence that names what is wrong and what to do."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ CONCERN = (
     "MongoDB could not confirm a write as MONGO_URL asks for ({text}): "
     "bring the other members of the replica set back, or lower w in MONGO_URL"
 )
-UNACKNOWLEDGED = "MONGO_URL says w=0, and what MongoDB never confirms is lost in silence: take w=0 out of it"
+UNACKNOWLEDGED = "MONGO_URL has w=0, and what MongoDB never confirms is lost in silence: take w=0 out of it"
 TLS = "TLS with MongoDB fails ({text}): check tls=true in MONGO_URL, and the certificate"
 HOST = "the host of MONGO_URL is not known ({text}): correct its name"
 REPLICA_SET = "MongoDB's replica set has no primary, or another name than replicaSet in MONGO_URL ({text})"

@@ -24,7 +24,7 @@ RedisError = redis.RedisError
 
 
 class NamingRedis(redis.Redis):
-    """Adds to errors about types and rights, which Redis says of no key in particular, what was asked of which."""
+    """Adds to errors about types and rights, which Redis gives for no key in particular, what was asked of which."""
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
         try:
@@ -275,8 +275,8 @@ def stream_answers(own: OwnConnection) -> Iterator[StreamAnswer | None]:
 
 
 def _facts(info: Sequence[Any]) -> StreamFacts:
-    said = dict(zip(info[::2], info[1::2], strict=True))
-    if b"entries-added" not in said:
+    fields = dict(zip(info[::2], info[1::2], strict=True))
+    if b"entries-added" not in fields:
         raise redis.ResponseError("unknown subcommand: XINFO STREAM without entries-added")
-    added = int(said[b"entries-added"])
-    return StreamFacts(added, added - int(said[b"length"]), EntryId.parse(said[b"first-entry"][0]))
+    added = int(fields[b"entries-added"])
+    return StreamFacts(added, added - int(fields[b"length"]), EntryId.parse(fields[b"first-entry"][0]))

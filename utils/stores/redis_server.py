@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 EVICTS_NOTHING = "noeviction"
 FULL = 0.95  # of maxmemory
-NOT_TOLD = (
-    "Redis does not tell this user how it is set up, so cluster mode and eviction are not checked: "
+NOT_SHOWN = (
+    "Redis does not show this user how it is set up, so cluster mode and eviction are not checked: "
     "allow the user of REDIS_URL the command INFO."
 )
 
@@ -73,7 +73,7 @@ def _of_memory(info: Info) -> Iterator[str]:
 
 
 def check_redis(client: redis.Redis) -> Info | None:
-    """What INFO says. ClusterModeError, RedisError."""
+    """What INFO gives. ClusterModeError, RedisError."""
     info = read_info(client)
     if info is not None and is_cluster(info):
         raise ClusterModeError(RedisFailure.CLUSTER.sentence)
@@ -100,7 +100,7 @@ class ServerCheck:
             return
         info = check_redis(self._client)
         if info is None:
-            self._log_once(self._log.warning, NOT_TOLD)
+            self._log_once(self._log.warning, NOT_SHOWN)
         for sentence in dangers(info or {}):
             self._log_once(self._log.error, sentence)
         left = old_keys_sentence(self._client, self._keys)

@@ -1,4 +1,4 @@
-"""What Redis refuses for itself, a right or a key's type: all else goes on, and it is tried again now and then."""
+"""What Redis refuses for itself, a right or a key's type: all else continues, and it is tried again now and then."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _KINDS = (RedisFailure.RIGHTS, RedisFailure.TYPE)
 
 
 class WaitsError(redis.RedisError):
-    """What a step works on can not be used, for a reason of its own; its text says what to do."""
+    """What a step works on cannot be used, for a reason of its own; its text names what to do."""
 
 
 class Refusals:
@@ -53,7 +53,7 @@ class Refusals:
         return result
 
     def _note(self, what: str, reason: str) -> None:
-        sentence = f"{reason} Until then {what} waits, and all else goes on."
+        sentence = f"{reason} Until then {what} waits, and all else continues."
         if self._sentences.get(what) != sentence:
             self._log.error(sentence)
         self._sentences[what] = sentence

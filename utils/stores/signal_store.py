@@ -42,7 +42,7 @@ class ClosedEntry(NamedTuple):
 class ClosedRead:
     """A shard's next entries; `is_cut_off`: some between the position and the first of them are gone.
 
-    Redis does not say which entry it trimmed last: a stream that lost entries and begins after the position counts as
+    Redis does not show which entry it trimmed last: a stream that lost entries and begins behind it counts as
     cut off, though in a rare case it is cut exactly there.
     """
 

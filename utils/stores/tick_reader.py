@@ -2,7 +2,7 @@
 
 The connector bounds its streams in time and bytes (STREAM_HOURS, STREAM_MAX_MB); a worker that was away for too long
 finds the entries behind its position gone. Redis counts all that was ever added to a stream, and the reader counts
-what it read: the difference is a `Gap`, which is told, and shown to the engine as the outage that it is for candles.
+what it read: the difference is a `Gap`, which is logged, and shown to the engine as the outage that it is.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class _Reading:
 
 
 class TickReader:
-    """RedisError from `begin` and `read`, which may be repeated. Gaps wait in `gaps` to be told.
+    """RedisError from `begin` and `read`, which may be repeated. Gaps wait in `gaps` to be logged.
 
     While there is a backlog it reads ahead: a batch's last id is where the next one begins, so that is asked for
     before the batch is given out, and Redis puts it together while the batch is worked on. Where it turns out that
@@ -73,7 +73,7 @@ class TickReader:
         self._readings: dict[int, _Reading] = {}
 
     def begin(self, shard: int) -> None:
-        """A snapshot is about to be loaded: reading goes on where that was made."""
+        """A snapshot is about to be loaded: reading continues where that was made."""
         self._asked, self.is_behind = {}, False
         self._own.forget()  # it may be dead without having been asked anything since
         stored: Any = self._client.get(self._keys.candle_state_counts(shard))
@@ -95,7 +95,7 @@ class TickReader:
     def read(self, positions: Mapping[int, EntryId], block_ms: int, most: int) -> list[tuple[int, list[Entry]]]:
         """Entries of each shard beyond its position, at most so many each; waits when there are none.
 
-        After a gap the first one is a mark of our own, with an id from within the gap. `is_behind` says afterwards
+        After a gap the first one is a mark of our own, with an id from within the gap. `is_behind` shows afterwards
         whether a shard had as many as were asked for.
         """
         if not positions:
@@ -114,7 +114,7 @@ class TickReader:
             self._ask(positions, most)
 
     def _is_asked(self, positions: Mapping[int, EntryId]) -> bool:
-        """Whether a reply is under way that says what comes after each of these positions."""
+        """Whether a reply is under way that shows what comes after each of these positions."""
         asked = self._asked
         return all(shard in asked and asked[shard].after == after for shard, after in positions.items())
 
@@ -177,11 +177,11 @@ class TickReader:
         return [self._mark_for(shard, entries[0].id), *entries]
 
     def _mark_for(self, shard: int, first: EntryId) -> Entry:
-        """The last subscription before the first entry, said again; none is known: down until there is one."""
+        """The last subscription before the first entry, repeated; none is known: down until there is one."""
         at = first.before()
-        said: Any = self._client.hgetall(self._keys.ticks_subscribed(shard))
-        if _is_before(said.get(b"id", b""), first) and b"mark" in said:
-            return Entry(at, Kind.MARK, said[b"mark"])
+        texts: Any = self._client.hgetall(self._keys.ticks_subscribed(shard))
+        if _is_before(texts.get(b"id", b""), first) and b"mark" in texts:
+            return Entry(at, Kind.MARK, texts[b"mark"])
         return Entry(at, Kind.MARK, down_mark(_GAP_REASON))
 
 

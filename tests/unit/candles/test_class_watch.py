@@ -65,9 +65,9 @@ class Market:
         self.watch = ClassWatch(CALENDAR, [instrument.symbol for instrument in instruments], speed)
         self.step_ms = round(SECOND * max(1.0, speed))
         for instrument in instruments:  # the cached packets
-            self.hear(instrument)
+            self.quote(instrument)
 
-    def hear(self, instrument: Instrument) -> None:
+    def quote(self, instrument: Instrument) -> None:
         self.state.latest["receive_ms"][self.instruments.index(instrument)] = self.at_ms
 
     def facts(self, is_live: bool = True) -> list[ClassFacts]:
@@ -77,23 +77,23 @@ class Market:
         return Seen(self.facts(is_live))
 
     def run(self, until_ms: int, *every: tuple[Instrument, float], seed: int = 1) -> Seen:
-        """Until then each is heard with its typical gap (seconds), at random; what was seen last."""
+        """Until then each is quoted with its typical gap (seconds), at random; what was seen last."""
         dice, report = random.Random(seed), Seen()
         while self.at_ms < until_ms:
             self.at_ms += self.step_ms
             for instrument, typical in every:
                 if dice.random() < self.step_ms / SECOND / typical:
-                    self.hear(instrument)
+                    self.quote(instrument)
             report = self.look()
         return report
 
 
-def test_a_class_of_which_nothing_is_heard_is_mute_within_two_minutes() -> None:
+def test_a_class_of_which_nothing_is_received_is_mute_within_two_minutes() -> None:
     market = Market(LARGE, SMALL, INDEX)
     report = market.run(OPEN_MS + 65 * SECOND, (INDEX, 1.0))
     assert report.mute == ["NSE equity_fno"]
     assert report.of("NSE equity_fno").quiet_ms == 65 * SECOND
-    assert "INFY" not in report.silent + report.quiet, "said of its class already"
+    assert "INFY" not in report.silent + report.quiet, "known of its class already"
 
 
 def test_a_class_that_falls_silent_after_trading_is_mute_within_a_minute_and_speaks_again() -> None:
@@ -101,7 +101,7 @@ def test_a_class_that_falls_silent_after_trading_is_mute_within_a_minute_and_spe
     market.run(OPEN_MS + 600 * SECOND, (LARGE, 1.0))
     assert market.run(market.at_ms + 44 * SECOND).mute == []
     assert market.run(market.at_ms + SECOND).mute == ["NSE equity_fno"]
-    market.hear(LARGE)
+    market.quote(LARGE)
     assert market.look().mute == []
 
 
@@ -215,7 +215,7 @@ def test_a_backlog_that_was_worked_off_is_no_habit() -> None:
     market.run(OPEN_MS + 300 * SECOND, (FUTURE, 1.0), (OPTION, 2.0))
     for _ in range(3):
         market.at_ms += 1_200 * SECOND
-        market.hear(FUTURE)
+        market.quote(FUTURE)
         market.look(is_live=False)
     market.run(market.at_ms + 60 * SECOND, (FUTURE, 1.0), (OPTION, 2.0))
     report = market.run(market.at_ms + 130 * SECOND, (OPTION, 2.0))
@@ -228,7 +228,7 @@ def test_a_stock_that_trades_every_five_minutes_is_healthy() -> None:
         for _ in range(300):
             report = market.run(market.at_ms + SECOND)
             assert (report.mute, report.silent, report.quiet) == ([], "", ""), minute
-        market.hear(SMALL)
+        market.quote(SMALL)
     assert market.run(market.at_ms + 3 * 3_600 * SECOND).mute == ["NSE equity"]
 
 
@@ -236,7 +236,7 @@ def test_the_wait_for_the_first_quote_is_a_habit_too() -> None:
     """Nine minutes after the open, then it may be quiet for much longer than a quarter of an hour."""
     market = Market(SMALL)
     market.run(OPEN_MS + 540 * SECOND)
-    market.hear(SMALL)
+    market.quote(SMALL)
     assert market.run(market.at_ms + 1_600 * SECOND).mute == []
     later = Market(SMALL, up_ms=OPEN_MS + 600 * SECOND)
     assert later.run(later.at_ms + 900 * SECOND).mute == ["NSE equity"], "the cached packet is none"
@@ -269,17 +269,17 @@ def test_a_halt_is_forgotten() -> None:
     assert market.run(market.at_ms + 45 * SECOND).mute == ["NFO index_derivative"]
 
 
-def test_a_packet_that_says_the_same_again_is_no_sign_of_life() -> None:
+def test_a_packet_that_has_the_same_again_is_no_sign_of_life() -> None:
     market = Market(LARGE)
     market.state.latest["timed"] = 1
     for _ in range(1_200):
         market.at_ms += SECOND
         market.state.instruments["exchange_ms"] = market.at_ms
-        market.hear(LARGE)
+        market.quote(LARGE)
         assert market.look().mute == []
     for second in range(1, 61):
         market.at_ms += SECOND
-        market.hear(LARGE)
+        market.quote(LARGE)
         assert market.look().mute == (["NSE equity_fno"] if second >= 45 else []), second
 
 
@@ -305,7 +305,7 @@ def test_a_class_that_is_silent_in_all_shards_is_named_once_and_soon() -> None:
     assert report.mute == ["NFO index_derivative"]
     assert report.of("NFO index_derivative").instruments == 2
     assert report.silent == ""
-    far.hear(OPTION)
+    far.quote(OPTION)
     report = Seen(near.facts(), far.facts())
     assert (report.mute, report.silent) == ([], "NFO:NIFTY26NOVFUT (100 s)"), "alone among others it has a name"
 
@@ -317,7 +317,7 @@ def test_contracts_with_hours_of_their_own_are_named_by_their_underlying() -> No
     assert names == ["MCX:MENTHAOIL commodity", "MCX:KAPAS commodity", "MCX commodity"]
 
 
-def test_one_that_was_never_heard_does_not_shorten_the_patience_with_the_others() -> None:
+def test_one_that_was_never_quoted_does_not_shorten_the_patience_with_the_others() -> None:
     """Nothing of a wrong instrument; in its shard or in another a far month, quiet for a minute as it may be."""
     near, far = replace(FUTURE, name="NIFTY"), replace(FUTURE, tradingsymbol="NIFTY27MARFUT")
     wrong, other, both = Market(near, up_ms=OPEN_MS), Market(far), Market(near, far, up_ms=OPEN_MS)

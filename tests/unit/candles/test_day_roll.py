@@ -72,7 +72,7 @@ def test_what_is_held_when_the_day_ends_is_rejected() -> None:
 
 
 def test_the_price_of_yesterday_is_none_that_a_price_moves_from() -> None:
-    """Yesterday's packet again with another price, before the first trade: nothing tells when that was."""
+    """Yesterday's packet again with another price, before the first trade: nothing shows when that was."""
     output = over_night(
         frame_at(at("15:29:59.500", YESTERDAY), full(STOCK, 99.0, 500_000, "yesterday")),
         frame_at(at("09:15:01.500", DATE), full(STOCK, 99.5, 500_000, "yesterday", "09:15:01")),

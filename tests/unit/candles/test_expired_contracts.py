@@ -56,7 +56,7 @@ def test_a_connection_that_lasts_for_days_keeps_its_instruments() -> None:
     assert symbols(engine.instruments) == symbols(STAYING)
 
 
-def test_what_was_open_is_closed_and_said_before_it_leaves() -> None:
+def test_what_was_open_is_closed_and_published_before_it_leaves() -> None:
     engine = new_engine()
     engine.take([mark(FIRST, "09:10", GOING), mark(FIRST, "10:00", GOING + STAYING)])
     engine.take(

@@ -11,7 +11,7 @@ CLOSE_MS = OPEN_MS + 22_500_000
 ONE = Instrument(1, "NSE", "INFY", "INFY", "NSE", "EQ", "", 0.05, 1, SessionClass.EQUITY_FNO)
 
 
-class Heard:
+class Quoted:
     """One instrument, subscribed since ten minutes before the open."""
 
     def __init__(self) -> None:
@@ -29,19 +29,19 @@ class Heard:
 
 
 def test_a_worker_that_starts_within_the_session_takes_the_time_since_the_open_for_no_gap() -> None:
-    heard = Heard()
-    assert heard.at(OPEN_MS + 3 * 3_600_000) == (0, 0)
-    assert heard.at(OPEN_MS + 3 * 3_600_000 + 2_000) == (1, 2_000)
+    quoted = Quoted()
+    assert quoted.at(OPEN_MS + 3 * 3_600_000) == (0, 0)
+    assert quoted.at(OPEN_MS + 3 * 3_600_000 + 2_000) == (1, 2_000)
 
 
 def test_the_time_from_the_open_to_the_first_quote_is_a_gap_of_who_was_there_before() -> None:
-    heard = Heard()
-    assert heard.at(OPEN_MS - 60_000) == (0, 0)
-    assert heard.at(OPEN_MS + 5_000) == (1, 5_000)
+    quoted = Quoted()
+    assert quoted.at(OPEN_MS - 60_000) == (0, 0)
+    assert quoted.at(OPEN_MS + 5_000) == (1, 5_000)
 
 
 def test_what_comes_after_the_close_ends_no_gap() -> None:
-    heard = Heard()
-    heard.at(CLOSE_MS - 2_000)
-    assert heard.at(CLOSE_MS - 1_000) == (1, 1_000)
-    assert heard.at(CLOSE_MS + 900_000) == (1, 1_000)
+    quoted = Quoted()
+    quoted.at(CLOSE_MS - 2_000)
+    assert quoted.at(CLOSE_MS - 1_000) == (1, 1_000)
+    assert quoted.at(CLOSE_MS + 900_000) == (1, 1_000)

@@ -1,4 +1,4 @@
-"""Marks that are none: each is rejected as `mark`, counted and kept; what follows goes on as if it had not been."""
+"""Marks that are none: each is rejected as `mark`, counted and kept; what follows continues as if it had not been."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def entry(clock: str, kind: Kind, payload: bytes, counter: int = 0) -> Entry:
 
 def take_session(engine: CandleEngine, bad: bytes | None) -> EngineOutput:
     """A minute of trades, with a bad mark between them or without."""
-    said = [
+    outputs = [
         Entry(EntryId(at(clock), 0), Kind(kind), payload)
         for clock, kind, payload in (*opening(STOCK), mark("09:16:05", "clock"))
     ]
@@ -86,7 +86,7 @@ def take_session(engine: CandleEngine, bad: bytes | None) -> EngineOutput:
         entry("09:15:30", Kind.FRAME, pack(full(STOCK, 101, 20, "09:15:30"))),
     ]
     between = [] if bad is None else [entry("09:15:10", Kind.MARK, bad)]
-    return engine.take([*said[:2], frames[0], *between, frames[1], said[2]])
+    return engine.take([*outputs[:2], frames[0], *between, frames[1], outputs[2]])
 
 
 @pytest.mark.parametrize("bad", BAD_MARKS)
@@ -107,7 +107,7 @@ def test_a_bad_mark_is_rejected_and_changes_nothing_else(bad: bytes) -> None:
 
 
 @pytest.mark.parametrize("bad", BAD_MARKS)
-def test_reading_says_value_error_and_nothing_else(bad: bytes) -> None:
+def test_reading_raises_value_error_and_nothing_else(bad: bytes) -> None:
     with pytest.raises(ValueError, match=r"."):
         mark_instruments(read_mark(bad))
 

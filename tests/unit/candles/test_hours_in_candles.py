@@ -1,6 +1,6 @@
 """What an instrument's hours make of its packets, by the real table.
 
-Indices of other exchanges, the futures' auction, and hours that are edited while the day goes on.
+Indices of other exchanges, the futures' auction, and hours that are edited while the day runs.
 """
 
 from __future__ import annotations
@@ -97,10 +97,10 @@ def test_a_candle_that_was_closed_by_the_old_hours_is_amended_with_its_new_end(t
     before.take([*MORNING, *frames(("15:40", HEARTBEAT))])
     after = engine_of("1h,1d", longer(tmp_path))
     after.restore(before.snapshot())
-    said = after.take(EVENING[1:2])
+    output = after.take(EVENING[1:2])
     assert {
         engine_candle.candle.timeframe: (engine_candle.candle.end_ms, engine_candle.candle.rev)
-        for engine_candle in engine_candles(said)
+        for engine_candle in engine_candles(output)
     } == {
         "1h": (ms("16:15"), 1),
         "1d": (ms("17:00"), 1),

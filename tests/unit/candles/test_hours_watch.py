@@ -74,7 +74,7 @@ def test_strays_all_over_an_evening_do_not_add_up() -> None:
 
 
 def test_values_of_an_index_that_keep_moving_outside_the_hours_are_named() -> None:
-    """Who watches indices only would hear nothing of an evening's session: an index has no trades."""
+    """Who watches indices only would see nothing of an evening's session: an index has no trades."""
     watch = Watched(INDEX)
     watch.play(("15:29:30", index(INDEX.token, 2_500_000, "15:29:30")))
     evening = [(f"18:00:0{n}", index(INDEX.token, 2_501_000 + n, f"18:00:0{n}")) for n in range(3)]
@@ -149,7 +149,7 @@ def test_a_silence_begins_with_the_connection() -> None:
     assert watch.play(("10:00:44", HEARTBEAT)) == {}
     assert watch.play(("10:00:45", HEARTBEAT)) == {Doubt.MUTE: ["NSE equity (since 10:00:00)"]}
     watch.engine.take([Entry(EntryId(ms("10:00:46"), 2), Kind.MARK, down_mark("lost"))])
-    assert watch.play(("10:05:00", HEARTBEAT)) == {}, "a feed that is down says nothing about the hours"
+    assert watch.play(("10:05:00", HEARTBEAT)) == {}, "a feed that is down shows nothing about the hours"
 
 
 def test_options_alone_may_be_quiet_for_long() -> None:
@@ -194,8 +194,8 @@ def silent(name: str) -> ClassFacts:
 
 def test_the_sentence_has_all_classes() -> None:
     facts = joined([trades("MCX commodity", 3), trades("NSE equity", 9), trades("MCX commodity", 1)])
-    ((_, said),) = sentences(doubts_of(facts), Path("local"))
-    assert "MCX commodity (4 trades, the last of 23:56:10), NSE equity (9 trades, the last of 23:56:10); " in said
+    ((_, output),) = sentences(doubts_of(facts), Path("local"))
+    assert "MCX commodity (4 trades, the last of 23:56:10), NSE equity (9 trades, the last of 23:56:10); " in output
 
 
 @pytest.mark.parametrize(
@@ -207,6 +207,6 @@ def test_the_sentence_has_all_classes() -> None:
     ],
 )
 def test_the_sentence_names_who_and_the_file_to_edit(doubt: Doubt, facts: ClassFacts, named: str) -> None:
-    ((_, said),) = sentences({(doubt, facts.name): facts}, Path("local/sessions.local.toml"))
-    assert named in said
-    assert "local/sessions.local.toml" in said
+    ((_, output),) = sentences({(doubt, facts.name): facts}, Path("local/sessions.local.toml"))
+    assert named in output
+    assert "local/sessions.local.toml" in output

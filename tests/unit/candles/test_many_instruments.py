@@ -1,4 +1,4 @@
-"""One shard with so many instruments that the kernel asks for rows ahead says what small shards say together."""
+"""One shard with so many instruments that the kernel asks for rows ahead gives what small shards give together."""
 
 from __future__ import annotations
 

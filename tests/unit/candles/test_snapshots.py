@@ -99,7 +99,7 @@ def test_an_older_layout_is_refused() -> None:
         new_engine(INSTRUMENTS, SETTINGS).restore(whole.replace(now, b'"layout":1', 1))
 
 
-def test_candles_lie_at_cache_lines_after_growing_and_after_thawing() -> None:
+def test_candles_lie_at_cache_lines_after_growing_and_after_restoring() -> None:
     engine = new_engine(INSTRUMENTS, SETTINGS)
     engine.take([Entry(EntryId(entry.ms, entry.counter), Kind(entry.kind), entry.payload) for entry in FEED])
     assert len(engine.instruments) == len(INSTRUMENTS)

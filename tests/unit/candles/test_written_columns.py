@@ -1,4 +1,4 @@
-"""Candles and ticks written column by column are what the objects say, to the byte."""
+"""Candles and ticks written column by column are what the objects give, to the byte."""
 
 from __future__ import annotations
 
@@ -110,9 +110,9 @@ def test_numbers_of_what_an_entry_caused(seed: int) -> None:
     engine = new_engine([who.reference for who in WHO], settings)
     counted: dict[EntryId, int] = {}
     for entry in random_feed(seed, "09:13:00", 300):
-        for said in engine_candles(
+        for event in engine_candles(
             engine.take([Entry(EntryId(entry.ms, entry.counter), Kind(entry.kind), entry.payload)])
         ):
-            assert said.number == counted.get(said.source, 0)
-            counted[said.source] = said.number + 1
+            assert event.number == counted.get(event.source, 0)
+            counted[event.source] = event.number + 1
     assert len(counted) > 50

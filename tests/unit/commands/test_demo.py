@@ -96,7 +96,7 @@ def test_an_end_that_is_not_given_fits_the_one_that_is(
         ({"faults": "late,gremlins"}, "--faults"),
     ],
 )
-def test_what_can_not_be_played_is_refused_by_its_option(changed: dict[str, object], option: str) -> None:
+def test_what_cannot_be_played_is_refused_by_its_option(changed: dict[str, object], option: str) -> None:
     asked: dict[str, object] = {"session": DAY, "start": "09:15", "until": "15:30", "speed": 60.0}
     asked |= {"instruments": 50, "faults": "usual", "seed": 7} | changed
     with pytest.raises(PlanError, match=f"^{option}: "):

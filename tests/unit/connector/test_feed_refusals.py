@@ -22,7 +22,7 @@ NO_PERMISSION = BrokerError(403, "PermissionException", "Insufficient permission
 
 
 class Feed(ShardFeed):
-    """Whose attempts are noted, and end when the test says so."""
+    """Whose attempts are noted, and end when the test asks for it."""
 
     def __init__(self, tokens: AccessTokens) -> None:
         self.now = 1_000.0
@@ -80,10 +80,10 @@ def test_a_refusal_of_the_app_is_tried_again_less_and_less_often(feed: Feed) -> 
             feed.wait(1)
         waits.append(feed.now - begun)
     assert waits == [30, 60, 120, 240, 480, 900, 900, 900]
-    assert feed.asked == [], "the broker said why"
+    assert feed.asked == [], "the broker gave a reason"
 
 
-def test_a_wrong_key_waits_as_long_as_its_cause_says(feed: Feed) -> None:
+def test_a_wrong_key_waits_as_long_as_its_cause_asks(feed: Feed) -> None:
     key = BrokerError(400, "InputException", "Invalid `api_key`.")
     for _ in range(6):
         feed.refuse(key)
@@ -101,7 +101,7 @@ def test_another_token_ends_the_wait_at_once(feed: Feed, tmp_path: Path) -> None
     assert feed.attempts[-1] == (1_006.0, "token-two")
 
 
-def test_a_bare_403_asks_the_profile_and_again_while_it_can_not_tell(feed: Feed) -> None:
+def test_a_bare_403_asks_the_profile_and_again_while_it_cannot_decide(feed: Feed) -> None:
     feed.refuse(BARE)
     assert feed.state is FeedState.NO_TOKEN
     feed.wait(3)

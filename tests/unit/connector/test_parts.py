@@ -37,19 +37,19 @@ def test_a_retry_waits_twice_as_long_up_to_a_limit() -> None:
         ("", 0, Cause.UNKNOWN),
     ],
 )
-def test_the_reason_tells_what_to_do(reason: str, status: int, cause: Cause) -> None:
+def test_the_reason_names_what_to_do(reason: str, status: int, cause: Cause) -> None:
     assert refused_status(reason) == status
     assert BrokerError(status).cause is cause
 
 
-def test_time_is_told_once_a_second_and_only_in_silence() -> None:
-    said = [10_400]
-    told = []
+def test_time_is_shown_once_a_second_and_only_in_silence() -> None:
+    marked = [10_400]
+    noted = []
     for now_ms in range(10_500, 15_000, 100):
-        if is_mark_due(now_ms, 10_400, said[-1]):
-            said.append(now_ms)
-            told.append(now_ms)
-    assert told == [12_000, 13_000, 14_000]
+        if is_mark_due(now_ms, 10_400, marked[-1]):
+            marked.append(now_ms)
+            noted.append(now_ms)
+    assert noted == [12_000, 13_000, 14_000]
     assert not is_mark_due(12_000, 11_000, 0), "the frame of the second before was enough"
     assert is_mark_due(12_000, 10_999, 0)
 

@@ -43,9 +43,9 @@ AT_START = (0, 2, "connector started")
 OVER = (END_MS - AT_MS) / 1000
 
 
-@pytest.mark.parametrize("heard", ["frame", "heartbeat", "text"])
-def test_it_begins_with_what_was_received_last_and_ends_with_the_subscription(heard: str) -> None:
-    day = (*START, (10, heard), (11, "clock"), (15, "down: no frame for 5 s"), (16, "clock"), (17, "up"))
+@pytest.mark.parametrize("received", ["frame", "heartbeat", "text"])
+def test_it_begins_with_what_was_received_last_and_ends_with_the_subscription(received: str) -> None:
+    day = (*START, (10, received), (11, "clock"), (15, "down: no frame for 5 s"), (16, "clock"), (17, "up"))
     assert outages(*day, (17.5, "frame"), (18, "subscribed")) == [AT_START, (10, 18, "no frame for 5 s")]
 
 

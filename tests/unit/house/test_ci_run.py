@@ -71,11 +71,11 @@ def test_a_vulnerability_fails_and_a_service_that_is_away_does_not(tmp_path: Pat
     assert ("NOT AUDITED" in output) is (expected == 0)
 
 
-def test_an_audit_that_hangs_or_can_not_be_installed_does_not_fail(tmp_path: Path) -> None:
+def test_an_audit_that_hangs_or_cannot_be_installed_does_not_fail(tmp_path: Path) -> None:
     code, output = run_ci(tmp_path, "true", "sleep 600", AUDIT_SECONDS=1)
     assert (code, "NOT AUDITED: no answer within 1 s" in output) == (0, True)
     code, output = run_ci(tmp_path, "true", tools="exit 1")
-    assert (code, "NOT AUDITED: pip-audit can not be installed" in output) == (0, True)
+    assert (code, "NOT AUDITED: pip-audit cannot be installed" in output) == (0, True)
 
 
 def test_the_tests_are_given_a_limit_and_are_cut_off_beyond_it(tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ def test_every_check_runs_and_each_that_failed_is_named(tmp_path: Path, failing:
     assert done.stdout.count("s of the processors\n") == 4 + (failing == "")
 
 
-def test_the_long_form_leaves_no_test_out_and_says_so_to_all(tmp_path: Path) -> None:
+def test_the_long_form_leaves_no_test_out_and_logs_it_to_all(tmp_path: Path) -> None:
     shutil.copytree(REPO / ".ci", tmp_path / ".ci")
     for program in ("ruff", "mypy"):
         executable(tmp_path / ".venv/bin" / program, "true")

@@ -14,7 +14,7 @@ from pymongo.uri_parser import parse_uri
 from utils.runtime import store_urls
 from utils.runtime.settings import Settings, SettingsError
 
-# Where they are told what Docker Compose tells them.
+# With the environment that Docker Compose gives them.
 PLACES = {
     "REDIS_URL": "redis://connector:a-Password_1@redis:6379/0",
     "MONGO_URL": "mongodb://candlewick:a-Password_1@mongo:27017/?authSource=admin&journal=true",

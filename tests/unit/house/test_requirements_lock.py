@@ -51,7 +51,7 @@ def version_of(pin: Requirement) -> str:
 
 
 def needed_here(direct: list[Requirement]) -> set[str]:
-    """What this interpreter needs for them, as the installed packages themselves say."""
+    """What this interpreter needs for them, as the installed packages themselves list."""
     needed: set[str] = set()
     open_ones = list(direct)
     while open_ones:

@@ -36,7 +36,7 @@ def same(ours: Floats, theirs: Floats) -> None:
 
 
 def rsi_by_definition(close: Floats) -> Floats:
-    """TA-Lib's, but for a price that has not moved yet: there it says 0, and the definition 0 / 0."""
+    """TA-Lib's, but for a price that has not moved yet: there it has 0, and the definition 0 / 0."""
     theirs: Floats = talib.RSI(close, 14)
     unmoved = np.maximum.accumulate(close) == np.minimum.accumulate(close)
     return np.where(unmoved & ~np.isnan(theirs), 50.0, theirs)
@@ -158,6 +158,6 @@ def test_the_numbers_in_the_names_are_the_parameters() -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"macd_fast": 30}, {"sma_short": 300}, {"rsi": 0}])
-def test_wrong_parameters_are_said(wrong: dict[str, int]) -> None:
+def test_wrong_parameters_are_named(wrong: dict[str, int]) -> None:
     with pytest.raises(ValueError, match=r"swap them|above 0"):
         IndicatorParameters(**wrong)

@@ -57,8 +57,8 @@ def test_a_revision_gives_what_the_revised_candles_give(at: int) -> None:
     candles = SERIES["gaps"][:1_000]
     once, twice = revised(candles[at], candles[at].close + 7), revised(candles[at], candles[at].close - 9, rev=2)
     table = IndicatorTable(settle=False)
-    told = [*candles[: at + 1], once, twice, *candles[at + 1 :]]
-    updated = table.update(told)
+    given = [*candles[: at + 1], once, twice, *candles[at + 1 :]]
+    updated = table.update(given)
     clean = IndicatorTable(settle=False).update([*candles[:at], twice, *candles[at + 1 :]])
     np.testing.assert_array_equal(updated.now[at + 2 :], clean.now[at:])
     np.testing.assert_array_equal(updated.before[at + 2 :], clean.before[at:])

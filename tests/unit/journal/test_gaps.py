@@ -216,7 +216,7 @@ def test_an_entry_that_could_not_be_synced_at_once_is_written_again(
     writer.close()
 
 
-def test_a_day_that_can_not_be_compressed_keeps_no_other_from_it(tmp_path: Path) -> None:
+def test_a_day_that_cannot_be_compressed_keeps_no_other_from_it(tmp_path: Path) -> None:
     days = [ist_date(AT_MS + n * DAY_MS) for n in range(3)]
     for day in days:
         written(tmp_path, [Entry(EntryId(ist_midnight_ms(day), 0), Kind.FRAME, b"\0")])

@@ -71,7 +71,7 @@ def test_cut_at_every_byte_the_whole_records_before_the_cut_are_read() -> None:
         assert parser.offset == HEADER_LENGTH + ([0, *ENDS][whole]), cut
 
 
-def test_a_damaged_byte_costs_one_record_and_is_told() -> None:
+def test_a_damaged_byte_costs_one_record_and_is_shown() -> None:
     for at in range(len(WHOLE)):
         data = bytearray(WHOLE)
         data[at] ^= 0x40

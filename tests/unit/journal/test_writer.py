@@ -87,7 +87,7 @@ def test_cut_at_every_byte_it_goes_on_behind_the_last_whole_record(tmp_path: Pat
         follower.close()
 
 
-def test_damage_in_the_middle_is_skipped_and_told(tmp_path: Path, entries: list[Entry]) -> None:
+def test_damage_in_the_middle_is_skipped_and_shown(tmp_path: Path, entries: list[Entry]) -> None:
     path = write(tmp_path, entries)
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1

@@ -108,7 +108,7 @@ def test_every_dump_is_archived_as_gzip(broker: Broker, tmp_path: Path, form: st
 
 
 @pytest.mark.parametrize("fault", ["status", "no dump", "no rows", "nobody there"])
-def test_a_failed_call_takes_the_newest_kept_and_says_so(broker: Broker, tmp_path: Path, fault: str) -> None:
+def test_a_failed_call_takes_the_newest_kept_and_logs_it(broker: Broker, tmp_path: Path, fault: str) -> None:
     load_dump(broker.url, tmp_path, date(2026, 11, 17))
     broker.body = BOTH
     load_dump(broker.url, tmp_path, date(2026, 11, 18))
@@ -134,7 +134,7 @@ def test_a_later_days_dump_is_only_the_last_resort(broker: Broker, tmp_path: Pat
     assert load_dump(broker.url, tmp_path, NEXT_DAY).day == date(2026, 11, 16)
 
 
-def test_without_any_dump_one_sentence_says_what_to_look_at(broker: Broker, tmp_path: Path) -> None:
+def test_without_any_dump_one_sentence_names_what_to_look_at(broker: Broker, tmp_path: Path) -> None:
     broker.status = 403
     with pytest.raises(DumpError, match=r"no earlier dump is in .*check KITE_API_URL") as caught:
         load_dump(broker.url, tmp_path, DAY, authorization="token key:verysecret")
@@ -150,7 +150,7 @@ def test_a_torn_file_is_fetched_again(broker: Broker, tmp_path: Path) -> None:
     assert gzip.decompress(dump_path(tmp_path, DAY).read_bytes()) == INFY
 
 
-def test_a_folder_that_can_not_be_written_costs_only_the_archive(broker: Broker, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_costs_only_the_archive(broker: Broker, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     found = load_dump(broker.url, tmp_path / "file" / "dumps", DAY)
     assert len(found.instruments) == 1

@@ -115,7 +115,7 @@ def test_an_absent_table_is_one_sentence(tmp_path: Path) -> None:
         SessionCalendar.load(tmp_path / "absent.toml")
 
 
-def test_the_good_table_is_good_and_special_days_keep_what_they_do_not_say(tmp_path: Path) -> None:
+def test_the_good_table_is_good_and_special_days_keep_what_they_do_not_change(tmp_path: Path) -> None:
     path = tmp_path / "hours.toml"
     path.write_text(special('open = "12:00"\ndates = {2026-05-02 = "a Saturday"}'))
     calendar = SessionCalendar.load(path)
@@ -222,7 +222,7 @@ def test_a_file_of_your_own_goes_before_ours_entry_by_entry(tmp_path: Path) -> N
     assert (own.last_known_day, own.is_known(date(2027, 6, 1))) == (date(2027, 12, 31), True)
 
 
-def test_a_ruling_names_its_sources_and_says_what_is_not_certain(tmp_path: Path) -> None:
+def test_a_ruling_names_its_sources_and_names_what_is_not_certain(tmp_path: Path) -> None:
     ours, own, fno = SessionCalendar.load(), with_own(tmp_path), SessionClass.EQUITY_FNO
     assert not ours.ruling(fno, (), date(2026, 12, 7)).certain
     assert ours.ruling(fno, (), date(2026, 12, 4)).certain

@@ -1,6 +1,6 @@
 """The fuzz targets without a fuzzer: the saved corpus, the seeds, and seeded changes of both, in a few seconds each.
 
-`make fuzz` goes on from here, guided by coverage. What it finds broken is added to the corpus once it is mended.
+`make fuzz` continues from here, guided by coverage. What it finds broken is added to the corpus once it is mended.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ for line in sys.stdin:
 
 
 def changed(data: bytes, dice: random.Random) -> bytes:
-    """A few bytes others, and now and then a piece left out or said twice."""
+    """A few bytes others, and now and then a piece left out or repeated."""
     found = bytearray(data)
     for _ in range(dice.choice((1, 2, 5, 20))):
         if found:
@@ -75,7 +75,7 @@ def test_any_bytes(name: str, data: bytes) -> None:
     load(name).check(data)
 
 
-def test_compiled_kernels_say_what_the_same_code_says_as_plain_python() -> None:
+def test_compiled_kernels_give_what_the_same_code_gives_as_plain_python() -> None:
     """Field by field, over programs with everything wrong in them."""
     dice = random.Random(SEED)
     programs = HELD["frames"] + [changed(dice.choice(HELD["frames"]), dice) for _ in range(40)]

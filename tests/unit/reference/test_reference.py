@@ -74,17 +74,17 @@ def test_case_names_are_unique() -> None:
 
 def test_a_day_without_a_session_makes_no_candle() -> None:
     shut = ReferenceInstrument(STOCK.reference.symbol, STOCK.token, False, False, 100, 5, None, None, None, None)
-    said = entries(*opening(STOCK), frame("09:15:05.500", full(STOCK, 100.0, 1000, "09:15:05")))
-    result = reference_candles(said, [shut], MINUTE_AND_DAY)
+    feed = entries(*opening(STOCK), frame("09:15:05.500", full(STOCK, 100.0, 1000, "09:15:05")))
+    result = reference_candles(feed, [shut], MINUTE_AND_DAY)
     assert result.candles.empty
     assert list(result.candles.columns) == list(COLUMNS)
 
 
 def test_two_dates_are_refused() -> None:
     ms = at("09:14:00", "2026-11-23")
-    said = [*entries(*opening(STOCK)), Entry(ms, 0, "f", b"\x00")]
+    feed = [*entries(*opening(STOCK)), Entry(ms, 0, "f", b"\x00")]
     with pytest.raises(AssertionError, match="two dates"):
-        reference_candles(said, [STOCK.reference], MINUTE_AND_DAY)
+        reference_candles(feed, [STOCK.reference], MINUTE_AND_DAY)
 
 
 def test_a_frame_splits_into_its_whole_packets() -> None:
@@ -118,14 +118,14 @@ def test_a_real_packet_decodes_to_the_values_beside_it(mode: str) -> None:
 
 
 def test_a_recording_gives_the_candles_of_its_frames(tmp_path: Path) -> None:
-    said = entries(frame("09:14:01", cached(STOCK)), *_two_trades(STOCK), heartbeat("09:16:03"))
-    records = [struct.pack("<qI", entry.ms, len(entry.payload)) + entry.payload for entry in said]
+    feed = entries(frame("09:14:01", cached(STOCK)), *_two_trades(STOCK), heartbeat("09:16:03"))
+    records = [struct.pack("<qI", entry.ms, len(entry.payload)) + entry.payload for entry in feed]
     (tmp_path / "sent-2.frames").write_bytes(b"".join(records))
     write_facts(tmp_path, "quote", "full")
     recorded = entries_from_recording(tmp_path, 2)
-    direct = [*entries(subscribed("09:14:00", STOCK)), *said]
+    direct = [*entries(subscribed("09:14:00", STOCK)), *feed]
     assert [entry[:3] for entry in recorded] == [entry[:3] for entry in direct]
-    assert [entry.payload for entry in recorded[1:]] == [entry.payload for entry in said]
+    assert [entry.payload for entry in recorded[1:]] == [entry.payload for entry in feed]
     want = reference_candles(direct, [STOCK.reference], MINUTE_AND_DAY).candles
     have = reference_candles(recorded, [STOCK.reference], MINUTE_AND_DAY).candles
     pd.testing.assert_frame_equal(have, want)
@@ -158,14 +158,14 @@ def test_a_recording_without_a_subscription_is_named(tmp_path: Path) -> None:
 
 
 def test_the_clock_mark_is_no_sign_of_the_server() -> None:
-    """The outage reaches back to the last thing the server said, over marks of our own."""
-    said = entries(
+    """The outage reaches back to the last thing the server sent, over marks of our own."""
+    feed = entries(
         *opening(STOCK),
         *_two_trades(STOCK),
         heartbeat("09:15:59"),
         mark("09:16:03", "clock"),
         mark("09:16:04", "down"),
     )
-    result = reference_candles(said, [STOCK.reference], MINUTE_AND_DAY)
+    result = reference_candles(feed, [STOCK.reference], MINUTE_AND_DAY)
     assert result.candles.query("timeframe == '1m'")["complete"].tolist() == [False]
     assert [event[3] for event in result.events] == [0, 1]

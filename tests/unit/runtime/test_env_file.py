@@ -78,7 +78,7 @@ def test_what_is_written_is_taken(content: bytes) -> None:
         ("API_KEY=h\u00fcsh\n".encode("cp1252"), r"^\.env: cannot be read; make it, .* text in UTF-8$"),
     ],
 )
-def test_what_can_not_be_meant_is_one_sentence_that_shows_no_value(content: bytes, sentence: str) -> None:
+def test_what_cannot_be_meant_is_one_sentence_that_shows_no_value(content: bytes, sentence: str) -> None:
     with pytest.raises(SettingsError, match=sentence) as caught:
         load(content)
     assert "hush" not in str(caught.value) and "shh" not in str(caught.value)
@@ -90,7 +90,7 @@ def test_a_pasted_secret_is_not_shown_as_a_name() -> None:
     assert "Q9ZX" not in str(caught.value).upper()
 
 
-def test_a_name_that_nothing_reads_is_told_of_and_known_ones_are_not() -> None:
+def test_a_name_that_nothing_reads_is_shown_of_and_known_ones_are_not() -> None:
     settings = load(b"COLOUR=red\nTZ=Asia/Kolkata\nCOMPOSE_PROFILES=demo\nREDIS_PORT=6380\nREDIS_PASSWORD=x\n")
     (found,) = settings.unread
     assert found.sentence == "COLOUR in .env is no setting, so that its value is ignored: take it out."
@@ -114,7 +114,7 @@ def test_a_name_that_nothing_reads_is_told_of_and_known_ones_are_not() -> None:
         ("ZSCORE_FLOOR", ""),  # in ticks or in basis points
     ],
 )
-def test_a_near_name_in_the_environment_is_told_of(name: str, near: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_near_name_in_the_environment_is_shown_of(name: str, near: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, "x")
     found = [setting for setting in Settings.load().unread if setting.name == name]
     assert [setting.near for setting in found] == ([near] if near else [])

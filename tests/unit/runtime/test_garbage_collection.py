@@ -1,4 +1,4 @@
-"""What is made within is left out of all later searches for garbage, and these go on as before."""
+"""What is made within is left out of all later searches for garbage, and these continue as before."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from utils.runtime.garbage_collection import lasting_objects
+from utils.runtime.garbage_collection import long_lived_objects
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +24,7 @@ def is_searched(candidate: object) -> bool:
 
 
 def test_what_is_made_within_is_not_searched() -> None:
-    with lasting_objects():
+    with long_lived_objects():
         assert not gc.isenabled()
         made: list[object] = [[]]
         assert is_searched(made)
@@ -37,7 +37,7 @@ def test_what_is_made_within_is_not_searched() -> None:
 def test_the_search_is_as_it_was_even_after_an_error(was_on: bool) -> None:
     if not was_on:
         gc.disable()
-    with pytest.raises(ZeroDivisionError), lasting_objects():
+    with pytest.raises(ZeroDivisionError), long_lived_objects():
         raise ZeroDivisionError
     assert gc.isenabled() is was_on
 

@@ -74,5 +74,5 @@ def test_all_runs_only_when_every_shard_is_held(whole: dict[str, str | int], sta
     assert with_free_shards(whole)["state"] == state
 
 
-def test_a_report_that_tells_no_state_is_left_alone() -> None:
+def test_a_report_that_has_no_state_is_left_alone() -> None:
     assert with_free_shards({"shards": "1", "instruments": 5}) == {"shards": "1", "instruments": 5}

@@ -10,7 +10,7 @@ from utils.runtime.settings import Settings, SettingsError
 
 @pytest.mark.parametrize("name", NAMES)
 def test_odd_values_of_a_variable(name: str) -> None:
-    """A fifth of them each; the fuzzer and the saved corpus go on from there."""
+    """A fifth of them each; the fuzzer and the saved corpus continue from there."""
     for value in VALUES[NAMES.index(name) % 5 :: 5]:
         given = {name: f"{value}{SECRET}" if name in SECRETS else value}
         with only_these(given, b""):

@@ -1,4 +1,4 @@
-"""Logging: one JSON line and one plain line for everything said, and no secret in either."""
+"""Logging: one JSON line and one plain line for everything logged, and no secret in either."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_libraries_come_out_the_same_way(tmp_path: Path, capsys: pytest.CaptureF
 
 
 @pytest.mark.parametrize(
-    "said",
+    "logged",
     [
         {"event": f"got {TOKEN}"},
         {"event": "x", "token": TOKEN},
@@ -84,10 +84,10 @@ def test_libraries_come_out_the_same_way(tmp_path: Path, capsys: pytest.CaptureF
     ],
 )
 def test_a_secret_is_masked_wherever_it_stands(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], said: dict[str, Any]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], logged: dict[str, Any]
 ) -> None:
     logger = setup_logging("tester", settings_for(tmp_path, access_token=TOKEN))
-    logger.info(said.pop("event"), **said)
+    logger.info(logged.pop("event"), **logged)
     for text in ((tmp_path / "logs" / "tester.log").read_text(), capsys.readouterr().err):
         assert "***" in text
         assert TOKEN not in text
@@ -212,7 +212,7 @@ def test_setting_up_again_moves_to_the_new_file(tmp_path: Path) -> None:
     assert [line["event"] for line in json_lines(tmp_path, "second")] == ["two"]
 
 
-def test_a_folder_that_can_not_be_written_is_one_sentence(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "logs").write_text("in the way")
     with pytest.raises(SettingsError, match=r"^LOG_DIR: .* cannot be written \(.*\); name a folder that can$"):
         setup_logging("tester", settings_for(tmp_path))

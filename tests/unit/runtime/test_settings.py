@@ -1,4 +1,4 @@
-"""The settings: what is refused and how it is said, what stays secret, and that `.env.example` tells the truth."""
+"""The settings: what is refused and with which sentence, what stays secret, and that `.env.example` is true."""
 
 from __future__ import annotations
 
@@ -264,7 +264,7 @@ def test_secrets_are_never_in_an_error(wrong: dict[str, str]) -> None:
     assert caught.value.__suppress_context__
 
 
-def test_the_settings_can_not_be_changed() -> None:
+def test_the_settings_cannot_be_changed() -> None:
     settings: Any = Settings.load()
     with pytest.raises(ValidationError):
         settings.journal_days = 5

@@ -87,7 +87,7 @@ def test_an_option_that_may_be_a_part_of_a_password_is_not_shown() -> None:
         *("redis://h?client_name=mine", "unix:///tmp/r.sock", "unix://u:p@/tmp/r.sock?db=1"),
     ],
 )
-def test_a_url_that_says_whom_to_talk_to_is_taken(url: str) -> None:
+def test_a_url_that_names_whom_to_connect_to_is_taken(url: str) -> None:
     assert load(url).redis_url.get_secret_value() == url
 
 

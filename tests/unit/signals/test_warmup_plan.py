@@ -78,7 +78,7 @@ def test_a_day_without_a_candle_is_asked_for() -> None:
     assert lacking("1m", minutes("2025-12-30", "2026-01-01"), "2026-01-02T09:14") == at("2025-12-31T09:15")
 
 
-def test_seconds_can_not_be_had() -> None:
+def test_seconds_cannot_be_had() -> None:
     assert lacking("30s", [], "2026-01-02T09:14") is None
 
 

@@ -1,4 +1,4 @@
-"""Each fault does what its name says, alone, and alike for a seed."""
+"""Each fault does what its name promises, alone, and alike for a seed."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ def test_unknown_tokens_are_in_no_dump() -> None:
     assert 0 < strangers <= counted["unknowntoken"] <= strangers + ONE_MINUTE_S_FAULTS
 
 
-def test_malformed_frames_can_not_be_read_as_they_are() -> None:
+def test_malformed_frames_cannot_be_read_as_they_are() -> None:
     frame = pack_of(7)
     faults = FrameFaults({Fault.MALFORMED}, 5)
     unreadable = odd_lengths = noise = 0

@@ -1,6 +1,6 @@
-"""Every packet is what a plain walk over the tape says, and moves as packets of the real feed do.
+"""Every packet is what a plain walk over the tape gives, and moves as packets of the real feed do.
 
-The tape knows each trade; a packet's volume says how many of them it tells of. From that number all its fields
+The tape knows each trade; a packet's volume has how many of them it covers. From that number all its fields
 follow, but for a price that comes first and a day range that is a trade behind. In the recording of the real feed
 beside which this was written, the price moved first in 37 of 270 steps; 17 of the 37 were gone in the next packet.
 """
@@ -63,7 +63,7 @@ def played(universe: Universe) -> list[MinutePackets]:
 
 @pytest.fixture(scope="module")
 def walked(universe: Universe, played: list[MinutePackets]) -> Counter[str]:
-    """What a walk over all packets of tradables counted; it fails where one is not what the tape says."""
+    """What a walk over all packets of tradables counted; it fails where one is not what the tape has."""
     day = _open(universe, 9)
     walks = {
         row: PacketWalk(day.tape.full_day(row)) for row in np.flatnonzero(universe.shapes != Shape.INDEX).tolist()
@@ -91,7 +91,7 @@ def test_tradable_packets_agree_with_the_tape(walked: Counter[str]) -> None:
     assert walked["packets"] > 20_000
     assert walked["new"] > 10_000
     assert walked["early"] > 1_000, "two packets of one second are usual"
-    assert 5 <= walked["seconds behind"] <= 8, "a trade may be told of seconds after it was"
+    assert 5 <= walked["seconds behind"] <= 8, "a trade may be sent seconds after it was"
 
 
 def test_one_step_in_seven_leads_with_the_price(walked: Counter[str]) -> None:
@@ -141,7 +141,7 @@ def test_after_the_close_the_exchange_time_goes_on_and_the_trade_time_stands(
     assert afterwards[0][1] < close_s
 
 
-def test_every_trade_is_told_within_eight_seconds(universe: Universe, played: list[MinutePackets]) -> None:
+def test_every_trade_is_shown_within_eight_seconds(universe: Universe, played: list[MinutePackets]) -> None:
     row = universe.row_of_symbol()["NFO:INFY26NOVFUT"]
     day = _open(universe, 9)
     hours = [(MIDNIGHT_S + hour * 3600, MIDNIGHT_S + hour * 3600 + 3600) for hour in (9, 15)]
@@ -246,9 +246,9 @@ def test_before_the_first_packet_the_cache_holds_yesterday(universe: Universe) -
             assert (record["day_high"], record["day_low"]) == (yesterday[row].high[0], yesterday[row].low[0])
             assert MIDNIGHT_S - 86_400 < record["last_trade_time"] < MIDNIGHT_S
             whole = (yesterday[row].volume[0], record["last_trade_time"])
-            told = (record["volume"], record["exchange_time"])
-            assert told in (whole, (0, 0)), "a cached packet of a morning may carry no exchange time"
-            timeless += told == (0, 0)
+            shown = (record["volume"], record["exchange_time"])
+            assert shown in (whole, (0, 0)), "a cached packet of a morning may carry no exchange time"
+            timeless += shown == (0, 0)
     assert len(universe) / 5 < timeless < len(universe) / 2
     day.close()
 
@@ -277,11 +277,11 @@ def test_after_the_open_the_cache_holds_today(universe: Universe) -> None:
             continue
         trades = day.tape.full_day(row)
         record = day.last_sent.tradables[row]
-        told = int(np.searchsorted(np.cumsum(trades.quantity), record["volume"])) + 1
-        assert record["volume"] == trades.quantity[:told].sum()
-        assert record["last_trade_time"] == trades.ms[told - 1] // 1000
+        shown = int(np.searchsorted(np.cumsum(trades.quantity), record["volume"])) + 1
+        assert record["volume"] == trades.quantity[:shown].sum()
+        assert record["last_trade_time"] == trades.ms[shown - 1] // 1000
         at_11_ms = (MIDNIGHT_S + 11 * 3600) * 1000
-        assert np.searchsorted(trades.ms, at_11_ms - 8_000) <= told <= np.searchsorted(trades.ms, at_11_ms)
+        assert np.searchsorted(trades.ms, at_11_ms - 8_000) <= shown <= np.searchsorted(trades.ms, at_11_ms)
         seen_today += 1
     assert seen_today > 60
     day.close()

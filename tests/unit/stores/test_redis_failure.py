@@ -1,4 +1,4 @@
-"""Each error of Redis has its kind: what passes is an outage, and everything else says what it is and what to do."""
+"""Each error of Redis has its kind: what passes is an outage, and everything else names what it is and what to do."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from redis import exceptions
 from commands.doctor.stores import redis_findings, refused_findings
 from utils.runtime.lifecycle import EXIT_BAD_SETTINGS, EXIT_REFUSED
 from utils.stores.redis_failure import RedisFailure, StreamAheadError, failure_of
-from utils.stores.redis_server import NOT_TOLD, dangers
+from utils.stores.redis_server import NOT_SHOWN, dangers
 
 WORDS = "Operation against a key holding the wrong kind of value"
 # As Redis 7, Valkey 9 and redis-py word them.
@@ -66,7 +66,7 @@ def test_only_what_passes_by_itself_is_an_outage() -> None:
     assert outages == {RedisFailure.OUTAGE, RedisFailure.NOT_READY, RedisFailure.HOST}
 
 
-def test_the_exit_code_says_whose_matter_it_is() -> None:
+def test_the_exit_code_names_whose_matter_it_is() -> None:
     codes = {kind: kind.exit_code for kind in RedisFailure if kind.exit_code}
     settings = {RedisFailure.CREDENTIALS, RedisFailure.DATABASE, RedisFailure.CLUSTER, RedisFailure.TLS_MISMATCH}
     refused = {RedisFailure.RIGHTS, RedisFailure.TYPE, RedisFailure.COMMAND, RedisFailure.SCRIPT, RedisFailure.STREAM}
@@ -100,9 +100,9 @@ def test_a_server_as_it_should_be_is_no_finding() -> None:
     assert list(redis_findings(info)) == []
 
 
-def test_the_doctor_says_that_it_could_not_look() -> None:
+def test_the_doctor_reports_that_it_could_not_look() -> None:
     (finding,) = redis_findings(None)
-    assert finding.sentence == NOT_TOLD and not finding.is_problem
+    assert finding.sentence == NOT_SHOWN and not finding.is_problem
 
 
 def test_the_doctor_shows_what_redis_refused_a_worker() -> None:

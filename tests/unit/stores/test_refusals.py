@@ -50,7 +50,7 @@ def test_it_is_set_aside_and_tried_again_after_a_while(refusals: Refusals, clock
             clock.seconds += AGAIN_SECONDS
     assert [event["log_level"] for event in logged] == ["error"]
     assert refusals.sentence == logged[0]["event"]
-    assert refusals.sentence.endswith("Until then broker:{a} waits, and all else goes on.")
+    assert refusals.sentence.endswith("Until then broker:{a} waits, and all else continues.")
     assert refusals.tried("broker:{a}", lambda: True)
     assert refusals.sentence == "" and not refusals.has("broker:{a}")
 

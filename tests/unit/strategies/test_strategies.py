@@ -1,4 +1,4 @@
-"""Strategies: how they are found, and what momentum says, condition by condition."""
+"""Strategies: how they are found, and what momentum answers, condition by condition."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_found_by_name() -> None:
     assert load_strategies([]) == ()
 
 
-def test_an_unknown_name_is_said_with_those_that_exist() -> None:
+def test_an_unknown_name_is_named_with_those_that_exist() -> None:
     with pytest.raises(SettingsError, match=r"STRATEGIES.*'momentun'.*momentum"):
         load_strategies(["momentun"])
     with pytest.raises(SettingsError, match=r"STRATEGIES.*twice"):
@@ -118,10 +118,10 @@ def test_an_unknown_name_is_said_with_those_that_exist() -> None:
             "REQUIRED = ('sma_7',)\ndef evaluate(candle, now, before): return None\n",
             "requires 'sma_7'",
         ),
-        ("of_no_python", "this is no Python\n", "can not be loaded"),
+        ("of_no_python", "this is no Python\n", "cannot be loaded"),
     ],
 )
-def test_a_wrong_file_is_said(
+def test_a_wrong_file_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, content: str, fault: str
 ) -> None:
     _put(tmp_path, monkeypatch, name, content)

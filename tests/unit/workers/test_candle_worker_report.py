@@ -1,4 +1,4 @@
-"""What a candle worker says of the feed while it owns no shard: nothing, and nothing is over for that."""
+"""What a candle worker reports of the feed while it owns no shard: nothing, and nothing is over for that."""
 
 from __future__ import annotations
 

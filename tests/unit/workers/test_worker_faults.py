@@ -1,4 +1,4 @@
-"""A worker that ends by a fault of its own leaves no snapshot: what it took may not have been said."""
+"""A worker that ends by a fault of its own leaves no snapshot: what it took may not have been published."""
 
 from __future__ import annotations
 
