@@ -137,7 +137,7 @@ class ShardCandles:
 
     def process(self, entries: Sequence[Entry]) -> EngineOutput:
         """Apply entries and publish what came of them. After a RedisError only `recover` may follow."""
-        output = self._engine.take(entries)
+        output = self._engine.process(entries)
         self._store.publish_closed(self.shard, output.records)
         self._store.publish_rejected(self.shard, output.rejected)
         # Before the next snapshot: a worker that resumes from an earlier one meets this day's begin again.

@@ -36,7 +36,7 @@ def empty_engine(timeframes: str = FOUR_TIMEFRAMES) -> CandleEngine:
 def new_engine(count: int, timeframes: str = FOUR_TIMEFRAMES) -> CandleEngine:
     """An engine with all rules, subscribed to `count` instruments."""
     engine = empty_engine(timeframes)
-    engine.take([subscription(instruments(count))])
+    engine.process([subscription(instruments(count))])
     return engine
 
 
@@ -44,13 +44,13 @@ def process_all(engine: CandleEngine, entries: Sequence[Entry]) -> int:
     """Processes entries in the worker's batches; returns how many candles closed (records, as in the worker)."""
     closed = 0
     for at in range(0, len(entries), ENTRIES_AT_ONCE):
-        closed += sum(map(len, engine.take(entries[at : at + ENTRIES_AT_ONCE]).records))
+        closed += sum(map(len, engine.process(entries[at : at + ENTRIES_AT_ONCE]).records))
     return closed
 
 
 def closed_candles(engine: CandleEngine, entries: Sequence[Entry]) -> CandleSet:
     """The closed candles, each in its last revision, for the comparison with others."""
-    return as_set(engine_candle.candle for engine_candle in engine_candles(engine.take(entries)))
+    return as_set(engine_candle.candle for engine_candle in engine_candles(engine.process(entries)))
 
 
 def as_set(candles: Iterable[Candle]) -> CandleSet:

@@ -193,7 +193,7 @@ def _judge_candles(stage: Stage, shard: int, received: list[Entry], verdict: Ver
     """The closed stream, entry for entry, against one undisturbed run of the engine, whose candles are returned."""
     settings = _settings(stage)
     engine = CandleEngine(settings.timeframes, rules_of(settings), settings.zscore_window, SessionCalendar.load())
-    output = engine.take(
+    output = engine.process(
         EngineEntry(EntryId(entry.ms, entry.counter), Kind(entry.kind), entry.payload) for entry in received
     )
     expected = {

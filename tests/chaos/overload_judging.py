@@ -229,7 +229,7 @@ def messages(entries: Iterable[Entry], settings: Settings) -> Iterator[tuple[str
     engine = CandleEngine(settings.timeframes, rules_of(settings), settings.zscore_window, SessionCalendar.load())
     iterator = iter(entries)
     while batch := list(islice(iterator, AT_ONCE)):
-        for engine_candle in engine_candles(engine.take(batch)):
+        for engine_candle in engine_candles(engine.process(batch)):
             yield (
                 message_id(engine_candle.source.ms, engine_candle.source.counter, engine_candle.number),
                 engine_candle.candle.as_document(),

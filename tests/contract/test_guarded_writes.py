@@ -150,7 +150,7 @@ class Worker:
         self._published_over: object = None
 
     def take(self, entries: list[Entry]) -> None:
-        self.engine.take(entries)
+        self.engine.process(entries)
 
     def refresh(self) -> None:
         view = self.store.live_view(0, self.engine.position)

@@ -62,7 +62,7 @@ def test_each_hash_is_the_whole_candle(client: redis.Redis, seed: int) -> None:
     at = 0
     while at < len(entries):
         step = dice.choice([1, 3, 40])
-        engine.take(entries[at : at + step])
+        engine.process(entries[at : at + step])
         at += step
         for row in engine.shard.instruments["touched"].nonzero()[0].tolist():
             name = KEYS.tick(engine.instruments[row].symbol)
@@ -78,7 +78,7 @@ def test_each_hash_is_the_whole_candle(client: redis.Redis, seed: int) -> None:
 
 def test_nothing_new_takes_no_command(client: redis.Redis) -> None:
     store, engine = CandleStore(client, KEYS, 10_000, 1_000), engine_of()
-    engine.take(entries_of(1, 120))
+    engine.process(entries_of(1, 120))
     assert write_all(store, engine) > 0
     assert write_all(store, engine) == 0
 
@@ -87,7 +87,7 @@ def test_nothing_new_takes_no_command(client: redis.Redis) -> None:
 def test_what_another_wrote_is_corrected_after_some_refreshes(client: redis.Redis, every: int) -> None:
     """A worker that stood still may still write once: fields that do not change any more would stay wrong."""
     store, engine, entries = CandleStore(client, KEYS, 10_000, 1_000), engine_of(), entries_of(2)
-    engine.take(entries[:400])
+    engine.process(entries[:400])
     write_all(store, engine)
     for name in client.keys("live:candle:*"):
         client.hset(name, mapping={"symbol": "NSE:OTHER", "start": "never", "open": "0", "high": "0", "oi": "77"})
@@ -99,7 +99,7 @@ def test_what_another_wrote_is_corrected_after_some_refreshes(client: redis.Redi
 
 def test_all_is_published_again_when_asked_to(client: redis.Redis) -> None:
     store, engine, entries = CandleStore(client, KEYS, 10_000, 1_000), engine_of(), entries_of(3)
-    engine.take(entries)
+    engine.process(entries)
     write_all(store, engine)
     before = store.live_view(0, engine.position)
     client.flushall()

@@ -37,7 +37,9 @@ def worked_engine() -> tuple[CandleEngine, list[ClosedRecords]]:
     print(f"seed {SEED}")
     engine = new_engine([who.reference for who in WHO], SETTINGS)
     feed = random_feed(SEED, "09:13:00", 600)
-    output = engine.take([Entry(EntryId(entry.ms, entry.counter), Kind(entry.kind), entry.payload) for entry in feed])
+    output = engine.process(
+        [Entry(EntryId(entry.ms, entry.counter), Kind(entry.kind), entry.payload) for entry in feed]
+    )
     assert sum(map(len, output.records)) > 20
     return engine, output.records
 

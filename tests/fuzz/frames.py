@@ -55,15 +55,15 @@ def run_in_parts(program: Program) -> Outcome:
             snapshot = outcome.engine.snapshot()
             outcome.engine = new_engine()
             outcome.engine.restore(snapshot)
-        outcome.add(outcome.engine.take(part))
+        outcome.add(outcome.engine.process(part))
     return outcome
 
 
 def run_one_by_one(program: Program) -> Outcome:
     outcome = Outcome(new_engine())
     for entry in program.entries:
-        outcome.add(outcome.engine.take([entry]))
-        outcome.add(outcome.engine.take([entry]))  # an entry that was processed before is skipped
+        outcome.add(outcome.engine.process([entry]))
+        outcome.add(outcome.engine.process([entry]))  # an entry that was processed before is skipped
     return outcome
 
 

@@ -86,7 +86,7 @@ def check_content(content: DumpContent) -> None:
     mark = subscribed_mark("full", content.instruments)
     assert mark_instruments(read_mark(mark)) == content.instruments
     engine = CandleEngine(TIMEFRAMES, RULES, WINDOW, CALENDAR)
-    output = engine.take([Entry(EntryId(START_MS, 0), Kind.MARK, mark)])
+    output = engine.process([Entry(EntryId(START_MS, 0), Kind.MARK, mark)])
     assert (output.rejected, engine.instruments) == ([], content.instruments)
     for instrument in content.instruments:
         Keys("").candle(instrument.symbol, "1m").encode()

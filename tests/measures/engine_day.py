@@ -59,7 +59,7 @@ def engine_day(entries: list[Entry], timeframes: str, zscore_reject: float = 4.0
     engine = CandleEngine(settings.timeframes, rules_of(settings), settings.zscore_window, CALENDAR)
     parts, rejected = [], []
     for first in range(0, len(entries), BATCH):
-        output = engine.take(entries[first : first + BATCH])
+        output = engine.process(entries[first : first + BATCH])
         parts += [(part.heads, part.candles) for part in output.records]
         rejected += output.rejected
     heads, candles = (np.concatenate([part[which] for part in parts]) for which in (0, 1))

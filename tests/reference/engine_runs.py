@@ -87,7 +87,7 @@ def run_engine(
             Entry(EntryId(entry.ms, entry.counter), Kind(entry.kind), entry.payload)
             for entry in entries[start : start + batch]
         ]
-        run.add(engine.take(part))
+        run.add(engine.process(part))
         if restart_every and n % restart_every == restart_every - 1:
             snapshot = engine.snapshot()
             engine = new_engine(instruments, settings)

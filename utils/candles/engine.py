@@ -77,14 +77,14 @@ class CandleEngine:
         """The state arrays, to be read only."""
         return self._shard
 
-    def take(self, entries: Iterable[Entry]) -> EngineOutput:
+    def process(self, entries: Iterable[Entry]) -> EngineOutput:
         """Take entries in rising order of id; those at or below `position` were taken before and are skipped."""
         output, run = EngineOutput(), list(entries)
         if self._is_one_run(run):
             self.position = run[-1].id
-            self._take_run(run, output)
+            self._process_run(run, output)
         else:
-            self._take_mixed(run, output)
+            self._process_mixed(run, output)
         return output
 
     def _is_one_run(self, entries: Sequence[Entry]) -> bool:
@@ -94,7 +94,7 @@ class CandleEngine:
         days = {ist_day(entries[0].id.ms), ist_day(entries[-1].id.ms)}
         return days == {self._day} and Kind.MARK not in [entry.kind for entry in entries]
 
-    def _take_mixed(self, entries: Sequence[Entry], output: EngineOutput) -> None:
+    def _process_mixed(self, entries: Sequence[Entry], output: EngineOutput) -> None:
         run: list[Entry] = []
         for entry in entries:
             if entry.id <= self.position:
@@ -102,16 +102,16 @@ class CandleEngine:
             self.position = entry.id
             new_day = ist_day(entry.id.ms) != self._day
             if new_day or entry.kind is Kind.MARK:
-                self._take_run(run, output)
+                self._process_run(run, output)
                 run = []
                 if new_day:
                     self._begin_day(entry.id, output)
                 if entry.kind is Kind.MARK:
-                    self._take_mark(entry, output)
+                    self._process_mark(entry, output)
             run.append(entry)
-        self._take_run(run, output)
+        self._process_run(run, output)
 
-    def _take_run(self, run: Sequence[Entry], output: EngineOutput) -> None:
+    def _process_run(self, run: Sequence[Entry], output: EngineOutput) -> None:
         """Entries of one day; every mark among them has had its effect and now only moves the clock."""
         if not run:
             return
@@ -186,7 +186,7 @@ class CandleEngine:
         self._shard = keep_rows(self._shard, kept)
         self._know_rows()
 
-    def _take_mark(self, entry: Entry, output: EngineOutput) -> None:
+    def _process_mark(self, entry: Entry, output: EngineOutput) -> None:
         try:
             mark, named = _mark_and_instruments(entry.payload)
         except ValueError:

@@ -42,7 +42,7 @@ def compile_candle_kernels() -> None:
     """Send a trade through a candle engine and out of it: every kernel is compiled, or read from the cache."""
     engine = CandleEngine(parse_timeframes("1m,1d"), Rules(1, 1, 1, 2.5, 4.0, 1, 1.0, 2), 10, _AnyHours())
     packet = _TOKEN.to_bytes(4, "big") + (100).to_bytes(4, "big")
-    output = engine.take(
+    output = engine.process(
         [
             Entry(EntryId(_ANY_DAY_MS, 0), Kind.MARK, subscribed_mark("ltp", [_STOCK])),
             Entry(EntryId(_ANY_DAY_MS, 1), Kind.FRAME, pack_frame([packet])),

@@ -35,7 +35,7 @@ def over_night(*entries: Entry) -> EngineOutput:
     rules = Rules(3_000, 60_000, 1_000, 2.5, 4.0, 10, 5.0, 2)
     engine = CandleEngine([Timeframe("1m", 60_000)], rules, 10, EveryDay())
     content = subscribed("09:14", STOCK)[2]
-    return engine.take([Entry(EntryId(at("15:29", YESTERDAY), 0), Kind.MARK, content), *entries])
+    return engine.process([Entry(EntryId(at("15:29", YESTERDAY), 0), Kind.MARK, content), *entries])
 
 
 def heartbeat_at(ms: int) -> Entry:

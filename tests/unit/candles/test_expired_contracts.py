@@ -38,11 +38,11 @@ def closes(output: EngineOutput) -> list[tuple[str, str]]:
 
 def test_it_leaves_at_the_day_roll_after_the_next_one() -> None:
     engine = new_engine()
-    engine.take([mark(FIRST, "09:10", GOING + STAYING), heartbeat(FIRST, "15:45")])
-    output = engine.take([heartbeat(NEXT, "08:00"), mark(NEXT, "08:30", STAYING), heartbeat(NEXT, "15:45")])
+    engine.process([mark(FIRST, "09:10", GOING + STAYING), heartbeat(FIRST, "15:45")])
+    output = engine.process([heartbeat(NEXT, "08:00"), mark(NEXT, "08:30", STAYING), heartbeat(NEXT, "15:45")])
     assert symbols(engine.instruments) == symbols(GOING + STAYING), "named on the day before"
     assert output.gone == []
-    output = engine.take([heartbeat(AFTER_NEXT, "08:00")])
+    output = engine.process([heartbeat(AFTER_NEXT, "08:00")])
     assert symbols(engine.instruments) == symbols(STAYING)
     assert output.gone == GOING
     assert len(engine.shard.instruments) == len(engine.shard.open) == len(engine.shard.due) == COUNT
@@ -50,24 +50,24 @@ def test_it_leaves_at_the_day_roll_after_the_next_one() -> None:
 
 def test_a_connection_that_lasts_for_days_keeps_its_instruments() -> None:
     engine = new_engine()
-    engine.take([mark(FIRST, "09:10", STAYING)])
+    engine.process([mark(FIRST, "09:10", STAYING)])
     for days in range(1, 9):
-        assert engine.take([heartbeat(FIRST + timedelta(days=days), "10:00")]).gone == []
+        assert engine.process([heartbeat(FIRST + timedelta(days=days), "10:00")]).gone == []
     assert symbols(engine.instruments) == symbols(STAYING)
 
 
 def test_what_was_open_is_closed_and_published_before_it_leaves() -> None:
     engine = new_engine()
-    engine.take([mark(FIRST, "09:10", GOING), mark(FIRST, "10:00", GOING + STAYING)])
-    engine.take(
+    engine.process([mark(FIRST, "09:10", GOING), mark(FIRST, "10:00", GOING + STAYING)])
+    engine.process(
         [mark(NEXT, "09:10", STAYING + GOING), *(trades(NEXT, f"09:{15 + n}", GOING, 101 + n) for n in (0, 1))]
     )
-    engine.take([mark(NEXT, "09:17", STAYING)])
+    engine.process([mark(NEXT, "09:17", STAYING)])
     later = NEXT + timedelta(days=2)
-    output = engine.take([heartbeat(later, "00:00")])
+    output = engine.process([heartbeat(later, "00:00")])
     assert output.gone == [], "it was named on the day that was the last one"
     assert sorted(closes(output)) == sorted((entry.symbol, frame) for entry in GOING for frame in ("1m", "1h", "1d"))
-    assert engine.take([heartbeat(later + timedelta(days=1), "00:00")]).gone == GOING
+    assert engine.process([heartbeat(later + timedelta(days=1), "00:00")]).gone == GOING
 
 
 @pytest.mark.parametrize("is_named_first", [False, True])
@@ -79,9 +79,9 @@ def test_whoever_is_named_now_has_a_token_that_was_used_before(is_named_first: b
     engine = new_engine()
     day, minutes = FIRST, [f"09:{n}" for n in (14, 15, 16, 17)]
     if is_named_first:
-        engine.take([mark(day, "09:00", [new])])
-    engine.take([mark(day, "09:05", [old]), mark(day, "09:10", [new])])
-    output = engine.take([trades(day, clock, [new], 100 + n) for n, clock in enumerate(minutes)])
+        engine.process([mark(day, "09:00", [new])])
+    engine.process([mark(day, "09:05", [old]), mark(day, "09:10", [new])])
+    output = engine.process([trades(day, clock, [new], 100 + n) for n, clock in enumerate(minutes)])
     assert {symbol for symbol, _ in closes(output)} == {new.symbol}
 
 
@@ -94,10 +94,10 @@ def test_restarts_and_batches_change_nothing(every: int) -> None:
     """The same closes, the same that leave, and the same state, in whatever pieces the entries come."""
     entries = weeks_of(4)
     at_once = new_engine()
-    expected = at_once.take(entries)
+    expected = at_once.process(entries)
     engine, found = new_engine(), EngineOutput()
     for first in range(0, len(entries), every):
-        output = engine.take(entries[first : first + every])
+        output = engine.process(entries[first : first + every])
         found.records += output.records
         found.gone += output.gone
         again = new_engine()
@@ -111,7 +111,7 @@ def test_restarts_and_batches_change_nothing(every: int) -> None:
 def test_the_state_of_ten_weeks_is_that_of_two() -> None:
     engine, sizes = new_engine(), []
     for week in range(10):
-        engine.take(expiry_day(week, contracts(week, COUNT)))
+        engine.process(expiry_day(week, contracts(week, COUNT)))
         sizes.append(len(engine.snapshot()))
     assert len(engine.instruments) == 2 * COUNT
     assert max(sizes[2:]) <= 1.01 * sizes[1], sizes
@@ -119,11 +119,11 @@ def test_the_state_of_ten_weeks_is_that_of_two() -> None:
 
 def test_an_instrument_that_comes_back_begins_anew() -> None:
     engine = new_engine()
-    engine.take(expiry_day(0, GOING))
+    engine.process(expiry_day(0, GOING))
     day = date(2026, 1, 20)
-    engine.take([mark(FIRST + timedelta(days=7), "09:10", STAYING), heartbeat(day, "00:00")])
+    engine.process([mark(FIRST + timedelta(days=7), "09:10", STAYING), heartbeat(day, "00:00")])
     assert symbols(engine.instruments) == symbols(STAYING)
-    output = engine.take(
+    output = engine.process(
         [mark(day, "09:10", STAYING + GOING), *(trades(day, f"09:{15 + n}", GOING, 200 + n) for n in range(4))]
     )
     assert [

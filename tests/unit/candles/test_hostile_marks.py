@@ -86,7 +86,7 @@ def take_session(engine: CandleEngine, bad: bytes | None) -> EngineOutput:
         entry("09:15:30", Kind.FRAME, pack(full(STOCK, 101, 20, "09:15:30"))),
     ]
     between = [] if bad is None else [entry("09:15:10", Kind.MARK, bad)]
-    return engine.take([*outputs[:2], frames[0], *between, frames[1], outputs[2]])
+    return engine.process([*outputs[:2], frames[0], *between, frames[1], outputs[2]])
 
 
 @pytest.mark.parametrize("bad", BAD_MARKS)
@@ -114,15 +114,17 @@ def test_reading_raises_value_error_and_nothing_else(bad: bytes) -> None:
 
 def test_a_bad_mark_before_everything_else() -> None:
     engine = new_engine([STOCK.reference], SETTINGS)
-    assert [rejection.reason for rejection in engine.take([entry("09:00:00", Kind.MARK, b"?")]).rejected] == ["mark"]
-    assert engine.take([entry("09:00:00", Kind.MARK, b"?", counter=1)]).rejected[0].number == 0
+    assert [rejection.reason for rejection in engine.process([entry("09:00:00", Kind.MARK, b"?")]).rejected] == [
+        "mark"
+    ]
+    assert engine.process([entry("09:00:00", Kind.MARK, b"?", counter=1)]).rejected[0].number == 0
 
 
 def test_an_instrument_named_twice_has_one_row() -> None:
     engine = new_engine([STOCK.reference], SETTINGS)
-    engine.take([entry("09:14:00", Kind.MARK, subscribed(GOOD, {**GOOD, "lot_size": 5}))])
+    engine.process([entry("09:14:00", Kind.MARK, subscribed(GOOD, {**GOOD, "lot_size": 5}))])
     assert [instrument.lot_size for instrument in engine.instruments] == [5]
-    output = engine.take([entry("09:14:01", Kind.FRAME, pack(cached(STOCK), b"\0" * 8))])
+    output = engine.process([entry("09:14:01", Kind.FRAME, pack(cached(STOCK), b"\0" * 8))])
     assert [rejection.reason for rejection in output.rejected] == ["token"]
     assert engine.shard.counts[Count.BASELINES] == 1
 

@@ -41,7 +41,7 @@ def engine_of(timeframes: str, calendar: SessionCalendar, window: int = 120) -> 
 def closed(engine: CandleEngine, entries: Iterable[Entry]) -> dict[tuple[str, str], tuple[float, ...]]:
     """The last state of each candle, by timeframe and start: open, high, low, close, volume."""
     found: dict[tuple[str, str], tuple[float, ...]] = {}
-    for engine_candle in engine_candles(engine.take(entries)):
+    for engine_candle in engine_candles(engine.process(entries)):
         candle = engine_candle.candle
         start = datetime.fromtimestamp(candle.start_ms / 1000, IST).strftime("%H:%M")
         found[candle.timeframe, start] = (candle.open, candle.high, candle.low, candle.close, candle.volume or 0)
@@ -94,10 +94,10 @@ def test_a_restart_goes_on_with_the_hours_that_were_edited_in_mid_day(tmp_path: 
 
 def test_a_candle_that_was_closed_by_the_old_hours_is_amended_with_its_new_end(tmp_path: Path) -> None:
     before = engine_of("1h,1d", SessionCalendar.load())
-    before.take([*MORNING, *frames(("15:40", HEARTBEAT))])
+    before.process([*MORNING, *frames(("15:40", HEARTBEAT))])
     after = engine_of("1h,1d", longer(tmp_path))
     after.restore(before.snapshot())
-    output = after.take(EVENING[1:2])
+    output = after.process(EVENING[1:2])
     assert {
         engine_candle.candle.timeframe: (engine_candle.candle.end_ms, engine_candle.candle.rev)
         for engine_candle in engine_candles(output)
@@ -109,7 +109,7 @@ def test_a_candle_that_was_closed_by_the_old_hours_is_amended_with_its_new_end(t
 
 def test_hours_that_became_shorter_end_what_is_open(tmp_path: Path) -> None:
     before = engine_of("1h,1d", SessionCalendar.load())
-    before.take([*MORNING, *frames(("15:20", HEARTBEAT))])
+    before.process([*MORNING, *frames(("15:20", HEARTBEAT))])
     after = engine_of("1h,1d", longer(tmp_path, close="15:20"))
     after.restore(before.snapshot())
     assert set(closed(after, frames(("15:20:03", HEARTBEAT)))) == {("1h", "15:15"), ("1d", "09:15")}
@@ -118,17 +118,17 @@ def test_hours_that_became_shorter_end_what_is_open(tmp_path: Path) -> None:
 @pytest.mark.parametrize("grace_seconds", [3.0, 10.0])
 def test_a_restart_closes_by_the_grace_that_is_set_now(grace_seconds: float) -> None:
     before = engine_of("1m", SessionCalendar.load())
-    before.take(MORNING)
+    before.process(MORNING)
     rules = rules_of(Settings())._replace(grace_ms=round(1000 * grace_seconds))
     after = CandleEngine(parse_timeframes("1m"), rules, 120, SessionCalendar.load())
     after.restore(before.snapshot())
-    assert len(engine_candles(after.take(frames(("15:19:05", HEARTBEAT))))) == (1 if grace_seconds == 3.0 else 0)
-    assert len(engine_candles(after.take(frames(("15:19:10", HEARTBEAT))))) == (0 if grace_seconds == 3.0 else 1)
+    assert len(engine_candles(after.process(frames(("15:19:05", HEARTBEAT))))) == (1 if grace_seconds == 3.0 else 0)
+    assert len(engine_candles(after.process(frames(("15:19:10", HEARTBEAT))))) == (0 if grace_seconds == 3.0 else 1)
 
 
 def test_hours_that_are_the_same_change_nothing() -> None:
     before = engine_of("1m,1h,1d", SessionCalendar.load())
-    before.take(MORNING)
+    before.process(MORNING)
     after = engine_of("1m,1h,1d", SessionCalendar.load())
     after.restore(before.snapshot())
     assert after.new_hours == []

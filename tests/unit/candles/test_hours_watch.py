@@ -29,12 +29,12 @@ class Watched:
     def __init__(self, *instruments: Instrument, at: str = "08:55", calendar: SessionCalendar = CALENDAR) -> None:
         self.engine: CandleEngine = engine_of("1m,1d", calendar)
         self.watch = ClassWatch(calendar, [instrument.symbol for instrument in instruments], 1.0)
-        self.engine.take([mark(at, *instruments)])
+        self.engine.process([mark(at, *instruments)])
 
     def play(self, *payloads: tuple[str, bytes]) -> dict[Doubt, list[str]]:
         found: dict[Doubt, list[str]] = {}
         for entry in frames(*payloads):
-            self.engine.take([entry])
+            self.engine.process([entry])
             facts = self.watch.look(self.engine.shard, self.engine.rows, self.engine.position.ms, is_live=True)
             found = {doubt: [who(doubt, of)] for (doubt, _), of in doubts_of(facts).items()}
         return found
@@ -148,7 +148,7 @@ def test_a_silence_begins_with_the_connection() -> None:
     watch = Watched(INFY, at="10:00")
     assert watch.play(("10:00:44", HEARTBEAT)) == {}
     assert watch.play(("10:00:45", HEARTBEAT)) == {Doubt.MUTE: ["NSE equity (since 10:00:00)"]}
-    watch.engine.take([Entry(EntryId(ms("10:00:46"), 2), Kind.MARK, down_mark("lost"))])
+    watch.engine.process([Entry(EntryId(ms("10:00:46"), 2), Kind.MARK, down_mark("lost"))])
     assert watch.play(("10:05:00", HEARTBEAT)) == {}, "a feed that is down shows nothing about the hours"
 
 

@@ -70,9 +70,9 @@ def frames(dice: random.Random) -> list[Entry]:
 def run(named: list[Instrument], entries: list[Entry], batch: int) -> tuple[list[Candle], list[Candle]]:
     engine = CandleEngine(TIMEFRAMES, RULES, 30, OneSession())
     mark = Entry(EntryId(OPEN_MS - 2_000, 0), Kind.MARK, subscribed_mark("full", named))
-    closed = engine_candles(engine.take([mark]))
+    closed = engine_candles(engine.process([mark]))
     for at in range(0, len(entries), batch):
-        closed += engine_candles(engine.take(entries[at : at + batch]))
+        closed += engine_candles(engine.process(entries[at : at + batch]))
     return [closed_candle.candle for closed_candle in closed], [candle for candle, _ in shown_candles(engine)]
 
 

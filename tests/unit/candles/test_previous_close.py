@@ -44,7 +44,7 @@ def entry(clock: str, *packets: bytes) -> Entry:
 def closed(entries: Sequence[Entry], at_once: int) -> tuple[list[Candle], list[bytes]]:
     rules = Rules(3_000, 60_000, 1_000, 2.5, 4.0, 10, 5.0, 3)
     engine = CandleEngine([Timeframe("1m", 60_000), Timeframe("1d", 0)], rules, 10, EveryDay())
-    outputs = [engine.take(entries[first : first + at_once]) for first in range(0, len(entries), at_once)]
+    outputs = [engine.process(entries[first : first + at_once]) for first in range(0, len(entries), at_once)]
     jsons = [json for replica in outputs for records in replica.records for json in records.as_json()]
     return [engine_candle.candle for each in outputs for engine_candle in engine_candles(each)], jsons
 

@@ -21,7 +21,7 @@ FEED = random_feed(5, "09:13:00", 120)
 
 def frozen() -> bytes:
     engine = new_engine(INSTRUMENTS, SETTINGS)
-    engine.take([Entry(EntryId(entry.ms, entry.counter), Kind(entry.kind), entry.payload) for entry in FEED])
+    engine.process([Entry(EntryId(entry.ms, entry.counter), Kind(entry.kind), entry.payload) for entry in FEED])
     return engine.snapshot()
 
 
@@ -74,7 +74,9 @@ def test_whatever_a_part_of_the_first_line_is_it_is_taken_or_refused(part: str) 
             engine.restore(orjson.dumps(entry) + b"\n" + body)
         except StateError:
             assert (engine.position, engine.instruments) == (ZERO_ID, [])
-        engine.take([Entry(EntryId(record.ms, record.counter), Kind(record.kind), record.payload) for record in FEED])
+        engine.process(
+            [Entry(EntryId(record.ms, record.counter), Kind(record.kind), record.payload) for record in FEED]
+        )
         engine.snapshot()
 
 
@@ -101,7 +103,7 @@ def test_an_older_layout_is_refused() -> None:
 
 def test_candles_lie_at_cache_lines_after_growing_and_after_restoring() -> None:
     engine = new_engine(INSTRUMENTS, SETTINGS)
-    engine.take([Entry(EntryId(entry.ms, entry.counter), Kind(entry.kind), entry.payload) for entry in FEED])
+    engine.process([Entry(EntryId(entry.ms, entry.counter), Kind(entry.kind), entry.payload) for entry in FEED])
     assert len(engine.instruments) == len(INSTRUMENTS)
     before = engine.shard
     engine.restore(engine.snapshot())

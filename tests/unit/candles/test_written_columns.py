@@ -111,7 +111,7 @@ def test_numbers_of_what_an_entry_caused(seed: int) -> None:
     counted: dict[EntryId, int] = {}
     for entry in random_feed(seed, "09:13:00", 300):
         for event in engine_candles(
-            engine.take([Entry(EntryId(entry.ms, entry.counter), Kind(entry.kind), entry.payload)])
+            engine.process([Entry(EntryId(entry.ms, entry.counter), Kind(entry.kind), entry.payload)])
         ):
             assert event.number == counted.get(event.source, 0)
             counted[event.source] = event.number + 1

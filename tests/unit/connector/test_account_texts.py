@@ -37,7 +37,9 @@ def test_a_heartbeat_in_the_place_of_an_order_update_changes_no_candle(seed: int
         for entry in with_texts
     ]
     engines = [new_engine([who.reference for who in WHO], SETTINGS) for _ in range(2)]
-    texts, heartbeats = (engine.take(run) for engine, run in zip(engines, (with_texts, with_heartbeats), strict=True))
+    texts, heartbeats = (
+        engine.process(run) for engine, run in zip(engines, (with_texts, with_heartbeats), strict=True)
+    )
     assert len(engine_candles(texts)) > 20
     assert engine_candles(texts) == engine_candles(heartbeats)
     assert engines[0].snapshot() == engines[1].snapshot()
