@@ -18,7 +18,7 @@ from kiteconnect import KiteConnect
 from kiteconnect.exceptions import DataException, KiteException
 
 from commands.shared.console import SettingsFault, load_settings
-from utils.kite.errors import BrokerError, Cause, shown
+from utils.kite.refusals import BrokerError, Cause, shown
 from utils.kite.token_file import store_token
 from utils.runtime.settings import Settings
 

@@ -38,7 +38,7 @@ from utils.market.sessions import SessionCalendar
 from utils.market.timeframes import parse_timeframes
 from utils.runtime.settings import Settings
 from utils.signals.engine import SignalEngine
-from utils.stores.outbox import message_id
+from utils.stores.publishing import message_id
 
 MOST_SHOWN = 5
 

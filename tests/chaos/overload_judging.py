@@ -26,7 +26,7 @@ from utils.journal.writer import journal_days, journal_path, read_journal
 from utils.keys import Keys
 from utils.market.sessions import SessionCalendar
 from utils.runtime.settings import Settings
-from utils.stores.outbox import message_id
+from utils.stores.publishing import message_id
 
 Document = dict[str, Any]
 AT_ONCE = 256

@@ -22,7 +22,7 @@ from utils.runtime.lifecycle import StopRequest
 from utils.signals.file import SignalFile, SignalLine, signal_path
 from utils.stores.archive import CONSUMER, ArchiverTiming, StreamArchiver
 from utils.stores.mongo import MongoStore, RefusedDocument
-from utils.stores.outbox import Message, Outbox, OutboxMovedError, message_id
+from utils.stores.publishing import Message, Outbox, OutboxMovedError, message_id
 from utils.stores.redis_connection import open_redis
 
 KEYS = Keys()

@@ -15,7 +15,7 @@ import redis
 from tests.shared.pages import Example, example_text
 from tests.shared.servers import free_port
 from utils.keys import Keys
-from utils.kite.errors import BrokerError
+from utils.kite.refusals import BrokerError
 from utils.stores.health import HealthReport
 
 _ROOT = Path(__file__).resolve().parents[2]

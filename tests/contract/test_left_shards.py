@@ -14,7 +14,7 @@ from tests.contract.test_redis_refuses import doctor, script, valkey_with, wait_
 from tests.shared.servers import ValkeyServer
 from utils.keys import CANDLES_COLLECTION, Keys
 from utils.stores.left_shards import MOST_PAGES, PAGE, LeftShards
-from utils.stores.outbox import Message, Outbox
+from utils.stores.publishing import Message, Outbox
 from utils.stores.redis_connection import open_redis
 
 pytestmark = pytest.mark.own_valkey

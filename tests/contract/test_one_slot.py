@@ -30,7 +30,7 @@ from utils.stores.health import HealthReport, read_health
 from utils.stores.leases import Lease, Workers
 from utils.stores.left_shards import LeftShards
 from utils.stores.old_layout import old_keys_sentence
-from utils.stores.outbox import Message, Outbox
+from utils.stores.publishing import Message, Outbox
 from utils.stores.redis_connection import open_redis, pack
 from utils.stores.signal_store import SignalStore
 from utils.stores.tick_stream import TickStream

@@ -12,7 +12,7 @@ import redis
 
 from tests.shared.servers import valkey_server
 from utils.keys import Keys
-from utils.stores.outbox import Message, Outbox, message_id
+from utils.stores.publishing import Message, Outbox, message_id
 from utils.stores.redis_connection import open_redis
 
 DEADLINE_SECONDS = 60.0

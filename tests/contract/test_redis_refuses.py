@@ -22,7 +22,7 @@ from utils.journal.writer import JournalWriter
 from utils.keys import Keys
 from utils.market.instruments import Instrument, SessionClass
 from utils.runtime.lifecycle import EXIT_BAD_SETTINGS, EXIT_REFUSED
-from utils.stores.outbox import Message, Outbox
+from utils.stores.publishing import Message, Outbox
 from utils.stores.redis_connection import open_redis
 
 pytestmark = pytest.mark.own_valkey

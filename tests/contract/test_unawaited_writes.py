@@ -14,7 +14,7 @@ from utils.candles.engine import CandleEngine
 from utils.journal.entries import ZERO_ID, Entry, EntryId, Kind
 from utils.keys import Keys
 from utils.stores.candle_store import CandleStore
-from utils.stores.outbox import OutboxMovedError
+from utils.stores.publishing import OutboxMovedError
 from utils.stores.redis_connection import open_redis
 
 SETTINGS = ReferenceSettings(timeframes=(("1m", 60_000), ("1d", 0)), z_window=30)

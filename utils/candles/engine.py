@@ -16,7 +16,7 @@ import orjson
 from utils.candles.encoding import ClosedRecords, Numbering, Rows
 from utils.candles.engine_output import EngineOutput, RejectedPacket
 from utils.candles.kernels import closing
-from utils.candles.kernels import entries as kernels
+from utils.candles.kernels import processing as kernels
 from utils.candles.kernels.layout import AWAITS_ANY, PACKET, Array, Reason, Rules, Shard, new_output
 from utils.candles.live_view import Hashes, LiveView
 from utils.candles.new_hours import apply_grace, apply_hours, rows_with_other_hours

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import orjson
 
-from utils.candles.kernels.entries import slot_of
 from utils.candles.kernels.layout import (
     CANDLE,
     DELAYS,
@@ -24,6 +23,7 @@ from utils.candles.kernels.layout import (
     Reason,
     Shard,
 )
+from utils.candles.kernels.processing import slot_of
 from utils.kite.frames import FULL_LENGTH, price_divisor
 from utils.market.instruments import Instrument, SessionClass
 from utils.market.sessions import Session

@@ -1,4 +1,4 @@
-"""One shard's connection over time: connect, subscribe, watch, and connect again, for ever.
+"""One shard's connection over time: connect, subscribe, watch, act on a refusal (403), and connect again, for ever.
 
 Everything happens in the thread of the reactor: `look` is called many times a second and does what is due.
 """
@@ -14,9 +14,9 @@ from utils.connector.account_updates import AccountUpdates, is_of_account
 from utils.connector.recorder import TickRecorder
 from utils.journal.entries import HEARTBEAT, clock_mark, down_mark, subscribed_mark, up_mark
 from utils.kite.access_token import AccessTokens
-from utils.kite.errors import BrokerError, Cause
 from utils.kite.notices import ERROR, read_notice
 from utils.kite.profile import AskWhy
+from utils.kite.refusals import BrokerError, Cause
 from utils.kite.ticker import OneConnection
 from utils.market.instruments import Instrument
 from utils.runtime.log import BoundLogger, hide_secret

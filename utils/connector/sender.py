@@ -25,8 +25,8 @@ from utils.runtime.log import BoundLogger
 from utils.runtime.timing import RetryDelay
 from utils.stores.health import HealthReport
 from utils.stores.redis_failure import Failure, RedisFailure, failure_of
+from utils.stores.redis_refusals import Refusals, WaitsError
 from utils.stores.redis_server import ServerCheck
-from utils.stores.refusals import Refusals, WaitsError
 from utils.stores.tick_stream import StreamMovedError, TickStream
 
 BATCH_ENTRIES = 500

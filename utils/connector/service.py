@@ -21,9 +21,9 @@ from utils.journal.keeper import JournalKeeper
 from utils.journal.writer import JournalError
 from utils.keys import Keys
 from utils.kite.access_token import AccessTokens
-from utils.kite.errors import Cause
 from utils.kite.notices import ERROR, MESSAGE
 from utils.kite.profile import why_refused
+from utils.kite.refusals import Cause
 from utils.market.instruments import Instrument
 from utils.market.ist import iso_ist
 from utils.runtime.lifecycle import StopRequest

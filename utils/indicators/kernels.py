@@ -1,5 +1,7 @@
 """The indicators' arithmetic, candle by candle: numba kernels over one row of state an instrument.
 
+A new indicator: its name in values.py, its period in parameters.py, its state and its step here.
+
 Definitions and seeds are TA-Lib's (`ta_EMA.c`, `ta_MACD.c`, `ta_RSI.c`, `ta_ATR.c`, unstable period 0, classic
 compatibility); Supertrend is TradingView's `ta.supertrend` with a Wilder average that, like TA-Lib's, drops bar 0;
 VWAP is typical price times volume, cumulative within a session. RSI is not TA-Lib's where a price never moved.

@@ -12,7 +12,7 @@ from typing import Any
 
 import requests
 
-from utils.kite.errors import FORBIDDEN, Cause, read_broker_error
+from utils.kite.refusals import FORBIDDEN, Cause, read_broker_error
 from utils.market.instruments import Instrument, SessionClass
 from utils.market.ist import DAY_MS, IST, MINUTE_MS
 from utils.runtime.lifecycle import StopRequest

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import requests
 
-from utils.kite.errors import read_broker_error, shown
+from utils.kite.refusals import read_broker_error, shown
 from utils.market.instruments import GZIP_MAGIC, DumpContent, DumpError, Instrument, breaks_off, read_dump
 from utils.market.ist import IST
 

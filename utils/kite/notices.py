@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from utils.kite.errors import shown
+from utils.kite.refusals import shown
 
 ERROR, MESSAGE = "error", "message"
 

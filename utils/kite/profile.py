@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import requests
 
-from utils.kite.errors import Cause, read_broker_error
+from utils.kite.refusals import Cause, read_broker_error
 
 TIMEOUT_SECONDS = (5.0, 10.0)
 

@@ -19,7 +19,7 @@ from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.ssl import optionsForClientTLS
 
 from utils.journal.records import LONGEST_PAYLOAD
-from utils.kite.errors import LONGEST_BODY, BrokerError, read_broker_error
+from utils.kite.refusals import LONGEST_BODY, BrokerError, read_broker_error
 
 CONNECT_SECONDS = 10
 HANDSHAKE_SECONDS = 10

@@ -1,4 +1,7 @@
-"""Timeframes: any whole number of seconds, minutes or hours, and `1d`, which is the session."""
+"""Timeframes: any whole number of seconds, minutes or hours, and `1d`, which is the session.
+
+A new timeframe is a setting, TIMEFRAMES. Only a new unit, such as a week, is added here.
+"""
 
 from __future__ import annotations
 

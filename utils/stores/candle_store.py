@@ -16,7 +16,7 @@ from utils.keys import Keys
 from utils.market.ist import iso_ist
 from utils.stores.guarded_writes import GuardedWrites
 from utils.stores.live_hashes import LiveHashes, live_names
-from utils.stores.outbox import MESSAGES_AT_ONCE, Message, Outbox, message_id
+from utils.stores.publishing import MESSAGES_AT_ONCE, Message, Outbox, message_id
 from utils.stores.redis_connection import pack, send_packed
 from utils.stores.tick_reader import Gap, TickReader
 

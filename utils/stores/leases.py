@@ -1,4 +1,4 @@
-"""Who of a role's workers owns which shard, kept in Redis.
+"""Who of a role's workers owns which shard, kept in Redis: here it is decided that a shard changes hands.
 
 A lease saves work, no more: two workers on one shard by mistake publish the same things, which is harmless.
 """

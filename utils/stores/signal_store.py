@@ -18,7 +18,7 @@ from utils.market.instruments import Instrument
 from utils.market.signal import Signal
 from utils.stores.guarded_writes import GuardedWrites
 from utils.stores.indicator_hashes import values_commands, values_names
-from utils.stores.outbox import MESSAGES_AT_ONCE, Message, Outbox, message_id
+from utils.stores.publishing import MESSAGES_AT_ONCE, Message, Outbox, message_id
 from utils.stores.redis_connection import (
     OwnConnection,
     StreamAnswer,

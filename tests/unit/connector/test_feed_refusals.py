@@ -13,7 +13,7 @@ import structlog
 from utils.connector.account_updates import AccountUpdates
 from utils.connector.connection import ASK_AGAIN_SECONDS, BREAKS_SECONDS, FeedOptions, FeedState, ShardFeed
 from utils.kite.access_token import AccessTokens
-from utils.kite.errors import BrokerError, Cause
+from utils.kite.refusals import BrokerError, Cause
 from utils.market.instruments import Instrument, SessionClass
 
 INFY = Instrument(408065, "NSE", "INFY", "INFOSYS", "NSE", "EQ", "", 0.05, 1, SessionClass.EQUITY)

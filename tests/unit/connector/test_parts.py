@@ -12,7 +12,7 @@ import structlog
 from utils.connector.connection import is_mark_due, look_seconds
 from utils.connector.instrument_watch import spread
 from utils.kite.access_token import AccessTokens
-from utils.kite.errors import BrokerError, Cause
+from utils.kite.refusals import BrokerError, Cause
 from utils.kite.ticker import OneConnection, refused_status
 from utils.market.instruments import Instrument, SessionClass
 from utils.runtime.timing import RetryDelay

@@ -1,4 +1,4 @@
 """The rules of docs/CANDLES.md, compiled by numba: from the bytes of frames to candles in state arrays.
 
-entries → packets → doubts, outliers → trades → buckets; `layout` has the arrays. Called by the engine alone.
+processing → packets → doubts, outliers → trades → buckets; `layout` has the arrays. Called by the engine alone.
 """

@@ -1,4 +1,5 @@
-"""When a candle closes: by a later trade (`close_candle`), by the clock (`close_due`), at a new day (`begin_day`).
+"""How a candle closes: by a later trade (`close_candle`, called by buckets.py), by the clock (`close_due`), at a new
+day (`begin_day`).
 
 docs/CANDLES.md sections 1, 5 and 6. `r` is a row, `c` a column.
 """

@@ -9,7 +9,7 @@ import redis
 import structlog
 from structlog.testing import capture_logs
 
-from utils.stores.refusals import AGAIN_SECONDS, Refusals, WaitsError
+from utils.stores.redis_refusals import AGAIN_SECONDS, Refusals, WaitsError
 
 NO_RIGHT = redis.exceptions.NoPermissionError("No permissions to access a key in XADD broker:{a}")
 WRONG_TYPE = redis.ResponseError("WRONGTYPE Operation against a key holding the wrong kind of value")

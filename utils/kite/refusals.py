@@ -1,7 +1,8 @@
 """The refusal of the broker, read from its answer, and the cause behind it with its remedy and its wait.
 
 An answer is `{"status": "error", "error_type": "TokenException", "message": "…"}` (Kite Connect v3, "Exceptions and
-errors"). One status has several causes: 403 is a dead token, and an app without market data, too.
+errors"). One status has several causes: 403 is a dead token, and an app without market data, too. Who acts on a
+cause: connector/connection.py (WebSocket), signals/warmup.py (history), commands/login.py.
 """
 
 from __future__ import annotations

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 import redis
 
-import utils.stores.outbox
+import utils.stores.publishing
 from tests.shared.servers import valkey_server
 from utils.journal.entries import EntryId
 from utils.keys import Keys
-from utils.stores.outbox import Message, Outbox, OutboxMovedError, message_id
+from utils.stores.publishing import Message, Outbox, OutboxMovedError, message_id
 from utils.stores.redis_connection import open_redis
 from utils.stores.redis_failure import StreamAheadError
 
@@ -44,7 +44,7 @@ def published(client: redis.Redis, stream: str) -> list[tuple[str, bytes]]:
 
 
 def test_examples_of_the_docstrings() -> None:
-    assert doctest.testmod(utils.stores.outbox).failed == 0
+    assert doctest.testmod(utils.stores.publishing).failed == 0
 
 
 def test_each_message_is_an_entry_under_its_own_id(client: redis.Redis) -> None:

@@ -7,8 +7,8 @@ import json
 
 import pytest
 
-import utils.kite.errors
-from utils.kite.errors import BrokerError, Cause, read_broker_error, shown
+import utils.kite.refusals
+from utils.kite.refusals import BrokerError, Cause, read_broker_error, shown
 
 
 def _answer(error_type: str, message: str) -> bytes:
@@ -102,4 +102,4 @@ def test_a_short_secret_is_masked_as_a_word_only() -> None:
 
 
 def test_the_examples_run() -> None:
-    assert doctest.testmod(utils.kite.errors).failed == 0
+    assert doctest.testmod(utils.kite.refusals).failed == 0
