@@ -27,7 +27,7 @@ ENVIRONMENT = {"PATH": os.environ["PATH"]}
 RENAMED = {
     "ticks:{a}": "ticks:0", "ticks-subscribed:{a}": "ticks-subscribed:0", "broker:{a}": "broker:0",
     "closed:{a}": "closed:0", "state:{a}": "state:0", "signal-state:{a}": "signal-state:0", "signals:{a}": "signals",
-    "state-counts:{a}": "state-counts", "published:{a}": "printed", "ticks.rejected:{a}": "ticks.rejected",
+    "state-counts:{a}": "state-counts", "published:{a}": "said", "ticks.rejected:{a}": "ticks.rejected",
     "archive.rejected:{a}": "archive.rejected", "lease:candle_worker:{a}:last": "lease:candle_worker:0:last",
     "lease:signal_worker:{a}:last": "lease:signal_worker:0:last",
 }  # fmt: skip
