@@ -27,6 +27,7 @@ class Rows:
 
     def __init__(self, instruments: Sequence[Instrument], timeframes: Sequence[str]) -> None:
         self.instruments = tuple(instruments)
+        self.symbols = tuple(instrument.symbol for instrument in instruments)
         self.timeframes = tuple(timeframes)
         self.divisors: Array = np.array(
             [price_divisor(instrument.token) for instrument in self.instruments], np.int64
@@ -43,14 +44,18 @@ class Rows:
         row, column = divmod(place, len(self.timeframes))
         return self.instruments[row], self.timeframes[column]
 
+    def names_at(self, place: int) -> tuple[str, str]:
+        """Symbol and timeframe of a place."""
+        row, column = divmod(place, len(self.timeframes))
+        return self.symbols[row], self.timeframes[column]
+
     def json_heads(self, place: int) -> JsonHeads:
         """What stands before the id's time, before `k`'s, and after `t`, in the document of each candle there."""
         heads = self._json_heads.get(place)
         if heads is None:
-            instrument, timeframe = self.at(place)
-            symbol, frame = orjson.dumps(instrument.symbol), orjson.dumps(timeframe)
+            symbol, frame = map(orjson.dumps, self.names_at(place))
             key = symbol[:-1] + b"|" + frame[1:-1] + b"|"
-            who = b',"symbol":%b,"timeframe":%b,"token":%d' % (symbol, frame, instrument.token)
+            who = b',"symbol":%b,"timeframe":%b,"token":%d' % (symbol, frame, self.at(place)[0].token)
             heads = self._json_heads[place] = (b'{"_id":' + key, b'","k":' + key, who)
         return heads
 

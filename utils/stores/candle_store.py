@@ -96,12 +96,10 @@ class CandleStore:
             outbox.flush()
 
     def _messages(self, records: ClosedRecords) -> list[Message]:
-        candles = [records.rows.at(place) for place in records.places]
+        names = [records.rows.names_at(place) for place in records.places]
         return [
-            Message(message_id(*source), json, self._keys.closed_channel(instrument.symbol, timeframe))
-            for source, json, (instrument, timeframe) in zip(
-                records.sources(), records.as_json(), candles, strict=True
-            )
+            Message(message_id(*source), json, self._keys.closed_channel(symbol, timeframe))
+            for source, json, (symbol, timeframe) in zip(records.sources(), records.as_json(), names, strict=True)
         ]
 
     def publish_rejected(self, shard: int, rejected: Sequence[RejectedPacket]) -> int:
