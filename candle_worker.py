@@ -35,7 +35,8 @@ class CandleWorker(ShardWorker[ShardCandles]):
         self._store = open_candle_store(settings)
         calendar = calendar_of(settings)
         shards = {shard: ShardCandles(shard, settings, calendar, self._store) for shard in range(settings.shards)}
-        super().__init__(settings, stop, log, shards, candle_archives(settings), coordination)
+        archives = candle_archives(settings, lambda: bool(self._owned) and self._store.is_behind)
+        super().__init__(settings, stop, log, shards, archives, coordination)
         client, keys = open_redis(settings.redis_url.get_secret_value()), Keys(settings.redis_prefix)
         self._left_shards = LeftShards(client, keys, settings.shards)
         self._refresh = Pacing(round=settings.live_refresh_ms / 1000)

@@ -7,7 +7,7 @@ then published again has the ids that it had before, and Redis drops it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -189,9 +189,13 @@ class ShardCandles:
         return days
 
 
-def candle_archives(settings: Settings) -> ShardArchives:
-    """Brings the closed candles of the owned shards to MongoDB."""
-    keys = Keys(settings.redis_prefix)
+def candle_archives(settings: Settings, is_behind: Callable[[], bool]) -> ShardArchives:
+    """Brings the closed candles of the owned shards to MongoDB.
+
+    While `is_behind` (frames wait), MongoDB waits, too, until a quarter of the closed stream is to be stored: long
+    before anything is dropped unstored. Without it a replay has 0.98 million ticks/s instead of 1.58 (bench).
+    """
+    room, keys = settings.closed_max_entries // 4, Keys(settings.redis_prefix)
     mongo = MongoStore(settings.mongo_url.get_secret_value(), settings.mongo_db)
 
     def make(shard: int) -> StreamArchiver:
@@ -202,6 +206,7 @@ def candle_archives(settings: Settings) -> ShardArchives:
             mongo.upsert_candles,
             keys.archive_rejected(shard),
             settings.rejected_max_per_shard,
+            is_to_back_off=lambda backlog: 0 <= backlog < room and is_behind(),
             ping=mongo.ping,
         )
 

@@ -155,6 +155,45 @@ def test_the_first_entries_after_a_quiet_time_are_left_alone_for_a_while(client:
     assert "a" in memory.documents
 
 
+def test_it_backs_off_while_others_need_the_cores_until_too_much_waits(client: redis.Redis) -> None:
+    memory, asked = Memory(), list[int]()
+
+    def is_to_back_off(backlog: int) -> bool:
+        asked.append(backlog)
+        return 0 <= backlog < 5
+
+    timing = ArchiverTiming(backlog_seconds=0.0)
+    archiving = StreamArchiver(client, STREAM, GROUP, memory.write, REJECTED, 100, timing, is_to_back_off)
+    client.xgroup_create(STREAM, GROUP, id="0", mkstream=True)
+    publish(client, *({"_id": str(number)} for number in range(3)))
+    with running(archiving):
+        wait_for(lambda: asked.count(3) >= 3)
+        assert memory.documents == {}
+        publish(client, *({"_id": str(number)} for number in range(3, 7)))
+        wait_for(lambda: len(memory.documents) == 7)
+        publish(client, {"_id": "7"})
+        wait_for(lambda: asked.count(1) >= 3)
+        assert "7" not in memory.documents
+    assert "7" in memory.documents, "the end does not wait for others"
+
+
+def test_it_does_not_back_off_on_a_fault(client: redis.Redis) -> None:
+    """Or the fault would look as if it were over."""
+    memory = Memory()
+    memory.faults_left = 1_000_000
+    archiving = StreamArchiver(client, STREAM, GROUP, memory.write, REJECTED, 100, TIMING, lambda backlog: is_busy)
+    is_busy = False
+    with running(archiving):
+        publish(client, {"_id": "a"})
+        wait_for(lambda: archiving.health.state is ArchiverState.FAILING)
+        is_busy, left = True, memory.faults_left
+        wait_for(lambda: memory.faults_left < left - 2)
+        assert archiving.health.error == "away"
+        memory.faults_left = 0
+        wait_for(lambda: archiving.health.error == "")
+    assert "a" in memory.documents
+
+
 def test_a_bad_document_is_put_aside_and_the_rest_goes_on(client: redis.Redis) -> None:
     memory = Memory()
     stream_archiver = archiver(client, memory.write)

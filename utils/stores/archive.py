@@ -30,6 +30,7 @@ CONSUMER = "archiver"  # one name for all: whoever comes next finds what the las
 SMALLEST_BULK = 50
 LARGEST_BULK = 1_000
 GATHER_SECONDS = 0.1
+BACK_OFF_SECONDS = 0.1
 LONGEST_REASON = 300
 LOG_LOST_SECONDS = 60.0  # while it fails; what is dropped then may be a few entries each second
 
@@ -85,14 +86,15 @@ class StreamArchiver:
         rejected_stream: str | None,
         rejected_max_entries: int,
         timing: ArchiverTiming | None = None,
+        is_to_back_off: Callable[[int], bool] = lambda backlog: False,
         ping: Callable[[], None] = lambda: None,
     ) -> None:
         """`write` is `MongoStore.upsert_candles` or its like, and raises StoreError when it cannot.
 
         What is refused goes into `rejected_stream`, if there is one. `client` may be shared between threads.
 
-        `ping` raises StoreError when the database is away: it is asked while there is nothing to write, so that
-        this is known before.
+        `is_to_back_off` is asked, with the backlog, whether others need the cores more. `ping` raises StoreError when
+        the database is away: it is asked while there is nothing to write, so that this is known before.
         """
         self._client = client
         self._stream = stream
@@ -101,6 +103,7 @@ class StreamArchiver:
         self._rejected_stream = rejected_stream
         self._rejected_max_entries = rejected_max_entries
         self._timing = timing or ArchiverTiming()
+        self._is_to_back_off = is_to_back_off
         self._ping = ping
         self._breaker = pybreaker.CircuitBreaker(
             fail_max=self._timing.failures, reset_timeout=self._timing.reset_seconds, throw_new_error_on_trip=False
@@ -139,6 +142,9 @@ class StreamArchiver:
     def _run_once(self, stop: StopRequest, block_ms: int) -> int:
         if time.monotonic() - self._progress.backlog_at >= self._timing.backlog_seconds:
             self._note_backlog()
+        if block_ms and not self._progress.failures_in_row and self._is_to_back_off(self.health.backlog):
+            stop.wait(BACK_OFF_SECONDS)
+            return 0
         entries = self._read_pending()
         if not entries:
             entries = self._read_new(stop, block_ms)
