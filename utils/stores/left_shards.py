@@ -14,6 +14,7 @@ from utils.journal.entries import EntryId, Kind
 from utils.keys import CANDLES_COLLECTION, SIGNALS_COLLECTION, Keys
 from utils.runtime.settings import MAX_CONNECTIONS
 from utils.stores.key_types import ABSENT
+from utils.stores.snapshot_note import SnapshotNote
 
 LOOK_SECONDS = 60.0
 PAGE, MOST_PAGES = 20, 50  # so many marks and heartbeats are looked through for a frame; more are taken for one
@@ -51,14 +52,14 @@ class LeftShards:
     def _has_unread(self, shard: int) -> bool:
         """Whether frames with quotes lie behind the last snapshot."""
         stored: Any = self._client.get(self._keys.candle_state_counts(shard))
-        after = (stored or b"").partition(b" ")[0] or b"0-0"
+        after = str(SnapshotNote.parse(stored).position)
         for _ in range(MOST_PAGES):
-            page: Any = self._client.xrange(self._keys.ticks(shard), min=b"(" + after, count=PAGE)
+            page: Any = self._client.xrange(self._keys.ticks(shard), min=f"({after}", count=PAGE)
             if any(len(fields.get(_FRAME, b"")) > HEARTBEAT_BYTES for _, fields in page):
                 return True
             if len(page) < PAGE:
                 return False
-            after = page[-1][0]
+            after = page[-1][0].decode()
         return True
 
 

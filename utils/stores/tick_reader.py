@@ -24,6 +24,7 @@ from utils.stores.redis_connection import (
     ask_streams,
     stream_answers,
 )
+from utils.stores.snapshot_note import SnapshotNote
 
 READ_BYTES = 16 << 20  # about as much is read at once, however large the frames are
 ENTRY_BYTES = 32  # about what an entry takes in memory beside its payload
@@ -77,12 +78,13 @@ class TickReader:
         self._asked, self.is_behind = {}, False
         self._own.forget()  # it may be dead without having been asked anything since
         stored: Any = self._client.get(self._keys.candle_state_counts(shard))
-        self._readings[shard] = _stored_reading(stored or b"0-0 0")
+        note = SnapshotNote.parse(stored)
+        self._readings[shard] = _Reading(note.position, note.count)
 
     def note_of(self, shard: int) -> str:
         """To be stored with a snapshot; only the position when the count is not known."""
         reading = self._readings.get(shard, _Reading())
-        return str(reading.position) if reading.count is None else f"{reading.position} {reading.count}"
+        return str(SnapshotNote(reading.position, reading.count))
 
     def unsaved_bytes(self, shard: int) -> int:
         """About how much memory in Redis what was read since the last snapshot takes."""
@@ -183,15 +185,6 @@ class TickReader:
         if _is_before(texts.get(b"id", b""), first) and b"mark" in texts:
             return Entry(at, Kind.MARK, texts[b"mark"])
         return Entry(at, Kind.MARK, down_mark(_GAP_REASON))
-
-
-def _stored_reading(note: bytes) -> _Reading:
-    """What `note_of` gave; one that cannot be read is as one that is not there."""
-    position, _, count = note.partition(b" ")
-    try:
-        return _Reading(EntryId.parse(position), int(count)) if count else _Reading()
-    except ValueError:
-        return _Reading()
 
 
 def _is_before(raw_id: bytes, first: EntryId) -> bool:

@@ -14,6 +14,7 @@ import redis
 from utils.journal.entries import ZERO_ID, Entry, EntryId, Topic
 from utils.keys import Keys
 from utils.market.instruments import Instrument
+from utils.stores.snapshot_note import SnapshotNote
 
 _LEAST_BYTES = 16 << 20  # as the least STREAM_MAX_MB: dropping from so little would not help a full Redis
 _KEEP_OF_LIMIT = 0.9  # a forced trim goes a bit below the limit: it is not needed again at once
@@ -141,8 +142,8 @@ class TickStream:
                 if "no such key" in str(answer).lower():
                     return StreamUse(0, 0, 0)
                 raise answer
-        covered, count = _snapshot_note(note or b"")
-        return StreamUse(int(info["length"]), int(used or 0), _unread(info, covered, count), covered)
+        snapshot = SnapshotNote.parse(note)
+        return StreamUse(int(info["length"]), int(used or 0), _unread(info, snapshot), snapshot.position)
 
     def trim_older(self, shard: int, min_ms: int, topic: Topic = Topic.TICKS) -> int:
         """Drops entries older than `min_ms` (full stream nodes only); returns how many."""
@@ -170,19 +171,10 @@ class TickStream:
         pipeline.execute()
 
 
-def _snapshot_note(note: bytes) -> tuple[EntryId, int | None]:
-    """`<entry id> <count>` as the candle worker stores it with a snapshot; one that cannot be read covers nothing."""
-    position, _, count = note.partition(b" ")
-    try:
-        return EntryId.parse(position), int(count) if count else None
-    except ValueError:
-        return ZERO_ID, 0
-
-
-def _unread(info: Any, covered: EntryId, count: int | None) -> int:
+def _unread(info: Any, snapshot: SnapshotNote) -> int:
     """How many of a stream's entries are newer than the snapshot; all where nobody knows."""
-    length, added = int(info["length"]), int(info["entries-added"])
-    if EntryId.parse(info["last-generated-id"]) <= covered:
+    length, added, count = int(info["length"]), int(info["entries-added"]), snapshot.count
+    if EntryId.parse(info["last-generated-id"]) <= snapshot.position:
         return 0
     if count is None or count > added:  # a gap was met, or the stream is another one than the snapshot's
         return length
