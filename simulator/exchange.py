@@ -187,8 +187,8 @@ class Exchange:
             if not frame:
                 continue
             self.figures.packets += int.from_bytes(frame[:2], "big")
-            for document in self.frame_faults.touched(frame, sending.due_ms):
-                connection.enqueue(document)
+            for sent in self.frame_faults.touched(frame, sending.due_ms):
+                connection.enqueue(sent)
         self.figures.sendings += 1
         self.figures.last_lag_ms = (now_ms - sending.due_ms) / self.clock.speed
         self.figures.worst_lag_ms = max(self.figures.worst_lag_ms, self.figures.last_lag_ms)

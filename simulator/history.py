@@ -56,11 +56,11 @@ class History:
     def previous_day_bars(self) -> list[Bars]:
         """For each row the day bar of its last trading day before the session's day (empty when it has none)."""
         before = {
-            exchange: self._calendar.previous_trading_day(exchange, self._tape.day)
-            for exchange in {instrument.session_class for instrument in self._universe.instruments}
+            session_class: self._calendar.previous_trading_day(session_class, self._tape.day)
+            for session_class in {instrument.session_class for instrument in self._universe.instruments}
         }
         rows = enumerate(self._universe.instruments)
-        return self._bars.days_of([(row, before[record.session_class]) for row, record in rows])
+        return self._bars.days_of([(row, before[instrument.session_class]) for row, instrument in rows])
 
     def candles(self, row: int, interval: Interval, from_ms: int, to_ms: int, now_ms: int) -> Bars:
         """Candles that start in [from_ms, to_ms], in time; that of `now_ms` has the trades up to then."""

@@ -94,7 +94,7 @@ def _read(settings: Settings, processes: Sequence[str]) -> _Reading:
     asked = [
         process for process in processes if user not in PROCESSES or process == user
     ]  # a process's user has no other's keys
-    wrong = {series: wrong_types(client, types_of(keys, series, range(settings.shards))) for series in asked}
+    wrong = {process: wrong_types(client, types_of(keys, process, range(settings.shards))) for process in asked}
     old_keys = old_keys_sentence(client, keys)
     if any(wrong.values()):  # what they hold cannot be read
         return _Reading(info, old_keys, wrong, _reports_beside(client, keys), {})

@@ -44,7 +44,7 @@ class JournalFile:
 
 def merged_entries(files: list[JournalFile]) -> Iterator[ShardEntry]:
     """All shards' entries in the order of their ids. OSError, JournalError."""
-    return heapq.merge(*map(_entries_of, files), key=lambda outage: (outage.entry.id, outage.shard))
+    return heapq.merge(*map(_entries_of, files), key=lambda of_shard: (of_shard.entry.id, of_shard.shard))
 
 
 def _entries_of(file: JournalFile) -> Iterator[ShardEntry]:

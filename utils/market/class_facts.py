@@ -71,16 +71,16 @@ class ClassFacts(NamedTuple):
 
     def joined(self, other: ClassFacts) -> ClassFacts:
         """Of both shards: who sends in one of them is not silent, and who never sent has no habit."""
-        asked = [report for report in (self, other) if report.quiet_ms != NOT_ASKED]
-        active = [series for series in asked if not series.unquoted_ms] or asked
+        asked = [facts for facts in (self, other) if facts.quiet_ms != NOT_ASKED]
+        active = [facts for facts in asked if not facts.unquoted_ms] or asked
         return self._replace(
             instruments=self.instruments + other.instruments,
             outside=self.outside | other.outside,
             since_ms=max(self.since_ms, other.since_ms),
-            quiet_ms=min((series.quiet_ms for series in asked), default=NOT_ASKED),
-            limit_ms=min((value.limit_ms for value in active), default=0),
-            unquoted_ms=min((series.unquoted_ms for series in asked), default=0),
-            unseen_ms=min((series.unseen_ms for series in asked), default=0),
+            quiet_ms=min((facts.quiet_ms for facts in asked), default=NOT_ASKED),
+            limit_ms=min((facts.limit_ms for facts in active), default=0),
+            unquoted_ms=min((facts.unquoted_ms for facts in asked), default=0),
+            unseen_ms=min((facts.unseen_ms for facts in asked), default=0),
             silent=self.silent | other.silent,
             unsure=self.unsure | other.unsure,
         )

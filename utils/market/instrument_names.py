@@ -72,19 +72,18 @@ class InstrumentNames:
         """Those of the company or the underlying whose name begins so, unless there are several."""
         if len(plain) < _FEWEST_LETTERS or plain.isdigit():
             return []
-        shortest, *longer = sorted((setting for setting in self._by_other if setting.startswith(plain)), key=len) or [
-            ""
-        ]
-        return self._by_other.get(shortest, []) if all(setting.startswith(shortest) for setting in longer) else []
+        begun = (name for name in self._by_other if name.startswith(plain))
+        shortest, *longer = sorted(begun, key=len) or [""]
+        return self._by_other.get(shortest, []) if all(name.startswith(shortest) for name in longer) else []
 
     def _alike(self, plain: str, exchange: str) -> list[str]:
         """The names of the exchange that begin alike; a put is never meant by a call."""
         start, right = plain[:_FIRST_LETTERS], _right(plain)
         return [
-            setting
-            for setting, symbols in self._by_plain.items()
-            if setting.startswith(start)
-            and _right(setting) == right
+            name
+            for name, symbols in self._by_plain.items()
+            if name.startswith(start)
+            and _right(name) == right
             and any(_is_of(exchange, symbol) for symbol in symbols)
         ]
 

@@ -83,7 +83,7 @@ class SessionCalendar:
 
     def narrow_places(self, session_class: SessionClass) -> list[str]:
         """All places at which the class has entries of its own."""
-        return sorted(place for narrow_class, place in self._table.narrow if narrow_class == session_class)
+        return sorted(place for of_class, place in self._table.narrow if of_class == session_class)
 
     def for_instrument(self, instrument: Instrument, day: date) -> Session | None:
         """The day's hours of one instrument, its own expiry minded; None, too, where nobody knows its hours."""

@@ -172,12 +172,12 @@ def _change(where: str, entry: Mapping[str, Any], name: str = "") -> Change:
 def _add_period(table: Table, where: str, entry: Mapping[str, Any], wheres: list[Where]) -> None:
     start = _day(where, "from", entry["from"]) if "from" in entry else date.min
     change = _change(where, entry)
-    for exchange in wheres:
-        if exchange[1] == EVERYWHERE:
+    for class_at in wheres:
+        if class_at[1] == EVERYWHERE:
             _check_ordinary(where, change)
-        if start in table.starts.get(exchange, []):
-            raise SessionsError(f"{where}: {_shown(exchange)} already has a period from {start}; keep one")
-        table.add_period(exchange, start, change)
+        if start in table.starts.get(class_at, []):
+            raise SessionsError(f"{where}: {_shown(class_at)} already has a period from {start}; keep one")
+        table.add_period(class_at, start, change)
 
 
 def _check_ordinary(where: str, change: Change) -> None:
@@ -212,21 +212,21 @@ def _dates(where: str, entry: Mapping[str, Any]) -> list[tuple[date, str]]:
 
 def _add_holidays(table: Table, where: str, entry: Mapping[str, Any], wheres: list[Where]) -> None:
     for day, name in _dates(where, entry):
-        for exchange in wheres:
-            if (exchange, day) in table.holidays:
-                raise SessionsError(f"{where}: {day} is already a holiday of {_shown(exchange)}; keep one")
-            table.holidays[exchange, day] = Holiday(name, entry["source"])
+        for class_at in wheres:
+            if (class_at, day) in table.holidays:
+                raise SessionsError(f"{where}: {day} is already a holiday of {_shown(class_at)}; keep one")
+            table.holidays[class_at, day] = Holiday(name, entry["source"])
 
 
 def _add_special(table: Table, where: str, entry: Mapping[str, Any], wheres: list[Where]) -> None:
     for day, name in _dates(where, entry):
         change = _change(where, entry, name)
-        for exchange in wheres:
-            if (exchange, day) in table.special or (exchange, day) in table.holidays:
+        for class_at in wheres:
+            if (class_at, day) in table.special or (class_at, day) in table.holidays:
                 raise SessionsError(
-                    f"{where}: {day} stands twice for {_shown(exchange)} (special or holiday); keep one"
+                    f"{where}: {day} stands twice for {_shown(class_at)} (special or holiday); keep one"
                 )
-            table.special[exchange, day] = change
+            table.special[class_at, day] = change
 
 
 def _check_whole(table: Table) -> None:

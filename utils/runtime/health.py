@@ -50,7 +50,7 @@ def _worst_archive_state(values: Iterable[str]) -> str:
 
 def _classes(values: Iterable[str]) -> str:
     """One fact for each class, though it has instruments in several shards."""
-    return as_text(joined(session_class for value in values for session_class in from_text(value)))
+    return as_text(joined(facts for value in values for facts in from_text(value)))
 
 
 _TEXTS: Mapping[str, Callable[[Iterable[str]], str]] = {

@@ -270,7 +270,7 @@ class SignalEngine:
 
     def _is_new(self, signal: Signal) -> bool:
         pair, start = (signal.symbol, signal.timeframe), f"|{signal.start_ms:015d}|"
-        published = [value for value in self._published.get(pair, []) if start in value]
+        published = [signal_id for signal_id in self._published.get(pair, []) if start in signal_id]
         if signal.id in published:
             return False
         self._published[pair] = [*published, signal.id]

@@ -196,7 +196,7 @@ def _part(state: Mapping[str, Any], arrays: Arrays, shard: int, symbols: Collect
         if rows:
             tables.append({**table, "symbols": [table["symbols"][row] for row in rows]})
             kept += [array[rows] for array in arrays[at * len(ARRAYS) : (at + 1) * len(ARRAYS)]]
-    published = [signal_key for signal_key in state["said"] if signal_key[0] in symbols]
+    published = [entry for entry in state["said"] if entry[0] in symbols]
     jumps = [jump for jump in state.get("jumps", []) if jump["symbol"] in symbols]
     caller = _caller(state["caller"], shard, symbols)
     return pack({**state, "caller": caller, "tables": tables, "said": published, "jumps": jumps}, kept)

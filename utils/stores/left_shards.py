@@ -74,9 +74,7 @@ def unstored(client: redis.Redis, stream: str, group: str) -> int:
         return 0
     about: Any = client.xinfo_stream(stream, full=True)  # XINFO GROUPS has the same, and not to the connector's user
     unknown: dict[str, Any] = {"pel-count": 0, "last-delivered-id": "0-0"}
-    found = next(
-        (connection for connection in about["groups"] if connection["name"] in (group, group.encode())), unknown
-    )
+    found = next((facts for facts in about["groups"] if facts["name"] in (group, group.encode())), unknown)
     lag = found.get("lag")
     if lag is None:  # Redis does not know it where entries were dropped
         after = EntryId.parse(found["last-delivered-id"])
