@@ -7,7 +7,6 @@ A stream may have several groups; each is read, acknowledged and counted by itse
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -187,9 +186,7 @@ class StreamArchiver:
 
     def _fetch_new(self, count: int) -> tuple[list[StreamEntry], bytes]:
         """New entries, and the id that they come after; in one transaction with what shows whether some are gone."""
-        pipeline = self._client.pipeline(transaction=True)
-        pipeline.xinfo_groups(self._stream)
-        pipeline.xinfo_stream(self._stream)
+        pipeline = self._ask_facts()
         pipeline.xreadgroup(self._group, CONSUMER, {self._stream: b">"}, count=count)
         groups, about, read = pipeline.execute(raise_on_error=False)
         for answer in (read, groups, about):
@@ -287,8 +284,7 @@ class StreamArchiver:
                 self._log.warning("archiving fails, trying again", reason=reason)
             self.health = replace(self.health, error=reason)
         self.health = replace(self.health, state=ArchiverState.FAILING)
-        with contextlib.suppress(redis.RedisError):
-            self._note_backlog()
+        self._note_backlog()
         longest, doubled = self._timing.longest_backoff_seconds, min(progress.failures_in_row - 1, 16)
         if not stop.requested:
             stop.wait(min(longest, self._timing.first_backoff_seconds * 2**doubled))
@@ -308,11 +304,15 @@ class StreamArchiver:
 
     def _facts(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """The group and its stream at one moment."""
+        groups, about = self._ask_facts().execute()
+        return self._own(groups), about
+
+    def _ask_facts(self) -> redis.client.Pipeline:
+        """A transaction that asks for the groups and the stream; what else is to be of that moment follows."""
         pipeline = self._client.pipeline(transaction=True)
         pipeline.xinfo_groups(self._stream)
         pipeline.xinfo_stream(self._stream)
-        groups, about = pipeline.execute()
-        return self._own(groups), about
+        return pipeline
 
 
 def _dropped_unread(group: dict[str, Any], about: dict[str, Any]) -> int:
